@@ -1,0 +1,8 @@
+"""What is done to a network over time and what is measured of it, and what keeps runs exact."""
+
+from callbacks.epoch_lines import EpochLines
+from callbacks.exact_resume import ExactResume
+from callbacks.finite_loss import FiniteLoss
+from callbacks.prediction_file import PredictionFile
+
+__all__ = ["EpochLines", "ExactResume", "FiniteLoss", "PredictionFile"]

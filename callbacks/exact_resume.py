@@ -1,0 +1,62 @@
+"""What Lightning leaves out of a resume."""
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from randomness import key
+
+
+class ExactResume(Callback):
+    """Makes a resumed run continue bit for bit, from whichever kind of checkpoint; stands first in the list of callbacks.
+
+    Before each training batch the global random streams (dropout, third-party code) are seeded from (seed, epoch, batch, rank), so
+    that no random state needs saving. Before each checkpoint the loggers are flushed, so that what was logged before it survives a
+    kill. From a checkpoint written after an epoch's last batch but before its end, Lightning would skip that epoch's validation and
+    its end; here both are made up for.
+
+    Args:
+        seed: the run's seed (`seed_everything`), set by train.py.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from it
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed costs twenty times as much
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.flush()
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        finish_last_batch(checkpoint["loops"]["fit_loop"])
+
+
+def finish_last_batch(fit_loop: dict[str, Any]) -> None:
+    """Rewrite the loop state of a checkpoint written right after an epoch's last batch, in place.
+
+    The batch is marked complete and validation as just begun: the state in which Lightning runs the whole validation and then the
+    epoch's end. Any other state is left alone. (Lightning-AI/pytorch-lightning#19815 and the threads linked there.)
+
+    Args:
+        fit_loop: the entry `["loops"]["fit_loop"]` of a checkpoint.
+    """
+    batches = fit_loop["epoch_loop.batch_progress"]
+    if not batches["is_last_batch"] or batches["current"]["completed"] == batches["current"]["processed"]:
+        return
+    for counts in (batches["total"], batches["current"]):
+        counts["completed"] = counts["processed"]
+    validation = fit_loop["epoch_loop.val_loop.batch_progress"]
+    for counts in (validation["total"], validation["current"]):
+        counts.update(ready=1, started=1, processed=0, completed=0)

@@ -1,0 +1,73 @@
+"""Augmentation of a whole batch on its device, every example with its own draw."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from errors import UserError
+
+
+def crop_flip(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int, fill: Tensor) -> Tensor:
+    """Pad, crop back to size at a place of its own for each image, and mirror some of them left to right.
+
+    Args:
+        images: uint8 (examples, channels, height, width).
+        rows: int64 (examples,), the crop's first row in the padded image, 0…2·padding.
+        columns: int64 (examples,), its first column.
+        flips: bool (examples,), which to mirror.
+        padding: pixels added on every side.
+        fill: uint8 (channels,), the colour added.
+
+    Returns:
+        uint8 (examples, channels, height, width).
+    """
+    count, channels, height, width = images.shape
+    padded = fill[None, :, None, None].expand(count, channels, height + 2 * padding, width + 2 * padding).contiguous()
+    padded[:, :, padding : padding + height, padding : padding + width] = images
+    across = torch.arange(width, device=images.device).expand(count, width)
+    across = torch.where(flips[:, None], width - 1 - across, across) + columns[:, None]
+    down = torch.arange(height, device=images.device) + rows[:, None]
+    pixels = down[:, :, None] * padded.shape[3] + across[:, None, :]
+    index = pixels.flatten(1)[:, None].expand(count, channels, height * width)
+    return padded.flatten(2).gather(2, index).view(count, channels, height, width)
+
+
+class CropFlip:
+    """Random translation and horizontal mirroring, the augmentation of the critical-period papers (Achille et al. 2019).
+
+    Args:
+        padding: largest translation in pixels; 0 translates nothing.
+        flip: mirror each image left to right with probability 1/2.
+        fill: colour of the pixels moved in: `mean` (the training split's mean colour, as the authors) or a grey level 0…255.
+    """
+
+    def __init__(self, padding: int = 4, flip: bool = True, fill: Literal["mean"] | int = "mean") -> None:
+        if padding < 0:
+            raise UserError(f"padding: {padding}: write 0 (no translation) or more pixels")
+        if fill != "mean" and not 0 <= fill <= 255:
+            raise UserError(f"fill: {fill}: write 'mean' or a grey level in 0…255")
+        self.padding, self.flip, self.fill = padding, flip, fill
+
+    def __call__(self, images: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: uint8 (examples, channels, height, width).
+            mean: float (channels,), the training split's mean in 0…255.
+            generator: on the CPU, so that every device sees the same draws.
+
+        Returns:
+            uint8 (examples, channels, height, width).
+        """
+        count = len(images)
+        draws = torch.stack(
+            [
+                torch.randint(0, 2 * self.padding + 1, (count,), generator=generator),
+                torch.randint(0, 2 * self.padding + 1, (count,), generator=generator),
+                torch.randint(0, 2, (count,), generator=generator),
+            ]
+        ).to(images.device, non_blocking=True)
+        fill = mean.round() if self.fill == "mean" else torch.full_like(mean, self.fill)
+        flips = draws[2].bool() if self.flip else torch.zeros_like(draws[2], dtype=torch.bool)
+        return crop_flip(images, draws[0], draws[1], flips, self.padding, fill.to(torch.uint8))

@@ -1,0 +1,162 @@
+"""Which examples make up which batch: a function of seed, epoch, rank, and nothing else."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.images import Images
+from errors import UserError
+from randomness import generator
+
+
+class Batch(NamedTuple):
+    """A batch.
+
+    Attributes:
+        images: (examples, channels, height, width); uint8 from the loader, normalised float32 in the network.
+        labels: int64 (examples,).
+        indices: int64 (examples,), the examples' positions in their split.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+
+
+def training_order(count: int, seed: int, epoch: int) -> Tensor:
+    """Return the order of `count` examples in an epoch, int64 (count,)."""
+    return torch.randperm(count, generator=generator(seed, "order", epoch))
+
+
+def shard(order: Tensor, batch_size: int, rank: int, ranks: int, equal: bool, drop_last: bool = False) -> list[Tensor]:
+    """Cut an order into the batches of one rank.
+
+    Step s of all ranks together is the s-th run of `batch_size * ranks` examples, dealt out in turn: N ranks with batches of B/N
+    see what one process with batches of B sees, and no example twice.
+
+    Args:
+        order: int64 (examples,).
+        batch_size: examples in a batch of one rank.
+        rank: this rank, 0…ranks-1.
+        ranks: number of ranks.
+        equal: give every rank equally many examples, as the mean gradient needs (the last `examples % ranks` sit this epoch out).
+            Otherwise every example is dealt, every rank gets equally many batches, and a remainder smaller than the number of
+            ranks joins the batch before it.
+        drop_last: leave out the last, smaller batch.
+    """
+    together = batch_size * ranks
+    if equal:
+        order = order[: len(order) - len(order) % (together if drop_last else ranks)]
+    steps = len(order) // together
+    steps += len(order) - steps * together >= (1 if steps == 0 else ranks)
+    starts = [step * together for step in range(steps)] + [len(order)]
+    return [order[start:stop][rank::ranks] for start, stop in zip(starts, starts[1:], strict=False)]
+
+
+class EpochLoader:
+    """The batches of one split for one rank; resumes inside an epoch (`state_dict`).
+
+    Lightning sets the epoch (`sampler.set_epoch`); the order is drawn when iteration begins.
+
+    Args:
+        images: the split.
+        batch_size: examples in a batch of one rank.
+        device: where the batches are needed.
+        resident: hold the whole split on `device`; otherwise read it through worker processes.
+        workers: worker processes when not resident.
+        rank: this rank.
+        ranks: number of ranks.
+        seed: the run's seed, for a training split in random order; None keeps the split's order and shows every example.
+        drop_last: leave out an epoch's last, smaller batch (training only).
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        device: torch.device,
+        *,
+        resident: bool,
+        workers: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+        seed: int | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        self.images, self.batch_size, self.device, self.workers = images, batch_size, device, workers
+        self.rank, self.ranks, self.seed, self.drop_last = rank, ranks, seed, drop_last
+        self.labels = images.labels.to(device) if resident else images.labels
+        self.pixels = images.tensor().to(device) if resident else None
+        self.epoch, self.position = 0, 0
+        if seed is not None:
+            self.sampler = self  # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a shuffling one
+        self._plan: list[list[int]] = []
+        self._workers: DataLoader[Tensor] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which 0-based epoch comes next."""
+        if epoch != self.epoch:
+            self.epoch, self.position = epoch, 0
+
+    def batches(self) -> list[Tensor]:
+        """Return the examples of each batch of the present epoch."""
+        count = len(self.images)
+        order = torch.arange(count) if self.seed is None else training_order(count, self.seed, self.epoch)
+        return self._shard(order)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self._shard(torch.arange(len(self.images))))
+
+    def _shard(self, order: Tensor) -> list[Tensor]:
+        return shard(order, self.batch_size, self.rank, self.ranks, equal=self.seed is not None, drop_last=self.drop_last)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches of the present epoch that are still to come."""
+        if self.seed is None:
+            self.position = 0
+        remaining = self.batches()[self.position :]
+        for indices, images in zip(remaining, self._fetch(remaining), strict=True):
+            self.position += 1
+            yield Batch(images, self.labels[indices.to(self.labels.device)], indices)
+
+    def _fetch(self, batches: list[Tensor]) -> Iterator[Tensor]:
+        if self.pixels is not None:
+            yield from (self.pixels[indices.to(self.device, non_blocking=True)] for indices in batches)
+            return
+        self._plan[:] = [indices.tolist() for indices in batches]
+        if self._workers is None:  # persistent: forking anew costs 0.1 s an epoch
+            self._workers = DataLoader(
+                self.images,
+                batch_sampler=self._plan,
+                num_workers=self.workers,
+                collate_fn=_as_it_is,
+                persistent_workers=self.workers > 0,
+                pin_memory=self.device.type == "cuda",
+                generator=torch.Generator(),  # else each epoch would draw the workers' seed from the global stream
+            )
+        yield from self._workers
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the position inside the epoch; Lightning stores it in every checkpoint."""
+        return {"epoch": self.epoch, "position": self.position, "batches": len(self)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the checkpoint was written.
+
+        Raises:
+            UserError: inside an epoch that is now cut into another number of batches.
+        """
+        self.epoch, self.position = state["epoch"], state["position"]
+        if state["batches"] != len(self):
+            raise UserError(
+                f"ckpt_path: written after batch {state['position']} of {state['batches']}, but an epoch now has {len(self)}; "
+                "resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"
+            )
+
+
+def _as_it_is(images: Tensor) -> Tensor:
+    return images

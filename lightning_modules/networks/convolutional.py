@@ -1,0 +1,61 @@
+"""The plain convolutional networks of the critical-period papers."""
+
+from torch import Tensor, nn
+
+from lightning_modules.networks.layers import Norm, conv_block
+
+
+class _PlainCNN(nn.Module):
+    """A chain of convolution blocks, a 1x1 convolution to the classes, and the mean over all places."""
+
+    def __init__(self, in_channels: int, num_classes: int, plan: list[tuple[int, int, int]], norm: Norm) -> None:
+        super().__init__()
+        channels = in_channels
+        for number, (outputs, kernel, stride) in enumerate(plan, 1):
+            self.add_module(f"conv{number}", conv_block(channels, outputs, kernel, stride, norm))
+            channels = outputs
+        self.head = nn.Conv2d(channels, num_classes, 1)
+        self.blocks = (*(f"conv{number}" for number in range(1, len(plan) + 1)), "head")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) to logits (batch, classes)."""
+        for name in self.blocks:
+            x = self.get_submodule(name)(x)
+        return x.mean((2, 3))
+
+
+class AllCNN(_PlainCNN):
+    """All-CNN as Achille et al. 2019 (https://arxiv.org/abs/1711.08856) use it: nine convolutions, global average pooling.
+
+    96 - 96 - 192/2 - 192 - 192 - 192/2 - 192 - 192 (1x1) - classes (1x1), each but the last with batch norm and ReLU. (Springenberg's
+    original has 96 channels in the third.)
+
+    Args:
+        in_channels: image channels (set from the data).
+        num_classes: classes (set from the data).
+        width: factor on all channel numbers.
+        batch_norm: off also gives the convolutions a bias.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True) -> None:
+        small, large = round(96 * width), round(192 * width)
+        plan = [(small, 3, 1), (small, 3, 1), (large, 3, 2), (large, 3, 1), (large, 3, 1), (large, 3, 2), (large, 3, 1), (large, 1, 1)]
+        super().__init__(in_channels, num_classes, plan, "batch" if batch_norm else "none")
+
+
+class DepthCNN(_PlainCNN):
+    """The depth-varying network of Achille et al. 2019, as restated by Kleinman et al. 2023 (https://arxiv.org/abs/2210.04643).
+
+    96 - [96·2^(i-1) - 96·2^i/2] for i = 1…n - 96·2^n - 96·2^n (1x1) - classes (1x1), with batch norm and ReLU.
+
+    Args:
+        in_channels: image channels (set from the data).
+        num_classes: classes (set from the data).
+        n: number of halvings, 1 to 3 in the papers.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, n: int = 1) -> None:
+        plan = [(96, 3, 1)]
+        for i in range(1, n + 1):
+            plan += [(96 * 2 ** (i - 1), 3, 1), (96 * 2**i, 3, 2)]
+        super().__init__(in_channels, num_classes, [*plan, (96 * 2**n, 3, 1), (96 * 2**n, 1, 1)], "batch")

@@ -1,0 +1,71 @@
+"""Fully connected networks."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+class MLP(nn.Module):
+    """A fully connected network; the default is that of Achille et al. 2019 on MNIST padded to 32 x 32 (12.565 M weights).
+
+    Ash & Adams 2020 describe `widths: [100, 100, 100], norm: none, activation: tanh`.
+
+    Args:
+        in_channels: image channels (set from the data).
+        num_classes: classes (set from the data).
+        image_size: height and width of the images (set from the data).
+        widths: units of the hidden layers.
+        norm: `batch` (between the linear layer and its activation) or `none`.
+        activation: `relu` or `tanh`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        widths: Sequence[int] = (2500, 2000, 1500, 1000, 500),
+        norm: Literal["batch", "none"] = "batch",
+        activation: Literal["relu", "tanh"] = "relu",
+    ) -> None:
+        super().__init__()
+        features = in_channels * image_size**2
+        for number, units in enumerate(widths, 1):
+            layers: dict[str, nn.Module] = {"linear": nn.Linear(features, units)}
+            if norm == "batch":
+                layers["norm"] = nn.BatchNorm1d(units)
+            layers["activation"] = nn.ReLU() if activation == "relu" else nn.Tanh()
+            self.add_module(f"hidden{number}", nn.Sequential(OrderedDict(layers)))
+            features = units
+        self.head = nn.Linear(features, num_classes)
+        self.blocks = (*(f"hidden{number}" for number in range(1, len(widths) + 1)), "head")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) to logits (batch, classes)."""
+        x = x.flatten(1)
+        for name in self.blocks:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+class Linear(nn.Module):
+    """Multinomial logistic regression on the pixels: convex, so the control without plasticity to lose.
+
+    Args:
+        in_channels: image channels (set from the data).
+        num_classes: classes (set from the data).
+        image_size: height and width of the images (set from the data).
+    """
+
+    blocks = ("head",)
+
+    def __init__(self, in_channels: int, num_classes: int, image_size: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(in_channels * image_size**2, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) to logits (batch, classes)."""
+        logits: Tensor = self.head(x.flatten(1))
+        return logits

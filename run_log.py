@@ -1,0 +1,34 @@
+"""The TensorBoard log of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+
+class RunLog(TensorBoardLogger):
+    """Event files straight in the run's directory, where every scalar of every step stands once however often the run is resumed.
+
+    On a resume, readers are told to drop what was logged at or after the checkpoint's step, since it is trained again; a value that
+    the checkpoint's own step has already got is not written twice.
+
+    Args:
+        directory: the run's directory.
+        resumed_at: optimizer steps taken in the checkpoint that the run goes on from; None for a new run.
+    """
+
+    def __init__(self, directory: Path, resumed_at: int | None = None) -> None:
+        super().__init__(directory, name="", version="", default_hp_metric=False, purge_step=resumed_at)
+        self._resumed_at = resumed_at
+        self._there = logged(directory, resumed_at) if resumed_at is not None else set()
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        """Log scalars at an optimizer step."""
+        super().log_metrics({tag: value for tag, value in metrics.items() if (tag, step) not in self._there}, step)
+
+
+def logged(directory: Path, before: int) -> set[tuple[str, int]]:
+    """Return (tag, step) of the scalars in a run's event files whose step lies before `before`."""
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+    return {(tag, event.step) for tag in events.Tags()["scalars"] for event in events.Scalars(tag) if event.step < before}

@@ -1,0 +1,123 @@
+"""`python train.py fit|validate|test|predict --config FILE…`: one run, from YAML alone."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+import callbacks
+import datamodules  # noqa: F401  # short class names resolve for imported classes
+import lightning_modules.networks  # noqa: F401
+import manifest
+import run_directory
+from checkpoint_files import AtomicCheckpointIO, check_network, read_checkpoint
+from command_line import HERE, Parser, find_configs, quiet, run_name
+from errors import Diverged, UserError
+from run_log import RunLog
+
+
+class CLI(LightningCLI):
+    """Composes data, module, callbacks and run directory."""
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is not a class's argument."""
+        parser.add_argument("--seed_everything", type=int, default=0, help="the run's seed")
+        parser.add_argument("--run_dir", type=str | None, default=None, help="where the run is kept; by default a new directory")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Let data and seed reach the classes that want them."""
+        for name in ("in_channels", "num_classes", "image_size"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.network.init_args.{name}", apply_on="instantiate")
+        for part in ("model", "data"):
+            parser.link_arguments("seed_everything", f"{part}.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse (without Lightning's warning that arguments are passed from within Python)."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """The command line alone holds settings; a checkpoint restores state only."""
+
+    def before_instantiate_classes(self) -> None:
+        """Decide where the run is kept and what it starts from."""
+        settings = self.config[self.subcommand]
+        dump = yaml.safe_load(self._parser(self.subcommand).dump(settings, skip_unset=False))
+        self.config_text = yaml.safe_dump({key: dump[key] for key in run_directory.KEYS}, sort_keys=False)
+        place = run_directory.place_run if self.subcommand == "fit" else run_directory.place_evaluation
+        root, name = Path(settings.trainer.default_root_dir or "runs"), run_name(settings.config or [])
+        self.place = place(root, name, self.config_text, settings.run_dir, settings.ckpt_path)
+        settings.ckpt_path = str(self.place.checkpoint) if self.place.checkpoint else None
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with what every run has."""
+        chosen = self._get(self.config_init, "trainer")
+        own = [callbacks.ExactResume(self._get(self.config, "seed_everything")), callbacks.FiniteLoss()]
+        if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in chosen.callbacks or []):
+            own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
+        logger = chosen.logger
+        if self.subcommand == "predict":
+            file = self.place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
+            own.append(callbacks.PredictionFile(file, self.datamodule.splits.test.classes))
+        if self.subcommand != "fit":
+            logger = False
+        elif logger in (None, True):
+            logger = RunLog(self.place.directory, self.place.resumed_at)
+        plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), AtomicCheckpointIO()]
+        given = {"default_root_dir": str(self.place.directory), "logger": logger, "plugins": plugins}
+        return super().instantiate_trainer(**given, callbacks=[*own, *(chosen.callbacks or [])], **kwargs)
+
+    def after_instantiate_classes(self) -> None:
+        """Refuse a checkpoint of another network before anything is written."""
+        if self.place.checkpoint:
+            check_network(read_checkpoint(self.place.checkpoint), self.model.state_dict(), self.place.checkpoint)
+
+    def before_fit(self) -> None:
+        """Make the run's directory."""
+        self.started = time.monotonic()
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            run_directory.claim(self.place.directory, self.config_text)
+            entry = manifest.session(self.trainer.strategy.root_device, sys.argv, self.place.checkpoint)
+            fingerprint = getattr(self.datamodule, "fingerprint", None)
+            manifest.open_session(self.place.directory, self._get(self.config, "seed_everything"), fingerprint, entry)
+
+    def after_fit(self) -> None:
+        """Measure the trained network on the test split and say where everything is."""
+        metrics = dict(self.trainer.callback_metrics)
+        self.trainer.test(self.model, self.datamodule, verbose=False)
+        metrics |= self.trainer.callback_metrics
+        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
+            manifest.close_session(self.place.directory, time.monotonic() - self.started)
+            shown = [f"{split} accuracy {float(metrics[f'{split}/accuracy']):.2%}" for split in ("train", "test") if f"{split}/accuracy" in metrics]
+            print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
+            print(f"look at it:    tensorboard --logdir {self.place.directory}")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command line; a user's mistake ends in one line and exit code 2."""
+    quiet()
+    try:
+        CLI(
+            LightningModule,
+            LightningDataModule,
+            args=find_configs(sys.argv[1:] if args is None else args),
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            save_config_callback=None,
+            parser_class=Parser,
+            parser_kwargs={name: {"default_config_files": [str(HERE / "configs/base.yaml")]} for name in CLI.subcommands()},
+        )
+    except (UserError, Diverged, MisconfigurationException) as error:
+        print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 2)) from None
+
+
+if __name__ == "__main__":
+    main()
