@@ -19,10 +19,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         unfinished = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
+        torch.save(checkpoint, unfinished)
         unfinished.replace(place)
 
 

@@ -49,6 +49,7 @@ def run_name(configs: list[Any]) -> str:
 def quiet() -> None:
     """Hide what Lightning says about itself, and warnings that do not concern a run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning-AI/pytorch-lightning#21316
+    warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI calls deprecated names
+    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
-    warnings.filterwarnings("ignore", "The '.*_dataloader' does not have many workers")  # resident data need none
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # on a resume

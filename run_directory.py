@@ -47,16 +47,17 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     Raises:
         UserError: if the directory holds another run, or there is no such checkpoint.
     """
+    root = root.absolute()
     fresh = root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     if ckpt_path == "last":
-        directory = Path(run_dir) if run_dir else _last_run(root, name, config) or fresh
+        directory = Path(run_dir).absolute() if run_dir else _last_run(root, name, config) or fresh
         checkpoint = newest_whole(directory / "checkpoints")
         resumed = _holds(directory, config)
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
         home = _home(checkpoint) if checkpoint else None
-        resumed = home is not None and _holds(home, config) and run_dir in (None, str(home))
-        directory = Path(run_dir) if run_dir else home if home and resumed else fresh
+        resumed = home is not None and _holds(home, config) and (run_dir is None or home == Path(run_dir).absolute())
+        directory = Path(run_dir).absolute() if run_dir else home if home and resumed else fresh
     if not resumed and directory.exists() and any(directory.iterdir()):
         way_out = "go on with it by --ckpt_path last, or " if _holds(directory, config) else ""
         raise UserError(f"run_dir: {directory}: holds another run; {way_out}name a new directory")

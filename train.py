@@ -99,17 +99,18 @@ class CLI(LightningCLI):
             print(f"look at it:    tensorboard --logdir {self.place.directory}")
 
 
-def main(args: list[str] | None = None) -> None:
+def main(args: list[str] | None = None) -> CLI:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
     quiet()
     try:
-        CLI(
+        return CLI(
             LightningModule,
             LightningDataModule,
             args=find_configs(sys.argv[1:] if args is None else args),
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # checkpoints hold state, not settings
             save_config_callback=None,
             parser_class=Parser,
             parser_kwargs={name: {"default_config_files": [str(HERE / "configs/base.yaml")]} for name in CLI.subcommands()},

@@ -40,10 +40,12 @@ class ExactResume(Callback):
                 logger.experiment.flush()
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        finish_last_batch(checkpoint["loops"]["fit_loop"])
+        every = trainer.check_val_every_n_epoch
+        validates = trainer.enable_validation and (every is None or (checkpoint["epoch"] + 1) % every == 0)
+        finish_last_batch(checkpoint["loops"]["fit_loop"], validates)
 
 
-def finish_last_batch(fit_loop: dict[str, Any]) -> None:
+def finish_last_batch(fit_loop: dict[str, Any], validates: bool) -> None:
     """Rewrite the loop state of a checkpoint written right after an epoch's last batch, in place.
 
     The batch is marked complete and validation as just begun: the state in which Lightning runs the whole validation and then the
@@ -51,12 +53,16 @@ def finish_last_batch(fit_loop: dict[str, Any]) -> None:
 
     Args:
         fit_loop: the entry `["loops"]["fit_loop"]` of a checkpoint.
+        validates: whether validation follows this epoch.
     """
     batches = fit_loop["epoch_loop.batch_progress"]
     if not batches["is_last_batch"] or batches["current"]["completed"] == batches["current"]["processed"]:
         return
     for counts in (batches["total"], batches["current"]):
         counts["completed"] = counts["processed"]
-    validation = fit_loop["epoch_loop.val_loop.batch_progress"]
-    for counts in (validation["total"], validation["current"]):
-        counts.update(ready=1, started=1, processed=0, completed=0)
+    if validates:
+        progress = fit_loop["epoch_loop.val_loop.batch_progress"]
+        for counts in (progress["total"], progress["current"]):
+            counts.update(ready=1, started=1, processed=0, completed=0)
+    else:
+        fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # validation would have counted it

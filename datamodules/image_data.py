@@ -79,7 +79,7 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the training split's channels in 0…255, on the training device."""
-        mean, deviation = channel_statistics(channel_histogram(self.splits.train, self._is_resident))
+        mean, deviation = channel_statistics(channel_histogram(self.splits.train, self._is_resident, self.workers))
         return mean.to(self._device), deviation.to(self._device)
 
     @property

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from datamodules.images import Images
+from datamodules.workers import Workers
 from errors import UserError
 from randomness import generator
 
@@ -93,8 +93,7 @@ class EpochLoader:
         self.epoch, self.position = 0, 0
         if seed is not None:
             self.sampler = self  # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a shuffling one
-        self._plan: list[list[int]] = []
-        self._workers: DataLoader[Tensor] | None = None
+        self._workers: Workers | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Say which 0-based epoch comes next."""
@@ -127,18 +126,9 @@ class EpochLoader:
         if self.pixels is not None:
             yield from (self.pixels[indices.to(self.device, non_blocking=True)] for indices in batches)
             return
-        self._plan[:] = [indices.tolist() for indices in batches]
-        if self._workers is None:  # persistent: forking anew costs 0.1 s an epoch
-            self._workers = DataLoader(
-                self.images,
-                batch_sampler=self._plan,
-                num_workers=self.workers,
-                collate_fn=_as_it_is,
-                persistent_workers=self.workers > 0,
-                pin_memory=self.device.type == "cuda",
-                generator=torch.Generator(),  # else each epoch would draw the workers' seed from the global stream
-            )
-        yield from self._workers
+        if self._workers is None:
+            self._workers = Workers(self.images, self.workers, pin_memory=self.device.type == "cuda")
+        yield from self._workers.read([indices.tolist() for indices in batches])
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position inside the epoch; Lightning stores it in every checkpoint."""
@@ -156,7 +146,3 @@ class EpochLoader:
                 f"ckpt_path: written after batch {state['position']} of {state['batches']}, but an epoch now has {len(self)}; "
                 "resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"
             )
-
-
-def _as_it_is(images: Tensor) -> Tensor:
-    return images

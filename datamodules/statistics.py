@@ -5,6 +5,7 @@ from torch import Tensor
 
 from datamodules.cache import cached
 from datamodules.images import Images
+from datamodules.workers import Workers
 
 
 def channel_statistics(histogram: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,21 +24,22 @@ def channel_statistics(histogram: Tensor) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.where(deviation > 0, deviation, 1).float()
 
 
-def channel_histogram(images: Images, resident: bool) -> Tensor:
+def channel_histogram(images: Images, resident: bool, workers: int = 0) -> Tensor:
     """Count how often each grey level occurs in each channel; exact, so the same whichever way the images are read.
 
     Args:
         images: the split.
         resident: read it as one tensor; otherwise image by image, once, with the result cached on disk.
+        workers: worker processes for that.
 
     Returns:
         int64 (channels, 256).
     """
     if resident:
         return _count(images.tensor())
-    starts = range(0, len(images), 256)
-    chunks = (images.__getitems__(range(start, min(start + 256, len(images)))) for start in starts)
-    return cached(f"{images.fingerprint}-histogram", lambda: torch.stack([_count(chunk) for chunk in chunks]).sum(0))
+    chunks = [range(start, min(start + 256, len(images))) for start in range(0, len(images), 256)]
+    read = Workers(images, workers).read
+    return cached(f"{images.fingerprint}-histogram", lambda: torch.stack([_count(chunk) for chunk in read(chunks)]).sum(0))
 
 
 def _count(images: Tensor) -> Tensor:

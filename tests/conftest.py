@@ -1,0 +1,43 @@
+"""Every test runs in an empty folder, with its own cache, and leaves the environment and the random streams as they were."""
+
+import os
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.summary.writer import event_file_writer
+
+
+def pytest_configure() -> None:
+    torch.set_num_threads(1)
+    # Readers take event files in the order of their names, which end in a count: "10" would come before "9".
+    event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests unless asked for by `-m`, and GPU tests where there is no GPU."""
+    for item in items:
+        if "slow" in item.keywords and "slow" not in config.getoption("-m"):
+            item.add_marker(pytest.mark.skip(reason="slow: run by -m 'slow or not slow'"))
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(autouse=True)
+def _clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    environment = dict(os.environ)
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    yield
+    random.setstate(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    torch.set_rng_state(states[2])
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]  # Lightning leaves PL_GLOBAL_SEED and the like
+    os.environ.update(environment)

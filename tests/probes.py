@@ -1,0 +1,57 @@
+"""Callbacks that tests add to runs."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+from tests.runs import digest
+
+
+class StepLog(Callback):
+    """Logs through Lightning's own machinery, by step and by epoch, as users' callbacks do."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        pl_module.log("probe/step", outputs["loss"], on_step=True, on_epoch=False)
+
+
+class RankRecord(Callback):
+    """Lets the ranks' global streams drift apart, and writes what each rank saw and ended in.
+
+    Args:
+        folder: where to write.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.seen: list[list[int]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        torch.rand(3 * trainer.global_rank + 1)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.seen.append(batch.indices.tolist())
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        record = {"seen": self.seen, "state": digest(pl_module.state_dict()), "weights": pl_module.state_dict()}
+        torch.save(record, self.folder / f"rank{trainer.global_rank}.pt")
+
+
+class EpochEnd(ModelCheckpoint):
+    """Keeps every epoch's checkpoint, written at the epoch's end."""
+
+    state_key = "EpochEnd"
+
+    def __init__(self) -> None:
+        super().__init__(filename="epochend{epoch}", save_on_train_epoch_end=True, save_top_k=-1)
+
+
+class ValidationEnd(ModelCheckpoint):
+    """Keeps every epoch's checkpoint, written at the end of validation (Lightning's default)."""
+
+    state_key = "ValidationEnd"
+
+    def __init__(self) -> None:
+        super().__init__(filename="valend{epoch}", save_on_train_epoch_end=False, save_top_k=-1)

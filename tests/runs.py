@@ -1,0 +1,86 @@
+"""Small runs through the command line, and what they end in."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from train import CLI, main
+
+REPOSITORY = Path(__file__).parents[1]
+EPOCHS = 3
+
+TINY: dict[str, Any] = {
+    "trainer": {"max_epochs": EPOCHS, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
+    "model": {
+        "class_path": "lightning_modules.ImageClassifier",
+        "init_args": {
+            "network": {"class_path": "tests.networks.SmallNet"},
+            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}},
+            "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.8}},
+        },
+    },
+    "data": {
+        "class_path": "datamodules.ImageDataModule",
+        "init_args": {"dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 100}}, "batch_size": 32},
+    },
+}
+"""4 steps an epoch, the last one smaller."""
+
+
+def tiny(*fragments: dict[str, Any]) -> list[str]:
+    """Write the tiny run and some fragments as files of the working directory; return the arguments that name them."""
+    arguments = []
+    for number, fragment in enumerate((TINY, *fragments)):
+        file = Path(f"tiny{number}.yaml")
+        file.write_text(yaml.safe_dump(fragment))
+        arguments += ["--config", str(file)]
+    return arguments
+
+
+def fit(*arguments: str) -> CLI:
+    """Run `train.py fit` in this process."""
+    return main(["fit", *arguments])
+
+
+def state(cli: CLI) -> dict[str, str]:
+    """Return a hash of every part of what a run ends in."""
+    optimizer = cli.trainer.optimizers[0].state_dict()
+    schedulers = [config.scheduler.state_dict() for config in cli.trainer.lr_scheduler_configs]
+    return {
+        "weights and buffers": digest(cli.model.state_dict()),
+        "optimizer": digest(optimizer),
+        "schedulers": digest(schedulers),
+        "clock": repr((cli.trainer.current_epoch, cli.trainer.global_step)),
+    }
+
+
+def digest(value: Any) -> str:
+    """Hash a nest of dictionaries, lists, tensors and plain values."""
+    content = hashlib.sha256()
+
+    def add(part: Any) -> None:
+        if isinstance(part, torch.Tensor):
+            content.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            content.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        elif isinstance(part, dict):
+            for key in sorted(part, key=str):
+                content.update(str(key).encode())
+                add(part[key])
+        elif isinstance(part, list | tuple):
+            for item in part:
+                add(item)
+        else:
+            content.update(repr(part).encode())
+
+    add(value)
+    return content.hexdigest()
+
+
+def logged(directory: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return all scalars of a run as TensorBoard reads them: tag to (step, value)."""
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}

@@ -1,0 +1,65 @@
+"""The contracts of every registered class: doing nothing is nothing, acting acts, and a resume is bitwise."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import callbacks
+import datamodules
+from tests.registry import DATASETS, NOT_SWITCHED, REGISTRY, VARIANTS
+from tests.runs import EPOCHS, fit, logged, state, tiny
+
+_CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
+EVERY_KIND: dict[str, Any] = {
+    "trainer": {
+        "callbacks+": [
+            {"class_path": "tests.probes.StepLog"},
+            {"class_path": _CHECKPOINT, "init_args": {"filename": "step{step}", "every_n_train_steps": 1, "save_top_k": -1}},
+            {"class_path": "tests.probes.EpochEnd"},
+            {"class_path": "tests.probes.ValidationEnd"},
+        ],
+        "log_every_n_steps": 1,
+    }
+}
+
+
+def test_every_exported_class_is_registered() -> None:
+    assert {*callbacks.__all__, *datamodules.__all__} - NOT_SWITCHED - DATASETS <= set(REGISTRY)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_identity_is_bitwise_nothing(name: str) -> None:
+    assert state(fit(*tiny(REGISTRY[name].identity))) == state(fit(*tiny()))
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_acting_changes_weights(name: str) -> None:
+    acting, plain = state(fit(*tiny(REGISTRY[name].acting))), state(fit(*tiny()))
+    assert acting["weights and buffers"] != plain["weights and buffers"]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resume_is_bitwise_from_every_kind_of_checkpoint(variant: str) -> None:
+    _check_every_resume(VARIANTS[variant], EVERY_KIND)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_resume_is_bitwise_with(name: str) -> None:
+    _check_every_resume(REGISTRY[name].acting, EVERY_KIND)
+
+
+def _check_every_resume(*fragments: dict[str, Any]) -> None:
+    whole = fit(*tiny(*fragments))
+    home, kept = whole.place.directory, Path("kept")
+    shutil.copytree(home, kept)
+    kinds = sorted(file.name for file in (kept / "checkpoints").glob("*.ckpt"))
+    assert {name[:4] for name in kinds} >= {"step", "epoc", "last"}
+    for kind in kinds:
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        resumed = fit(*tiny(*fragments), "--ckpt_path", str(home / "checkpoints" / kind))
+        assert resumed.place.directory == home, "went on in another directory"
+        assert state(resumed) == state(whole), kind
+        assert logged(home) == logged(kept), kind

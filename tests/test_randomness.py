@@ -1,0 +1,54 @@
+"""Keyed generators."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from randomness import generator, global_stream, key
+
+counters = st.lists(st.one_of(st.integers(0, 10**6), st.text(max_size=8)), max_size=3).map(tuple)
+keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)
+
+
+@given(keys, keys)
+def test_different_keys_differ_and_equal_keys_agree(one: tuple[int, str, tuple[int | str, ...]], two: tuple[int, str, tuple[int | str, ...]]) -> None:
+    assert (key(one[0], one[1], *one[2]) == key(two[0], two[1], *two[2])) == (one == two)
+
+
+def test_all_draws_of_a_run_are_pairwise_different() -> None:
+    first = [torch.rand(4, generator=generator(seed, purpose, epoch, step)) for seed in (0, 1) for purpose in ("order", "augment") for epoch in range(5) for step in range(5)]
+    assert len({tuple(draw.tolist()) for draw in first}) == len(first)
+
+
+def test_what_is_joined_is_not_confused() -> None:
+    assert len({key(1, "a", 2, 3), key(1, "a", 23), key(12, "a", 3), key(1, "a2", 3), key(1, "a", "2", 3), key(1, "a", 2, "3")}) == 6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "golden"),
+    [
+        ((0, "order", 0), 516879229434908400),
+        ((1, "augment", 3, 7, 1), 5736492194219068433),
+        ((2, "LayerReset", "80ep", "layer4.0.conv1.weight"), 4877470303265125149),
+    ],
+)
+def test_keys_are_the_same_on_every_platform(arguments: tuple[int, str], golden: int) -> None:
+    assert key(*arguments) == golden
+
+
+def test_draws_are_the_same_on_every_platform() -> None:
+    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [0, 9, 5, 4, 2, 7, 6, 8, 1, 3]
+
+
+def test_the_global_stream_is_left_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with global_stream(0, "init", "conv1"):
+        first = torch.rand(2)
+    assert torch.equal(torch.rand(3), expected)
+    with global_stream(0, "init", "conv1"):
+        assert torch.equal(torch.rand(2), first)
+    with global_stream(0, "init", "conv2"):
+        assert not torch.equal(torch.rand(2), first)
