@@ -1,6 +1,7 @@
 """The only source of random draws: a generator for every purpose, keyed by the run's seed and never by what was drawn before."""
 
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ def key(seed: int, purpose: str, *counters: int | str) -> int:
         purpose: what is drawn, e.g. `"order"`.
         counters: what tells apart the draws of one purpose, e.g. the epoch, or a parameter's name.
     """
-    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in (seed, purpose, *counters))
+    text = json.dumps([seed, purpose, *counters])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from datamodules.images import Images
-from datamodules.workers import Workers
+from datamodules.workers import read_batches
 from errors import UserError
 
 
@@ -56,9 +56,9 @@ def decode_all(images: Images, name: str) -> Tensor:
     """
     tensor = torch.empty((len(images), *images.shape), dtype=torch.uint8)
     chunks = [range(start, min(start + 256, len(images))) for start in range(0, len(images), 256)]
-    workers = Workers(images, (os.cpu_count() or 1) if len(chunks) > 4 else 0)  # processes: threads halve the speed of one
+    workers = (os.cpu_count() or 1) if len(chunks) > 4 else 0  # processes: threads halve the speed of one
     with tqdm(total=len(images), desc=name, unit="img", disable=None) as bar:
-        for chunk, pixels in zip(chunks, workers.read(chunks), strict=True):
+        for chunk, pixels in zip(chunks, read_batches(images, chunks, workers), strict=True):
             tensor[chunk.start : chunk.stop] = pixels
             bar.update(len(chunk))
     return tensor

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datamodules.images import Images
-from datamodules.workers import Workers
+from datamodules.workers import read_batches
 from errors import UserError
 from randomness import generator
 
@@ -93,7 +93,6 @@ class EpochLoader:
         self.epoch, self.position = 0, 0
         if seed is not None:
             self.sampler = self  # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a shuffling one
-        self._workers: Workers | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Say which 0-based epoch comes next."""
@@ -126,9 +125,8 @@ class EpochLoader:
         if self.pixels is not None:
             yield from (self.pixels[indices.to(self.device, non_blocking=True)] for indices in batches)
             return
-        if self._workers is None:
-            self._workers = Workers(self.images, self.workers, pin_memory=self.device.type == "cuda")
-        yield from self._workers.read([indices.tolist() for indices in batches])
+        plan = [indices.tolist() for indices in batches]
+        yield from read_batches(self.images, plan, self.workers, pin_memory=self.device.type == "cuda")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position inside the epoch; Lightning stores it in every checkpoint."""

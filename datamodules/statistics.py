@@ -5,7 +5,7 @@ from torch import Tensor
 
 from datamodules.cache import cached
 from datamodules.images import Images
-from datamodules.workers import Workers
+from datamodules.workers import read_batches
 
 
 def channel_statistics(histogram: Tensor) -> tuple[Tensor, Tensor]:
@@ -38,8 +38,8 @@ def channel_histogram(images: Images, resident: bool, workers: int = 0) -> Tenso
     if resident:
         return _count(images.tensor())
     chunks = [range(start, min(start + 256, len(images))) for start in range(0, len(images), 256)]
-    read = Workers(images, workers).read
-    return cached(f"{images.fingerprint}-histogram", lambda: torch.stack([_count(chunk) for chunk in read(chunks)]).sum(0))
+    read = read_batches(images, chunks, workers)
+    return cached(f"{images.fingerprint}-histogram", lambda: torch.stack([_count(chunk) for chunk in read]).sum(0))
 
 
 def _count(images: Tensor) -> Tensor:

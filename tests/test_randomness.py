@@ -22,15 +22,15 @@ def test_all_draws_of_a_run_are_pairwise_different() -> None:
 
 
 def test_what_is_joined_is_not_confused() -> None:
-    assert len({key(1, "a", 2, 3), key(1, "a", 23), key(12, "a", 3), key(1, "a2", 3), key(1, "a", "2", 3), key(1, "a", 2, "3")}) == 6
+    assert len({key(1, "a", 2, 3), key(1, "a", 23), key(12, "a", 3), key(1, "a2", 3), key(1, "a", "2", 3), key(1, "a", 2, "3"), key(1, 'a", 2', 3)}) == 7
 
 
 @pytest.mark.parametrize(
     ("arguments", "golden"),
     [
-        ((0, "order", 0), 516879229434908400),
-        ((1, "augment", 3, 7, 1), 5736492194219068433),
-        ((2, "LayerReset", "80ep", "layer4.0.conv1.weight"), 4877470303265125149),
+        ((0, "order", 0), 8407243675484231436),
+        ((1, "augment", 3, 7, 1), 2410632457069269463),
+        ((2, "LayerReset", "80ep", "layer4.0.conv1.weight"), 4148567322887007046),
     ],
 )
 def test_keys_are_the_same_on_every_platform(arguments: tuple[int, str], golden: int) -> None:
@@ -38,7 +38,7 @@ def test_keys_are_the_same_on_every_platform(arguments: tuple[int, str], golden:
 
 
 def test_draws_are_the_same_on_every_platform() -> None:
-    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [0, 9, 5, 4, 2, 7, 6, 8, 1, 3]
+    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [5, 7, 8, 2, 4, 9, 3, 6, 0, 1]
 
 
 def test_the_global_stream_is_left_as_it_was() -> None:

@@ -1,0 +1,107 @@
+"""Networks: the papers' sizes, and the contract that resets rely on."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_modules.initialisation import initialise
+from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
+
+NETWORKS: dict[str, nn.Module] = {
+    "resnet": ResNet(3, 10, width=8),
+    "resnet pre group": ResNet(3, 10, depth=1, width=24, block="pre", norm="group"),
+    "resnet imagenet stem": ResNet(3, 10, depth=1, width=8, stem="conv7x7s2", pool=True),
+    "resnet ash": ResNet(3, 10, depth=1, width=16, stem="conv3x3s2", norm="none"),
+    "all-cnn": AllCNN(3, 10, width=0.25),
+    "all-cnn without norm": AllCNN(3, 10, width=0.25, batch_norm=False),
+    "depth 3": DepthCNN(3, 10, n=3),
+    "mlp": MLP(3, 10, 32, widths=[20, 10], norm="none", activation="tanh"),
+    "mlp norm": MLP(3, 10, 32, widths=[20]),
+    "linear": Linear(3, 10, 32),
+}
+
+
+def count(network: nn.Module, dimensions: int | None = None) -> int:
+    return sum(parameter.numel() for parameter in network.parameters() if dimensions in (None, parameter.ndim))
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "parameters"),
+    [(16, 2, 701_466), (32, 2, 2_797_610), (64, 1, 4_903_242), (64, 2, 11_173_962), (64, 3, 17_444_682), (64, 4, 23_715_402), (128, 2, 44_662_922)],
+)
+def test_resnets_have_the_papers_sizes(width: int, depth: int, parameters: int) -> None:
+    with torch.device("meta"):
+        assert count(ResNet(3, 10, depth=depth, width=width)) == parameters
+
+
+def test_the_other_networks_have_the_papers_sizes() -> None:
+    with torch.device("meta"):
+        assert count(AllCNN(3, 10), 4) == 1_617_312
+        assert count(MLP(1, 10, 32), 2) == 12_565_000
+        assert count(Linear(3, 10, 32)) == 30_730
+        for n, channels in ((1, [96, 96, 192, 192, 192]), (2, [96, 96, 192, 192, 384, 384, 384]), (3, [96, 96, 192, 192, 384, 384, 768, 768, 768])):
+            kernels = [3] * (len(channels) - 1) + [1, 1]
+            pairs = zip([3, *channels], [*channels, 10], kernels, strict=True)
+            assert count(DepthCNN(3, 10, n), 4) == sum(inputs * outputs * kernel**2 for inputs, outputs, kernel in pairs)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blocks_name_every_parameter_from_bottom_to_top(name: str) -> None:
+    network: Any = NETWORKS[name]
+    owners = [parameter.split(".")[0] for parameter, _ in network.named_parameters()]
+    assert list(dict.fromkeys(owners)) == list(network.blocks)
+    assert network.blocks[-1] == "head"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_parameter_belongs_to_a_layer_that_can_reset_itself(name: str) -> None:
+    for layer in NETWORKS[name].modules():
+        if list(layer.parameters(recurse=False)):
+            assert callable(layer.reset_parameters), layer
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_images_become_logits_and_every_parameter_gets_a_gradient(name: str) -> None:
+    network = NETWORKS[name].train()
+    logits = network(torch.randn(4, 3, 32, 32))
+    assert logits.shape == (4, 10)
+    logits.logsumexp(1).sum().backward()
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+def test_the_blocks_halve_the_image_where_the_papers_do() -> None:
+    network, sizes = ResNet(3, 10, width=8), []
+    x = torch.randn(1, 3, 32, 32)
+    for name in network.blocks[:-1]:
+        x = network.get_submodule(name)(x)
+        sizes.append(tuple(x.shape[1:]))
+    assert sizes == [(8, 32, 32), (8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
+    assert ResNet(3, 10, width=8, stem="conv7x7s2", pool=True).stem(torch.randn(1, 3, 32, 32)).shape == (1, 8, 8, 8)
+
+
+def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
+    def drawn(seed: int, classes: int = 10) -> dict[str, torch.Tensor]:
+        network = ResNet(3, classes, depth=1, width=8)
+        initialise(network, seed)
+        return network.state_dict()
+
+    one, same, other, wider = drawn(0), drawn(0), drawn(1), drawn(0, 7)
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["stem.conv.weight"], other["stem.conv.weight"])
+    assert not torch.equal(one["layer1.0.conv1.weight"], one["layer1.0.conv2.weight"])
+    for name in one:
+        assert name.startswith("head") or torch.equal(one[name], wider[name]), "another head leaves the rest alone"
+
+
+def test_initial_values_have_pytorchs_distribution() -> None:
+    network = ResNet(3, 10, width=32)
+    initialise(network, 0)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 5000:
+            bound = (layer.in_channels * layer.kernel_size[0] ** 2) ** -0.5
+            assert layer.weight.abs().max() <= bound
+            assert abs(float(layer.weight.detach().std(correction=0)) / (bound / 3**0.5) - 1) < 0.05
