@@ -11,24 +11,42 @@ from pytorch_lightning.cli import LightningArgumentParser
 from errors import UserError
 
 HERE = Path(__file__).parent
-_NOISE = re.compile(r"^\s*(- |Problem with given|Parser key|Errors:|Given value|Does not validate against|Expected a <class|Not a valid sub)")
+_KEY = re.compile(r"Parser key \"([^\"]+)\"")
+_NOISE = re.compile(r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Expected a <class 'NoneType'>|Problem with given class_path")
+
+
+class ParseError(UserError):
+    """What the parser says: many lines, to be shown as `one_line`."""
 
 
 class Parser(LightningArgumentParser):
-    """A parser whose errors are one line: the key, the value and what is wrong with it."""
+    """A parser that raises its errors, and takes no abbreviated options (a mistyped key would pass for another)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise the message as a `UserError`."""
-        raise UserError(one_line(message))
+        """Raise the message instead of printing usage and exiting."""
+        raise ParseError(message)
 
 
 def one_line(message: str) -> str:
-    """Keep of a parser's nested message the keys on the way to the problem and the innermost line that says what it is."""
-    lines = [line for line in message.splitlines() if line.strip()]
-    keys = re.findall(r"(?:Parser key|parser key|Key) ['\"]([\w.\[\]+]+)['\"]", message)
-    reasons = [line.strip(" -") for line in lines if not _NOISE.match(line)]
-    reason = reasons[-1] if reasons else lines[0].strip()
-    return f"{'.'.join(keys)}: {reason}" if keys else reason
+    """Keep of a parser's nested message the keys on the way to the problem, the reasons and the value.
+
+    Args:
+        message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `- …` below them.
+    """
+    keys = ".".join(_KEY.findall(message))
+    lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
+    reasons = [line for line in lines if line and not _NOISE.match(line)]
+    reason = " or ".join(dict.fromkeys(reasons)) or "not a value of the kind expected"
+    if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
+        reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+    if "not accept" in reason:
+        reason += "; --print_config shows the keys there are"
+    given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
+    reason += f". Got value: {given[-1]}" if given and given[-1] not in reason else ""
+    return f"{keys}: {reason}" if keys else reason
 
 
 def find_configs(args: list[str]) -> list[str]:
@@ -52,4 +70,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI calls deprecated names
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
+    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
+    warnings.filterwarnings("ignore", "The dirpath has changed from")  # in a branch
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # on a resume

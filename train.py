@@ -8,17 +8,16 @@ from typing import Any
 import yaml
 from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import callbacks
 import datamodules  # noqa: F401  # short class names resolve for imported classes
 import lightning_modules.networks  # noqa: F401
-import manifest
 import run_directory
 from checkpoint_files import AtomicCheckpointIO, check_network, read_checkpoint
-from command_line import HERE, Parser, find_configs, quiet, run_name
+from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name
 from errors import Diverged, UserError
 from run_log import RunLog
 
@@ -55,11 +54,23 @@ class CLI(LightningCLI):
         self.place = place(root, name, self.config_text, settings.run_dir, settings.ckpt_path)
         settings.ckpt_path = str(self.place.checkpoint) if self.place.checkpoint else None
 
+    def instantiate_classes(self) -> None:
+        """Build data, module and trainer; the parser wraps what a constructor says about its values."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if "Does not validate" not in str(error):
+                raise
+            raise ParseError(str(error)) from error
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with what every run has."""
         chosen = self._get(self.config_init, "trainer")
-        own = [callbacks.ExactResume(self._get(self.config, "seed_everything")), callbacks.FiniteLoss()]
-        if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in chosen.callbacks or []):
+        # Under fast_dev_run Lightning disables all but the last checkpoint.
+        theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
+        seed = self._get(self.config, "seed_everything")
+        own = [callbacks.RunRecord(self.place, self.config_text, seed), callbacks.ExactResume(seed), callbacks.FiniteLoss()]
+        if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in theirs):
             own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
         logger = chosen.logger
         if self.subcommand == "predict":
@@ -71,21 +82,12 @@ class CLI(LightningCLI):
             logger = RunLog(self.place.directory, self.place.resumed_at)
         plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), AtomicCheckpointIO()]
         given = {"default_root_dir": str(self.place.directory), "logger": logger, "plugins": plugins}
-        return super().instantiate_trainer(**given, callbacks=[*own, *(chosen.callbacks or [])], **kwargs)
+        return super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
 
     def after_instantiate_classes(self) -> None:
         """Refuse a checkpoint of another network before anything is written."""
         if self.place.checkpoint:
             check_network(read_checkpoint(self.place.checkpoint), self.model.state_dict(), self.place.checkpoint)
-
-    def before_fit(self) -> None:
-        """Make the run's directory."""
-        self.started = time.monotonic()
-        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
-            run_directory.claim(self.place.directory, self.config_text)
-            entry = manifest.session(self.trainer.strategy.root_device, sys.argv, self.place.checkpoint)
-            fingerprint = getattr(self.datamodule, "fingerprint", None)
-            manifest.open_session(self.place.directory, self._get(self.config, "seed_everything"), fingerprint, entry)
 
     def after_fit(self) -> None:
         """Measure the trained network on the test split and say where everything is."""
@@ -93,7 +95,6 @@ class CLI(LightningCLI):
         self.trainer.test(self.model, self.datamodule, verbose=False)
         metrics |= self.trainer.callback_metrics
         if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
-            manifest.close_session(self.place.directory, time.monotonic() - self.started)
             shown = [f"{split} accuracy {float(metrics[f'{split}/accuracy']):.2%}" for split in ("train", "test") if f"{split}/accuracy" in metrics]
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
             print(f"look at it:    tensorboard --logdir {self.place.directory}")
@@ -116,7 +117,8 @@ def main(args: list[str] | None = None) -> CLI:
             parser_kwargs={name: {"default_config_files": [str(HERE / "configs/base.yaml")]} for name in CLI.subcommands()},
         )
     except (UserError, Diverged, MisconfigurationException) as error:
-        print(f"{Path(sys.argv[0]).name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        line = one_line(str(error)) if isinstance(error, ParseError) else " ".join(str(error).split())
+        print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
 
 

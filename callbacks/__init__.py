@@ -4,5 +4,6 @@ from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
 from callbacks.prediction_file import PredictionFile
+from callbacks.run_record import RunRecord
 
-__all__ = ["EpochLines", "ExactResume", "FiniteLoss", "PredictionFile"]
+__all__ = ["EpochLines", "ExactResume", "FiniteLoss", "PredictionFile", "RunRecord"]

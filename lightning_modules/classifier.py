@@ -50,6 +50,7 @@ class ImageClassifier(LightningModule):
         if compile:
             network.compile()
         self.train_tally, self.tally = Tally(), Tally()
+        self.configure_optimizers()  # torch checks rates and the like only here, and the user should hear of it now
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (batch, channels, height, width) to logits (batch, classes)."""
@@ -97,11 +98,11 @@ class ImageClassifier(LightningModule):
         """Build optimizer and schedule."""
         try:
             optimizer = self.optimizer(self.parameters())
-        except ValueError as error:  # torch checks rates and the like only here
-            raise UserError(f"optimizer: {error}") from error
-        if self.lr_scheduler is None:
+            scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler else None
+        except (TypeError, ValueError) as error:
+            raise UserError(f"optimizer, lr_scheduler: {error}") from error
+        if scheduler is None:
             return optimizer
-        scheduler = self.lr_scheduler(optimizer)
         # Lightning would step a plateau scheduler after the epoch's checkpoint is written, and never on resuming from it.
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False}}
 

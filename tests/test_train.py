@@ -1,0 +1,227 @@
+"""The command line: runs, where they are kept, how they go on, and what is made of them."""
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import train
+from tests.runs import REPOSITORY, fit, logged, state, tiny
+from train import main
+
+
+def checkpoints(directory: Path) -> list[str]:
+    return sorted(file.name for file in (directory / "checkpoints").iterdir())
+
+
+def test_a_run_leaves_config_manifest_events_and_checkpoints() -> None:
+    directory = fit(*tiny()).place.directory
+    assert checkpoints(directory) == ["epoch=0002.ckpt", "last.ckpt"]
+    manifest = json.loads((directory / "manifest.json").read_text())
+    assert manifest["seed"] == 0
+    assert set(manifest["data"]) == {"train", "validation", "test"}
+    (session,) = manifest["sessions"]
+    assert session["command"] == ["train.py"]
+    assert torch.__version__.startswith(session["versions"]["torch"])
+    assert re.fullmatch("[0-9a-f]{40}", session["git"]["commit"])
+    assert session["resumed_from"] is None
+    assert session["wall_seconds"] > 0
+    values = logged(directory)
+    assert set(values) == {f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "accuracy")}
+    assert [step for step, _ in values["train/loss"]] == [3, 7, 11]
+
+
+def test_what_is_logged_is_what_an_independent_pass_measures() -> None:
+    cli = fit(*tiny())
+    loader, network = cli.datamodule.test_dataloader(), cli.model.eval()
+    right, loss = 0, 0.0
+    for batch in loader:
+        images, labels, _ = cli.datamodule.on_after_batch_transfer(batch, 0)
+        logits = network(images)
+        right += int((logits.argmax(1) == labels).sum())
+        loss += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum").detach())
+    values = logged(cli.place.directory)
+    for split in ("val", "test"):
+        assert values[f"{split}/accuracy"][-1][1] == pytest.approx(right / 500)
+        assert values[f"{split}/loss"][-1][1] == pytest.approx(loss / 500, rel=1e-5)
+
+
+def test_the_saved_config_makes_the_same_run_again_in_a_new_place() -> None:
+    first = fit(*tiny(), "--trainer.max_epochs", "2", "--seed_everything", "4")
+    config = first.place.directory / "config.yaml"
+    assert set(yaml.safe_load(config.read_text())) == {"seed_everything", "trainer", "model", "data"}
+    again = fit("--config", str(config))
+    assert again.place.directory != first.place.directory
+    assert again.place.directory.parent == first.place.directory.parent, "of the same kind"
+    assert state(again) == state(first)
+    assert (again.place.directory / "config.yaml").read_text() == config.read_text()
+
+
+def test_seeds_differ() -> None:
+    assert state(fit(*tiny()))["weights and buffers"] != state(fit(*tiny(), "--seed_everything", "1"))["weights and buffers"]
+
+
+def test_two_runs_started_in_one_second_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
+    assert len({fit(*tiny(), "--trainer.max_epochs", "1").place.directory for _ in range(3)}) == 3
+
+
+def test_last_begins_a_run_goes_on_with_it_and_ends() -> None:
+    """One command line for all of it, as a preemptible job needs."""
+    command = [*tiny(), "--ckpt_path", "last"]
+    whole = fit(*command)
+    home, kept = whole.place.directory, Path("kept")
+    shutil.copytree(home, kept)
+    (home / "checkpoints" / "last.ckpt").unlink()
+    (home / "checkpoints" / "epoch=0002.ckpt").unlink()
+    again = fit(*command)
+    assert again.place == (home, None, 0), "no checkpoint: from the beginning, in the same place"
+    assert state(again) == state(whole)
+    assert logged(home) == logged(kept)
+    finished = fit(*command)
+    assert finished.place.checkpoint is not None
+    assert state(finished)["weights and buffers"] == state(whole)["weights and buffers"]
+    assert logged(home) == logged(kept)
+    assert len(json.loads((home / "manifest.json").read_text())["sessions"]) == 2, "the finished run trained nothing"
+
+
+def test_last_knows_runs_by_their_config() -> None:
+    one = fit(*tiny())
+    other = fit(*tiny(), "--seed_everything", "1", "--ckpt_path", "last")
+    assert other.place.directory != one.place.directory
+    assert other.place.checkpoint is None
+
+
+def test_a_truncated_checkpoint_is_named_and_the_one_before_it_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    whole = fit(*tiny())
+    last = whole.place.directory / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    with pytest.raises(SystemExit) as stop:
+        fit(*tiny(), "--ckpt_path", str(last))
+    assert stop.value.code == 2
+    assert re.search(r"error: ckpt_path: .*last.ckpt: truncated or not a checkpoint .*; name another or write 'last'", capsys.readouterr().err)
+    resumed = fit(*tiny(), "--ckpt_path", "last")
+    assert resumed.place.checkpoint == last.with_name("epoch=0002.ckpt")
+    assert "last.ckpt: truncated" in capsys.readouterr().out
+
+
+def test_the_command_line_beats_the_checkpoint_and_makes_a_branch() -> None:
+    parent = fit(*tiny(), "--trainer.max_epochs", "1")
+    checkpoint = parent.place.directory / "checkpoints" / "last.ckpt"
+    assert "hyper_parameters" not in torch.load(checkpoint, weights_only=True)
+    branch = fit(*tiny(), "--model.init_args.label_smoothing", "0.3", "--trainer.max_epochs", "2", "--ckpt_path", str(checkpoint))
+    assert branch.place.directory != parent.place.directory
+    assert branch.model.label_smoothing == 0.3
+    assert branch.trainer.global_step == 8
+    assert [step for step, _ in logged(branch.place.directory)["train/loss"]] == [7]
+    assert [step for step, _ in logged(parent.place.directory)["train/loss"]] == [3], "the parent is as it was"
+
+
+def test_test_validate_and_predict_work_on_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+    trained = fit(*tiny())
+    expected = logged(trained.place.directory)["test/accuracy"][0][1]
+    for command in ("test", "validate"):
+        done = main([command, *tiny(), "--ckpt_path", str(trained.place.directory / "checkpoints" / "last.ckpt")])
+        assert float(done.trainer.callback_metrics[f"{'val' if command == 'validate' else 'test'}/accuracy"]) == pytest.approx(expected)
+    main(["predict", "--config", str(trained.place.directory / "config.yaml"), "--ckpt_path", "last"])
+    (file,) = trained.place.directory.glob("predictions-*.csv")
+    with file.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [int(row["index"]) for row in rows] == list(range(500))
+    assert sum(row["label"] == row["predicted"] for row in rows) / 500 == pytest.approx(expected)
+    for row in rows:
+        probabilities = [float(row[str(digit)]) for digit in range(10)]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+        assert max(probabilities) == float(row[row["predicted"]])
+    assert len(list(trained.place.directory.glob("events*"))) == 2, "measuring writes no events"
+
+
+def test_without_a_terminal_progress_is_one_line_an_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(*tiny(), "--trainer.enable_progress_bar", "true")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    assert len(lines) == 3
+    pattern = r"epoch 3/3  [\d.]+ s  train/accuracy 0.\d{4}  train/loss \d.\d{4}  val/accuracy 0.\d{4}  val/loss \d.\d{4}"
+    assert re.fullmatch(pattern, lines[2])
+
+
+def test_the_last_lines_say_how_it_went_and_where_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    directory = fit(*tiny()).place.directory
+    values = logged(directory)
+    train_accuracy, test_accuracy = (values[f"{split}/accuracy"][-1][1] for split in ("train", "test"))
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        f"train accuracy {train_accuracy:.2%}   test accuracy {test_accuracy:.2%}",
+        f"run directory: {directory}",
+        f"look at it:    tensorboard --logdir {directory}",
+    ]
+
+
+def test_a_run_whose_loss_is_not_finite_stops_and_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        fit(*tiny(), "--model.init_args.optimizer.init_args.lr", "1e30")
+    assert stop.value.code == 1
+    assert re.search(r"error: the training loss is not finite at step [12]: lower the learning rate", capsys.readouterr().err)
+    assert not list(Path("runs").glob("**/*.ckpt")), "nothing poisoned is kept"
+
+
+def test_an_average_of_the_weights_and_lightnings_own_callbacks_run_beside_ours() -> None:
+    extra = [
+        {"class_path": f"pytorch_lightning.callbacks.{name}", "init_args": arguments}
+        for name, arguments in (
+            ("LearningRateMonitor", {}),
+            ("EarlyStopping", {"monitor": "val/loss", "patience": 9}),
+            ("ModelCheckpoint", {"monitor": "val/accuracy", "mode": "max", "filename": "best"}),
+        )
+    ]
+    directory = fit(*tiny({"trainer": {"callbacks+": extra}})).place.directory
+    assert checkpoints(directory) == ["best.ckpt", "epoch=0002.ckpt", "last.ckpt"]
+    assert len(logged(directory)["lr-SGD"]) == 3
+
+
+def test_compile_keeps_names_and_trains() -> None:
+    assert set(fit(*tiny({"model": {"init_args": {"compile": True}}}), "--trainer.fast_dev_run", "true").model.state_dict()) == set(
+        fit(*tiny()).model.state_dict()
+    )
+
+
+@pytest.mark.parametrize("config", sorted(path.name for path in (REPOSITORY / "configs").glob("*.yaml") if path.name != "base.yaml"))
+def test_every_config_runs(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datamodules import Digits, TorchvisionImages
+
+    monkeypatch.setattr(TorchvisionImages, "read", lambda self, split: Digits().read(split))
+    small = ["--data.init_args.dataset.init_args.subset", "200"] if config != "cifar10.yaml" else []
+    fit("--config", f"configs/{config}", *small, "--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu")
+    assert not Path("runs").exists(), "a trial leaves nothing"
+
+
+def test_callbacks_without_a_plus_stand_only_in_the_base() -> None:
+    for file in (REPOSITORY / "configs").glob("**/*.yaml"):
+        assert ("callbacks" in yaml.safe_load(file.read_text()).get("trainer", {})) == (file.name == "base.yaml"), file
+
+
+def test_every_public_argument_is_typed() -> None:
+    import inspect
+
+    import callbacks
+    import datamodules
+    import lightning_modules
+    import lightning_modules.networks as networks
+
+    for package in (callbacks, datamodules, lightning_modules, networks):
+        for name in package.__all__:
+            for parameter in list(inspect.signature(getattr(package, name).__init__).parameters.values())[1:]:
+                assert parameter.annotation is not parameter.empty or parameter.kind in (2, 4), (name, parameter)
+
+
+def test_another_class_takes_none_of_the_first_ones_arguments() -> None:
+    cli = fit(*tiny(), "--model.init_args.network", "lightning_modules.networks.Linear", "--trainer.fast_dev_run", "true")
+    assert sum(parameter.numel() for parameter in cli.model.parameters()) == 2570
+
+
+def test_configs_are_found_from_anywhere() -> None:
+    assert not Path("configs").exists()
+    assert train.find_configs(["--config", "configs/digits.yaml"]) == ["--config", str(REPOSITORY / "configs/digits.yaml")]
