@@ -68,5 +68,9 @@ def check_network(checkpoint: Mapping[str, Any], expected: Mapping[str, torch.Te
     wanted = {name: tuple(value.shape) for name, value in expected.items()}
     for name in (*wanted, *found):
         if found.get(name) != wanted.get(name):
-            there, here = (f"has shape {shape}" if shape is not None else "is missing" for shape in (found.get(name), wanted.get(name)))
-            raise UserError(f"ckpt_path: {path}: of another network: {name} {there} there and {here} here; use the run's own config")
+            there, here = (
+                f"has shape {shape}" if shape is not None else "is missing" for shape in (found.get(name), wanted.get(name))
+            )
+            raise UserError(
+                f"ckpt_path: {path}: of another network: {name} {there} there and {here} here; use the run's own config"
+            )

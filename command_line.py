@@ -3,6 +3,7 @@
 import logging
 import re
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,9 @@ from errors import UserError
 
 HERE = Path(__file__).parent
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
-_NOISE = re.compile(r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Expected a <class 'NoneType'>|Problem with given class_path")
+_NOISE = re.compile(
+    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Expected a <class 'NoneType'>|Problem with given class_path"
+)
 
 
 class ParseError(UserError):
@@ -52,7 +55,7 @@ def one_line(message: str) -> str:
 def find_configs(args: list[str]) -> list[str]:
     """Replace config files that are not below the working directory by those that the project was installed with."""
     found = list(args)
-    for index, (flag, value) in enumerate(zip(args, args[1:], strict=False), 1):
+    for index, (flag, value) in enumerate(pairwise(args), 1):
         if flag in ("--config", "-c") and not Path(value).exists() and (HERE / value).exists():
             found[index] = str(HERE / value)
     return found
@@ -67,7 +70,7 @@ def run_name(configs: list[Any]) -> str:
 def quiet() -> None:
     """Hide what Lightning says about itself, and warnings that do not concern a run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
-    warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI calls deprecated names
+    warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them

@@ -72,5 +72,3 @@ def _git() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "uncommitted": git("diff", "HEAD")}
     except (OSError, subprocess.CalledProcessError):
         return None
-
-

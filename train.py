@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from lightning_utilities.core.rank_zero import rank_zero_only
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 import callbacks
 import datamodules  # noqa: F401  # short class names resolve for imported classes
@@ -94,8 +93,9 @@ class CLI(LightningCLI):
         metrics = dict(self.trainer.callback_metrics)
         self.trainer.test(self.model, self.datamodule, verbose=False)
         metrics |= self.trainer.callback_metrics
-        if self.trainer.is_global_zero and not self.trainer.fast_dev_run:
-            shown = [f"{split} accuracy {float(metrics[f'{split}/accuracy']):.2%}" for split in ("train", "test") if f"{split}/accuracy" in metrics]
+        if self.trainer.is_global_zero and not self._get(self.config, "trainer").fast_dev_run:
+            accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
+            shown = [f"{split} accuracy {float(value):.2%}" for split, value in accuracies.items() if value is not None]
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
             print(f"look at it:    tensorboard --logdir {self.place.directory}")
 

@@ -40,7 +40,7 @@ class FolderSplit(Images):
 
     def __getitem__(self, index: int) -> Tensor:
         """Return image `index`."""
-        image = decode(self.files[index], self.size, self.channels)  # type: ignore[arg-type]  # 1 or 3
+        image = decode(self.files[index], self.size, self.channels)
         if tuple(image.shape) != self.shape:
             raise UserError(
                 f"{self.files[index]}: {image.shape[2]} x {image.shape[1]} pixels where {self.files[0].name} has "

@@ -2,7 +2,7 @@
 
 import os
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -120,9 +120,10 @@ class ImageDataModule(LightningDataModule):
                 count = len(self.splits.train)
                 raise UserError(f"batch_size: {self.batch_size}: no full batch in {count} training examples; choose a smaller one")
         if self.trainer:
-            if self.trainer.reload_dataloaders_every_n_epochs != 1:
+            if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
                 raise UserError("reload_dataloaders_every_n_epochs: must be 1, or a resumed run would see another epoch's order")
-            self._train.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)  # right on every resume, unlike current_epoch
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            self._train.set_epoch(progress.processed)  # right on every resume, unlike current_epoch
         return self._train
 
     @cached_property

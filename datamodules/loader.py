@@ -1,6 +1,7 @@
 """Which examples make up which batch: a function of seed, epoch, rank, and nothing else."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -53,7 +54,7 @@ def shard(order: Tensor, batch_size: int, rank: int, ranks: int, equal: bool, dr
     steps = len(order) // together
     steps += len(order) - steps * together >= (1 if steps == 0 else ranks)
     starts = [step * together for step in range(steps)] + [len(order)]
-    return [order[start:stop][rank::ranks] for start, stop in zip(starts, starts[1:], strict=False)]
+    return [order[start:stop][rank::ranks] for start, stop in pairwise(starts)]
 
 
 class EpochLoader:

@@ -61,7 +61,7 @@ class TorchvisionImages(ImageDataset):
     def _open(self, split: Literal["train", "test"]) -> Any:
         import torchvision
 
-        kind = getattr(torchvision.datasets, self.name, None)
+        kind: Any = getattr(torchvision.datasets, self.name, None)
         arguments = inspect.signature(kind).parameters if inspect.isclass(kind) else {}
         if not {"train", "split"} & set(arguments):
             raise UserError(f"name: {self.name}: not a torchvision data set with a train and a test split, such as CIFAR10")

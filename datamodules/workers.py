@@ -23,9 +23,9 @@ def read_batches(images: Images, batches: Sequence[Sequence[int]], workers: int,
     """
     loader = DataLoader(
         images,
-        batch_sampler=batches,
+        batch_sampler=batches,  # type: ignore[arg-type]  # any sequence of indices will do
         num_workers=workers,
-        collate_fn=_as_it_is,
+        collate_fn=_as_it_is,  # type: ignore[arg-type]  # __getitems__ returns a tensor
         pin_memory=pin_memory,
         generator=torch.Generator(),  # else the workers' seed would be drawn from the global stream
     )

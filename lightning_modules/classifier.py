@@ -24,7 +24,7 @@ class ImageClassifier(LightningModule):
         optimizer: any torch optimizer.
         lr_scheduler: any torch scheduler, stepped once an epoch (`ReduceLROnPlateau` on `train/loss`); None keeps the rate.
         label_smoothing: in [0, 1), in training only; 0 is none.
-        channels_last: store images and kernels channels last, 1.2–1.3 times faster on a CPU and more on a GPU.
+        channels_last: store images and kernels channels last, 1.2 to 1.3 times faster on a CPU and more on a GPU.
         compile: compile the network by `torch.compile`; parameters keep their names.
         seed: the run's seed (`seed_everything`), set by train.py.
     """
@@ -46,7 +46,7 @@ class ImageClassifier(LightningModule):
         self.label_smoothing, self.seed = label_smoothing, seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         initialise(network, seed)
-        network.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # missing in torch's stubs
+        network.to(memory_format=self.memory_format)
         if compile:
             network.compile()
         self.train_tally, self.tally = Tally(), Tally()
@@ -85,7 +85,8 @@ class ImageClassifier(LightningModule):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return class probabilities (batch, classes)."""
-        return self(batch[0]).float().softmax(1)
+        logits: Tensor = self(batch[0])
+        return logits.float().softmax(1)
 
     def _report(self, split: str, tally: Tally) -> None:
         values = {f"{split}/{name}": value for name, value in tally.compute().items()}
@@ -115,7 +116,8 @@ class ImageClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add each rank's sums, so that a run resumed inside an epoch logs the whole epoch."""
-        checkpoint["train_tally"] = self.all_gather(self.train_tally.state()).reshape(-1, 3).cpu()
+        states: Any = self.all_gather(self.train_tally.state())  # (3,), or (ranks, 3)
+        checkpoint["train_tally"] = states.reshape(-1, 3).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore this rank's sums; with another number of ranks an epoch's end is the only place to resume from."""

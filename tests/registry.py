@@ -30,7 +30,16 @@ REGISTRY: dict[str, Entry] = {
     ),
 }
 
-NOT_SWITCHED = {"Batch", "ImageDataModule", "ImageDataset", "EpochLines", "ExactResume", "FiniteLoss", "PredictionFile", "RunRecord"}
+NOT_SWITCHED = {
+    "Batch",
+    "ImageDataModule",
+    "ImageDataset",
+    "EpochLines",
+    "ExactResume",
+    "FiniteLoss",
+    "PredictionFile",
+    "RunRecord",
+}
 """Exported, but nothing that YAML switches on in a run."""
 
 DATASETS = {"Digits", "FolderImages", "TorchvisionImages"}

@@ -9,7 +9,7 @@ import pytest
 import callbacks
 import datamodules
 from tests.registry import DATASETS, NOT_SWITCHED, REGISTRY, VARIANTS
-from tests.runs import EPOCHS, fit, logged, state, tiny
+from tests.runs import fit, logged, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 EVERY_KIND: dict[str, Any] = {

@@ -12,17 +12,38 @@ keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)
 
 
 @given(keys, keys)
-def test_different_keys_differ_and_equal_keys_agree(one: tuple[int, str, tuple[int | str, ...]], two: tuple[int, str, tuple[int | str, ...]]) -> None:
+def test_different_keys_differ_and_equal_keys_agree(
+    one: tuple[int, str, tuple[int | str, ...]], two: tuple[int, str, tuple[int | str, ...]]
+) -> None:
     assert (key(one[0], one[1], *one[2]) == key(two[0], two[1], *two[2])) == (one == two)
 
 
 def test_all_draws_of_a_run_are_pairwise_different() -> None:
-    first = [torch.rand(4, generator=generator(seed, purpose, epoch, step)) for seed in (0, 1) for purpose in ("order", "augment") for epoch in range(5) for step in range(5)]
+    first = [
+        torch.rand(4, generator=generator(seed, purpose, epoch, step))
+        for seed in (0, 1)
+        for purpose in ("order", "augment")
+        for epoch in range(5)
+        for step in range(5)
+    ]
     assert len({tuple(draw.tolist()) for draw in first}) == len(first)
 
 
 def test_what_is_joined_is_not_confused() -> None:
-    assert len({key(1, "a", 2, 3), key(1, "a", 23), key(12, "a", 3), key(1, "a2", 3), key(1, "a", "2", 3), key(1, "a", 2, "3"), key(1, 'a", 2', 3)}) == 7
+    assert (
+        len(
+            {
+                key(1, "a", 2, 3),
+                key(1, "a", 23),
+                key(12, "a", 3),
+                key(1, "a2", 3),
+                key(1, "a", "2", 3),
+                key(1, "a", 2, "3"),
+                key(1, 'a", 2', 3),
+            }
+        )
+        == 7
+    )
 
 
 @pytest.mark.parametrize(

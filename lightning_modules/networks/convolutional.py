@@ -27,8 +27,8 @@ class _PlainCNN(nn.Module):
 class AllCNN(_PlainCNN):
     """All-CNN as Achille et al. 2019 (https://arxiv.org/abs/1711.08856) use it: nine convolutions, global average pooling.
 
-    96 - 96 - 192/2 - 192 - 192 - 192/2 - 192 - 192 (1x1) - classes (1x1), each but the last with batch norm and ReLU. (Springenberg's
-    original has 96 channels in the third.)
+    96 - 96 - 192/2 - 192 - 192 - 192/2 - 192 - 192 (1x1) - classes (1x1), each but the last with batch norm and ReLU.
+    (Springenberg's original has 96 channels in the third.)
 
     Args:
         in_channels: image channels (set from the data).
@@ -39,7 +39,16 @@ class AllCNN(_PlainCNN):
 
     def __init__(self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True) -> None:
         small, large = round(96 * width), round(192 * width)
-        plan = [(small, 3, 1), (small, 3, 1), (large, 3, 2), (large, 3, 1), (large, 3, 1), (large, 3, 2), (large, 3, 1), (large, 1, 1)]
+        plan = [
+            (small, 3, 1),
+            (small, 3, 1),
+            (large, 3, 2),
+            (large, 3, 1),
+            (large, 3, 1),
+            (large, 3, 2),
+            (large, 3, 1),
+            (large, 1, 1),
+        ]
         super().__init__(in_channels, num_classes, plan, "batch" if batch_norm else "none")
 
 

@@ -21,7 +21,7 @@ class PostActivation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
-        out = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        out: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
         return F.relu(out + self.shortcut(x))
 
 
@@ -41,13 +41,14 @@ class PreActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
         activated = F.relu(self.norm1(x))
-        out = self.conv2(F.relu(self.norm2(self.conv1(activated))))
+        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(activated))))
         return out + (x if self.shortcut is None else self.shortcut(activated))
 
 
 class ResNet(nn.Module):
-    """ResNet of four modules of `depth` basic blocks with `width`, 2, 4 and 8 times `width` channels; ResNet-18 is depth 2, width 64.
+    """ResNet of four modules of `depth` basic blocks, with 1, 2, 4 and 8 times `width` channels.
 
+    ResNet-18 is depth 2, width 64 (He et al. 2015, https://arxiv.org/abs/1512.03385).
     At least four networks are published as "ResNet-18" in this field: state stem, pool and width beside every number.
     Kuangliu's CIFAR form is the default; Ash & Adams 2020 released `width: 16, stem: conv3x3s2`; its ReScience reproduction and
     DASH add `pool: true` to the default; torchvision's is `stem: conv7x7s2, pool: true`.

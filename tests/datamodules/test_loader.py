@@ -1,5 +1,7 @@
 """Which examples make up which batch."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given
@@ -17,7 +19,7 @@ def images(count: int = 10) -> TensorImages:
     return TensorImages(pixels, torch.arange(count) % 3, ["a", "b", "c"])
 
 
-def loader(count: int = 10, batch_size: int = 4, seed: int | None = 0, **arguments: bool | int) -> EpochLoader:
+def loader(count: int = 10, batch_size: int = 4, seed: int | None = 0, **arguments: Any) -> EpochLoader:
     return EpochLoader(images(count), batch_size, CPU, seed=seed, **{"resident": True, **arguments})
 
 
@@ -74,8 +76,8 @@ def test_an_evaluation_loader_shows_everything_in_order_and_again() -> None:
 def test_streaming_gives_the_same_batches_bit_for_bit(workers: int) -> None:
     resident, streaming = loader(), loader(resident=False, workers=workers)
     for epoch in (0, 1, 5):
-        for one in (resident, streaming):
-            one.set_epoch(epoch)
+        resident.set_epoch(epoch)
+        streaming.set_epoch(epoch)
         pairs = list(zip(resident, streaming, strict=True))
         assert len(pairs) == 3
         for one, other in pairs:

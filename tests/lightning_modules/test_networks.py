@@ -29,7 +29,15 @@ def count(network: nn.Module, dimensions: int | None = None) -> int:
 
 @pytest.mark.parametrize(
     ("width", "depth", "parameters"),
-    [(16, 2, 701_466), (32, 2, 2_797_610), (64, 1, 4_903_242), (64, 2, 11_173_962), (64, 3, 17_444_682), (64, 4, 23_715_402), (128, 2, 44_662_922)],
+    [
+        (16, 2, 701_466),
+        (32, 2, 2_797_610),
+        (64, 1, 4_903_242),
+        (64, 2, 11_173_962),
+        (64, 3, 17_444_682),
+        (64, 4, 23_715_402),
+        (128, 2, 44_662_922),
+    ],
 )
 def test_resnets_have_the_papers_sizes(width: int, depth: int, parameters: int) -> None:
     with torch.device("meta"):
@@ -41,7 +49,11 @@ def test_the_other_networks_have_the_papers_sizes() -> None:
         assert count(AllCNN(3, 10), 4) == 1_617_312
         assert count(MLP(1, 10, 32), 2) == 12_565_000
         assert count(Linear(3, 10, 32)) == 30_730
-        for n, channels in ((1, [96, 96, 192, 192, 192]), (2, [96, 96, 192, 192, 384, 384, 384]), (3, [96, 96, 192, 192, 384, 384, 768, 768, 768])):
+        for n, channels in (
+            (1, [96, 96, 192, 192, 192]),
+            (2, [96, 96, 192, 192, 384, 384, 384]),
+            (3, [96, 96, 192, 192, 384, 384, 768, 768, 768]),
+        ):
             kernels = [3] * (len(channels) - 1) + [1, 1]
             pairs = zip([3, *channels], [*channels, 10], kernels, strict=True)
             assert count(DepthCNN(3, 10, n), 4) == sum(inputs * outputs * kernel**2 for inputs, outputs, kernel in pairs)
