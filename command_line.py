@@ -14,7 +14,8 @@ from errors import UserError
 HERE = Path(__file__).parent
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
-    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Expected a <class 'NoneType'>|Problem with given class_path"
+    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
+    r"|Expected a <class 'NoneType'>"
 )
 
 

@@ -84,7 +84,9 @@ class CLI(LightningCLI):
         return super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
 
     def after_instantiate_classes(self) -> None:
-        """Refuse a checkpoint of another network before anything is written."""
+        """Refuse what only shows once everything is built, before anything is written."""
+        if self._get(self.config, "trainer").sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
+            raise UserError("sync_batchnorm: true: torch synchronises batch norm on GPUs only; leave it out, or use norm: group")
         if self.place.checkpoint:
             check_network(read_checkpoint(self.place.checkpoint), self.model.state_dict(), self.place.checkpoint)
 

@@ -49,7 +49,6 @@ class ImageDataModule(LightningDataModule):
             raise UserError(f"batch_size: {batch_size}: write 1 or more")
         self.dataset, self.batch_size, self.augmentation, self.drop_last = dataset, batch_size, augmentation, drop_last
         self.resident, self.workers, self.seed = resident, workers, seed
-        self._train: EpochLoader | None = None
 
     @cached_property
     def splits(self) -> Splits:
@@ -108,23 +107,23 @@ class ImageDataModule(LightningDataModule):
             drop_last=self.drop_last,
         )
 
-    def train_dataloader(self) -> EpochLoader:
-        """Return the loader of the training split, set to the epoch that comes next.
+    def prepare_data(self) -> None:
+        """Read the splits, in one process first, so that whatever is wrong with them shows before a logger writes.
 
         Raises:
-            UserError: if an epoch has no batch, or the loader would not be asked for at every epoch's start.
+            UserError: if an image cannot be read, an epoch has no batch, or the trainer would not ask for the loader every epoch.
         """
-        if self._train is None:
-            self._train = self._loader(self.splits.train, self.seed)
+        if self.trainer and self.trainer.state.fn == "fit":
+            if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
+                raise UserError("reload_dataloaders_every_n_epochs: must be 1, or a resumed run would see another epoch's order")
             if not len(self._train):
                 count = len(self.splits.train)
                 raise UserError(f"batch_size: {self.batch_size}: no full batch in {count} training examples; choose a smaller one")
-        if self.trainer:
-            if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
-                raise UserError("reload_dataloaders_every_n_epochs: must be 1, or a resumed run would see another epoch's order")
-            progress: Any = self.trainer.fit_loop.epoch_progress.current
-            self._train.set_epoch(progress.processed)  # right on every resume, unlike current_epoch
-        return self._train
+        self.val_dataloader(), self.test_dataloader(), self.statistics
+
+    @cached_property
+    def _train(self) -> EpochLoader:
+        return self._loader(self.splits.train, self.seed)
 
     @cached_property
     def _validation(self) -> EpochLoader:
@@ -133,6 +132,13 @@ class ImageDataModule(LightningDataModule):
     @cached_property
     def _test(self) -> EpochLoader:
         return self._loader(self.splits.test)
+
+    def train_dataloader(self) -> EpochLoader:
+        """Return the loader of the training split, set to the epoch that comes next."""
+        if self.trainer:
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            self._train.set_epoch(progress.processed)  # right on every resume, unlike current_epoch
+        return self._train
 
     def val_dataloader(self) -> EpochLoader:
         """Return the loader of the validation split."""
@@ -150,7 +156,7 @@ class ImageDataModule(LightningDataModule):
         """Turn pixels into what the network sees."""
         images = batch.images
         mean, deviation = self.statistics
-        if self.augmentation and self._train and self.trainer and self.trainer.training:
+        if self.augmentation and self.trainer and self.trainer.training:
             draws = generator(self.seed, "augment", self._train.epoch, self._train.position, self.trainer.global_rank)
             images = self.augmentation(images, mean, draws)
         scale = (1 / deviation)[:, None, None]

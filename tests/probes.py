@@ -1,6 +1,6 @@
 """Callbacks that tests add to runs."""
 
-from pathlib import Path
+import time
 from typing import Any
 
 import torch
@@ -18,14 +18,9 @@ class StepLog(Callback):
 
 
 class RankRecord(Callback):
-    """Lets the ranks' global streams drift apart, and writes what each rank saw and ended in.
+    """Lets the ranks' global streams drift apart, and writes what each rank saw and ended in."""
 
-    Args:
-        folder: where to write.
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
+    def __init__(self) -> None:
         self.seen: list[list[int]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -36,7 +31,7 @@ class RankRecord(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         record = {"seen": self.seen, "state": digest(pl_module.state_dict()), "weights": pl_module.state_dict()}
-        torch.save(record, self.folder / f"rank{trainer.global_rank}.pt")
+        torch.save(record, f"rank{trainer.global_rank}.pt")
 
 
 class EpochEnd(ModelCheckpoint):
@@ -55,3 +50,10 @@ class ValidationEnd(ModelCheckpoint):
 
     def __init__(self) -> None:
         super().__init__(filename="valend{epoch}", save_on_train_epoch_end=False, save_top_k=-1)
+
+
+class Slowly(Callback):
+    """Makes a step take long enough for something to happen in it."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        time.sleep(0.1)

@@ -42,15 +42,15 @@ def test_acting_changes_weights(name: str) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_resume_is_bitwise_from_every_kind_of_checkpoint(variant: str) -> None:
-    _check_every_resume(VARIANTS[variant], EVERY_KIND)
+    check_every_resume(VARIANTS[variant], EVERY_KIND)
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_resume_is_bitwise_with(name: str) -> None:
-    _check_every_resume(REGISTRY[name].acting, EVERY_KIND)
+    check_every_resume(REGISTRY[name].acting, EVERY_KIND)
 
 
-def _check_every_resume(*fragments: dict[str, Any]) -> None:
+def check_every_resume(*fragments: dict[str, Any]) -> None:
     whole = fit(*tiny(*fragments))
     home, kept = whole.place.directory, Path("kept")
     shutil.copytree(home, kept)

@@ -1,0 +1,164 @@
+"""What bad input gets: one line that names key, value and way out, exit code 2, and nothing written."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.datamodules.test_datasets import make_folder
+from tests.runs import fit, tiny
+from train import main
+
+CASES: dict[str, tuple[list[str], str]] = {
+    "an unknown subcommand": (["fitt"], r"invalid choice: 'fitt' \(choose from 'fit'"),
+    "no config": (["fit"], "the following arguments are required: fit.data, fit.model"),
+    "an absent config": (["fit", "--config", "absent.yaml"], "config: File does not exist: '.*absent.yaml'"),
+    "a mistyped trainer key": (["--trainer.max_epoch", "3"], "unrecognized arguments: --trainer.max_epoch 3"),
+    "a mistyped key of the model": (
+        ["--model.init_args.netwrk", "3"],
+        "model: Option 'netwrk' is not accepted; --print_config shows",
+    ),
+    "a mistyped key of a network": (
+        ["--model.init_args.network.init_args.nrm", "3"],
+        "model: Option 'nrm' is not accepted; --print_config shows",
+    ),
+    "a value of another type": (["--trainer.max_epochs", "ten"], "trainer.max_epochs: Expected a <class 'int'>. Got value: ten"),
+    "a seed that is no number": (["--seed_everything", "true"], "seed_everything: Expected a <class 'int'>. Got value: True"),
+    "a mistyped network": (
+        ["--model.init_args.network", "ResNett"],
+        "model.network: no class is named ResNett; write its full path",
+    ),
+    "a mistyped optimizer": (["--model.init_args.optimizer", "SDG"], "model.optimizer: no class is named SDG; write its full path"),
+    "a mistyped data set": (
+        ["--data.init_args.dataset.class_path", "datamodules.Digitz"],
+        "data.dataset: module 'datamodules' has no attribute 'Digitz'",
+    ),
+    "a mistyped callback": (["--trainer.callbacks+=EarlyStopin"], "trainer.callbacks: no class is named EarlyStopin"),
+    "a rate below zero": (
+        ["--model.init_args.optimizer.init_args.lr", "-1"],
+        "optimizer, lr_scheduler: Invalid learning rate: -1.0",
+    ),
+    "a batch of none": (["--data.init_args.batch_size", "0"], "batch_size: 0: write 1 or more"),
+    "no full batch": (
+        ["--data.init_args.drop_last", "true", "--data.init_args.batch_size", "101"],
+        "batch_size: 101: no full batch in 100 training examples; choose a smaller one",
+    ),
+    "smoothing beyond one": (["--model.init_args.label_smoothing", "1"], r"label_smoothing: 1.0: write a number in \[0, 1\)"),
+    "more examples than there are": (["--data.init_args.dataset.init_args.subset", "5000"], "subset: 5000: choose 1 to 1297"),
+    "padding below zero": (
+        ["--data.init_args.augmentation", "CropFlip", "--data.init_args.augmentation.init_args.padding", "-3"],
+        "padding: -3: write 0",
+    ),
+    "no reload": (["--trainer.reload_dataloaders_every_n_epochs", "0"], "reload_dataloaders_every_n_epochs: must be 1"),
+    "an absent GPU": (["--trainer.accelerator", "gpu"], "No supported gpu backend found"),
+    "batch norm synchronised on a CPU": (
+        ["--trainer.sync_batchnorm", "true"],
+        "sync_batchnorm: true: torch synchronises .* on GPUs only",
+    ),
+    "an absent checkpoint": (
+        ["--ckpt_path", "absent.ckpt"],
+        "ckpt_path: absent.ckpt: no such file; name a checkpoint or write 'last'",
+    ),
+    "an absent data set": (
+        [
+            "--data.init_args.dataset",
+            "datamodules.TorchvisionImages",
+            "--data.init_args.dataset.init_args.name",
+            "CIFAR10",
+            "--data.init_args.dataset.init_args.download",
+            "false",
+        ],
+        "CIFAR10 is not in root: .*data and could not be downloaded .*; copy its files there",
+    ),
+}
+
+
+def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check the one line, the exit code, and that no file was added or changed."""
+    before = {path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()}
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if "Seed set to" not in line]
+    assert len(lines) == 1, lines
+    assert re.match(rf"train.py: error: .*{message}", lines[0]), lines[0]
+    assert "; --print_config shows the keys there are; " not in lines[0]
+    assert {path: path.stat().st_mtime_ns for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = CASES[case]
+    refused(arguments if arguments[0].startswith("fit") else ["fit", *tiny(), *arguments], message, capsys)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trainer: {max_epochs: 3\nmodel: x", "Problems parsing config"),
+        ("trainer: {max_epoch: 3}", "does not accept option 'trainer.max_epoch'; --print_config shows"),
+        ("model: {init_args: {network: {init_args: {nrm: 8}}}}", "model: Option 'nrm' is not accepted"),
+    ],
+)
+def test_one_line_for_a_file(text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.yaml").write_text(text)
+    refused(["fit", *tiny(), "--config", "bad.yaml"], message, capsys)
+
+
+def test_one_line_for_a_damaged_image_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_folder(tmp_path / "images")
+    (root / "train" / "dog" / "1.png").write_bytes(b"damaged")
+    dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": str(root), "subset": None}}
+    fragment = {"data": {"init_args": {"dataset": dataset}}}
+    refused(["fit", *tiny(fragment)], "dog/1.png: not a readable image .*; replace or remove the file", capsys)
+    (root / "train" / "dog" / "1.png").unlink()
+    fit(*tiny(fragment), "--trainer.fast_dev_run", "true")
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_measuring_needs_a_trained_network(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused([command, *tiny()], "ckpt_path: None: no trained network of this config in .*tiny0; name a checkpoint", capsys)
+    refused([command, *tiny(), "--ckpt_path", "last"], "ckpt_path: last: no trained network of this config", capsys)
+
+
+def test_a_directory_that_holds_another_run_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(*tiny(), "--run_dir", "mine")
+    refused(
+        ["fit", *tiny(), "--run_dir", "mine"], "run_dir: .*mine: holds another run; go on with it by --ckpt_path last, or", capsys
+    )
+    other = ["--seed_everything", "1", "--run_dir", "mine"]
+    refused(["fit", *tiny(), *other], "run_dir: .*mine: holds another run; name a new directory", capsys)
+    refused(["fit", *tiny(), *other, "--ckpt_path", "last"], "run_dir: .*mine: holds another run; name a new directory", capsys)
+    refused(["fit", *tiny(), *other, "--ckpt_path", "mine/checkpoints/last.ckpt"], "run_dir: .*mine: holds another run", capsys)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(*tiny(), "--run_dir", "mine")
+    file = "mine/checkpoints/last.ckpt"
+    wider = ["--model.init_args.network", "lightning_modules.networks.Linear", "--ckpt_path", file]
+    refused(
+        ["fit", *tiny(), *wider],
+        r"ckpt_path: mine/.*: of another network: network.head.weight has shape \(10, 4\) there and",
+        capsys,
+    )
+    Path("text.ckpt").write_text("no checkpoint")
+    refused(
+        ["fit", *tiny(), "--ckpt_path", "text.ckpt"], "ckpt_path: text.ckpt: truncated or not a checkpoint .*; name another", capsys
+    )
+    torch.save({"weights": torch.zeros(3)}, "other.ckpt")
+    refused(
+        ["fit", *tiny(), "--ckpt_path", "other.ckpt"], "ckpt_path: other.ckpt: not a Lightning checkpoint; name another", capsys
+    )
+
+
+def test_a_strangers_checkpoint_cannot_run_code(capsys: pytest.CaptureFixture[str]) -> None:
+    class Attack:
+        def __reduce__(self) -> Any:
+            return Path.touch, (Path("attacked"),)
+
+    torch.save({"state_dict": {}, "global_step": 0, "attack": Attack()}, "attack.ckpt")
+    refused(["fit", *tiny(), "--ckpt_path", "attack.ckpt"], "ckpt_path: attack.ckpt: truncated or not a checkpoint", capsys)
+    assert not Path("attacked").exists()

@@ -1,0 +1,75 @@
+"""Several ranks (gloo on the CPU) from the same YAML."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.processes import run, run_directory
+from tests.registry import REGISTRY
+from tests.runs import digest, logged, tiny
+
+AUGMENTED = REGISTRY["CropFlip"].acting
+PLAIN: dict[str, Any] = {
+    "model": {"init_args": {"network": {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False, "dropout": 0.0}}}}
+}
+"""Nothing in it depends on which examples share a batch, or on a random stream."""
+
+
+def ranks(count: int, *fragments: dict[str, Any], arguments: tuple[str, ...] = ()) -> tuple[list[Any], Path]:
+    """Train on some ranks; return what each recorded, and the run's directory."""
+    record = {"trainer": {"callbacks+": [{"class_path": "tests.probes.RankRecord"}]}}
+    devices = ("--trainer.devices", str(count), *(("--trainer.strategy", "ddp") if count > 1 else ()))
+    output = run("fit", *tiny(*fragments, record), *devices, *arguments)
+    return [torch.load(f"rank{rank}.pt", weights_only=True) for rank in range(count)], run_directory(output)
+
+
+def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one)
+
+
+def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
+    (one,), alone = ranks(1, PLAIN)
+    two, together = ranks(2, PLAIN, arguments=("--data.init_args.batch_size", "16"))
+    assert two[0]["state"] == two[1]["state"], "ranks end bitwise equal"
+    assert close(one["weights"], two[0]["weights"])
+    for step, indices in enumerate(one["seen"]):
+        first, second = two[0]["seen"][step], two[1]["seen"][step]
+        assert sorted(first + second) == sorted(indices), "the same examples, none twice"
+    values, expected = logged(together), logged(alone)
+    assert values.keys() == expected.keys()
+    for tag in values:
+        assert dict(values[tag]) == pytest.approx(dict(expected[tag]), rel=1e-4), tag
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 4])
+def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count: int) -> None:
+    records, _ = ranks(count, AUGMENTED, arguments=("--data.init_args.batch_size", "8"))
+    assert len({record["state"] for record in records}) == 1
+    epoch = [index for record in records for batch in record["seen"][: 100 // (8 * count) + 1] for index in batch]
+    assert len(epoch) == len(set(epoch)) == 100
+
+
+@pytest.mark.slow
+def test_two_ranks_resume_bitwise_from_inside_an_epoch_and_from_its_end() -> None:
+    steps = {
+        "trainer": {
+            "callbacks+": [
+                {
+                    "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+                    "init_args": {"filename": "step{step}", "every_n_train_steps": 3, "save_top_k": -1},
+                }
+            ]
+        }
+    }
+    whole, home = ranks(2, AUGMENTED, steps, arguments=("--data.init_args.batch_size", "16"))
+    kept, files = logged(home), sorted((home / "checkpoints").glob("step*.ckpt"))
+    assert len(files) == 4
+    assert digest(whole[0]["weights"]) == whole[0]["state"]
+    for file in files[:3]:
+        arguments = ("--data.init_args.batch_size", "16", "--ckpt_path", str(file), "--run_dir", str(home))
+        resumed, _ = ranks(2, AUGMENTED, steps, arguments=arguments)
+        assert [record["state"] for record in resumed] == [record["state"] for record in whole], file.name
+        assert logged(home) == kept, file.name

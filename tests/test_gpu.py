@@ -1,0 +1,37 @@
+"""On a CUDA device: the same contracts, deterministic kernels on."""
+
+from typing import Any
+
+import pytest
+
+from tests.registry import REGISTRY, VARIANTS
+from tests.runs import fit, state, tiny
+from tests.test_contracts import EVERY_KIND, check_every_resume
+
+GPU: dict[str, Any] = {"trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}}
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_resume_is_bitwise_from_every_kind_of_checkpoint(variant: str) -> None:
+    check_every_resume(VARIANTS[variant], GPU, EVERY_KIND)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", REGISTRY)
+def test_identity_is_bitwise_nothing(name: str) -> None:
+    assert state(fit(*tiny(REGISTRY[name].identity, GPU))) == state(fit(*tiny(GPU)))
+
+
+@pytest.mark.gpu
+def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
+    """Order and augmentation are drawn on the CPU, so only arithmetic differs."""
+    import torch
+
+    from datamodules import CropFlip
+    from randomness import generator
+
+    images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
+    here = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))
+    there = CropFlip()(images.cuda(), torch.tensor([120.0, 121.0, 99.0]).cuda(), generator(0, "augment", 1))
+    assert torch.equal(here, there.cpu())

@@ -1,0 +1,57 @@
+"""kill -9 at random moments."""
+
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.processes import run, start
+from tests.runs import digest, logged, tiny
+
+KILLS = 20
+LONG = {
+    "trainer": {
+        "max_epochs": 60,
+        "callbacks+": [
+            {"class_path": "tests.probes.Slowly"},
+            {
+                "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+                "init_args": {"every_n_train_steps": 7, "filename": "step"},
+            },
+        ],
+    }
+}
+
+
+def final(directory: Path) -> tuple[str, str, object]:
+    checkpoint = torch.load(directory / "checkpoints" / "epoch=0059.ckpt", weights_only=True)
+    return digest(checkpoint["state_dict"]), digest(checkpoint["optimizer_states"]), logged(directory)
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
+    """Each kill comes at a random moment after the start: while importing, decoding, training, validating or writing."""
+    whole, killed = Path("whole"), Path("killed")
+    run("fit", *tiny(LONG), "--run_dir", str(whole))
+    moment, kills, progress = random.Random(0), 0, set()
+    while kills < KILLS:
+        process = start("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
+        deadline = time.monotonic() + moment.uniform(4.0, 9.0)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        output = process.communicate()[0]
+        assert process.returncode in (0, -signal.SIGKILL), output
+        progress |= {file.name for file in (killed / "checkpoints").glob("epoch=*")}
+        if process.returncode == 0:  # it got through: its end is compared below, and the next kills hit a run from its beginning
+            assert final(killed) == final(whole)
+            shutil.rmtree(killed)
+    run("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
+    assert final(killed) == final(whole)
+    assert len(progress) > 3, "the kills hit runs at different places"
