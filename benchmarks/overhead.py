@@ -1,0 +1,198 @@
+"""What Lightning, logging and the input pipeline cost over a bare training loop.
+
+    OMP_NUM_THREADS=1 python benchmarks/overhead.py [--json FILE]
+
+Bare loop and `train.py` take turns in one process, on random images, so that ratios hold on a shared machine. The bare loop holds
+the data as a tensor and does what a step needs and nothing else; `train.py` adds augmentation (where the bare loop is not said to
+augment), metrics, callbacks, checkpoints and TensorBoard. Neither validates.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from datamodules import CropFlip, ImageDataset
+from datamodules.images import Images, TensorImages
+from lightning_modules.networks import Linear, ResNet
+from randomness import generator
+from train import main
+
+BATCH = 128
+
+
+class RandomImages(ImageDataset):
+    """Random images of CIFAR-10's shape.
+
+    Args:
+        count: training examples; one batch of test examples is added.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def read(self, split: Literal["train", "test"]) -> Images:
+        """Return the whole train or test split."""
+        count = self.count if split == "train" else BATCH
+        pixels = torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator(0, split))
+        return TensorImages(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
+
+
+def bare(network: nn.Module, images: Tensor, labels: Tensor, epochs: int, precision: str, augment: bool) -> float:
+    """Train without Lightning; return seconds."""
+    network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
+    started = time.perf_counter()
+    for _ in range(epochs):
+        for index in torch.split(torch.randperm(len(images)), BATCH):
+            batch = CropFlip()(images[index], torch.full((3,), 120.0), generator(0, "augment")) if augment else images[index]
+            pixels = ((batch - 120.0) * 0.015).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", enabled=precision == "bf16-mixed"):
+                loss = F.cross_entropy(network(pixels), labels[index])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return time.perf_counter() - started
+
+
+class Stopwatch(Callback):
+    """Times training from its start to its end."""
+
+    seconds = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds = time.perf_counter() - self.started
+
+
+def lightning(network: dict[str, Any], count: int, epochs: int, precision: str) -> float:
+    """Train through `train.py fit`; return seconds."""
+    config: dict[str, Any] = {
+        "trainer": {
+            "max_epochs": epochs,
+            "limit_val_batches": 0,
+            "accelerator": "cpu",
+            "precision": precision,
+            "enable_model_summary": False,
+            "callbacks+": [{"class_path": f"{__name__}.Stopwatch"}],
+        },
+        "model": {
+            "class_path": "lightning_modules.ImageClassifier",
+            "init_args": {
+                "network": network,
+                "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.01, "momentum": 0.9}},
+            },
+        },
+        "data": {
+            "class_path": "datamodules.ImageDataModule",
+            "init_args": {
+                "dataset": {"class_path": f"{__name__}.RandomImages", "init_args": {"count": count}},
+                "augmentation": {"class_path": "datamodules.CropFlip"},
+                "batch_size": BATCH,
+            },
+        },
+    }
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        file = Path(folder) / "run.yaml"
+        file.write_text(yaml.safe_dump(config))
+        cli = main(["fit", "--config", str(file), "--run_dir", f"{folder}/run"])
+        callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        watch: Any = next(one for one in callbacks if type(one).__name__ == "Stopwatch")
+        return float(watch.seconds)
+
+
+def pil(images: Tensor) -> Tensor:
+    """Crop, flip and normalise one by one with Pillow, as scripts do."""
+    rng, results = np.random.default_rng(0), []
+    for image in images.permute(0, 2, 3, 1).numpy():
+        canvas = Image.new("RGB", (40, 40))
+        canvas.paste(Image.fromarray(image), (4, 4))
+        left, top = rng.integers(0, 9, 2)
+        picture = canvas.crop((left, top, left + 32, top + 32))
+        if rng.integers(2):
+            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        results.append((torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255 - 0.47) / 0.25)
+    return torch.stack(results)
+
+
+def ours(images: Tensor) -> Tensor:
+    """Crop, flip and normalise the batch."""
+    return (CropFlip()(images, torch.full((3,), 120.0), generator(0, "augment")) - 120.0) * 0.015
+
+
+def rate(pipeline: Any, images: Tensor) -> float:
+    """Return images a second."""
+    started, rounds = time.perf_counter(), 0
+    while time.perf_counter() - started < 1:
+        pipeline(images)
+        rounds += 1
+    return rounds * len(images) / (time.perf_counter() - started)
+
+
+def compare(
+    network: dict[str, Any], kind: type[nn.Module], batches: int, epochs: int, precision: str, augment: bool
+) -> tuple[float, float]:
+    """Return the median seconds an epoch takes bare and through train.py, taking turns."""
+    images = RandomImages(batches * BATCH).read("train")
+    pairs = []
+    for _ in range(5):
+        model = kind(3, 10, **network.get("init_args", {}), **({"image_size": 32} if kind is Linear else {}))
+        pairs.append(
+            (
+                bare(model, images.tensor(), images.labels, epochs, precision, augment),
+                lightning(network, batches * BATCH, epochs, precision),
+            )
+        )
+    alone, through = (statistics.median(column) / epochs for column in zip(*pairs, strict=True))
+    return alone, through
+
+
+def measure() -> dict[str, Any]:
+    """Run every comparison."""
+    resnet = {"class_path": "lightning_modules.networks.ResNet", "init_args": {"width": 16}}
+    linear = {"class_path": "lightning_modules.networks.Linear"}
+    results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "machine": platform.machine()}
+    for precision in ("32-true", "bf16-mixed"):
+        alone, through = compare(resnet, ResNet, 8, 2, precision, augment=False)
+        results[f"ResNet width 16, {precision}: speed relative to the bare loop without augmentation"] = round(alone / through, 3)
+    short, long = (compare(linear, Linear, batches, 10, "32-true", augment=True) for batches in (8, 208))
+    results["microseconds a step over the bare loop with augmentation (linear network)"] = round(
+        ((long[1] - long[0]) - (short[1] - short[0])) / 200 * 1e6
+    )
+    results["milliseconds an epoch of 8 batches over the bare loop with augmentation"] = round((short[1] - short[0]) * 1e3, 1)
+    images = RandomImages(512).read("train").tensor()
+    speeds = [(rate(ours, images), rate(pil, images)) for _ in range(3)]
+    results["images a second: crop, flip, normalise"] = round(statistics.median(one for one, _ in speeds))
+    results["relative to Pillow"] = round(statistics.median(one / other for one, other in speeds), 1)
+    return results
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--json", type=Path, help="where to write the results")
+    chosen = parser.parse_args()
+    report = json.dumps(measure(), indent=1)
+    print(report)
+    if chosen.json:
+        chosen.json.write_text(report + "\n")
