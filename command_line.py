@@ -55,6 +55,7 @@ def one_line(message: str) -> str:
 
 def find_configs(args: list[str]) -> list[str]:
     """Replace config files that are not below the working directory by those that the project was installed with."""
+    args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--config=") else [arg])]
     found = list(args)
     for index, (flag, value) in enumerate(pairwise(args), 1):
         if flag in ("--config", "-c") and not Path(value).exists() and (HERE / value).exists():
@@ -66,6 +67,12 @@ def run_name(configs: list[Any]) -> str:
     """Name a kind of run after its config files: `digits+blur`; a run's own config.yaml gives the name of that kind again."""
     paths = [Path(str(config)).absolute() for config in configs]
     return "+".join(path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths) or "run"
+
+
+def run_of(configs: list[Any]) -> str | None:
+    """Return the run directory whose own config.yaml was given last, None if another file was."""
+    path = Path(str(configs[-1])).absolute() if configs else Path()
+    return str(path.parent) if path.name == "config.yaml" and path.with_name("manifest.json").exists() else None
 
 
 def quiet() -> None:

@@ -62,13 +62,16 @@ def _version(name: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return commit and uncommitted changes of this code, None where it is not a git checkout."""
+    """Return commit, changed and untracked files, and uncommitted changes of this code, None where it is not a git checkout."""
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=True).stdout.rstrip()
+        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, errors="replace", check=True)
+        return done.stdout.rstrip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "uncommitted": git("diff", "HEAD")}
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != here.resolve():
+            return None  # installed inside another project's checkout
+        return {"commit": git("rev-parse", "HEAD"), "status": git("status", "--short"), "uncommitted": git("diff", "HEAD")}
     except (OSError, subprocess.CalledProcessError):
         return None

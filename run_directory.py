@@ -3,7 +3,7 @@
 import secrets
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
@@ -51,17 +51,17 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     fresh = root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     if ckpt_path == "last":
         directory = Path(run_dir).absolute() if run_dir else _last_run(root, name, config) or fresh
-        checkpoint = newest_whole(directory / "checkpoints")
+        checkpoint = newest_whole(directory / "checkpoints", trainable=True)
         resumed = _holds(directory, config)
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
         home = _home(checkpoint) if checkpoint else None
         resumed = home is not None and _holds(home, config) and (run_dir is None or home == Path(run_dir).absolute())
         directory = Path(run_dir).absolute() if run_dir else home if home and resumed else fresh
-    if not resumed and directory.exists() and any(directory.iterdir()):
+    if not resumed and directory.exists() and any(not file.name.startswith(".") for file in directory.iterdir()):
         way_out = "go on with it by --ckpt_path last, or " if _holds(directory, config) else ""
         raise UserError(f"run_dir: {directory}: holds another run; {way_out}name a new directory")
-    steps = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
+    steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
     return Place(directory, checkpoint, steps if resumed else None)
 
 
@@ -75,13 +75,16 @@ def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ck
     if checkpoint is None:
         raise UserError(f"ckpt_path: {ckpt_path}: no trained network of this config in {run_dir or root / name}; name a checkpoint")
     read_checkpoint(checkpoint)
-    return Place(_home(checkpoint), checkpoint, None)
+    home = _home(checkpoint)
+    return Place(home if (home / CONFIG).is_file() else Path(run_dir or ".").absolute(), checkpoint, None)
 
 
 def claim(directory: Path, config: str) -> None:
-    """Make a run's directory and write its config there."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / CONFIG).write_text(config)
+    """Write a run's config into its directory, whole or not at all, unless it is there."""
+    if not (directory / CONFIG).exists():
+        unfinished = directory / f".{CONFIG}.tmp"
+        unfinished.write_text(config)
+        unfinished.replace(directory / CONFIG)
 
 
 def _home(checkpoint: Path) -> Path:
@@ -97,9 +100,7 @@ def _last_run(root: Path, name: str, config: str) -> Path | None:
 def _holds(directory: Path, config: str) -> bool:
     """Whether a directory holds the run of this very config."""
     file = directory / CONFIG
-    return file.is_file() and _settings(file.read_text()) == _settings(config)
-
-
-def _settings(config: str) -> dict[str, Any]:
-    loaded = yaml.safe_load(config) or {}
-    return {key: loaded.get(key) for key in KEYS}
+    try:
+        return file.is_file() and yaml.safe_load(file.read_text()) == yaml.safe_load(config)
+    except yaml.YAMLError:
+        return False

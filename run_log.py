@@ -1,8 +1,10 @@
 """The TensorBoard log of a run."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -15,13 +17,21 @@ class RunLog(TensorBoardLogger):
 
     Args:
         directory: the run's directory.
+        begin: called before anything is written.
         resumed_at: optimizer steps taken in the checkpoint that the run goes on from; None for a new run.
     """
 
-    def __init__(self, directory: Path, resumed_at: int | None = None) -> None:
+    def __init__(self, directory: Path, begin: Callable[[], None], resumed_at: int | None = None) -> None:
         super().__init__(directory, name="", version="", default_hp_metric=False, purge_step=resumed_at)
-        self._resumed_at = resumed_at
+        self._begin = begin
         self._there = logged(directory, resumed_at) if resumed_at is not None else set()
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The writer of event files."""
+        self._begin()
+        return super().experiment
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log scalars at an optimizer step."""

@@ -8,15 +8,15 @@ from typing import Any
 import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import Checkpoint, ProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import callbacks
 import datamodules  # noqa: F401  # short class names resolve for imported classes
 import lightning_modules.networks  # noqa: F401
 import run_directory
-from checkpoint_files import AtomicCheckpointIO, check_network, read_checkpoint
-from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name
+from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
+from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
 from errors import Diverged, UserError
 from run_log import RunLog
 
@@ -40,6 +40,13 @@ class CLI(LightningCLI):
         """Parse (without Lightning's warning that arguments are passed from within Python)."""
         self.config = parser.parse_args(args)
 
+    def _set_seed(self) -> None:
+        """Seed the global streams."""
+        seed = self._get(self.config, "seed_everything")
+        if not 0 <= seed < 2**32:
+            raise UserError(f"seed_everything: {seed}: write a whole number in 0…{2**32 - 1}")
+        super()._set_seed()
+
     def _parse_ckpt_path(self) -> None:
         """The command line alone holds settings; a checkpoint restores state only."""
 
@@ -50,7 +57,8 @@ class CLI(LightningCLI):
         self.config_text = yaml.safe_dump({key: dump[key] for key in run_directory.KEYS}, sort_keys=False)
         place = run_directory.place_run if self.subcommand == "fit" else run_directory.place_evaluation
         root, name = Path(settings.trainer.default_root_dir or "runs"), run_name(settings.config or [])
-        self.place = place(root, name, self.config_text, settings.run_dir, settings.ckpt_path)
+        run_dir = settings.run_dir or (run_of(settings.config or []) if settings.ckpt_path == "last" else None)
+        self.place = place(root, name, self.config_text, run_dir, settings.ckpt_path)
         settings.ckpt_path = str(self.place.checkpoint) if self.place.checkpoint else None
 
     def instantiate_classes(self) -> None:
@@ -68,7 +76,13 @@ class CLI(LightningCLI):
         # Under fast_dev_run Lightning disables all but the last checkpoint.
         theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
         seed = self._get(self.config, "seed_everything")
-        own = [callbacks.RunRecord(self.place, self.config_text, seed), callbacks.ExactResume(seed), callbacks.FiniteLoss()]
+        record = callbacks.RunRecord(self.place, self.config_text, seed)
+        own = [record, callbacks.ExactResume(seed), callbacks.FiniteLoss()]
+        if self.place.checkpoint and self.place.resumed_at is None:
+            own.append(callbacks.Branch())
+        for one in theirs:
+            if isinstance(one, ModelCheckpoint) and one.dirpath is None:
+                one.dirpath = str(self.place.directory / "checkpoints")  # also beside a logger that keeps its files elsewhere
         if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in theirs):
             own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
         logger = chosen.logger
@@ -78,17 +92,25 @@ class CLI(LightningCLI):
         if self.subcommand != "fit":
             logger = False
         elif logger in (None, True):
-            logger = RunLog(self.place.directory, self.place.resumed_at)
+            logger = RunLog(self.place.directory, lambda: record.begin(self.trainer), self.place.resumed_at)
         plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), AtomicCheckpointIO()]
         given = {"default_root_dir": str(self.place.directory), "logger": logger, "plugins": plugins}
-        return super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
+        try:
+            return super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
+        except (ValueError, ModuleNotFoundError) as error:
+            raise UserError(f"trainer: {error}") from error
 
     def after_instantiate_classes(self) -> None:
         """Refuse what only shows once everything is built, before anything is written."""
         if self._get(self.config, "trainer").sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
             raise UserError("sync_batchnorm: true: torch synchronises batch norm on GPUs only; leave it out, or use norm: group")
         if self.place.checkpoint:
-            check_network(read_checkpoint(self.place.checkpoint), self.model.state_dict(), self.place.checkpoint)
+            checkpoint = read_checkpoint(self.place.checkpoint)
+            check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
+            if self.subcommand == "fit":
+                made = self.model.configure_optimizers()
+                optimizer = made["optimizer"] if isinstance(made, dict) else made
+                check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 
     def after_fit(self) -> None:
         """Measure the trained network on the test split and say where everything is."""

@@ -16,16 +16,19 @@ class FiniteLoss(Callback):
 
     def __init__(self) -> None:
         self.first: torch.Tensor | None = None
+        self.step = 0
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if loss is None:
             return
-        step = trainer.global_step - 1
         if self.first is None:
             self.first = torch.full((), -1, device=loss.device)
-        self.first = torch.where((self.first < 0) & ~torch.isfinite(loss), step, self.first)
-        if loss.device.type == "cpu" or step % 50 == 0:
+        self.first = torch.where((self.first < 0) & ~torch.isfinite(loss), self.step, self.first)
+        if loss.device.type == "cpu" or self.step % 50 == 0:
             self.check()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

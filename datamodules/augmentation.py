@@ -1,5 +1,6 @@
 """Augmentation of a whole batch on its device, every example with its own draw."""
 
+from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
@@ -33,7 +34,24 @@ def crop_flip(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padd
     return padded.flatten(2).gather(2, index).view(count, channels, height, width)
 
 
-class CropFlip:
+class Augmentation(ABC):
+    """What is done to training batches. Your own: subclass, implement `__call__`, name the class in YAML."""
+
+    @abstractmethod
+    def __call__(self, images: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
+        """Augment a batch.
+
+        Args:
+            images: uint8 (examples, channels, height, width).
+            mean: float (channels,), the training split's mean in 0…255.
+            generator: the only source of draws; on the CPU, so that every device sees the same ones.
+
+        Returns:
+            uint8 (examples, channels, height, width).
+        """
+
+
+class CropFlip(Augmentation):
     """Random translation and horizontal mirroring, the augmentation of the critical-period papers (Achille et al. 2019).
 
     Args:
@@ -50,16 +68,7 @@ class CropFlip:
         self.padding, self.flip, self.fill = padding, flip, fill
 
     def __call__(self, images: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment a batch.
-
-        Args:
-            images: uint8 (examples, channels, height, width).
-            mean: float (channels,), the training split's mean in 0…255.
-            generator: on the CPU, so that every device sees the same draws.
-
-        Returns:
-            uint8 (examples, channels, height, width).
-        """
+        """Translate and mirror every image by draws of its own."""
         count = len(images)
         draws = torch.stack(
             [

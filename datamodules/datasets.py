@@ -27,10 +27,13 @@ class ImageDataset(ABC):
         subset: number of training examples to use, stratified by class and drawn from the run's seed; None uses all.
         validation: what `val/…` is measured on: `"test"` is the test split (as most plasticity papers do), a number in (0, 1) is
             the share of the training split that is held out instead, stratified and drawn from the run's seed.
+        size: height and width that `read` gives the images; None keeps theirs.
     """
 
-    def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test") -> None:
-        self.subset, self.validation = subset, validation
+    def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test", size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise UserError(f"size: {size}: write 1 or more pixels")
+        self.subset, self.validation, self.size = subset, validation, size
 
     @abstractmethod
     def read(self, split: Literal["train", "test"]) -> Images:
@@ -40,9 +43,13 @@ class ImageDataset(ABC):
         """Return train, validation and test split.
 
         Raises:
-            UserError: if `subset` is not in 1…examples or `validation` not in (0, 1) or too small to hold out anything.
+            UserError: if `subset` is not in 1…examples, `validation` not in (0, 1) or too small to hold out anything, or the
+                images are not squares of one size.
         """
         train, test = self.read("train"), self.read("test")
+        if train.shape != test.shape or train.shape[1] != train.shape[2]:
+            shown = " and ".join(f"{shape[2]} x {shape[1]}" for shape in (train.shape, test.shape))
+            raise UserError(f"size: {self.size}: train and test images are {shown} pixels; set size: to make squares of one size")
         kept = torch.arange(len(train))
         held_out = kept[:0]
         if self.validation != "test":
@@ -66,8 +73,15 @@ class ImageDataset(ABC):
 class Digits(ImageDataset):
     """1,797 real handwritten digits (Alpaydin & Kaynak 1998), bundled with scikit-learn: 8 x 8 pixels shown at 16 x 16.
 
-    A fixed stratified split: 1,297 train, 500 test. Needs no download. Arguments as `ImageDataset`.
+    A fixed stratified split: 1,297 train, 500 test. Needs no download.
+
+    Args:
+        subset: as `ImageDataset`.
+        validation: as `ImageDataset`.
     """
+
+    def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test") -> None:
+        super().__init__(subset, validation)
 
     def read(self, split: Literal["train", "test"]) -> Images:
         """Return the whole train or test split."""

@@ -35,7 +35,9 @@ def decode(path: Path, size: int | None, channels: Literal[1, 3]) -> Tensor:
 
 def to_tensor(image: Image.Image, size: int | None, channels: Literal[1, 3]) -> Tensor:
     """Convert a PIL image to a uint8 tensor (channels, height, width); see `decode`."""
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits; PIL's own conversion clips them to 255
+    if image.mode == "F":
+        raise ValueError("floating-point pixels; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):  # 16 bits; PIL's own conversion clips them to 255
         image = Image.fromarray((np.asarray(image, np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     image = image.convert("RGB" if channels == 3 else "L")
     if size is not None and image.size != (size, size):

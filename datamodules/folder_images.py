@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.cache import cached
 from datamodules.datasets import ImageDataset
 from datamodules.decoding import decode, decode_all
-from datamodules.images import Images
+from datamodules.images import Images, files_fingerprint
 from errors import UserError
 
 
@@ -29,14 +29,7 @@ class FolderSplit(Images):
         self.classes, self.files, labels = list_files(folder)
         self.labels = torch.tensor(labels)
         self.shape = tuple(decode(self.files[0], size, channels).shape)  # type: ignore[assignment]  # (channels, height, width)
-        self.fingerprint = self._fingerprint(folder)
-
-    def _fingerprint(self, folder: Path) -> str:
-        content = hashlib.sha256(repr((self.size, self.channels)).encode())
-        for file in self.files:
-            status = file.stat()
-            content.update(f"{file.relative_to(folder)} {status.st_size} {status.st_mtime_ns}\n".encode())
-        return content.hexdigest()
+        self.fingerprint = hashlib.sha256(f"{size} {channels} {files_fingerprint(self.files)}".encode()).hexdigest()
 
     def __getitem__(self, index: int) -> Tensor:
         """Return image `index`."""
@@ -89,8 +82,8 @@ class FolderImages(ImageDataset):
         subset: int | None = None,
         validation: Literal["test"] | float = "test",
     ) -> None:
-        super().__init__(subset, validation)
-        self.root, self.size, self.channels = Path(root), size, channels
+        super().__init__(subset, validation, size)
+        self.root, self.channels = Path(root), channels
 
     def read(self, split: Literal["train", "test"]) -> Images:
         """Return the whole train or test split."""

@@ -5,10 +5,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import LightningDataModule
-from torch import Tensor
+from pytorch_lightning import LightningDataModule, Trainer
+from torch import Tensor, nn
 
-from datamodules.augmentation import CropFlip
+from datamodules.augmentation import Augmentation
 from datamodules.datasets import ImageDataset, Splits
 from datamodules.images import Images
 from datamodules.loader import Batch, EpochLoader
@@ -38,7 +38,7 @@ class ImageDataModule(LightningDataModule):
         self,
         dataset: ImageDataset,
         batch_size: int = 128,
-        augmentation: CropFlip | None = None,
+        augmentation: Augmentation | None = None,
         drop_last: bool = False,
         resident: bool | Literal["auto"] = "auto",
         workers: int = 2,
@@ -47,6 +47,8 @@ class ImageDataModule(LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise UserError(f"batch_size: {batch_size}: write 1 or more")
+        if workers < 0:
+            raise UserError(f"workers: {workers}: write 0 (none) or more")
         self.dataset, self.batch_size, self.augmentation, self.drop_last = dataset, batch_size, augmentation, drop_last
         self.resident, self.workers, self.seed = resident, workers, seed
 
@@ -119,7 +121,14 @@ class ImageDataModule(LightningDataModule):
             if not len(self._train):
                 count = len(self.splits.train)
                 raise UserError(f"batch_size: {self.batch_size}: no full batch in {count} training examples; choose a smaller one")
+            if len(self._train.batches()[-1]) == 1 < self.batch_size and _has_batch_norm(self.trainer):
+                raise UserError(
+                    f"batch_size: {self.batch_size}: an epoch's last batch would hold one example, too few for batch norm; "
+                    "set drop_last: true, or another batch_size"
+                )
         self.val_dataloader(), self.test_dataloader(), self.statistics
+        if not self._is_resident:
+            channel_histogram(self.splits.test, False, self.workers)  # reads every image once, and remembers it
 
     @cached_property
     def _train(self) -> EpochLoader:
@@ -161,3 +170,7 @@ class ImageDataModule(LightningDataModule):
             images = self.augmentation(images, mean, draws)
         scale = (1 / deviation)[:, None, None]
         return batch._replace(images=(images - mean[:, None, None]) * scale)
+
+
+def _has_batch_norm(trainer: Trainer) -> bool:
+    return any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in trainer.lightning_module.modules())

@@ -3,6 +3,7 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -94,6 +95,15 @@ class Subset(Images):
     def tensor(self) -> Tensor:
         """Return all images."""
         return self.whole.tensor()[self.indices]
+
+
+def files_fingerprint(files: Sequence[Path]) -> str:
+    """Hash the paths, sizes and times of files."""
+    content = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        content.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return content.hexdigest()
 
 
 def _content_hash(images: Tensor, labels: Tensor) -> str:

@@ -131,17 +131,20 @@ class EpochLoader:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position inside the epoch; Lightning stores it in every checkpoint."""
-        return {"epoch": self.epoch, "position": self.position, "batches": len(self)}
+        return {"epoch": self.epoch, "position": self.position, "cut": self._cut()}
+
+    def _cut(self) -> str:
+        return f"{len(self)} batches of {self.batch_size} on {self.ranks} devices"
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the checkpoint was written.
 
         Raises:
-            UserError: inside an epoch that is now cut into another number of batches.
+            UserError: inside an epoch that is now cut into other batches.
         """
         self.epoch, self.position = state["epoch"], state["position"]
-        if state["batches"] != len(self):
+        if state["cut"] != self._cut():
             raise UserError(
-                f"ckpt_path: written after batch {state['position']} of {state['batches']}, but an epoch now has {len(self)}; "
+                f"ckpt_path: written after {state['position']} of an epoch's {state['cut']}, which has now {self._cut()}; "
                 "resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"
             )

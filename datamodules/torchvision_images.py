@@ -1,5 +1,6 @@
 """Any classification data set of torchvision, by name."""
 
+import hashlib
 import inspect
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import Tensor
 from datamodules.cache import cached
 from datamodules.datasets import ImageDataset
 from datamodules.decoding import decode_all, to_tensor
-from datamodules.images import Images, TensorImages
+from datamodules.images import Images, TensorImages, files_fingerprint
 from errors import UserError
 
 _SPLIT_NAMES = {"train": ("train", "trainval"), "test": ("test", "val", "valid")}
@@ -41,8 +42,8 @@ class TorchvisionImages(ImageDataset):
         subset: int | None = None,
         validation: Literal["test"] | float = "test",
     ) -> None:
-        super().__init__(subset, validation)
-        self.name, self.root, self.download, self.size, self.options = name, root, download, size, options or {}
+        super().__init__(subset, validation, size)
+        self.name, self.root, self.download, self.options = name, root, download, options or {}
 
     def read(self, split: Literal["train", "test"]) -> Images:
         """Return the whole train or test split."""
@@ -53,17 +54,19 @@ class TorchvisionImages(ImageDataset):
             labels = torch.as_tensor(np.asarray(source.labels if hasattr(source, "labels") else source.targets)).long()
             return TensorImages(_channels_first(torch.as_tensor(data)), labels, classes or _numbered(labels))
         pictures = _Pictures(source, self.size)
-        arguments = f"{self.name}-{split}-{len(source)}-{self.size}-{sorted(self.options.items())}"
-        images = cached(arguments, lambda: decode_all(pictures, f"decoding {self.name} {split}"))
-        labels = cached(f"{arguments}-labels", pictures.read_labels)
+        content = hashlib.sha256(repr((self.name, split, self.size, sorted(self.options.items()))).encode())
+        content.update(files_fingerprint(sorted(path for path in Path(self.root).rglob("*") if path.is_file())).encode())
+        images = cached(content.hexdigest(), lambda: decode_all(pictures, f"decoding {self.name} {split}"))
+        labels = cached(f"{content.hexdigest()}-labels", pictures.read_labels)
         return TensorImages(images, labels, classes or _numbered(labels))
 
     def _open(self, split: Literal["train", "test"]) -> Any:
         import torchvision
 
         kind: Any = getattr(torchvision.datasets, self.name, None)
-        arguments = inspect.signature(kind).parameters if inspect.isclass(kind) else {}
-        if not {"train", "split"} & set(arguments):
+        arguments = {name for base in getattr(kind, "__mro__", ()) for name in inspect.signature(base.__init__).parameters}
+        names = [name for name in _SPLIT_NAMES[split] if "split" in arguments and _accepts(kind, name)]
+        if "train" not in arguments and not names:
             raise UserError(f"name: {self.name}: not a torchvision data set with a train and a test split, such as CIFAR10")
         settings: dict[str, Any] = dict(self.options)
         if "download" in arguments:
@@ -71,9 +74,11 @@ class TorchvisionImages(ImageDataset):
         if "train" in arguments:
             settings["train"] = split == "train"
         else:
-            settings["split"] = next(name for name in _SPLIT_NAMES[split] if _accepts(kind, name))
+            settings["split"] = names[0]
         try:
             return kind(self.root, **settings)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"options: {self.options}: {self.name} does not take them ({_one_line(error)})") from error
         except (RuntimeError, OSError) as error:
             raise UserError(
                 f"{self.name} is not in root: {Path(self.root).absolute()} and could not be downloaded ({_one_line(error)}); "

@@ -92,7 +92,7 @@ class ImageClassifier(LightningModule):
         values = {f"{split}/{name}": value for name, value in tally.compute().items()}
         tally.reset()
         self.log_dict(values, prog_bar=True, logger=False)
-        for logger in self.loggers:
+        for logger in () if self.trainer.sanity_checking else self.loggers:
             logger.log_metrics({name: float(value) for name, value in values.items()}, max(0, self.global_step - 1))
 
     def configure_optimizers(self) -> Any:
@@ -104,6 +104,9 @@ class ImageClassifier(LightningModule):
             raise UserError(f"optimizer, lr_scheduler: {error}") from error
         if scheduler is None:
             return optimizer
+        monitor = getattr(scheduler, "monitor", "train/loss")
+        if monitor != "train/loss":
+            raise UserError(f"lr_scheduler: monitor: {monitor}: the schedule steps when only train/loss is known; write that")
         # Lightning would step a plateau scheduler after the epoch's checkpoint is written, and never on resuming from it.
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False}}
 

@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from datamodules import Augmentation
 from tests.runs import digest
 
 
@@ -32,6 +33,13 @@ class RankRecord(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         record = {"seen": self.seen, "state": digest(pl_module.state_dict()), "weights": pl_module.state_dict()}
         torch.save(record, f"rank{trainer.global_rank}.pt")
+
+
+class Darken(Augmentation):
+    """Somebody's own augmentation."""
+
+    def __call__(self, images: torch.Tensor, mean: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return images // torch.randint(1, 3, (len(images), 1, 1, 1), generator=generator, dtype=torch.uint8)
 
 
 class EpochEnd(ModelCheckpoint):

@@ -23,14 +23,16 @@ def _crop_flip(**arguments: Any) -> dict[str, Any]:
     return _data(augmentation={"class_path": "datamodules.CropFlip", "init_args": arguments})
 
 
+NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear"}
+"""What is trained; tested in tests/lightning_modules/test_networks.py."""
+
 REGISTRY: dict[str, Entry] = {
     "CropFlip": Entry(acting=_crop_flip(padding=2), identity=_crop_flip(padding=0, flip=False)),
-    "label_smoothing": Entry(
-        acting={"model": {"init_args": {"label_smoothing": 0.1}}}, identity={"model": {"init_args": {"label_smoothing": 0.0}}}
-    ),
 }
 
 NOT_SWITCHED = {
+    "Augmentation",
+    "Branch",
     "Batch",
     "ImageDataModule",
     "ImageDataset",

@@ -45,6 +45,18 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["--data.init_args.drop_last", "true", "--data.init_args.batch_size", "101"],
         "batch_size: 101: no full batch in 100 training examples; choose a smaller one",
     ),
+    "a last batch of one": (
+        ["--data.init_args.batch_size", "33"],
+        "batch_size: 33: an epoch's last batch would hold one example, .*; set drop_last: true, or another batch_size",
+    ),
+    "workers below none": (["--data.init_args.workers", "-1"], r"workers: -1: write 0 \(none\) or more"),
+    "a seed below zero": (["--seed_everything", "-1"], "seed_everything: -1: write a whole number in 0…4294967295"),
+    "a strategy that is none": (["--trainer.strategy", "foo"], "trainer: You selected an invalid strategy name"),
+    "an accelerator that is none": (["--trainer.accelerator", "foo"], "trainer: You selected an invalid accelerator name"),
+    "a network of no width": (
+        ["--model.init_args.network", "lightning_modules.networks.ResNet", "--model.init_args.network.init_args.width", "0"],
+        "width: 0: write 1 or more",
+    ),
     "smoothing beyond one": (["--model.init_args.label_smoothing", "1"], r"label_smoothing: 1.0: write a number in \[0, 1\)"),
     "more examples than there are": (["--data.init_args.dataset.init_args.subset", "5000"], "subset: 5000: choose 1 to 1297"),
     "padding below zero": (
@@ -152,6 +164,31 @@ def test_a_checkpoint_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture
     refused(
         ["fit", *tiny(), "--ckpt_path", "other.ckpt"], "ckpt_path: other.ckpt: not a Lightning checkpoint; name another", capsys
     )
+
+
+def test_a_checkpoint_of_another_optimizer_or_of_weights_alone_is_not_gone_on_from(capsys: pytest.CaptureFixture[str]) -> None:
+    weights = {
+        "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
+        "init_args": {"save_weights_only": True, "filename": "weights", "monitor": "val/loss"},
+    }
+    fragment = {"trainer": {"callbacks+": [weights]}}
+    fit(*tiny(fragment), "--run_dir", "mine")
+    adam = ["--model.init_args.optimizer", "torch.optim.Adam", "--ckpt_path", "mine/checkpoints/last.ckpt"]
+    refused(
+        ["fit", *tiny(fragment), *adam], "ckpt_path: .*last.ckpt: of another optimizer; name the one it was trained with", capsys
+    )
+    only = ["--ckpt_path", "mine/checkpoints/weights.ckpt"]
+    refused(["fit", *tiny(fragment), *only], "ckpt_path: .*weights.ckpt: holds weights only, training cannot go on from it", capsys)
+    assert main(["test", *tiny(fragment), *only]).place.checkpoint == Path("mine/checkpoints/weights.ckpt")
+    gone_on = fit(*tiny(fragment), "--run_dir", "mine", "--ckpt_path", "last")
+    assert gone_on.place.checkpoint is not None
+    assert gone_on.place.checkpoint.name in ("last.ckpt", "epoch=0002.ckpt")
+
+
+def test_a_plateau_of_something_else_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    plateau = {"class_path": "pytorch_lightning.cli.ReduceLROnPlateau", "init_args": {"monitor": "val/accuracy", "mode": "max"}}
+    message = "lr_scheduler: monitor: val/accuracy: the schedule steps when only train/loss is known; write that"
+    refused(["fit", *tiny({"model": {"init_args": {"lr_scheduler": plateau}}})], message, capsys)
 
 
 def test_a_strangers_checkpoint_cannot_run_code(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 import callbacks
 import datamodules
-from tests.registry import DATASETS, NOT_SWITCHED, REGISTRY, VARIANTS
+from lightning_modules import networks
+from tests.registry import DATASETS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
 from tests.runs import fit, logged, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
@@ -26,7 +27,8 @@ EVERY_KIND: dict[str, Any] = {
 
 
 def test_every_exported_class_is_registered() -> None:
-    assert {*callbacks.__all__, *datamodules.__all__} - NOT_SWITCHED - DATASETS <= set(REGISTRY)
+    exported = {*callbacks.__all__, *datamodules.__all__, *networks.__all__}
+    assert exported == {*REGISTRY, *NOT_SWITCHED, *DATASETS, *NETWORKS}
 
 
 @pytest.mark.parametrize("name", REGISTRY)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from command_line import find_configs
 from tests.runs import REPOSITORY, fit, logged, state, tiny
@@ -87,7 +88,9 @@ def test_last_begins_a_run_goes_on_with_it_and_ends() -> None:
     assert finished.place.checkpoint is not None
     assert state(finished)["weights and buffers"] == state(whole)["weights and buffers"]
     assert logged(home) == logged(kept)
-    assert len(json.loads((home / "manifest.json").read_text())["sessions"]) == 2, "the finished run trained nothing"
+    sessions = json.loads((home / "manifest.json").read_text())["sessions"]
+    assert [bool(session["resumed_from"]) for session in sessions] == [False, False, True]
+    assert all(session["wall_seconds"] is not None for session in sessions)
 
 
 def test_last_knows_runs_by_their_config() -> None:
@@ -122,6 +125,73 @@ def test_the_command_line_beats_the_checkpoint_and_makes_a_branch() -> None:
     assert branch.trainer.global_step == 8
     assert [step for step, _ in logged(branch.place.directory)["train/loss"]] == [7]
     assert [step for step, _ in logged(parent.place.directory)["train/loss"]] == [3], "the parent is as it was"
+
+
+def test_a_branch_takes_rate_and_schedule_from_its_own_config() -> None:
+    """As if the parent had been trained with them on the clock, but with its weights and momentum."""
+    parent = fit(*tiny(), "--trainer.max_epochs", "2")
+    change = ["--model.init_args.optimizer.init_args.lr", "0.5", "--model.init_args.optimizer.init_args.momentum", "0.1"]
+    change += [
+        "--model.init_args.lr_scheduler.init_args.gamma",
+        "0.3",
+        "--ckpt_path",
+        str(parent.place.directory / "checkpoints/last.ckpt"),
+    ]
+    branch = fit(*tiny(), *change)
+    (group,) = branch.trainer.optimizers[0].param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (pytest.approx(0.5 * 0.3**3), 0.1, 1e-3)
+
+
+def test_a_branch_with_the_same_settings_is_bitwise_the_run_itself() -> None:
+    whole = fit(*tiny(), "--trainer.max_epochs", "2")
+    copy = Path("elsewhere.ckpt")
+    first = fit(*tiny(), "--trainer.max_epochs", "1")
+    shutil.copy(first.place.directory / "checkpoints" / "last.ckpt", copy)
+    branch = fit(*tiny(), "--trainer.max_epochs", "2", "--ckpt_path", str(copy))
+    assert branch.place.resumed_at is None
+    assert state(branch) == state(whole)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [*tiny(), "--run_dir", "mine", "--ckpt_path", "last"]
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pytorch_lightning.callbacks.ModelCheckpoint.on_train_epoch_end", killed)
+        with pytest.raises(SystemExit):
+            fit(*command)
+    assert Path("mine/config.yaml").exists()
+    assert state(fit(*command)) == state(fit(*tiny()))
+
+
+def test_two_processes_do_not_train_in_one_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(*tiny(), "--run_dir", "mine")
+    with FileLock("mine/.lock"), pytest.raises(SystemExit) as stop:
+        fit(*tiny(), "--run_dir", "mine", "--ckpt_path", "last")
+    assert stop.value.code == 2
+    assert re.search("error: run_dir: .*mine: another process trains there; wait for it, or name a new", capsys.readouterr().err)
+
+
+def test_a_runs_own_config_and_last_mean_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+    fit(*tiny(), "--run_dir", "mine")
+    fit(*tiny())
+    main(["test", "--config", "mine/config.yaml", "--ckpt_path", "last"])
+    main(["predict", "--config", "mine/config.yaml", "--ckpt_path", "last"])
+    assert len(list(Path("mine").glob("predictions-*.csv"))) == 1
+
+
+def test_checkpoints_stay_in_the_run_beside_another_logger() -> None:
+    logger = {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "elsewhere"}}
+    directory = fit(*tiny({"trainer": {"logger": logger}})).place.directory
+    assert checkpoints(directory) == ["epoch=0002.ckpt", "last.ckpt"]
+    assert (directory / "config.yaml").exists()
+
+
+def test_sanity_checking_logs_nothing() -> None:
+    values = logged(fit(*tiny(), "--trainer.num_sanity_val_steps", "2").place.directory)
+    assert [step for step, _ in values["val/loss"]] == [3, 7, 11]
 
 
 def test_test_validate_and_predict_work_on_a_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,12 +234,14 @@ def test_the_last_lines_say_how_it_went_and_where_it_is(capsys: pytest.CaptureFi
     ]
 
 
-def test_a_run_whose_loss_is_not_finite_stops_and_says_where(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("accumulate", ["1", "3"])
+def test_a_run_whose_loss_is_not_finite_stops_and_says_where(accumulate: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        fit(*tiny(), "--model.init_args.optimizer.init_args.lr", "1e30")
+        fit(*tiny(), "--model.init_args.optimizer.init_args.lr", "1e30", "--trainer.accumulate_grad_batches", accumulate)
     assert stop.value.code == 1
     assert re.search(r"error: the training loss is not finite at step [12]: lower the learning rate", capsys.readouterr().err)
-    assert not list(Path("runs").glob("**/*.ckpt")), "nothing poisoned is kept"
+    if accumulate == "1":
+        assert not list(Path("runs").glob("**/*.ckpt")), "nothing poisoned is kept"
 
 
 def test_an_average_of_the_weights_and_lightnings_own_callbacks_run_beside_ours() -> None:
@@ -228,4 +300,5 @@ def test_another_class_takes_none_of_the_first_ones_arguments() -> None:
 
 def test_configs_are_found_from_anywhere() -> None:
     assert not Path("configs").exists()
+    assert find_configs(["--config=configs/digits.yaml"]) == ["--config", str(REPOSITORY / "configs/digits.yaml")]
     assert find_configs(["--config", "configs/digits.yaml"]) == ["--config", str(REPOSITORY / "configs/digits.yaml")]

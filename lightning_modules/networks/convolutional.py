@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.layers import Norm, conv_block
+from errors import UserError
+from lightning_modules.networks.layers import Norm, check_sizes, conv_block
 
 
 class _PlainCNN(nn.Module):
@@ -38,6 +39,8 @@ class AllCNN(_PlainCNN):
     """
 
     def __init__(self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True) -> None:
+        if not 96 * width >= 1:
+            raise UserError(f"width: {width}: a factor on 96 channels; write 1 for the paper's network")
         small, large = round(96 * width), round(192 * width)
         plan = [
             (small, 3, 1),
@@ -64,6 +67,7 @@ class DepthCNN(_PlainCNN):
     """
 
     def __init__(self, in_channels: int, num_classes: int, n: int = 1) -> None:
+        check_sizes(n=n)
         plan = [(96, 3, 1)]
         for i in range(1, n + 1):
             plan += [(96 * 2 ** (i - 1), 3, 1), (96 * 2**i, 3, 2)]

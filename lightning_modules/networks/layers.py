@@ -5,7 +5,16 @@ from typing import Literal
 
 from torch import nn
 
+from errors import UserError
+
 Norm = Literal["batch", "group", "none"]
+
+
+def check_sizes(**sizes: int) -> None:
+    """Refuse sizes below 1, by name."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise UserError(f"{name}: {value}: write 1 or more")
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:

@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from lightning_modules.networks.layers import check_sizes
+
 
 class MLP(nn.Module):
     """A fully connected network; the default is that of Achille et al. 2019 on MNIST padded to 32 x 32 (12.565 M weights).
@@ -33,6 +35,7 @@ class MLP(nn.Module):
         super().__init__()
         features = in_channels * image_size**2
         for number, units in enumerate(widths, 1):
+            check_sizes(widths=units)
             layers: dict[str, nn.Module] = {"linear": nn.Linear(features, units)}
             if norm == "batch":
                 layers["norm"] = nn.BatchNorm1d(units)

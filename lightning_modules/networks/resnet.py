@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.networks.layers import Norm, conv, conv_block, normalisation
+from lightning_modules.networks.layers import Norm, check_sizes, conv, conv_block, normalisation
 
 
 class PostActivation(nn.Module):
@@ -78,6 +78,7 @@ class ResNet(nn.Module):
         block: Literal["post", "pre"] = "post",
     ) -> None:
         super().__init__()
+        check_sizes(depth=depth, width=width)
         kernel, stride = {"conv3x3": (3, 1), "conv3x3s2": (3, 2), "conv7x7s2": (7, 2)}[stem]
         self.stem = conv_block(in_channels, width, kernel, stride, norm)
         if pool:

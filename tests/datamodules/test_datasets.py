@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -250,6 +251,47 @@ def test_a_torchvision_data_set_of_files_is_decoded_and_resized(tmp_path: Path) 
     assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     with pytest.raises(UserError, match="size: None: the images are of different sizes; set size:"):
         TorchvisionImages("GTSRB", str(tmp_path), download=False).read("train")
+
+
+def test_two_copies_of_a_data_set_are_not_confused(tmp_path: Path) -> None:
+    tensors = []
+    for copy in (0, 1):
+        folder = tmp_path / str(copy) / "gtsrb" / "GTSRB" / "Training" / "00000"
+        folder.mkdir(parents=True)
+        picture(copy).save(folder / "0.ppm")
+        tensors.append(TorchvisionImages("GTSRB", str(tmp_path / str(copy)), download=False).read("train").tensor())
+    assert not torch.equal(*tensors)
+
+
+def test_a_data_set_with_a_choice_of_its_own_takes_it_as_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+
+    class Opened(torchvision.datasets.EMNIST):
+        def __init__(self, root: str, split: str, **arguments: Any) -> None:
+            opened.append((split, arguments))
+            self.data, self.targets, self.classes = torch.zeros(4, 28, 28, dtype=torch.uint8), torch.arange(4), list("abcd")
+
+    monkeypatch.setattr(torchvision.datasets, "EMNIST", Opened)
+    images = TorchvisionImages("EMNIST", str(tmp_path), options={"split": "letters"}).read("test")
+    assert opened == [("letters", {"train": False, "download": True})]
+    assert images.shape == (1, 28, 28)
+
+
+def test_options_that_the_data_set_does_not_take_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"options: \{'colour': 1\}: MNIST does not take them"):
+        TorchvisionImages("MNIST", str(tmp_path), options={"colour": 1}).read("train")
+
+
+@pytest.mark.parametrize("sizes", [((8, 8), (12, 12)), ((12, 8), (12, 8))])
+def test_images_that_are_not_squares_of_one_size_are_refused(sizes: tuple[tuple[int, int], ...], tmp_path: Path) -> None:
+    for split, size in zip(("train", "test"), sizes, strict=True):
+        (tmp_path / split / "cat").mkdir(parents=True)
+        picture(0, size).save(tmp_path / split / "cat" / "0.png")
+    with pytest.raises(UserError, match=r"size: None: train and test images are .* pixels; set size: to make squares of one size"):
+        FolderImages(str(tmp_path)).splits(0)
+    assert FolderImages(str(tmp_path), size=6).splits(0).train.shape == (3, 6, 6)
+    with pytest.raises(UserError, match="size: 0: write 1 or more pixels"):
+        FolderImages(str(tmp_path), size=0)
 
 
 @pytest.mark.parametrize(("name", "split"), [("MNIST", "train"), ("SVHN", "test"), ("STL10", "train"), ("CIFAR100", "test")])

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules import CropFlip, Digits, ImageDataModule
+from datamodules import Digits, ImageDataModule
 from datamodules.images import TensorImages
 from datamodules.statistics import channel_histogram, channel_statistics
 from errors import UserError
-from tests.runs import fit, state, tiny
+from tests.runs import fit, logged, state, tiny
 
 
 def test_statistics_are_numpys_however_the_images_are_read() -> None:
@@ -49,10 +49,18 @@ def test_streaming_trains_bitwise_like_resident_data() -> None:
 
 
 def test_evaluation_is_never_augmented() -> None:
-    data = ImageDataModule(Digits(), augmentation=CropFlip())
-    batch = next(iter(data.val_dataloader()))
-    plain = ImageDataModule(Digits()).on_after_batch_transfer(batch, 0)
-    assert torch.equal(data.on_after_batch_transfer(batch, 0).images, plain.images)
+    """Not even in the middle of training, where the data module augments."""
+    cli = fit(*tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}}))
+    data, network, right = cli.datamodule, cli.model.eval(), 0
+    mean, deviation = data.statistics
+    for batch in data.test_dataloader():
+        right += int((network((batch.images - mean) / deviation).argmax(1) == batch.labels).sum())
+    assert logged(cli.place.directory)["val/accuracy"][-1][1] == pytest.approx(right / 500)
+
+
+def test_your_own_augmentation_stands_beside_ours() -> None:
+    own = {"data": {"init_args": {"augmentation": {"class_path": "tests.probes.Darken"}}}}
+    assert state(fit(*tiny(own)))["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
 
 
 def test_a_batch_of_none_is_refused() -> None:

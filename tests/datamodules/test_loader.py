@@ -106,5 +106,7 @@ def test_a_loader_goes_on_inside_an_epoch(resident: bool) -> None:
 def test_an_epoch_cut_into_other_batches_is_not_gone_on_with() -> None:
     one = loader()
     next(iter(one))
-    with pytest.raises(UserError, match="ckpt_path: written after batch 1 of 3, but an epoch now has 4; resume with the same data"):
+    with pytest.raises(
+        UserError, match="ckpt_path: written after 1 of an epoch's 3 batches of 4 on 1 devices, which has now 4 batches of 3"
+    ):
         loader(batch_size=3).load_state_dict(one.state_dict())

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from errors import UserError
 from lightning_modules.initialisation import initialise
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
+from tests import registry
 
 NETWORKS: dict[str, nn.Module] = {
     "resnet": ResNet(3, 10, width=8),
@@ -21,6 +23,25 @@ NETWORKS: dict[str, nn.Module] = {
     "mlp norm": MLP(3, 10, 32, widths=[20]),
     "linear": Linear(3, 10, 32),
 }
+
+
+def test_every_network_is_here() -> None:
+    assert {type(network).__name__ for network in NETWORKS.values()} == registry.NETWORKS
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ResNet(3, 10, width=0), "width: 0: write 1 or more"),
+        (lambda: ResNet(3, 10, depth=-1), "depth: -1: write 1 or more"),
+        (lambda: AllCNN(3, 10, width=0.001), "width: 0.001: a factor on 96 channels"),
+        (lambda: DepthCNN(3, 10, n=0), "n: 0: write 1 or more"),
+        (lambda: MLP(3, 10, 8, widths=[5, 0]), "widths: 0: write 1 or more"),
+    ],
+)
+def test_networks_of_nothing_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()
 
 
 def count(network: nn.Module, dimensions: int | None = None) -> int:
