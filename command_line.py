@@ -81,6 +81,8 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # a Tally is the same on all ranks
+    warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated")  # Lightning's
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
     warnings.filterwarnings("ignore", "The dirpath has changed from")  # in a branch
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # on a resume

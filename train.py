@@ -87,8 +87,8 @@ class CLI(LightningCLI):
             own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
         logger = chosen.logger
         if self.subcommand == "predict":
-            file = self.place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
-            own.append(callbacks.PredictionFile(file, self.datamodule.splits.test.classes))
+            self.predictions = self.place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
+            own.append(callbacks.PredictionFile(self.predictions, self.datamodule.splits.test.classes))
         if self.subcommand != "fit":
             logger = False
         elif logger in (None, True):
@@ -111,6 +111,17 @@ class CLI(LightningCLI):
                 made = self.model.configure_optimizers()
                 optimizer = made["optimizer"] if isinstance(made, dict) else made
                 check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
+
+    def after_validate(self) -> None:
+        """Say what was measured."""
+        if self.trainer.is_global_zero:
+            print("   ".join(f"{name} {float(value):.4f}" for name, value in sorted(self.trainer.callback_metrics.items())))
+
+    after_test = after_validate
+
+    def after_predict(self) -> None:
+        """Say where the probabilities are."""
+        print(f"class probabilities: {self.predictions}")
 
     def after_fit(self) -> None:
         """Measure the trained network on the test split and say where everything is."""

@@ -35,3 +35,12 @@ def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
     here = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))
     there = CropFlip()(images.cuda(), torch.tensor([120.0, 121.0, 99.0]).cuda(), generator(0, "augment", 1))
     assert torch.equal(here, there.cpu())
+
+
+@pytest.mark.gpu
+def test_synchronised_batch_norm_trains() -> None:
+    """torch has it on GPUs only; one rank shows that it is wired up."""
+    from tests.processes import run
+
+    devices = ("--trainer.accelerator", "gpu", "--trainer.devices", "1", "--trainer.strategy", "ddp")
+    assert "test accuracy" in run("fit", *tiny(), *devices, "--trainer.sync_batchnorm", "true")
