@@ -11,7 +11,7 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-import callbacks
+import callbacks.branch
 import datamodules  # noqa: F401  # short class names resolve for imported classes
 import lightning_modules.networks  # noqa: F401
 import run_directory
@@ -78,7 +78,7 @@ class CLI(LightningCLI):
         seed = self._get(self.config, "seed_everything")
         record = callbacks.RunRecord(self.place, self.config_text, seed)
         own = [record, callbacks.ExactResume(seed), callbacks.FiniteLoss()]
-        if self.place.checkpoint and self.place.resumed_at is None:
+        if self.subcommand == "fit" and self.place.checkpoint and self.place.resumed_at is None:
             own.append(callbacks.Branch())
         for one in theirs:
             if isinstance(one, ModelCheckpoint) and one.dirpath is None:
@@ -108,9 +108,9 @@ class CLI(LightningCLI):
             checkpoint = read_checkpoint(self.place.checkpoint)
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
             if self.subcommand == "fit":
-                made = self.model.configure_optimizers()
-                optimizer = made["optimizer"] if isinstance(made, dict) else made
-                check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
+                optimizer, _ = callbacks.branch.configured(self.model)
+                if optimizer is not None:
+                    check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 
     def after_validate(self) -> None:
         """Say what was measured."""
@@ -155,6 +155,10 @@ def main(args: list[str] | None = None) -> CLI:
         line = one_line(str(error)) if isinstance(error, ParseError) else " ".join(str(error).split())
         print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
+    except RuntimeError as error:
+        if "Connection closed by peer" not in str(error):
+            raise
+        raise SystemExit(1) from None  # another rank has stopped, and says why
 
 
 if __name__ == "__main__":

@@ -13,23 +13,30 @@ class Branch(Callback):
 
     Changes: values of the optimizer's parameter groups and the schedule's arguments become the config's, with the schedule
     advanced to the checkpoint's clock (a plateau schedule starts anew). Keeps: parameters, normalisation statistics, the
-    optimizer's moments, the clock. With an unchanged config this is bitwise nothing.
+    optimizer's moments, the clock. With an unchanged config this is bitwise nothing. Several optimizers are left alone.
     """
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        made: Any = pl_module.configure_optimizers()
-        optimizer, scheduler = (
-            (made, None) if isinstance(made, Optimizer) else (made["optimizer"], made["lr_scheduler"]["scheduler"])
-        )
-        saved = checkpoint["lr_schedulers"]
-        if scheduler is not None:
-            if saved and not isinstance(scheduler, ReduceLROnPlateau):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the optimizer is only asked for its rates
-                    for _ in range(saved[0]["last_epoch"]):
-                        scheduler.step()
-            checkpoint["lr_schedulers"] = [scheduler.state_dict()]
-        else:
-            checkpoint["lr_schedulers"] = []
+        optimizer, scheduler = configured(pl_module)
+        if optimizer is None:
+            return
+        if scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau):
+            saved = checkpoint["lr_schedulers"]
+            epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the optimizer is only asked for its rates
+                for _ in range(saved[0]["last_epoch"] if saved else epochs):
+                    scheduler.step()
+        checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]
         groups = zip(checkpoint["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"], strict=True)
         checkpoint["optimizer_states"][0]["param_groups"] = [{**new, "params": old["params"]} for old, new in groups]
+
+
+def configured(module: LightningModule) -> tuple[Optimizer | None, Any]:
+    """Return a module's one optimizer and its schedule (or None), made anew; (None, None) if it configures several."""
+    made: Any = module.configure_optimizers()
+    if isinstance(made, Optimizer):
+        return made, None
+    if isinstance(made, dict) and isinstance(made.get("lr_scheduler"), dict):
+        return made["optimizer"], made["lr_scheduler"]["scheduler"]
+    return None, None

@@ -46,9 +46,9 @@ def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count: int) -> None:
-    records, _ = ranks(count, AUGMENTED, arguments=("--data.init_args.batch_size", "8"))
+    records, _ = ranks(count, AUGMENTED, arguments=("--data.init_args.batch_size", "9"))
     assert len({record["state"] for record in records}) == 1
-    epoch = [index for record in records for batch in record["seen"][: 100 // (8 * count) + 1] for index in batch]
+    epoch = [index for record in records for batch in record["seen"][: 100 // (9 * count) + 1] for index in batch]
     assert len(epoch) == len(set(epoch)) == 100
 
 

@@ -142,6 +142,15 @@ def test_a_branch_takes_rate_and_schedule_from_its_own_config() -> None:
     assert (group["lr"], group["momentum"], group["weight_decay"]) == (pytest.approx(0.5 * 0.3**3), 0.1, 1e-3)
 
 
+def test_a_branch_may_begin_or_end_a_schedule() -> None:
+    parent = fit(*tiny({"model": {"init_args": {"lr_scheduler": None}}}), "--trainer.max_epochs", "2")
+    checkpoint = str(parent.place.directory / "checkpoints/last.ckpt")
+    scheduled = fit(*tiny(), "--ckpt_path", checkpoint)
+    assert scheduled.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8**3)
+    constant = fit(*tiny({"model": {"init_args": {"lr_scheduler": None}}}), "--trainer.max_epochs", "4", "--ckpt_path", checkpoint)
+    assert constant.trainer.optimizers[0].param_groups[0]["lr"] == 0.1
+
+
 def test_a_branch_with_the_same_settings_is_bitwise_the_run_itself() -> None:
     whole = fit(*tiny(), "--trainer.max_epochs", "2")
     copy = Path("elsewhere.ckpt")
