@@ -9,6 +9,7 @@ from torch import nn
 from errors import UserError
 from lightning_modules.initialisation import initialise
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
+from lightning_modules.networks.resnet import PostActivation, PreActivation, every
 from tests import registry
 
 NETWORKS: dict[str, nn.Module] = {
@@ -104,6 +105,15 @@ def test_images_become_logits_and_every_parameter_gets_a_gradient(name: str) -> 
     for parameter_name, parameter in network.named_parameters():
         assert parameter.grad is not None, parameter_name
         assert torch.isfinite(parameter.grad).all(), parameter_name
+
+
+@pytest.mark.parametrize("block", [PostActivation, PreActivation])
+def test_a_shortcut_is_a_strided_1x1_convolution(block: Any) -> None:
+    layer, x = block(4, 8, 2, "none"), torch.randn(2, 4, 9, 9)
+    convolution = layer.shortcut[0] if block is PostActivation else layer.shortcut
+    expected = nn.functional.conv2d(x, convolution.weight, convolution.bias, stride=2)
+    assert torch.allclose(convolution(every(2, x)), expected, atol=1e-6)
+    assert layer(x).shape == expected.shape
 
 
 def test_the_blocks_halve_the_image_where_the_papers_do() -> None:
