@@ -12,7 +12,7 @@ from randomness import key
 
 
 class ExactResume(Callback):
-    """Makes a resumed run continue bit for bit, from whichever kind of checkpoint; stands first in the list of callbacks.
+    """Makes a resumed run continue bit for bit, from whichever kind of checkpoint; stands before the callbacks of the config.
 
     Before each training batch the global random streams (dropout, third-party code) are seeded from (seed, epoch, batch, rank), so
     that no random state needs saving. Before each checkpoint the loggers are flushed, so that what was logged before it survives a
@@ -30,7 +30,7 @@ class ExactResume(Callback):
         seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from it
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed costs twenty times as much
+        torch.default_generator.manual_seed(seed)  # 1 µs where torch.manual_seed takes 0.1 ms
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 

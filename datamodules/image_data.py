@@ -83,6 +83,11 @@ class ImageDataModule(LightningDataModule):
         mean, deviation = channel_statistics(channel_histogram(self.splits.train, self._is_resident, self.workers))
         return mean.to(self._device), deviation.to(self._device)
 
+    @cached_property
+    def _normalisation(self) -> tuple[Tensor, Tensor]:
+        mean, deviation = self.statistics
+        return mean[:, None, None], (1 / deviation)[:, None, None]
+
     @property
     def _device(self) -> torch.device:
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
@@ -128,7 +133,8 @@ class ImageDataModule(LightningDataModule):
                 )
         self.val_dataloader(), self.test_dataloader(), self.statistics
         if not self._is_resident:
-            channel_histogram(self.splits.test, False, self.workers)  # reads every image once, and remembers it
+            for split in self.splits:
+                channel_histogram(split, False, self.workers)  # reads every image once, and remembers it
 
     @cached_property
     def _train(self) -> EpochLoader:
@@ -164,12 +170,12 @@ class ImageDataModule(LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""
         images = batch.images
-        mean, deviation = self.statistics
+        mean, _ = self.statistics
         if self.augmentation and self.trainer and self.trainer.training:
             draws = generator(self.seed, "augment", self._train.epoch, self._train.position, self.trainer.global_rank)
             images = self.augmentation(images, mean, draws)
-        scale = (1 / deviation)[:, None, None]
-        return batch._replace(images=(images - mean[:, None, None]) * scale)
+        shift, scale = self._normalisation
+        return batch._replace(images=(images - shift) * scale)
 
 
 def _has_batch_norm(trainer: Trainer) -> bool:
