@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from datamodules import FolderImages
 from tests.datamodules.test_datasets import make_folder
 from tests.runs import fit, tiny
 from train import main
@@ -130,18 +131,18 @@ def test_one_line_for_a_damaged_image_among_good_ones(tmp_path: Path, capsys: py
     fit(*tiny(fragment), "--trainer.fast_dev_run", "true")
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_streamed_images_are_all_read_before_training(split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those held out for validation as well."""
     root = make_folder(tmp_path / "images", count=8)
-    for name in ("cat", "dog"):
-        (root / split / name / "5.png").write_bytes(b"damaged")
+    chosen: Any = getattr(FolderImages(str(root), validation=0.5).splits(0), split)
+    file = chosen.files[5] if split == "test" else chosen.whole.files[int(chosen.indices[5])]
+    file.write_bytes(b"damaged")
     dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": str(root), "subset": None, "validation": 0.5}}
     fragment = {"data": {"init_args": {"dataset": dataset, "resident": False, "workers": 0}}}
     with pytest.raises(SystemExit) as stop:
         fit(*tiny(fragment))
     assert stop.value.code == 2
-    assert re.search("error: .*5.png: not a readable image .*; replace or remove the file", capsys.readouterr().err)
+    assert re.search("error: .*png: not a readable image .*; replace or remove the file", capsys.readouterr().err)
     assert not Path("runs").exists(), "only the cache on disk has grown, by what good splits hold"
 
 
