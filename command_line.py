@@ -7,9 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jsonargparse.typing import register_type
 from pytorch_lightning.cli import LightningArgumentParser
 
 from errors import UserError
+from timing import Time
 
 HERE = Path(__file__).parent
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
@@ -17,6 +19,9 @@ _NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
     r"|Expected a <class 'NoneType'>"
 )
+_TIME = "Not of type Time: "
+
+register_type(Time, deserializer_exceptions=UserError)  # written as text in YAML
 
 
 class ParseError(UserError):
@@ -42,7 +47,7 @@ def one_line(message: str) -> str:
     """
     keys = ".".join(_KEY.findall(message))
     lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
-    reasons = [line for line in lines if line and not _NOISE.match(line)]
+    reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
     reason = " or ".join(dict.fromkeys(reasons)) or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"

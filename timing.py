@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Generic, NamedTuple, TypeVar
 
 from errors import UserError
@@ -46,12 +47,12 @@ class Time:
         """Return the canonical text; `Time(str(time)) == time`."""
         return self.text
 
-    @property
+    @cached_property
     def unit(self) -> str:
         """One of `ep`, `st`, `%`, `stage`, `stages`."""
         return re.sub(r"[\d.]", "", self.text)
 
-    @property
+    @cached_property
     def number(self) -> Fraction:
         """The number in front of the unit (1 for `stages`: its first moment is the start of stage 1)."""
         return Fraction(re.sub(r"[^\d.]", "", self.text) or 1)
@@ -93,6 +94,37 @@ def _canonical(text: str) -> str:
     whole = str(number.numerator) if number.denominator == 1 else found["number"].strip("0")
     whole = f"0{whole}" if whole.startswith(".") else whole
     return f"{found['head'] or ''}{whole}{found['unit'] or ''}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time from `start` until `stop`, stop excluded; empty if they are the same moment.
+
+    Args:
+        start: its first moment.
+        stop: the first moment after it.
+
+    Raises:
+        UserError: if it ends before it starts, as far as that shows without knowing the run, or a moment is `stages` (many).
+    """
+
+    start: Time
+    stop: Time
+
+    def __post_init__(self) -> None:
+        """Check the order."""
+        if "stages" in (self.start.unit, self.stop.unit):
+            raise UserError(f"during: {self}: 'stages' are several moments; write one of them, such as 'stage1'")
+        if self.start.unit == self.stop.unit and self.stop.number < self.start.number:
+            raise UserError(f"during: {self}: ends before it starts; write [start, stop]")
+
+    def __str__(self) -> str:
+        """Return it as YAML writes it."""
+        return f"[{self.start}, {self.stop}]"
+
+    def open(self, now: Position, epochs: int) -> bool:
+        """Whether `now` lies in the window, in a run of `epochs` epochs."""
+        return self.start.reached(now, epochs) and not self.stop.reached(now, epochs)
 
 
 class Levels(Generic[Value]):

@@ -1,33 +1,39 @@
 """A data set as a Lightning data module: batches on the training device, a function of seed, epoch, step and rank."""
 
-import os
 from functools import cached_property
 from typing import Any, Literal
 
-import torch
-from pytorch_lightning import LightningDataModule, Trainer
-from torch import Tensor, nn
-
+from datamodules.appearance import Appearance
 from datamodules.augmentation import Augmentation
-from datamodules.datasets import ImageDataset, Splits
-from datamodules.images import Images
+from datamodules.checks import check_run
+from datamodules.course import Course
+from datamodules.datasets import ImageDataset
+from datamodules.deficits import Deficit, Scene
+from datamodules.growth import Growth
 from datamodules.loader import Batch, EpochLoader
-from datamodules.statistics import channel_histogram, channel_statistics
+from datamodules.splits_on_device import SplitsOnDevice
+from datamodules.stages import Stages
+from datamodules.statistics import channel_histogram
 from errors import UserError
-from randomness import generator
+from timing import Position, Time, Window
 
 
-class ImageDataModule(LightningDataModule):
-    """Image classification data whose order and augmentation follow the run's clock.
+class ImageDataModule(SplitsOnDevice):
+    """Image classification data whose content, order and augmentation follow the run's clock.
 
-    A split is one uint8 tensor on the training device and a batch an index into it; augmentation and normalisation (with mean and
-    standard deviation of the training split) run there on the whole batch. Splits that do not fit are read through workers, with
-    bit-identical batches.
+    A split is one uint8 tensor on the training device and a batch an index into it; deficits, augmentation and normalisation (with
+    mean and standard deviation of the whole training split) run there on the whole batch. Splits that do not fit are read through
+    workers, with bit-identical batches. Nothing is ever changed in a data set.
 
     Args:
         dataset: where the images come from.
         batch_size: examples in a batch of one device.
-        augmentation: applied to training batches; None is none.
+        growth: how the training split arrives; None is all at once.
+        deficits: what is wrong with training batches for a while, in the order in which it acts.
+        also_evaluate_with_deficit: measure `val_deficit/loss` and `val_deficit/accuracy` too: on the validation split with every
+            deficit of the list, in force or not.
+        augmentation: applied to training batches after the deficits; None is none.
+        augmentation_during: `[start, stop]`, when it is; None is always.
         drop_last: leave out an epoch's last, smaller training batch.
         resident: whether splits lie on the device; `auto` if all take at most half of its free memory.
         workers: worker processes for splits that are not resident.
@@ -38,145 +44,138 @@ class ImageDataModule(LightningDataModule):
         self,
         dataset: ImageDataset,
         batch_size: int = 128,
+        growth: Growth | None = None,
+        deficits: list[Deficit] | None = None,
+        also_evaluate_with_deficit: bool = False,
         augmentation: Augmentation | None = None,
+        augmentation_during: tuple[Time, Time] | None = None,
         drop_last: bool = False,
         resident: bool | Literal["auto"] = "auto",
         workers: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        if batch_size < 1:
-            raise UserError(f"batch_size: {batch_size}: write 1 or more")
-        if workers < 0:
-            raise UserError(f"workers: {workers}: write 0 (none) or more")
-        self.dataset, self.batch_size, self.augmentation, self.drop_last = dataset, batch_size, augmentation, drop_last
-        self.resident, self.workers, self.seed = resident, workers, seed
+        super().__init__(dataset, batch_size, drop_last, resident, workers, seed)
+        if also_evaluate_with_deficit and not deficits:
+            raise UserError(
+                "also_evaluate_with_deficit: true: there are no deficits to evaluate with; add deficits, or leave it out"
+            )
+        if augmentation_during and augmentation is None:
+            raise UserError("augmentation_during: there is no augmentation; add augmentation, or leave it out")
+        self.growth, self.deficits, self.also_evaluate_with_deficit = growth, deficits or [], also_evaluate_with_deficit
+        self.augmentation = augmentation
+        self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
 
     @cached_property
-    def splits(self) -> Splits:
-        """Train, validation and test split."""
-        return self.dataset.splits(self.seed)
+    def course(self) -> Course:
+        """What the network is shown over time."""
+        train = self.splits.train
+        stages = Stages(self.growth, train.labels, len(train.classes), self.seed, self._epochs)
+        return Course(stages, Appearance(self.deficits, self.augmentation, self.augmentation_during, self._epochs))
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.splits.train.classes)
+    def _epochs(self) -> int:
+        return (self.trainer.max_epochs if self.trainer else None) or 1
 
     @property
-    def in_channels(self) -> int:
-        """Number of image channels."""
-        return self.splits.train.shape[0]
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
 
     @property
-    def image_size(self) -> int:
-        """Height (and width) of the images in pixels."""
-        return self.splits.train.shape[1]
+    def now(self) -> Position:
+        """Where the run is."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return Position(epoch, self.trainer.global_step if self.trainer else 0, self.course.stages.stage(epoch))
 
-    @property
-    def fingerprint(self) -> dict[str, str]:
-        """A hash of each split's content, for the run's manifest."""
-        return {name: split.fingerprint for name, split in self.splits._asdict().items()}
-
-    @cached_property
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the training split's channels in 0…255, on the training device."""
-        mean, deviation = channel_statistics(channel_histogram(self.splits.train, self._is_resident, self.workers))
-        return mean.to(self._device), deviation.to(self._device)
-
-    @cached_property
-    def _normalisation(self) -> tuple[Tensor, Tensor]:
-        mean, deviation = self.statistics
-        return mean[:, None, None], (1 / deviation)[:, None, None]
-
-    @property
-    def _device(self) -> torch.device:
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-
-    @cached_property
-    def _is_resident(self) -> bool:
-        if self.resident != "auto":
-            return self.resident
-        needed = sum(len(split) * torch.Size(split.shape).numel() for split in self.splits)
-        if self._device.type == "cuda":
-            return needed <= torch.cuda.mem_get_info(self._device)[0] // 2
-        return needed <= os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-
-    def _loader(self, split: Images, seed: int | None = None) -> EpochLoader:
-        return EpochLoader(
-            split,
-            self.batch_size,
-            self._device,
-            resident=self._is_resident,
-            workers=self.workers,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            ranks=self.trainer.world_size if self.trainer else 1,
-            seed=seed,
-            drop_last=self.drop_last,
-        )
+    def scene(self, split: Literal["train", "validation"], *counters: int) -> Scene:
+        """Return where a batch stands that the counters tell from all others of its split."""
+        return Scene(self.seed, split, len(getattr(self.splits, split)), self.num_classes, *self.statistics, counters)
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that whatever is wrong with them shows before a logger writes.
 
         Raises:
-            UserError: if an image cannot be read, an epoch has no batch, or the trainer would not ask for the loader every epoch.
+            UserError: for images that cannot be read, and for what the run would never reach or cannot train on.
         """
         if self.trainer and self.trainer.state.fn == "fit":
-            if self.trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
-                raise UserError("reload_dataloaders_every_n_epochs: must be 1, or a resumed run would see another epoch's order")
-            if not len(self._train):
-                count = len(self.splits.train)
-                raise UserError(f"batch_size: {self.batch_size}: no full batch in {count} training examples; choose a smaller one")
-            if len(self._train.batches()[-1]) == 1 < self.batch_size and _has_batch_norm(self.trainer):
-                raise UserError(
-                    f"batch_size: {self.batch_size}: an epoch's last batch would hold one example, too few for batch norm; "
-                    "set drop_last: true, or another batch_size"
-                )
-        self.val_dataloader(), self.test_dataloader(), self.statistics
-        if not self._is_resident:
+            check_run(self, self.trainer)
+        _ = self.loaders, self.statistics
+        if not self.is_resident:
             for split in self.splits:
                 channel_histogram(split, False, self.workers)  # reads every image once, and remembers it
 
     @cached_property
-    def _train(self) -> EpochLoader:
-        return self._loader(self.splits.train, self.seed)
-
-    @cached_property
-    def _validation(self) -> EpochLoader:
-        return self._loader(self.splits.validation)
-
-    @cached_property
-    def _test(self) -> EpochLoader:
-        return self._loader(self.splits.test)
+    def loaders(self) -> dict[str, EpochLoader]:
+        """The loader of each split."""
+        whole = {
+            name: EpochLoader(
+                split,
+                self.batch_size,
+                self.device,
+                resident=self.is_resident,
+                workers=self.workers,
+                rank=self._rank,
+                ranks=self.trainer.world_size if self.trainer else 1,
+                order=self.course.stages.order if name == "train" else None,
+                drop_last=self.drop_last,
+            )
+            for name, split in self.splits._asdict().items()
+            if not (name == "validation" and split is self.splits.test)
+        }
+        return {"validation": whole["test"], **whole}
 
     def train_dataloader(self) -> EpochLoader:
         """Return the loader of the training split, set to the epoch that comes next."""
         if self.trainer:
-            progress: Any = self.trainer.fit_loop.epoch_progress.current
-            self._train.set_epoch(progress.processed)  # right on every resume, unlike current_epoch
-        return self._train
+            self._end_epoch()
+            self.loaders["train"].set_epoch(self._finished)  # right on every resume, unlike current_epoch
+        return self.loaders["train"]
 
-    def val_dataloader(self) -> EpochLoader:
-        """Return the loader of the validation split."""
-        return self._test if self.splits.validation is self.splits.test else self._validation
+    def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
+        """Return the loader of the validation split, twice if it is measured with deficits too."""
+        loader = self.loaders["validation"]
+        return [loader, loader] if self.also_evaluate_with_deficit else loader
 
     def test_dataloader(self) -> EpochLoader:
         """Return the loader of the test split."""
-        return self._test
+        return self.loaders["test"]
 
-    def predict_dataloader(self) -> EpochLoader:
-        """Return the loader of the test split."""
-        return self._test
+    predict_dataloader = test_dataloader
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""
-        images = batch.images
-        mean, _ = self.statistics
-        if self.augmentation and self.trainer and self.trainer.training:
-            draws = generator(self.seed, "augment", self._train.epoch, self._train.position, self.trainer.global_rank)
-            images = self.augmentation(images, mean, draws)
-        shift, scale = self._normalisation
-        return batch._replace(images=(images - shift) * scale)
+        shift, scale = self.normalisation
+        if self.trainer and self.trainer.training:
+            now, loader = self.now, self.loaders["train"]
+            self.course.note(now)
+            scene = self.scene("train", loader.epoch, loader.position, self._rank)
+            batch = self.course.appearance.training(batch, scene, now)
+        elif dataloader_idx == 1:
+            scene = self.scene("validation", self.now.epoch, self.loaders["validation"].position, self._rank)
+            batch = self.course.appearance.impaired(batch, scene)
+        return batch._replace(images=(batch.images - shift) * scale)
 
+    @property
+    def _finished(self) -> int:
+        progress: Any = self.trainer.fit_loop.epoch_progress.current  # type: ignore[union-attr]
+        return int(progress.processed)
 
-def _has_batch_norm(trainer: Trainer) -> bool:
-    return any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in trainer.lightning_module.modules())
+    def _end_epoch(self) -> None:
+        """Let the stages know how the last epoch went; before a checkpoint, too, as its accuracy will not be known after it."""
+        if self.trainer and self.course.stages.waits(self._finished):
+            accuracy = self.trainer.callback_metrics.get("train/accuracy")
+            if accuracy is None:
+                raise UserError("until: train_accuracy: the module does not log train/accuracy, which it waits for")
+            self.course.stages.decide(self._finished, self.trainer.strategy.broadcast(float(accuracy)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been shown so far."""
+        self._end_epoch()
+        return self.course.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            UserError: if this config says otherwise about the past.
+        """
+        self.course.load_state_dict(state_dict)

@@ -1,6 +1,6 @@
 """Which examples make up which batch: a function of seed, epoch, rank, and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ class EpochLoader:
         workers: worker processes when not resident.
         rank: this rank.
         ranks: number of ranks.
-        seed: the run's seed, for a training split in random order; None keeps the split's order and shows every example.
+        order: for a training split, the examples of an epoch in the order they are seen; None shows all, in the split's order.
         drop_last: leave out an epoch's last, smaller batch (training only).
     """
 
@@ -84,15 +84,15 @@ class EpochLoader:
         workers: int = 0,
         rank: int = 0,
         ranks: int = 1,
-        seed: int | None = None,
+        order: Callable[[int], Tensor] | None = None,
         drop_last: bool = False,
     ) -> None:
         self.images, self.batch_size, self.device, self.workers = images, batch_size, device, workers
-        self.rank, self.ranks, self.seed, self.drop_last = rank, ranks, seed, drop_last
+        self.rank, self.ranks, self.order, self.drop_last = rank, ranks, order, drop_last
         self.labels = images.labels.to(device) if resident else images.labels
         self.pixels = images.tensor().to(device) if resident else None
         self.epoch, self.position = 0, 0
-        if seed is not None:
+        if order is not None:
             self.sampler = self  # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a shuffling one
 
     def set_epoch(self, epoch: int) -> None:
@@ -102,20 +102,20 @@ class EpochLoader:
 
     def batches(self) -> list[Tensor]:
         """Return the examples of each batch of the present epoch."""
-        count = len(self.images)
-        order = torch.arange(count) if self.seed is None else training_order(count, self.seed, self.epoch)
-        return self._shard(order)
+        order = torch.arange(len(self.images)) if self.order is None else self.order(self.epoch)
+        return self.cut(order)
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return len(self._shard(torch.arange(len(self.images))))
+        """Return the number of batches of the present epoch."""
+        return len(self.batches())
 
-    def _shard(self, order: Tensor) -> list[Tensor]:
-        return shard(order, self.batch_size, self.rank, self.ranks, equal=self.seed is not None, drop_last=self.drop_last)
+    def cut(self, order: Tensor) -> list[Tensor]:
+        """Cut an order of examples into this rank's batches."""
+        return shard(order, self.batch_size, self.rank, self.ranks, equal=self.order is not None, drop_last=self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the present epoch that are still to come."""
-        if self.seed is None:
+        if self.order is None:
             self.position = 0
         remaining = self.batches()[self.position :]
         for indices, images in zip(remaining, self._fetch(remaining), strict=True):

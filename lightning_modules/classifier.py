@@ -49,7 +49,7 @@ class ImageClassifier(LightningModule):
         network.to(memory_format=self.memory_format)
         if compile:
             network.compile()
-        self.train_tally, self.tally = Tally(), Tally()
+        self.train_tally, self.tally, self.deficit_tally = Tally(), Tally(), Tally()
         self.configure_optimizers()  # torch checks rates and the like only here, and the user should hear of it now
 
     def forward(self, images: Tensor) -> Tensor:
@@ -68,14 +68,17 @@ class ImageClassifier(LightningModule):
         """Log the epoch's online loss and accuracy."""
         self._report("train", self.train_tally)
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Add a batch to loss and accuracy."""
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Add a batch to loss and accuracy; a second loader holds the split as deficits impair it."""
         logits, labels = self(batch[0]), batch[1]
-        self.tally.update(F.cross_entropy(logits, labels), logits, labels)
+        tally = self.deficit_tally if dataloader_idx else self.tally
+        tally.update(F.cross_entropy(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and accuracy."""
         self._report("val", self.tally)
+        if self.deficit_tally.update_called:
+            self._report("val_deficit", self.deficit_tally)
 
     test_step = validation_step
 

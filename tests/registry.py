@@ -1,4 +1,4 @@
-"""Every class that can be switched on, with settings under which it acts and settings under which it is nothing."""
+"""Everything that can be switched on, with settings under which it acts and settings under which it is nothing."""
 
 from typing import Any, NamedTuple
 
@@ -23,17 +23,65 @@ def _crop_flip(**arguments: Any) -> dict[str, Any]:
     return _data(augmentation={"class_path": "datamodules.CropFlip", "init_args": arguments})
 
 
+def _deficit(name: str, *during: str, **arguments: Any) -> dict[str, Any]:
+    one = {"class_path": f"datamodules.{name}", "init_args": {**arguments, "during": list(during or ("1ep", "2ep"))}}
+    return {"data": {"init_args": {"deficits+": [one]}}}
+
+
+def _growth(name: str, **arguments: Any) -> dict[str, Any]:
+    return _data(growth={"class_path": f"datamodules.{name}", "init_args": arguments})
+
+
+def _merged(*fragments: dict[str, Any]) -> dict[str, Any]:
+    return _data(**{key: value for fragment in fragments for key, value in fragment["data"]["init_args"].items()})
+
+
 NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear"}
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
 REGISTRY: dict[str, Entry] = {
     "CropFlip": Entry(acting=_crop_flip(padding=2), identity=_crop_flip(padding=0, flip=False)),
+    "Blur": Entry(acting=_deficit("Blur", size=4), identity=_deficit("Blur", size=16)),
+    "VerticalFlip": Entry(acting=_deficit("VerticalFlip", "2st", "7st"), identity=_deficit("VerticalFlip", "0ep", "0ep")),
+    "LabelPermutation": Entry(acting=_deficit("LabelPermutation"), identity=_deficit("LabelPermutation", "3ep", "3ep")),
+    "LabelNoise": Entry(acting=_deficit("LabelNoise", "50%", "100%", fraction=0.5), identity=_deficit("LabelNoise", fraction=0)),
+    "WhiteNoise": Entry(acting=_deficit("WhiteNoise", "0ep", "2ep"), identity=_deficit("WhiteNoise", "2st", "2st")),
+    "UniformGrowth": Entry(
+        acting=_growth("UniformGrowth", counts=[40, 70, 100], at=["1ep", "2ep"]),
+        identity=_growth("UniformGrowth", fractions=[1.0], at=[]),
+    ),
+    "ClassGrowth": Entry(
+        acting=_growth("ClassGrowth", stages=3, uniform_fraction=0.5, until={"train_accuracy": 0.12, "at_most": "1ep"}),
+        identity=_growth("ClassGrowth", stages=1, uniform_fraction=0.3, at=[]),
+    ),
+    "SmoothTransition": Entry(acting=_growth("SmoothTransition", gamma=0.9), identity=_growth("SmoothTransition", gamma=0)),
+    "augmentation_during": Entry(
+        acting=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "6st"])),
+        identity=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "1ep"])),
+    ),
+    "also_evaluate_with_deficit": Entry(
+        acting=_merged(_deficit("Blur", "0ep", "2ep", size=4), _data(also_evaluate_with_deficit=True)),
+        identity=_merged(_deficit("Blur", "0ep", "0ep", size=4), _data(also_evaluate_with_deficit=True)),
+    ),
+    "everything at once": Entry(
+        acting=_merged(
+            _growth("ClassGrowth", stages=2, uniform_fraction=0.2, at=["5%"]),
+            _deficit("Blur", "0ep", "stage1", size=4),
+            _data(also_evaluate_with_deficit=True),
+            _crop_flip(padding=2),
+        ),
+        identity=_merged(_growth("SmoothTransition", gamma=0), _deficit("VerticalFlip", "0ep", "0ep")),
+    ),
 }
 
 NOT_SWITCHED = {
     "Augmentation",
     "Branch",
     "Batch",
+    "Deficit",
+    "Growth",
+    "Scene",
+    "Until",
     "ImageDataModule",
     "ImageDataset",
     "EpochLines",

@@ -28,7 +28,7 @@ EVERY_KIND: dict[str, Any] = {
 
 def test_every_exported_class_is_registered() -> None:
     exported = {*callbacks.__all__, *datamodules.__all__, *networks.__all__}
-    assert exported == {*REGISTRY, *NOT_SWITCHED, *DATASETS, *NETWORKS}
+    assert exported == {*(name for name in REGISTRY if name[0].isupper()), *NOT_SWITCHED, *DATASETS, *NETWORKS}
 
 
 @pytest.mark.parametrize("name", REGISTRY)

@@ -1,0 +1,51 @@
+"""How training images look at each moment of a run: impaired, then augmented."""
+
+from collections.abc import Sequence
+
+from datamodules.augmentation import Augmentation
+from datamodules.deficits import Deficit, Scene
+from datamodules.loader import Batch
+from randomness import generator
+from timing import Position, Window
+
+
+class Appearance:
+    """Deficits, in the order given, and then augmentation, each in its time.
+
+    Args:
+        deficits: what can be wrong.
+        augmentation: applied after them; None is none.
+        augmentation_during: when; None is always.
+        epochs: epochs of the run.
+    """
+
+    def __init__(
+        self, deficits: Sequence[Deficit], augmentation: Augmentation | None, augmentation_during: Window | None, epochs: int
+    ) -> None:
+        self.deficits, self.augmentation, self.epochs = deficits, augmentation, epochs
+        self.augmentation_during = augmentation_during
+
+    def acting(self, now: Position) -> list[Deficit]:
+        """Return the deficits in force."""
+        return [deficit for deficit in self.deficits if deficit.during.open(now, self.epochs)]
+
+    def augments(self, now: Position) -> bool:
+        """Whether training images are augmented."""
+        if self.augmentation is None or not all(deficit.augmented for deficit in self.acting(now)):
+            return False
+        return self.augmentation_during is None or self.augmentation_during.open(now, self.epochs)
+
+    def training(self, batch: Batch, scene: Scene, now: Position) -> Batch:
+        """Return a training batch as the network sees it at `now`, but for normalisation."""
+        for deficit in self.acting(now):
+            batch = deficit(batch, scene)
+        if self.augmentation and self.augments(now):
+            draws = generator(scene.seed, "augment", *scene.counters)
+            batch = batch._replace(images=self.augmentation(batch.images, scene.mean, draws))
+        return batch
+
+    def impaired(self, batch: Batch, scene: Scene) -> Batch:
+        """Return a batch with every deficit, in force or not, and not augmented."""
+        for deficit in self.deficits:
+            batch = deficit(batch, scene)
+        return batch

@@ -1,0 +1,58 @@
+"""Training data that arrive class by class."""
+
+import torch
+from torch import Tensor
+
+from datamodules.growth import Growth, Until, permutation
+from datamodules.images import stratified as choose_stratified
+from errors import UserError
+from randomness import generator
+from timing import Time
+
+
+class ClassGrowth(Growth):
+    """Stages of which a part arrives uniformly and the rest class by class (Berariu et al. 2021, A.3).
+
+    The classes are dealt, in an order keyed by the seed, to the stages as evenly as possible, earlier stages first. A share
+    `uniform_fraction` of the examples is dealt to the stages regardless of class; the others arrive in the stage of their class.
+
+    Args:
+        stages: number of stages, the last with all examples.
+        uniform_fraction: in [0, 1]; 1 is uniform growth, 0 is class by class.
+        stratified: whether each class gives the same share to the uniform part and to each of its pieces; the paper says "random".
+        at: as `Growth`.
+        until: as `Growth`.
+
+    Raises:
+        UserError: for a share outside [0, 1], or more stages than classes unless all is uniform.
+    """
+
+    def __init__(
+        self,
+        stages: int,
+        uniform_fraction: float,
+        stratified: bool = False,
+        at: list[Time] | None = None,
+        until: Until | None = None,
+    ) -> None:
+        super().__init__(at, until)
+        if stages < 1:
+            raise UserError(f"stages: {stages}: write 1 or more")
+        if not 0 <= uniform_fraction <= 1:
+            raise UserError(f"uniform_fraction: {uniform_fraction}: write a share in [0, 1]")
+        self.stages, self.uniform_fraction, self.stratified = stages, uniform_fraction, stratified
+
+    def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+        """Deal out the examples."""
+        if self.uniform_fraction < 1 and self.stages > classes:
+            raise UserError(f"stages: {self.stages}: there are {classes} classes to deal; write fewer, or uniform_fraction: 1.0")
+        order = permutation(len(labels), seed)
+        chosen = order[: round(self.uniform_fraction * len(labels))]
+        if self.stratified:
+            chosen = choose_stratified(labels, len(chosen), generator(seed, "growth, uniform part"))
+            chosen = order[torch.isin(order, chosen)]
+            chosen = chosen[labels[chosen].argsort(stable=True)]
+        others = order[~torch.isin(order, chosen)]
+        dealt = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(self.stages)
+        by_class = [others[torch.isin(labels[others], group)] for group in dealt]
+        return [torch.cat([chosen[stage :: self.stages], by_class[stage]]) for stage in range(self.stages)]

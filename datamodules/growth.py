@@ -1,0 +1,148 @@
+"""Training data that arrive in stages."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from datamodules.loader import training_order
+from errors import UserError
+from randomness import generator
+from timing import Time
+
+
+@dataclass(frozen=True)
+class Until:
+    """When a stage has lasted long enough: with the first epoch that meets either condition.
+
+    Args:
+        train_accuracy: the online accuracy of an epoch (`train/accuracy`) that ends it, in (0, 1].
+        at_most: how long it may last, in epochs (`350ep`) or as a share of the run (`30%`); None is for ever.
+
+    Raises:
+        UserError: for values outside these ranges.
+    """
+
+    train_accuracy: float
+    at_most: Time | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 < self.train_accuracy <= 1:
+            raise UserError(f"until: train_accuracy: {self.train_accuracy}: write a share in (0, 1]")
+        if self.at_most and (self.at_most.unit not in ("ep", "%") or self.at_most.number == 0):
+            raise UserError(f"until: at_most: {self.at_most}: a stage lasts whole epochs; write '350ep' or '30%'")
+
+
+class Growth(ABC):
+    """How the training split becomes the data of an epoch. Your own: subclass, implement `increments`, name the class in YAML.
+
+    The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those before them. What is validated,
+    tested and normalised by is the whole split's from the start.
+
+    Args:
+        at: when stages 1, 2, … begin, with an epoch each.
+        until: in place of `at`, what each stage but the last waits for before the next begins.
+
+    Raises:
+        UserError: if both or neither are given, or a time is not the start of an epoch.
+    """
+
+    def __init__(self, at: list[Time] | None = None, until: Until | None = None) -> None:
+        if (at is None) == (until is None):
+            raise UserError("growth: write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}")
+        for time in at or []:
+            if time.unit not in ("ep", "%"):
+                raise UserError(f"at: {time}: a stage begins with an epoch; write '80ep' or '50%'")
+        self.at, self.until = at, until
+
+    @abstractmethod
+    def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+        """Return what each stage adds, int64 tensors of positions in the split, each at least once and none twice.
+
+        Args:
+            labels: int64 (examples,), of the whole training split.
+            classes: number of classes.
+            seed: the run's seed.
+
+        Raises:
+            UserError: for settings that these data do not allow.
+        """
+
+    def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
+        """Return the examples of an epoch in the order they are seen.
+
+        Args:
+            members: int64, the positions that exist in its stage, sorted.
+            seed: the run's seed.
+            epoch: the epoch.
+            epochs: epochs of the run.
+        """
+        return members[training_order(len(members), seed, epoch)]
+
+
+def permutation(count: int, seed: int) -> Tensor:
+    """Return the order in which examples arrive, int64 (count,)."""
+    return torch.randperm(count, generator=generator(seed, "growth"))
+
+
+class UniformGrowth(Growth):
+    """Stages of increasing size, drawn uniformly: warm starts (Ash & Adams 2020, Fig. 1 and 2; Berariu et al. 2021, Fig. 1 and 4).
+
+    Args:
+        fractions: share of the split in each stage, increasing in (0, 1]; `[1.0]` is the identity.
+        counts: in its place, examples in each stage.
+        step: in its place, examples that each stage adds until all are there.
+        at: as `Growth`; with `step`, as many stages as it has moments, and one.
+        until: as `Growth`.
+
+    Raises:
+        UserError: unless exactly one of `fractions`, `counts`, `step` is given and it grows.
+    """
+
+    def __init__(
+        self,
+        fractions: list[float] | None = None,
+        counts: list[int] | None = None,
+        step: int | None = None,
+        at: list[Time] | None = None,
+        until: Until | None = None,
+    ) -> None:
+        super().__init__(at, until)
+        if sum(given is not None for given in (fractions, counts, step)) != 1:
+            raise UserError("growth: write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000")
+        if step is not None and step < 1:
+            raise UserError(f"step: {step}: write 1 or more examples")
+        for name, sizes in (("fractions", fractions), ("counts", counts)):
+            if (sizes is not None and list(sizes) != sorted({size for size in sizes if size > 0})) or sizes == []:
+                raise UserError(f"{name}: {sizes}: stages must grow; write increasing numbers above 0")
+        if fractions and fractions[-1] > 1:
+            raise UserError(f"fractions: {fractions}: a share of the training split is at most 1.0")
+        self.fractions, self.counts, self.step = fractions, counts, step
+
+    def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+        """Cut the permutation at the stages' sizes."""
+        sizes = self.sizes(len(labels))
+        return list(permutation(len(labels), seed)[: sizes[-1]].tensor_split(sizes[:-1]))
+
+    def sizes(self, examples: int) -> list[int]:
+        """Return the number of examples in each stage."""
+        if self.counts:
+            if self.counts[-1] > examples:
+                raise UserError(f"counts: {self.counts}: there are {examples} training examples")
+            return self.counts
+        if self.fractions:
+            sizes = [round(fraction * examples) for fraction in self.fractions]
+            if sizes != sorted({size for size in sizes if size > 0}):
+                raise UserError(
+                    f"fractions: {self.fractions}: of {examples} training examples these are {sizes}, which do not grow"
+                )
+            return sizes
+        step = self.step or examples
+        stages = -(-examples // step) if self.at is None else len(self.at) + 1
+        if (stages - 1) * step >= examples:
+            raise UserError(
+                f"at: stage {stages - 1} begins with {(stages - 1) * step} of {examples} examples: nothing is left to add"
+            )
+        return [min(stage * step, examples) for stage in range(1, stages + 1)]

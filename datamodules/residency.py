@@ -1,0 +1,16 @@
+"""Whether a data set fits on the device that trains on it."""
+
+import os
+from collections.abc import Iterable
+
+import torch
+
+from datamodules.images import Images
+
+
+def fits(splits: Iterable[Images], device: torch.device) -> bool:
+    """Whether the splits together take at most half of the device's free memory."""
+    needed = sum(len(split) * torch.Size(split.shape).numel() for split in splits)
+    if device.type == "cuda":
+        return needed <= torch.cuda.mem_get_info(device)[0] // 2
+    return needed <= os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

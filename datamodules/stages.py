@@ -1,0 +1,95 @@
+"""Which training examples exist in which epoch of a run."""
+
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datamodules.growth import Growth
+from datamodules.loader import training_order
+from errors import UserError
+from timing import Position
+
+
+class Stages:
+    """The stages of a run: their examples, and the epochs they begin with.
+
+    Args:
+        growth: how data grow; None is one stage with everything.
+        labels: int64 (examples,), of the training split.
+        classes: number of classes.
+        seed: the run's seed.
+        epochs: epochs of the run.
+
+    Attributes:
+        sizes: number of examples in each stage.
+        starts: where stages wait for the network, the first epoch of those after stage 0 that have begun.
+    """
+
+    def __init__(self, growth: Growth | None, labels: Tensor, classes: int, seed: int, epochs: int) -> None:
+        self.growth, self.seed, self.epochs = growth, seed, epochs
+        self._added = growth.increments(labels, classes, seed) if growth else [torch.arange(len(labels))]
+        self.sizes = torch.tensor([len(added) for added in self._added]).cumsum(0).tolist()
+        self.starts: list[int] = []
+        self._decided = 0
+
+    def stage(self, epoch: int) -> int:
+        """Return the stage of an epoch; where stages wait for the network, as far as is known."""
+        if self.growth is None or self.growth.at is None:
+            return sum(start <= epoch for start in self.starts)
+        return sum(time.reached(Position(epoch, 0), self.epochs) for time in self.growth.at)
+
+    def order(self, epoch: int) -> Tensor:
+        """Return the examples of an epoch in the order they are seen, int64 positions in the split."""
+        if self.growth is None:
+            return training_order(self.sizes[0], self.seed, epoch)
+        members = self.members(self.stage(epoch))
+        return self.growth.order(members, self.seed, epoch, self.epochs)
+
+    def members(self, stage: int) -> Tensor:
+        """Return the examples of a stage, sorted int64 positions in the split."""
+        return torch.cat(self._added[: stage + 1]).sort().values
+
+    def waits(self, finished: int) -> bool:
+        """Whether the end of the last of `finished` epochs has still to be told to `decide`."""
+        return bool(self.growth and self.growth.until and finished > self._decided and len(self.starts) < len(self.sizes) - 1)
+
+    def decide(self, finished: int, train_accuracy: float) -> None:
+        """Begin the next stage after `finished` epochs if the present one has lasted long enough.
+
+        Args:
+            finished: epochs that have been trained.
+            train_accuracy: online accuracy of the last of them, in [0, 1].
+        """
+        until = self.growth and self.growth.until
+        assert until
+        lasted = Position(finished - max(self.starts, default=0), 0)
+        if train_accuracy >= until.train_accuracy or (until.at_most and until.at_most.reached(lasted, self.epochs)):
+            self.starts.append(finished)
+        self._decided = finished
+
+    def check(self, epochs: int) -> None:
+        """Raise UserError unless every stage adds something, and begins in an epoch of a run of `epochs` epochs."""
+        if self.growth is None:
+            return
+        if not all(len(added) for added in self._added):
+            raise UserError(f"growth: stages of {self.sizes} examples: each must add some; write fewer stages")
+        at = self.growth.at
+        if at is None:
+            return
+        shown = f"at: [{', '.join(map(str, at))}]"
+        if len(at) != len(self.sizes) - 1:
+            raise UserError(f"{shown}: {len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin")
+        begins = [0, *(sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs)) for time in at), epochs]
+        for stage, (one, next_one) in enumerate(pairwise(begins)):
+            if one >= next_one:
+                raise UserError(f"{shown}: stage {stage} would have no epoch of {epochs}; write increasing times inside the run")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the stages that have begun did so."""
+        return {"starts": list(self.starts), "decided": self._decided}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where the checkpoint was written."""
+        self.starts, self._decided = list(state["starts"]), state["decided"]
