@@ -12,11 +12,13 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import callbacks.branch
-import datamodules  # noqa: F401  # short class names resolve for imported classes
-import lightning_modules.networks  # noqa: F401
+import datamodules
+import lightning_modules.networks  # noqa: F401  # short class names resolve for imported classes
 import run_directory
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
+from datamodules import timeline
+from datamodules.checks import check_run
 from errors import Diverged, UserError
 from run_log import RunLog
 
@@ -27,6 +29,7 @@ class CLI(LightningCLI):
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what is not a class's argument."""
         parser.add_argument("--seed_everything", type=int, default=0, help="the run's seed")
+        parser.add_argument("--print_timeline", action="store_true", help="fit: say what the network is shown when, and stop")
         parser.add_argument("--run_dir", type=str | None, default=None, help="where the run is kept; by default a new directory")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -77,7 +80,7 @@ class CLI(LightningCLI):
         theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
         seed = self._get(self.config, "seed_everything")
         record = callbacks.RunRecord(self.place, self.config_text, seed)
-        own = [record, callbacks.ExactResume(seed), callbacks.FiniteLoss()]
+        own = [record, callbacks.ExactResume(seed), callbacks.FiniteLoss(), callbacks.DataLog()]
         if self.subcommand == "fit" and self.place.checkpoint and self.place.resumed_at is None:
             own.append(callbacks.Branch())
         for one in theirs:
@@ -111,6 +114,22 @@ class CLI(LightningCLI):
                 optimizer, _ = callbacks.branch.configured(self.model)
                 if optimizer is not None:
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
+
+    def before_fit(self) -> None:
+        """Refuse data that the run or its checkpoint contradict; say what they will be if only that is asked for."""
+        data, asked = self.datamodule, self._get(self.config, "print_timeline")
+        if isinstance(data, datamodules.ImageDataModule):
+            data.trainer = self.trainer
+            self.trainer.strategy.connect(self.model)
+            check_run(data, self.trainer)
+            if self.place.checkpoint and (past := read_checkpoint(self.place.checkpoint).get(type(data).__qualname__)):
+                data.load_state_dict(past)
+            if asked:
+                print(timeline.table(data, self.trainer))
+        elif asked:
+            raise UserError(f"print_timeline: {type(data).__name__} has none; use datamodules.ImageDataModule")
+        if asked:
+            raise SystemExit
 
     def after_validate(self) -> None:
         """Say what was measured."""

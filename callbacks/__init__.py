@@ -1,10 +1,11 @@
 """What is done to a network over time and what is measured of it, and what keeps runs exact."""
 
 from callbacks.branch import Branch
+from callbacks.data_log import DataLog
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
 from callbacks.prediction_file import PredictionFile
 from callbacks.run_record import RunRecord
 
-__all__ = ["Branch", "EpochLines", "ExactResume", "FiniteLoss", "PredictionFile", "RunRecord"]
+__all__ = ["Branch", "DataLog", "EpochLines", "ExactResume", "FiniteLoss", "PredictionFile", "RunRecord"]

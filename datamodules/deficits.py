@@ -56,7 +56,7 @@ class Deficit(ABC):
     def __repr__(self) -> str:
         """Name it with its arguments, window apart."""
         arguments = ", ".join(f"{name}={value}" for name, value in vars(self).items() if name != "during")
-        return f"{type(self).__name__}({arguments})"
+        return type(self).__name__ + f"({arguments})" * bool(arguments)
 
     @abstractmethod
     def __call__(self, batch: Batch, scene: Scene) -> Batch:

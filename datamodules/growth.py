@@ -143,6 +143,6 @@ class UniformGrowth(Growth):
         stages = -(-examples // step) if self.at is None else len(self.at) + 1
         if (stages - 1) * step >= examples:
             raise UserError(
-                f"at: stage {stages - 1} begins with {(stages - 1) * step} of {examples} examples: nothing is left to add"
+                f"step: {step}: {stages} stages of it are more than the {examples} training examples; write fewer times"
             )
         return [min(stage * step, examples) for stage in range(1, stages + 1)]

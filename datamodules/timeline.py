@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pytorch_lightning import Trainer
 
 from datamodules.course import Shown
+from datamodules.stages import Stages
 from timing import Position, Time
 
 if TYPE_CHECKING:
@@ -59,22 +60,24 @@ def changes(data: "ImageDataModule", trainer: Trainer) -> Iterator[tuple[Positio
 def table(data: "ImageDataModule", trainer: Trainer) -> str:
     """Return the run's schedule as text."""
     rows: list[tuple[str, ...]] = [("epoch", "step", "stage", "examples", "steps/epoch", "deficits", "augmentation")]
+    waits = bool(data.growth and data.growth.until)
     for now, shown in changes(data, trainer):
-        steps, deficits = epoch_steps(data, trainer, shown.stage), ", ".join(shown.deficits) or "-"
+        numbers: tuple[object, ...] = (now.step, shown.stage, shown.examples, epoch_steps(data, trainer, shown.stage))
+        known = numbers if not (waits and now.epoch) else ("?",) * 4
         augmentation = type(data.augmentation).__name__ if shown.augmented else "-"
-        rows.append((*map(str, (now.epoch, now.step, shown.stage, shown.examples, steps)), deficits, augmentation))
+        rows.append((str(now.epoch), *map(str, known), ", ".join(shown.deficits) or "-", augmentation))
     end = epoch_starts(data, trainer)[-1]
-    rows.append((str(end.epoch), str(end.step), "end", "", "", "", ""))
+    rows.append((str(end.epoch), "?" if waits else str(end.step), "end", "", "", "", ""))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, *waiting(data)])
+    return "\n".join([*lines, *([growth_line(data.course.stages)] if data.growth else [])])
 
 
-def waiting(data: "ImageDataModule") -> list[str]:
-    """Return a line on the stages that wait for the network, if they do."""
-    stages = data.course.stages
-    if stages.growth is None or stages.growth.until is None:
-        return []
-    until, sizes = stages.growth.until, ", ".join(map(str, stages.sizes))
-    latest = f", at the latest after {until.at_most} of the stage" if until.at_most else ""
-    return [f"stages of {sizes} examples: the next begins when an epoch's train/accuracy reaches {until.train_accuracy}{latest}"]
+def growth_line(stages: Stages) -> str:
+    """Return how the data grow, in words."""
+    sizes, until = ", ".join(map(str, stages.sizes)), stages.growth and stages.growth.until
+    line = f"{type(stages.growth).__name__}: {sizes} examples"
+    if until:
+        latest = f", or at most {until.at_most}" if until.at_most else ""
+        line += f"; each stage lasts until an epoch's train/accuracy reaches {until.train_accuracy}{latest}"
+    return line

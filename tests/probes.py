@@ -7,8 +7,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from datamodules import Augmentation
+from datamodules import Augmentation, Batch, Deficit, Scene
+from lightning_modules import ImageClassifier
 from tests.runs import digest
+from timing import Time
 
 
 class StepLog(Callback):
@@ -35,11 +37,53 @@ class RankRecord(Callback):
         torch.save(record, f"rank{trainer.global_rank}.pt")
 
 
+class EpochLengths(Callback):
+    """Remembers how many batches each epoch was to have, as progress bars show it, and how many it had."""
+
+    def __init__(self) -> None:
+        self.announced: list[float] = []
+        self.seen: list[list[int]] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.announced.append(trainer.num_training_batches)
+        self.seen.append([])
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.seen[-1] += batch.indices.tolist()
+
+
+class Silent(ImageClassifier):
+    """A module that does not log its training accuracy."""
+
+    def on_train_epoch_end(self) -> None:
+        self.train_tally.reset()
+
+
 class Darken(Augmentation):
     """Somebody's own augmentation."""
 
     def __call__(self, images: torch.Tensor, mean: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         return images // torch.randint(1, 3, (len(images), 1, 1, 1), generator=generator, dtype=torch.uint8)
+
+
+class Dim(Deficit):
+    """Somebody's own deficit: half the light."""
+
+    def __init__(self, during: tuple[Time, Time], invert: bool = False) -> None:
+        super().__init__(during)
+        self.invert = invert
+
+    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+        return batch._replace(images=255 - batch.images if self.invert else batch.images // 2)
+
+
+class InPlace(Deficit):
+    """Somebody's own deficit that writes into its batch."""
+
+    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+        batch.images.fill_(7)
+        batch.labels.zero_()
+        return batch
 
 
 class EpochEnd(ModelCheckpoint):

@@ -78,6 +78,7 @@ NOT_SWITCHED = {
     "Augmentation",
     "Branch",
     "Batch",
+    "DataLog",
     "Deficit",
     "Growth",
     "Scene",

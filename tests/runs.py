@@ -80,6 +80,14 @@ def digest(value: Any) -> str:
     return content.hexdigest()
 
 
+def pictures(directory: Path) -> dict[str, list[tuple[int, str]]]:
+    """Return all images of a run as TensorBoard reads them: tag to (step, hash)."""
+    events = EventAccumulator(str(directory), size_guidance={"images": 0}).Reload()
+    return {
+        tag: [(event.step, digest(event.encoded_image_string)) for event in events.Images(tag)] for tag in events.Tags()["images"]
+    }
+
+
 def logged(directory: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all scalars of a run as TensorBoard reads them: tag to (step, value)."""
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()

@@ -10,7 +10,7 @@ import callbacks
 import datamodules
 from lightning_modules import networks
 from tests.registry import DATASETS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
-from tests.runs import fit, logged, state, tiny
+from tests.runs import fit, logged, pictures, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 EVERY_KIND: dict[str, Any] = {
@@ -65,3 +65,4 @@ def check_every_resume(*fragments: dict[str, Any]) -> None:
         assert resumed.place.directory == home, "went on in another directory"
         assert state(resumed) == state(whole), kind
         assert logged(home) == logged(kept), kind
+        assert pictures(home) == pictures(kept), kind

@@ -1,0 +1,37 @@
+"""Images with their labels, side by side."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+_SIDE, _CAPTION, _GAP = 64, 14, 4
+
+
+def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> Tensor:
+    """Draw images in rows, enlarged without smoothing, each above its caption.
+
+    Args:
+        images: uint8 (examples, 1 or 3 channels, height, width).
+        captions: one text each; too long ones are cut.
+        columns: images in a row.
+
+    Returns:
+        uint8 (3, height, width).
+    """
+    scale = max(1, _SIDE // images.shape[2])
+    large = F.interpolate(images.float(), scale_factor=scale).to(torch.uint8).expand(-1, 3, -1, -1)
+    side = large.shape[2]
+    across, down = side + _GAP, side + _CAPTION + _GAP
+    sheet = Image.new("RGB", (columns * across + _GAP, -(-len(images) // columns) * down + _GAP), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
+    for place, (image, caption) in enumerate(zip(large, captions, strict=True)):
+        left, top = _GAP + place % columns * across, _GAP + place // columns * down
+        sheet.paste(Image.fromarray(image.permute(1, 2, 0).cpu().numpy()), (left, top))
+        while caption and pen.textlength(caption, font) > side:
+            caption = caption[:-1]
+        pen.text((left + side / 2, top + side), caption, "black", font, anchor="ma")
+    return torch.from_numpy(np.array(sheet)).permute(2, 0, 1)
