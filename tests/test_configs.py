@@ -1,0 +1,41 @@
+"""Every config that ships."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.datamodules.test_datasets import make_folder
+from tests.runs import REPOSITORY, fit
+
+CONFIGS = REPOSITORY / "configs"
+ARMS = sorted(path.relative_to(CONFIGS).as_posix() for folder in ("growth", "deficits") for path in (CONFIGS / folder).iterdir())
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_runs_with_a_base(arm: str) -> None:
+    fit("--config", "configs/digits.yaml", "--config", f"configs/{arm}", "--trainer.fast_dev_run", "true")
+
+
+def test_arms_compose_with_another_base_and_with_each_other(tmp_path: Path) -> None:
+    root = make_folder(tmp_path / "images", count=8)
+    dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": str(root), "subset": None}}
+    Path("folder.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"dataset": dataset}}}))
+    arms = ("deficits/blur_digits.yaml", "deficits/label_noise.yaml", "growth/warm_start.yaml")
+    configs = [f"--config={name}" for name in ("configs/cifar10_5000.yaml", *(f"configs/{arm}" for arm in arms), "folder.yaml")]
+    cli = fit(*configs, "--trainer.fast_dev_run", "true")
+    assert [repr(deficit) for deficit in cli.datamodule.deficits] == ["Blur(size=4)", "LabelNoise(fraction=0.4)"]
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_is_short_says_what_it_reproduces_and_replaces_nothing(arm: str) -> None:
+    text = (CONFIGS / arm).read_text()
+    assert len(text.splitlines()) <= 15
+    assert text.startswith("# ")
+    assert "et al." in text or "Ash & Adams" in text, "a paper"
+    assert "callbacks:" not in text
+    assert "deficits:" not in text
+
+
+def test_configs_have_no_folder_of_their_own_that_is_not_tested() -> None:
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == {"growth", "deficits"}
