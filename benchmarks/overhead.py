@@ -1,4 +1,4 @@
-"""What Lightning, logging and the input pipeline cost over a bare training loop.
+"""What Lightning and logging cost over a bare training loop.
 
     OMP_NUM_THREADS=1 python benchmarks/overhead.py [--json FILE]
 
@@ -18,10 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import yaml
-from PIL import Image
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -122,34 +120,6 @@ def lightning(network: dict[str, Any], count: int, epochs: int, precision: str) 
         return float(watch.seconds)
 
 
-def pil(images: Tensor) -> Tensor:
-    """Crop, flip and normalise one by one with Pillow, as scripts do."""
-    rng, results = np.random.default_rng(0), []
-    for image in images.permute(0, 2, 3, 1).numpy():
-        canvas = Image.new("RGB", (40, 40))
-        canvas.paste(Image.fromarray(image), (4, 4))
-        left, top = rng.integers(0, 9, 2)
-        picture = canvas.crop((left, top, left + 32, top + 32))
-        if rng.integers(2):
-            picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        results.append((torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255 - 0.47) / 0.25)
-    return torch.stack(results)
-
-
-def ours(images: Tensor) -> Tensor:
-    """Crop, flip and normalise the batch."""
-    return (CropFlip()(images, torch.full((3,), 120.0), generator(0, "augment")) - 120.0) * 0.015
-
-
-def rate(pipeline: Any, images: Tensor) -> float:
-    """Return images a second."""
-    started, rounds = time.perf_counter(), 0
-    while time.perf_counter() - started < 1:
-        pipeline(images)
-        rounds += 1
-    return rounds * len(images) / (time.perf_counter() - started)
-
-
 def compare(
     network: dict[str, Any], kind: type[nn.Module], batches: int, epochs: int, precision: str, augment: bool
 ) -> tuple[float, float]:
@@ -181,10 +151,6 @@ def measure() -> dict[str, Any]:
         ((long[1] - long[0]) - (short[1] - short[0])) / 200 * 1e6
     )
     results["milliseconds an epoch of 8 batches over the bare loop with augmentation"] = round((short[1] - short[0]) * 1e3, 1)
-    images = RandomImages(512).read("train").tensor()
-    speeds = [(rate(ours, images), rate(pil, images)) for _ in range(3)]
-    results["images a second: crop, flip, normalise"] = round(statistics.median(one for one, _ in speeds))
-    results["relative to Pillow"] = round(statistics.median(one / other for one, other in speeds), 1)
     return results
 
 

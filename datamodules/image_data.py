@@ -56,9 +56,7 @@ class ImageDataModule(SplitsOnDevice):
     ) -> None:
         super().__init__(dataset, batch_size, drop_last, resident, workers, seed)
         if also_evaluate_with_deficit and not deficits:
-            raise UserError(
-                "also_evaluate_with_deficit: true: there are no deficits to evaluate with; add deficits, or leave it out"
-            )
+            raise UserError("also_evaluate_with_deficit: true: there are no deficits; add some, or leave it out")
         if augmentation_during and augmentation is None:
             raise UserError("augmentation_during: there is no augmentation; add augmentation, or leave it out")
         self.growth, self.deficits, self.also_evaluate_with_deficit = growth, deficits or [], also_evaluate_with_deficit

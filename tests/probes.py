@@ -25,15 +25,22 @@ class RankRecord(Callback):
 
     def __init__(self) -> None:
         self.seen: list[list[int]] = []
+        self.labels: list[list[int]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         torch.rand(3 * trainer.global_rank + 1)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self.seen.append(batch.indices.tolist())
+        self.labels.append(batch.labels.tolist())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        record = {"seen": self.seen, "state": digest(pl_module.state_dict()), "weights": pl_module.state_dict()}
+        record = {
+            "seen": self.seen,
+            "labels": self.labels,
+            "state": digest(pl_module.state_dict()),
+            "weights": pl_module.state_dict(),
+        }
         torch.save(record, f"rank{trainer.global_rank}.pt")
 
 

@@ -1,5 +1,6 @@
 """What bad input gets: one line that names key, value and way out, exit code 2, and nothing written."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ from datamodules import FolderImages
 from tests.datamodules.test_datasets import make_folder
 from tests.runs import fit, tiny
 from train import main
+
+
+def _deficit(*during: str | int, name: str = "Blur", **arguments: Any) -> list[str]:
+    given = {"during": list(during), **({"size": 4} if name == "Blur" else {}), **arguments}
+    return ["--data.init_args.deficits+", json.dumps({"class_path": f"datamodules.{name}", "init_args": given})]
+
+
+def _growth(name: str = "UniformGrowth", **arguments: Any) -> list[str]:
+    return ["--data.init_args.growth", json.dumps({"class_path": f"datamodules.{name}", "init_args": arguments})]
+
 
 CASES: dict[str, tuple[list[str], str]] = {
     "an unknown subcommand": (["fitt"], r"invalid choice: 'fitt' \(choose from 'fit'"),
@@ -74,6 +85,58 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["--ckpt_path", "absent.ckpt"],
         "ckpt_path: absent.ckpt: no such file; name a checkpoint or write 'last'",
     ),
+    "a time without a unit": (_deficit("0ep", "10"), "data.deficits.during: '10' is not a time: write '80ep'"),
+    "a time that is a number": (_deficit("0ep", 10), "data.deficits.during: 10 is not a time: write '80ep'"),
+    "a window of one moment": (_deficit("0ep"), "data.deficits.during: Expected a tuple with 2 elements. Got value: .*0ep"),
+    "a window that ends before it starts": (_deficit("2ep", "1ep"), r"during: \[2ep, 1ep\]: ends before it starts; write"),
+    "a window of another unit that does": (_deficit("2ep", "3st"), r"Blur\(size=4\): during: \[2ep, 3st\]: is never open; write"),
+    "a window that never ends": (
+        _deficit("0ep", "9ep"),
+        r"Blur\(size=4\): during: \[0ep, 9ep\]: 9ep is never reached: the run has 3 epochs, 12 steps, and stages 0 … 0",
+    ),
+    "a window that is never reached": (_deficit("40st", "50st"), "40st is never reached: the run has 3 epochs, 12 steps"),
+    "a stage that is never reached": (_deficit("0ep", "stage1"), "stage1 is never reached: the run has 3 epochs"),
+    "a window of many moments": (_deficit("0ep", "stages"), "'stages' are several moments; write one of them"),
+    "more than all of the run": (_deficit("0ep", "120%"), "'120%' lies beyond the end of the run"),
+    "a blur of no size": (_deficit("0ep", "1ep", size=0), "size: 0: images of 16 pixels can be blurred to 1 … 16"),
+    "a blur above the image": (_deficit("0ep", "1ep", size=17), "size: 17: images of 16 pixels can be blurred to 1 … 16"),
+    "noise beyond all labels": (
+        _deficit("0ep", "1ep", name="LabelNoise", fraction=1.5),
+        "fraction: 1.5: write the share of wrong labels",
+    ),
+    "a mistyped deficit": (_deficit("0ep", "1ep", name="Blurr"), "data.deficits: .*Blurr"),
+    "deficits to evaluate with that are none": (
+        ["--data.init_args.also_evaluate_with_deficit", "true"],
+        "also_evaluate_with_deficit: true: there are no deficits; add some, or leave it out",
+    ),
+    "a window of no augmentation": (
+        ["--data.init_args.augmentation_during", "[0ep, 1ep]"],
+        "augmentation_during: there is no augmentation; add augmentation, or leave it out",
+    ),
+    "fractions that do not grow": (
+        _growth(fractions=[0.5, 0.5], at=["1ep"]),
+        r"fractions: \[0.5, 0.5\]: stages must grow; write increasing numbers above 0",
+    ),
+    "fractions beyond all": (_growth(fractions=[0.5, 2.0], at=["1ep"]), r"fractions: .* is at most 1.0"),
+    "more examples in a stage than there are": (_growth(counts=[50, 500], at=["1ep"]), "there are 100 training examples"),
+    "more stages than classes": (
+        _growth("ClassGrowth", stages=11, uniform_fraction=0.5, until={"train_accuracy": 0.9}),
+        "stages: 11: there are 10 classes to deal; write fewer, or uniform_fraction: 1.0",
+    ),
+    "more stages than times": (
+        _growth(fractions=[0.2, 0.5, 1.0], at=["1ep"]),
+        r"at: \[1ep\]: 3 stages need 2 moments, when stages 1, 2, … begin",
+    ),
+    "a stage that begins never": (_growth(fractions=[0.5, 1.0], at=["3ep"]), "stage 1 would have no epoch of 3"),
+    "a stage that begins at once": (_growth(fractions=[0.5, 1.0], at=["0ep"]), "stage 0 would have no epoch of 3"),
+    "a stage inside an epoch": (_growth(fractions=[0.5, 1.0], at=["5st"]), "at: 5st: a stage begins with an epoch; write '80ep'"),
+    "an accuracy in percent": (_growth(step=50, until={"train_accuracy": 99}), r"train_accuracy: 99.0: write a share in \(0, 1\]"),
+    "no end of stages": (_growth(fractions=[0.5, 1.0]), r"growth: write either at: \[times\]"),
+    "a last batch of one in a later stage": (
+        _growth(counts=[50, 65], at=["1ep"]),
+        "batch_size: 32: an epoch's last batch would hold one example, too few for batch norm, with 65 training examples; set drop",
+    ),
+    "no end of epochs": ([*_deficit("0ep", "1ep"), "--trainer.max_epochs", "-1"], "max_epochs: -1: data that change over time"),
     "an absent data set": (
         [
             "--data.init_args.dataset",
