@@ -124,6 +124,7 @@ class CLI(LightningCLI):
             check_run(data, self.trainer)
             if self.place.checkpoint and (past := read_checkpoint(self.place.checkpoint).get(type(data).__qualname__)):
                 data.load_state_dict(past)
+                data.course.check_past()
             if asked:
                 print(timeline.table(data, self.trainer))
         elif asked:

@@ -58,20 +58,19 @@ class Course:
         return {"past": past, "stages": self.stages.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint's past.
-
-        Raises:
-            UserError: if that is not what this course has for a moment that has passed.
-        """
+        """Go on from a checkpoint's past."""
         self.stages.load_state_dict(state["stages"])
         self.past = [
             (Position(*now), Shown(stage, examples, tuple(deficits), augmented))
             for now, (stage, examples, deficits, augmented) in state["past"]
         ]
-        for now, shown in self.past:
-            self._agree(now, shown)
 
-    def _agree(self, now: Position, shown: Shown) -> None:
+    def check_past(self) -> None:
+        """Raise UserError if this course has something else for a moment that has passed."""
+        for now, shown in self.past:
+            self._check(now, shown)
+
+    def _check(self, now: Position, shown: Shown) -> None:
         look, growth = self.appearance, self.stages.growth
         stage = self.stages.stage(now.epoch)
         if growth and (stage, self.stages.sizes[stage]) != shown[:2]:

@@ -38,8 +38,9 @@ class Until:
 class Growth(ABC):
     """How the training split becomes the data of an epoch. Your own: subclass, implement `increments`, name the class in YAML.
 
-    The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those before them. What is validated,
-    tested and normalised by is the whole split's from the start.
+    The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those before them. Validation, test and
+    the statistics of normalisation are those of the whole data from the start. Epochs are as long as their stage; schedules count
+    epochs. (Lightning's `trainer.estimated_stepping_batches` takes the first epoch's length for all.)
 
     Args:
         at: when stages 1, 2, … begin, with an epoch each.

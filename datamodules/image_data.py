@@ -171,9 +171,5 @@ class ImageDataModule(SplitsOnDevice):
         return self.course.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint.
-
-        Raises:
-            UserError: if this config says otherwise about the past.
-        """
+        """Go on from a checkpoint."""
         self.course.load_state_dict(state_dict)

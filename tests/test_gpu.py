@@ -18,6 +18,11 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint(variant: str) -> None:
 
 
 @pytest.mark.gpu
+def test_resume_is_bitwise_while_data_change() -> None:
+    check_every_resume(REGISTRY["everything at once"].acting, GPU, EVERY_KIND)
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("name", REGISTRY)
 def test_identity_is_bitwise_nothing(name: str) -> None:
     assert state(fit(*tiny(REGISTRY[name].identity, GPU))) == state(fit(*tiny(GPU)))
@@ -25,16 +30,18 @@ def test_identity_is_bitwise_nothing(name: str) -> None:
 
 @pytest.mark.gpu
 def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
-    """Order and augmentation are drawn on the CPU, so only arithmetic differs."""
+    """All draws are made on the CPU, and blur is exact."""
     import torch
 
     from datamodules import CropFlip
+    from datamodules.blurring import blur
     from randomness import generator
 
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     here = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))
     there = CropFlip()(images.cuda(), torch.tensor([120.0, 121.0, 99.0]).cuda(), generator(0, "augment", 1))
     assert torch.equal(here, there.cpu())
+    assert torch.equal(blur(images, 8), blur(images.cuda(), 8).cpu())
 
 
 @pytest.mark.gpu

@@ -111,6 +111,11 @@ def test_a_branch_whose_past_is_the_same_is_the_whole_run() -> None:
     assert state(branch) == state(fit(*arm)) != state(trunk)
 
 
+def test_streaming_and_resident_data_agree_over_time() -> None:
+    fragment = REGISTRY["everything at once"].acting
+    assert state(fit(*tiny(fragment, data(resident=False, workers=2)))) == state(fit(*tiny(fragment)))
+
+
 EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"}]}}
 
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
