@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import torch
 from pytorch_lightning import Trainer
 from torch import nn
 
@@ -22,25 +23,23 @@ def check_run(data: "ImageDataModule", trainer: Trainer) -> None:
     timed = data.growth or data.deficits or data.augmentation_during
     if timed and (trainer.max_epochs or -1) < 0:
         raise UserError(f"max_epochs: {trainer.max_epochs}: data that change over time need the number of epochs; write it")
+    data.course.stages.check()
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # ends after one batch
-        data.course.stages.check(trainer.max_epochs or 0)
+        data.course.stages.check_times()
         check_windows(data, trainer)
     check_batches(data, trainer)
 
 
 def check_batches(data: "ImageDataModule", trainer: Trainer) -> None:
     """Raise UserError if an epoch of some stage has no batch, or a last one that batch norm cannot take."""
-    for stage in range(len(data.course.stages.sizes)):
-        members = data.course.stages.members(stage)
-        batches = data.loaders["train"].cut(members)
+    for size in data.course.stages.sizes:
+        batches = data.loaders["train"].cut(torch.arange(size))
         if not batches:
-            raise UserError(
-                f"batch_size: {data.batch_size}: no full batch in {len(members)} training examples; choose a smaller one"
-            )
+            raise UserError(f"batch_size: {data.batch_size}: no full batch in {size} training examples; choose a smaller one")
         if len(batches[-1]) == 1 < data.batch_size and _has_batch_norm(trainer):
             raise UserError(
                 f"batch_size: {data.batch_size}: an epoch's last batch would hold one example, too few for batch norm, with "
-                f"{len(members)} training examples; set drop_last: true, or another batch_size"
+                f"{size} training examples; set drop_last: true, or another batch_size"
             )
 
 

@@ -35,11 +35,16 @@ class Course:
     Args:
         stages: which examples.
         appearance: how they look.
+
+    Attributes:
+        past: what was in force when, from the run's first batch on.
+        trained: whether a batch has been trained since the run began or was gone on with.
     """
 
     def __init__(self, stages: Stages, appearance: Appearance) -> None:
         self.stages, self.appearance = stages, appearance
         self.past: list[tuple[Position, Shown]] = []
+        self.trained = False
 
     def in_force(self, now: Position) -> Shown:
         """Return what is in force at a moment."""
@@ -48,7 +53,7 @@ class Course:
 
     def note(self, now: Position) -> None:
         """Note what is in force at a batch about to be trained."""
-        shown = self.in_force(now)
+        shown, self.trained = self.in_force(now), True
         if not self.past or self.past[-1][0].epoch != now.epoch or self.past[-1][1] != shown:
             self.past.append((now, shown))
 
@@ -67,6 +72,9 @@ class Course:
 
     def check_past(self) -> None:
         """Raise UserError if this course has something else for a moment that has passed."""
+        been, last = len(self.stages.starts), len(self.stages.sizes) - 1
+        if been > last:
+            raise UserError(f"growth: the checkpoint was trained in stage {been}, here the last is {last}; {_WAY_OUT}")
         for now, shown in self.past:
             self._check(now, shown)
 

@@ -161,9 +161,10 @@ class ImageDataModule(SplitsOnDevice):
         """Let the stages know how the last epoch went; before a checkpoint, too, as its accuracy will not be known after it."""
         if self.trainer and self.course.stages.waits(self._finished):
             accuracy = self.trainer.callback_metrics.get("train/accuracy")
-            if accuracy is None:
+            if accuracy is not None:
+                self.course.stages.decide(self._finished, self.trainer.strategy.broadcast(float(accuracy)))
+            elif self.course.trained:  # else a branch whose checkpoint's run did not wait
                 raise UserError("until: train_accuracy: the module does not log train/accuracy, which it waits for")
-            self.course.stages.decide(self._finished, self.trainer.strategy.broadcast(float(accuracy)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been shown so far."""

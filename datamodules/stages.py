@@ -33,12 +33,14 @@ class Stages:
         self.sizes = torch.tensor([len(added) for added in self._added]).cumsum(0).tolist()
         self.starts: list[int] = []
         self._decided = 0
+        self._at = growth.at if growth else []
+        self._shown = f"at: [{', '.join(map(str, self._at or []))}]"
 
     def stage(self, epoch: int) -> int:
         """Return the stage of an epoch; where stages wait for the network, as far as is known."""
-        if self.growth is None or self.growth.at is None:
+        if self._at is None:
             return sum(start <= epoch for start in self.starts)
-        return sum(time.reached(Position(epoch, 0), self.epochs) for time in self.growth.at)
+        return sum(time.reached(Position(epoch, 0), self.epochs) for time in self._at)
 
     def order(self, epoch: int) -> Tensor:
         """Return the examples of an epoch in the order they are seen, int64 positions in the split."""
@@ -69,22 +71,24 @@ class Stages:
             self.starts.append(finished)
         self._decided = finished
 
-    def check(self, epochs: int) -> None:
-        """Raise UserError unless every stage adds something, and begins in an epoch of a run of `epochs` epochs."""
-        if self.growth is None:
-            return
+    def check(self) -> None:
+        """Raise UserError unless every stage adds something and has its moment."""
         if not all(len(added) for added in self._added):
             raise UserError(f"growth: stages of {self.sizes} examples: each must add some; write fewer stages")
-        at = self.growth.at
-        if at is None:
-            return
-        shown = f"at: [{', '.join(map(str, at))}]"
-        if len(at) != len(self.sizes) - 1:
-            raise UserError(f"{shown}: {len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin")
+        if self._at is not None and len(self._at) != len(self.sizes) - 1:
+            raise UserError(
+                f"{self._shown}: {len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin"
+            )
+
+    def check_times(self) -> None:
+        """Raise UserError unless every stage has an epoch of the run."""
+        epochs, at = self.epochs, self._at or []
         begins = [0, *(sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs)) for time in at), epochs]
         for stage, (one, next_one) in enumerate(pairwise(begins)):
             if one >= next_one:
-                raise UserError(f"{shown}: stage {stage} would have no epoch of {epochs}; write increasing times inside the run")
+                raise UserError(
+                    f"{self._shown}: stage {stage} would have no epoch of {epochs}; write increasing times inside the run"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stages that have begun did so."""

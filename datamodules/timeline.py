@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import torch
 from pytorch_lightning import Trainer
 
 from datamodules.course import Shown
@@ -26,7 +27,7 @@ def epoch_starts(data: "ImageDataModule", trainer: Trainer) -> list[Position]:
 
 def epoch_steps(data: "ImageDataModule", trainer: Trainer, stage: int) -> int:
     """Return the number of optimizer steps of an epoch in a stage."""
-    batches = len(data.loaders["train"].cut(data.course.stages.members(stage)))
+    batches = len(data.loaders["train"].cut(torch.arange(data.course.stages.sizes[stage])))
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     return math.ceil(batches / trainer.accumulate_grad_batches)

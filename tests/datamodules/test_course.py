@@ -145,6 +145,20 @@ def test_a_time_that_has_passed_is_refused(case: str, capsys: pytest.CaptureFixt
     assert fit(*tiny(plain, later, EVERY_EPOCH), "--ckpt_path", str(file)).trainer.global_step == 12
 
 
+def test_stages_may_begin_to_wait_in_a_branch_but_not_be_fewer_than_were(capsys: pytest.CaptureFixture[str]) -> None:
+    until = {"train_accuracy": 0.01}
+    trunk = fit(*tiny(data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])), EVERY_EPOCH))
+    first = str(trunk.place.directory / "checkpoints" / "epochendepoch=0.ckpt")
+    waiting = tiny(data(growth=growth(fractions=[0.5, 0.7, 1.0], until=until)), EVERY_EPOCH)
+    branch = fit(*waiting, "--ckpt_path", first)
+    assert branch.datamodule.course.stages.starts == [2, 3], "the last epoch before the branch was not waited for"
+    whole = fit(*waiting)
+    assert whole.datamodule.course.stages.starts == [1, 2]
+    third = str(whole.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
+    fewer = tiny(data(growth=growth(fractions=[0.5, 0.7], until=until)), EVERY_EPOCH)
+    refused(["fit", *fewer, "--ckpt_path", third], "growth: the checkpoint was trained in stage 2, here the last is 1", capsys)
+
+
 def test_a_window_that_closed_too_late_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     trunk = fit(*tiny(data(deficits=[deficit("0ep", "3ep")]), EVERY_EPOCH))
     file = trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt"

@@ -222,4 +222,10 @@ IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
 def test_growth_that_the_data_or_the_run_do_not_allow_is_refused(case: str) -> None:
     growth, message = IMPOSSIBLE[case]
     with pytest.raises(UserError, match=message):
-        stages(growth, torch.arange(40) % 4).check(10)
+        check(growth, torch.arange(40) % 4)
+
+
+def check(growth: Growth, labels: Tensor) -> None:
+    one = stages(growth, labels)
+    one.check()
+    one.check_times()
