@@ -51,10 +51,12 @@ def one_line(message: str) -> str:
     reason = " or ".join(dict.fromkeys(reasons)) or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+    if other := re.search(r"Not a valid subclass of (\w+)", reason):
+        reason = f"not a {other[1]}: write the class path of one, or its keys and values, as in the configs"
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
-    reason += f". Got value: {given[-1]}" if given and given[-1] not in reason else ""
+    reason += f". Got value: {given[-1]}" if given and "Got value" not in reason else ""
     return f"{keys}: {reason}" if keys else reason
 
 

@@ -1,7 +1,7 @@
 """When things happen in a run: moments (`Time`), the position they are compared with, and values in force (`Levels`)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -117,6 +117,10 @@ class Window:
             raise UserError(f"during: {self}: 'stages' are several moments; write one of them, such as 'stage1'")
         if self.start.unit == self.stop.unit and self.stop.number < self.start.number:
             raise UserError(f"during: {self}: ends before it starts; write [start, stop]")
+
+    def __iter__(self) -> Iterator[Time]:
+        """Yield start and stop."""
+        return iter((self.start, self.stop))
 
     def __str__(self) -> str:
         """Return it as YAML writes it."""

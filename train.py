@@ -56,6 +56,8 @@ class CLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Decide where the run is kept and what it starts from."""
         settings = self.config[self.subcommand]
+        if settings.print_timeline and self.subcommand != "fit":
+            raise UserError(f"print_timeline: {self.subcommand} trains nothing; use it with fit")
         dump = yaml.safe_load(self._parser(self.subcommand).dump(settings, skip_unset=False))
         self.config_text = yaml.safe_dump({key: dump[key] for key in run_directory.KEYS}, sort_keys=False)
         place = run_directory.place_run if self.subcommand == "fit" else run_directory.place_evaluation
@@ -80,7 +82,12 @@ class CLI(LightningCLI):
         theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
         seed = self._get(self.config, "seed_everything")
         record = callbacks.RunRecord(self.place, self.config_text, seed)
-        own = [record, callbacks.ExactResume(seed), callbacks.FiniteLoss(), callbacks.DataLog()]
+        own = [
+            record,
+            callbacks.ExactResume(seed),
+            callbacks.FiniteLoss(),
+            callbacks.DataLog(resumed=self.place.resumed_at is not None),
+        ]
         if self.subcommand == "fit" and self.place.checkpoint and self.place.resumed_at is None:
             own.append(callbacks.Branch())
         for one in theirs:
@@ -116,20 +123,20 @@ class CLI(LightningCLI):
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 
     def before_fit(self) -> None:
-        """Refuse data that the run or its checkpoint contradict; say what they will be if only that is asked for."""
+        """Refuse a past that the checkpoint contradicts; say what the data will be if only that is asked for."""
         data, asked = self.datamodule, self._get(self.config, "print_timeline")
-        if isinstance(data, datamodules.ImageDataModule):
-            data.trainer = self.trainer
-            self.trainer.strategy.connect(self.model)
-            check_run(data, self.trainer)
-            if self.place.checkpoint and (past := read_checkpoint(self.place.checkpoint).get(type(data).__qualname__)):
-                data.load_state_dict(past)
-                data.course.check_past()
+        if not isinstance(data, datamodules.ImageDataModule):
             if asked:
-                print(timeline.table(data, self.trainer))
-        elif asked:
-            raise UserError(f"print_timeline: {type(data).__name__} has none; use datamodules.ImageDataModule")
+                raise UserError(f"print_timeline: {type(data).__name__} has none; use datamodules.ImageDataModule")
+            return
+        data.trainer = self.trainer
+        if self.place.checkpoint and (past := read_checkpoint(self.place.checkpoint).get(type(data).__qualname__)):
+            data.load_state_dict(past)
+            data.course.check_past()
         if asked:
+            check_run(data, self.trainer, self.model)
+            if self.trainer.is_global_zero:
+                print(timeline.table(data, self.trainer))
             raise SystemExit
 
     def after_validate(self) -> None:

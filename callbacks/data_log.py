@@ -23,25 +23,31 @@ class DataLog(Callback):
     Scalars: `data/stage` and `data/examples` if data grow, `deficits/<Class>` (1 while one of the class is in force, else 0) and
     `data/augmented` (1 or 0) if it is switched. On a change also `data/as_seen`: the same 32 training images as the network sees
     them; those that are not in the data yet are grey.
+
+    Args:
+        resumed: whether the log already shows what was in force at the checkpoint that the run goes on from.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resumed: bool = False) -> None:
+        self.resumed = resumed
         self.shown: Shown | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if isinstance(data, ImageDataModule) and data.course.past:
+        data: Any = getattr(trainer, "datamodule", None)
+        if self.resumed and isinstance(data, ImageDataModule) and data.course.past:
             self.shown = data.course.past[-1][1]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule) or not trainer.loggers:
             return
         shown = data.course.past[-1][1]
         if shown == self.shown and batch_idx:
             return
+        values = scalars(data, shown)
         for logger in trainer.loggers:
-            logger.log_metrics(scalars(data, shown), trainer.global_step)
+            if values:
+                logger.log_metrics(values, trainer.global_step)
             if shown != self.shown and isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("data/as_seen", as_seen(data), trainer.global_step)
         self.shown = shown

@@ -15,7 +15,7 @@ def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> 
     """Draw images in rows, enlarged without smoothing, each above its caption.
 
     Args:
-        images: uint8 (examples, 1 or 3 channels, height, width).
+        images: uint8 (examples, channels, height, width); of more than three channels the first three are shown, of two the first.
         captions: one text each; too long ones are cut.
         columns: images in a row.
 
@@ -23,7 +23,8 @@ def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> 
         uint8 (3, height, width).
     """
     scale = max(1, _SIDE // images.shape[2])
-    large = F.interpolate(images.float(), scale_factor=scale).to(torch.uint8).expand(-1, 3, -1, -1)
+    colours = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
+    large = F.interpolate(colours.float(), scale_factor=scale).to(torch.uint8).expand(-1, 3, -1, -1)
     side = large.shape[2]
     across, down = side + _GAP, side + _CAPTION + _GAP
     sheet = Image.new("RGB", (columns * across + _GAP, -(-len(images) // columns) * down + _GAP), "white")

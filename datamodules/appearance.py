@@ -24,10 +24,22 @@ class Appearance:
     ) -> None:
         self.deficits, self.augmentation, self.epochs = deficits, augmentation, epochs
         self.augmentation_during = augmentation_during
+        self.names = [repr(deficit) for deficit in deficits]
+
+    @property
+    def windows(self) -> list[tuple[str, Window]]:
+        """All windows, each with the name that YAML gives it."""
+        named = [(f"{name}: during", deficit.during) for name, deficit in zip(self.names, self.deficits, strict=True)]
+        return named + ([("augmentation_during", self.augmentation_during)] if self.augmentation_during else [])
 
     def acting(self, now: Position) -> list[Deficit]:
         """Return the deficits in force."""
         return [deficit for deficit in self.deficits if deficit.during.open(now, self.epochs)]
+
+    def impairments(self, now: Position) -> tuple[str, ...]:
+        """Return the names of the deficits in force."""
+        named = zip(self.names, self.deficits, strict=True)
+        return tuple(name for name, deficit in named if deficit.during.open(now, self.epochs))
 
     def augments(self, now: Position) -> bool:
         """Whether training images are augmented."""

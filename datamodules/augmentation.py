@@ -13,15 +13,15 @@ def crop_flip(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padd
     """Pad, crop back to size at a place of its own for each image, and mirror some of them left to right.
 
     Args:
-        images: uint8 (examples, channels, height, width).
+        images: (examples, channels, height, width).
         rows: int64 (examples,), the crop's first row in the padded image, 0…2·padding.
         columns: int64 (examples,), its first column.
         flips: bool (examples,), which to mirror.
         padding: pixels added on every side.
-        fill: uint8 (channels,), the colour added.
+        fill: (channels,), the colour added, of the images' type.
 
     Returns:
-        uint8 (examples, channels, height, width).
+        (examples, channels, height, width).
     """
     count, channels, height, width = images.shape
     padded = fill[None, :, None, None].expand(count, channels, height + 2 * padding, width + 2 * padding).contiguous()
@@ -42,12 +42,12 @@ class Augmentation(ABC):
         """Augment a batch.
 
         Args:
-            images: uint8 (examples, channels, height, width).
+            images: (examples, channels, height, width) in grey levels, uint8 unless a deficit has made them float.
             mean: float (channels,), the training split's mean in 0…255.
             generator: the only source of draws; on the CPU, so that every device sees the same ones.
 
         Returns:
-            uint8 (examples, channels, height, width).
+            The same shape and type.
         """
 
 
@@ -79,4 +79,4 @@ class CropFlip(Augmentation):
         ).to(images.device, non_blocking=True)
         fill = mean.round() if self.fill == "mean" else torch.full_like(mean, self.fill)
         flips = draws[2].bool() if self.flip else torch.zeros_like(draws[2], dtype=torch.bool)
-        return crop_flip(images, draws[0], draws[1], flips, self.padding, fill.to(torch.uint8))
+        return crop_flip(images, draws[0], draws[1], flips, self.padding, fill.to(images.dtype))

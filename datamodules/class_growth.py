@@ -52,7 +52,10 @@ class ClassGrowth(Growth):
             chosen = choose_stratified(labels, len(chosen), generator(seed, "growth, uniform part"))
             chosen = order[torch.isin(order, chosen)]
             chosen = chosen[labels[chosen].argsort(stable=True)]
+            dealt = [chosen[stage :: self.stages] for stage in range(self.stages)]
+        else:
+            dealt = list(chosen.tensor_split(self.stages))
         others = order[~torch.isin(order, chosen)]
-        dealt = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(self.stages)
-        by_class = [others[torch.isin(labels[others], group)] for group in dealt]
-        return [torch.cat([chosen[stage :: self.stages], by_class[stage]]) for stage in range(self.stages)]
+        groups = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(self.stages)
+        by_class = [others[torch.isin(labels[others], group)] for group in groups]
+        return [torch.cat(parts) for parts in zip(dealt, by_class, strict=True)]

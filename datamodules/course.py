@@ -30,7 +30,7 @@ class Course:
     """What the network is shown over time: which examples, and how they look.
 
     What was in force is noted at each epoch's first batch and whenever it changes, and is part of every checkpoint, so that a run
-    that goes on from one cannot contradict its past.
+    that goes on from one cannot give times to its past that were not kept.
 
     Args:
         stages: which examples.
@@ -38,63 +38,78 @@ class Course:
 
     Attributes:
         past: what was in force when, from the run's first batch on.
+        last: where the last batch was trained; None before the first.
         trained: whether a batch has been trained since the run began or was gone on with.
     """
 
     def __init__(self, stages: Stages, appearance: Appearance) -> None:
         self.stages, self.appearance = stages, appearance
         self.past: list[tuple[Position, Shown]] = []
+        self.last: Position | None = None
         self.trained = False
 
     def in_force(self, now: Position) -> Shown:
         """Return what is in force at a moment."""
-        deficits = tuple(map(repr, self.appearance.acting(now)))
-        return Shown(now.stage, self.stages.sizes[now.stage], deficits, self.appearance.augments(now))
+        look = self.appearance
+        return Shown(now.stage, self.stages.sizes[now.stage], look.impairments(now), look.augments(now))
 
     def note(self, now: Position) -> None:
         """Note what is in force at a batch about to be trained."""
-        shown, self.trained = self.in_force(now), True
+        shown, self.last, self.trained = self.in_force(now), now, True
         if not self.past or self.past[-1][0].epoch != now.epoch or self.past[-1][1] != shown:
             self.past.append((now, shown))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the past, as plain values."""
         past = [[list(now), [shown.stage, shown.examples, list(shown.deficits), shown.augmented]] for now, shown in self.past]
-        return {"past": past, "stages": self.stages.state_dict()}
+        return {"past": past, "last": self.last and list(self.last), "stages": self.stages.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's past."""
         self.stages.load_state_dict(state["stages"])
+        self.last = Position(*state["last"]) if state["last"] else None
         self.past = [
             (Position(*now), Shown(stage, examples, tuple(deficits), augmented))
             for now, (stage, examples, deficits, augmented) in state["past"]
         ]
 
     def check_past(self) -> None:
-        """Raise UserError if this course has something else for a moment that has passed."""
-        been, last = len(self.stages.starts), len(self.stages.sizes) - 1
-        if been > last:
-            raise UserError(f"growth: the checkpoint was trained in stage {been}, here the last is {last}; {_WAY_OUT}")
-        for now, shown in self.past:
+        """Raise UserError if this course times something, for a moment that has passed, otherwise than it was.
+
+        What it does not time at all (a deficit that it does not have, augmentation without a window) may have been otherwise.
+        """
+        self.stages.check_past(_WAY_OUT)
+        for now, shown in self._passed():
             self._check(now, shown)
 
+    def _passed(self) -> list[tuple[Position, Shown]]:
+        """Return the past, and what was in force at those moments of it that only this course names."""
+        steps = [int(time.number) for _, window in self.appearance.windows for time in window if time.unit == "st"]
+        named = []
+        for step in steps:
+            if self.last and step <= self.last.step:
+                now, shown = [entry for entry in self.past if entry[0].step <= step][-1]
+                named.append((now._replace(step=step), shown))
+        return [*self.past, *named, *([(self.last, self.past[-1][1])] if self.last else [])]
+
     def _check(self, now: Position, shown: Shown) -> None:
-        look, growth = self.appearance, self.stages.growth
-        stage = self.stages.stage(now.epoch)
-        if growth and (stage, self.stages.sizes[stage]) != shown[:2]:
+        look, stage = self.appearance, self.stages.stage(now.epoch)
+        if self.stages.growth and (stage, self.stages.sizes[stage]) != shown[:2]:
             raise UserError(
                 f"growth: at epoch {now.epoch} the checkpoint was trained on {shown.examples} examples in stage {shown.stage}, "
                 f"here it is {self.stages.sizes[stage]} in stage {stage}; {_WAY_OUT}"
             )
-        for deficit in look.deficits:
-            if deficit.during.open(now, look.epochs) != (repr(deficit) in shown.deficits):
-                been = "with" if repr(deficit) in shown.deficits else "without"
-                raise UserError(
-                    f"during: {deficit.during}: at epoch {now.epoch} the checkpoint was trained {been} {deficit!r}; {_WAY_OUT}"
-                )
+        acting = look.impairments(now)
+        for name, window in look.windows[: len(look.deficits)]:
+            deficit = name.removesuffix(": during")
+            if (deficit in acting) != (deficit in shown.deficits):
+                been = "with" if deficit in shown.deficits else "without"
+                raise UserError(f"during: {window}: {_at(now)} the checkpoint was trained {been} {deficit}; {_WAY_OUT}")
         if look.augmentation_during and look.augments(now) != shown.augmented:
             been = "with" if shown.augmented else "without"
-            raise UserError(
-                f"augmentation_during: {look.augmentation_during}: at epoch {now.epoch} the checkpoint was trained {been} "
-                f"augmentation; {_WAY_OUT}"
-            )
+            window = look.augmentation_during
+            raise UserError(f"augmentation_during: {window}: {_at(now)} the checkpoint was trained {been} augmentation; {_WAY_OUT}")
+
+
+def _at(now: Position) -> str:
+    return f"at epoch {now.epoch} (step {now.step})"

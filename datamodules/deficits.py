@@ -9,6 +9,7 @@ from torch import Tensor
 
 from datamodules.blurring import blur
 from datamodules.loader import Batch
+from datamodules.naming import Named
 from errors import UserError
 from randomness import generator
 from timing import Time, Window
@@ -36,7 +37,7 @@ class Scene(NamedTuple):
     counters: tuple[int, ...]
 
 
-class Deficit(ABC):
+class Deficit(Named, ABC):
     """Something wrong with a batch during a window of the run. Your own: subclass, implement `__call__`, name the class in YAML.
 
     A deficit is a pure function: whatever it draws comes from `randomness.generator(scene.seed, …)`. It acts before augmentation.
@@ -53,16 +54,17 @@ class Deficit(ABC):
     def __init__(self, during: tuple[Time, Time]) -> None:
         self.during = Window(*during)
 
-    def __repr__(self) -> str:
-        """Name it with its arguments, window apart."""
-        arguments = ", ".join(f"{name}={value}" for name, value in vars(self).items() if name != "during")
-        return type(self).__name__ + f"({arguments})" * bool(arguments)
-
     @abstractmethod
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
-        """Impair a batch: images (examples, channels, height, width) in grey levels 0…255, labels (examples,)."""
+        """Impair a batch.
 
-    def check(self, image_size: int, classes: int) -> None:  # noqa: B027  # most can impair anything
+        Args:
+            batch: images (examples, channels, height, width) in grey levels 0…255 (uint8, unless a deficit before this one has made
+                them float), labels (examples,); to be returned with the same shapes.
+            scene: where it stands.
+        """
+
+    def check(self, image_size: int, classes: int) -> None:  # most can impair anything
         """Raise UserError for what images of `image_size` pixels and `classes` classes cannot take."""
 
 
@@ -100,14 +102,14 @@ class VerticalFlip(Deficit):
         return batch._replace(images=batch.images.flip(2))
 
 
-@lru_cache
-def class_permutation(classes: int, seed: int) -> Tensor:
+@lru_cache(maxsize=8)
+def class_permutation(classes: int, seed: int, device: torch.device) -> Tensor:
     """Return one permutation of the classes, int64 (classes,), keyed by the seed; never the identity (if there are two classes)."""
     draws = generator(seed, "LabelPermutation")
     while True:
         permutation = torch.randperm(classes, generator=draws)
         if classes == 1 or not torch.equal(permutation, torch.arange(classes)):
-            return permutation
+            return permutation.to(device)
 
 
 class LabelPermutation(Deficit):
@@ -119,7 +121,7 @@ class LabelPermutation(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Rename the classes."""
-        return batch._replace(labels=class_permutation(scene.classes, scene.seed).to(batch.labels.device)[batch.labels])
+        return batch._replace(labels=class_permutation(scene.classes, scene.seed, batch.labels.device)[batch.labels])
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from datamodules.loader import training_order
+from datamodules.naming import Named
 from errors import UserError
 from randomness import generator
 from timing import Time
@@ -35,7 +36,7 @@ class Until:
             raise UserError(f"until: at_most: {self.at_most}: a stage lasts whole epochs; write '350ep' or '30%'")
 
 
-class Growth(ABC):
+class Growth(Named, ABC):
     """How the training split becomes the data of an epoch. Your own: subclass, implement `increments`, name the class in YAML.
 
     The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those before them. Validation, test and
@@ -72,7 +73,7 @@ class Growth(ABC):
         """
 
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
-        """Return the examples of an epoch in the order they are seen.
+        """Return the examples of an epoch in the order they are seen, as many as there are members.
 
         Args:
             members: int64, the positions that exist in its stage, sorted.

@@ -3,6 +3,8 @@
 from functools import cached_property
 from typing import Any, Literal
 
+from torch import Tensor
+
 from datamodules.appearance import Appearance
 from datamodules.augmentation import Augmentation
 from datamodules.checks import check_run
@@ -62,12 +64,16 @@ class ImageDataModule(SplitsOnDevice):
         self.growth, self.deficits, self.also_evaluate_with_deficit = growth, deficits or [], also_evaluate_with_deficit
         self.augmentation = augmentation
         self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
+        self._earlier_accuracy: Tensor | None = None
 
     @cached_property
     def course(self) -> Course:
         """What the network is shown over time."""
         train = self.splits.train
         stages = Stages(self.growth, train.labels, len(train.classes), self.seed, self._epochs)
+        stages.check()
+        for deficit in self.deficits:
+            deficit.check(self.image_size, self.num_classes)
         return Course(stages, Appearance(self.deficits, self.augmentation, self.augmentation_during, self._epochs))
 
     @property
@@ -95,7 +101,7 @@ class ImageDataModule(SplitsOnDevice):
             UserError: for images that cannot be read, and for what the run would never reach or cannot train on.
         """
         if self.trainer and self.trainer.state.fn == "fit":
-            check_run(self, self.trainer)
+            check_run(self, self.trainer, self.trainer.lightning_module)
         _ = self.loaders, self.statistics
         if not self.is_resident:
             for split in self.splits:
@@ -125,6 +131,7 @@ class ImageDataModule(SplitsOnDevice):
         """Return the loader of the training split, set to the epoch that comes next."""
         if self.trainer:
             self._end_epoch()
+            self._begin_epoch()
             self.loaders["train"].set_epoch(self._finished)  # right on every resume, unlike current_epoch
         return self.loaders["train"]
 
@@ -158,13 +165,18 @@ class ImageDataModule(SplitsOnDevice):
         return int(progress.processed)
 
     def _end_epoch(self) -> None:
-        """Let the stages know how the last epoch went; before a checkpoint, too, as its accuracy will not be known after it."""
+        """Let the stages know how the last epoch went, if that is known; before a checkpoint, too, as it will not be after it."""
         if self.trainer and self.course.stages.waits(self._finished):
             accuracy = self.trainer.callback_metrics.get("train/accuracy")
-            if accuracy is not None:
+            if accuracy is not None and accuracy is not self._earlier_accuracy:
                 self.course.stages.decide(self._finished, self.trainer.strategy.broadcast(float(accuracy)))
-            elif self.course.trained:  # else a branch whose checkpoint's run did not wait
+
+    def _begin_epoch(self) -> None:
+        if self.course.stages.waits(self._finished):
+            if self.course.trained:
                 raise UserError("until: train_accuracy: the module does not log train/accuracy, which it waits for")
+            self.course.stages.skip(self._finished)  # a branch from a run that did not wait
+        self._earlier_accuracy = self.trainer.callback_metrics.get("train/accuracy")  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been shown so far."""

@@ -34,6 +34,7 @@ class Stages:
         self.starts: list[int] = []
         self._decided = 0
         self._at = growth.at if growth else []
+        self._members = -1, torch.empty(0)  # of the stage last asked for
         self._shown = f"at: [{', '.join(map(str, self._at or []))}]"
 
     def stage(self, epoch: int) -> int:
@@ -51,7 +52,9 @@ class Stages:
 
     def members(self, stage: int) -> Tensor:
         """Return the examples of a stage, sorted int64 positions in the split."""
-        return torch.cat(self._added[: stage + 1]).sort().values
+        if self._members[0] != stage:
+            self._members = stage, torch.cat(self._added[: stage + 1]).sort().values
+        return self._members[1]
 
     def waits(self, finished: int) -> bool:
         """Whether the end of the last of `finished` epochs has still to be told to `decide`."""
@@ -71,6 +74,10 @@ class Stages:
             self.starts.append(finished)
         self._decided = finished
 
+    def skip(self, finished: int) -> None:
+        """Leave undecided whether the stage ends after `finished` epochs: their accuracy is not known."""
+        self._decided = finished
+
     def check(self) -> None:
         """Raise UserError unless every stage adds something and has its moment."""
         if not all(len(added) for added in self._added):
@@ -81,14 +88,22 @@ class Stages:
             )
 
     def check_times(self) -> None:
-        """Raise UserError unless every stage has an epoch of the run."""
+        """Raise UserError unless every stage has, or may have, an epoch of the run."""
         epochs, at = self.epochs, self._at or []
+        if self._at is None and len(self.sizes) > epochs:
+            raise UserError(f"until: {len(self.sizes)} stages never fit into {epochs} epochs; write fewer stages, or more epochs")
         begins = [0, *(sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs)) for time in at), epochs]
         for stage, (one, next_one) in enumerate(pairwise(begins)):
             if one >= next_one:
                 raise UserError(
                     f"{self._shown}: stage {stage} would have no epoch of {epochs}; write increasing times inside the run"
                 )
+
+    def check_past(self, way_out: str) -> None:
+        """Raise UserError if more stages have begun in a checkpoint than there are."""
+        if self._at is None and len(self.starts) >= len(self.sizes):
+            been, last = len(self.starts), len(self.sizes) - 1
+            raise UserError(f"growth: the checkpoint was trained in stage {been}, here the last is {last}; {way_out}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stages that have begun did so."""

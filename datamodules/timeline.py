@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from pytorch_lightning import Trainer
+from torch import Tensor
 
 from datamodules.course import Shown
+from datamodules.loader import shard
 from datamodules.stages import Stages
-from timing import Position, Time
+from timing import Position
 
 if TYPE_CHECKING:
     from datamodules.image_data import ImageDataModule
@@ -25,25 +27,24 @@ def epoch_starts(data: "ImageDataModule", trainer: Trainer) -> list[Position]:
     return [*starts, now if trainer.max_steps < 0 else now._replace(step=min(now.step, trainer.max_steps))]
 
 
+def epoch_batches(data: "ImageDataModule", trainer: Trainer, examples: int) -> list[Tensor]:
+    """Cut an epoch of so many examples into batches (without a loader: Lightning may still have to start the ranks)."""
+    return shard(torch.arange(examples), data.batch_size, 0, trainer.world_size, equal=True, drop_last=data.drop_last)
+
+
 def epoch_steps(data: "ImageDataModule", trainer: Trainer, stage: int) -> int:
     """Return the number of optimizer steps of an epoch in a stage."""
-    batches = len(data.loaders["train"].cut(torch.arange(data.course.stages.sizes[stage])))
+    batches = len(epoch_batches(data, trainer, data.course.stages.sizes[stage]))
     limit = trainer.limit_train_batches
     batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
     return math.ceil(batches / trainer.accumulate_grad_batches)
 
 
-def moments(data: "ImageDataModule") -> list[Time]:
-    """Return every moment that the data module's windows name."""
-    look = data.course.appearance
-    windows = [deficit.during for deficit in look.deficits] + [look.augmentation_during] * bool(look.augmentation_during)
-    return [time for window in windows if window for time in (window.start, window.stop)]
-
-
 def positions(data: "ImageDataModule", trainer: Trainer) -> list[Position]:
     """Return every position of a run at which something can change, and its end."""
     starts = epoch_starts(data, trainer)
-    steps = [int(time.number) for time in moments(data) if time.unit == "st" and time.number < starts[-1].step]
+    named = [time for _, window in data.course.appearance.windows for time in window]
+    steps = [int(time.number) for time in named if time.unit == "st" and time.number < starts[-1].step]
     inside = [max(start for start in starts if start.step <= step)._replace(step=step) for step in steps]
     return sorted({*starts, *inside})
 
@@ -77,7 +78,7 @@ def table(data: "ImageDataModule", trainer: Trainer) -> str:
 def growth_line(stages: Stages) -> str:
     """Return how the data grow, in words."""
     sizes, until = ", ".join(map(str, stages.sizes)), stages.growth and stages.growth.until
-    line = f"{type(stages.growth).__name__}: {sizes} examples"
+    line = f"{stages.growth!r}: {sizes} examples"
     if until:
         latest = f", or at most {until.at_most}" if until.at_most else ""
         line += f"; each stage lasts until an epoch's train/accuracy reaches {until.train_accuracy}{latest}"

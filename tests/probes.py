@@ -66,6 +66,13 @@ class Silent(ImageClassifier):
         self.train_tally.reset()
 
 
+class EarlySave(Callback):
+    """Saves at an epoch's end, before the module has said how it went."""
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.save_checkpoint("early.ckpt")
+
+
 class Darken(Augmentation):
     """Somebody's own augmentation."""
 
@@ -82,6 +89,13 @@ class Dim(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         return batch._replace(images=255 - batch.images if self.invert else batch.images // 2)
+
+
+class Fade(Deficit):
+    """Somebody's own deficit, in float."""
+
+    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+        return batch._replace(images=batch.images * 0.3 - 5)
 
 
 class InPlace(Deficit):

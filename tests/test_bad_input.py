@@ -94,6 +94,16 @@ CASES: dict[str, tuple[list[str], str]] = {
         _deficit("0ep", "9ep"),
         r"Blur\(size=4\): during: \[0ep, 9ep\]: 9ep is never reached: the run has 3 epochs, 12 steps, and stages 0 … 0",
     ),
+    "one of two windows that never ends": (
+        [*_deficit("0ep", "9ep"), *_deficit("0ep", "1ep")],
+        r"during: \[0ep, 9ep\]: 9ep is never reached: .*; write an earlier time",
+    ),
+    "a timeline of no training": (
+        ["test", "--config", "configs/digits.yaml", "--print_timeline"],
+        "print_timeline: test trains nothing; use it with fit",
+    ),
+    "a condition that is a number": (_growth(step=50, until=0.9), "data.growth.until: not a Until: write .* Got value: 0.9"),
+    "a class of another kind": (["--data.init_args.growth", "CropFlip"], "data.growth: .*CropFlip"),
     "a window that is never reached": (_deficit("40st", "50st"), "40st is never reached: the run has 3 epochs, 12 steps"),
     "a stage that is never reached": (_deficit("0ep", "stage1"), "stage1 is never reached: the run has 3 epochs"),
     "a window of many moments": (_deficit("0ep", "stages"), "'stages' are several moments; write one of them"),
@@ -168,7 +178,7 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize("case", CASES)
 def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments, message = CASES[case]
-    refused(arguments if arguments[0].startswith("fit") else ["fit", *tiny(), *arguments], message, capsys)
+    refused(arguments if arguments[0] in ("fit", "fitt", "test") else ["fit", *tiny(), *arguments], message, capsys)
 
 
 @pytest.mark.parametrize(

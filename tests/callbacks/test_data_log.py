@@ -64,6 +64,13 @@ def stage_classes(data: Any) -> set[int]:
     return set(train.labels[first].tolist())
 
 
+def test_a_grid_shows_what_can_be_shown_of_other_channels() -> None:
+    images = torch.zeros(2, 5, 16, 16, dtype=torch.uint8)
+    images[:, 0] = 255
+    assert (labelled_grid(images, ["a", "b"])[:, 20, 20] == torch.tensor([255, 0, 0])).all()
+    assert (labelled_grid(images[:, :2], ["a", "b"])[:, 20, 20] == 255).all()
+
+
 def test_a_grid_holds_every_image_and_caption() -> None:
     images = torch.arange(10, dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 16, 16) * 20
     grid = labelled_grid(images, ["a"] * 9 + ["a very long name of a class"], columns=4)

@@ -9,8 +9,9 @@ import torch
 
 from datamodules.blurring import blur
 from tests.registry import REGISTRY
-from tests.runs import fit, logged, state, tiny
+from tests.runs import fit, logged, pictures, state, tiny
 from tests.test_bad_input import refused
+from tests.test_contracts import EVERY_KIND
 from train import main
 
 BLUR = "datamodules.Blur"
@@ -121,7 +122,7 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a deficit that never was": (
         data(deficits=[deficit("0ep", "2ep")]),
-        r"during: \[0ep, 2ep\]: at epoch 0 the checkpoint was trained without Blur\(size=4\); what has passed cannot",
+        r"during: \[0ep, 2ep\]: at epoch 0 .step 0. the checkpoint was trained without Blur\(size=4\); what has passed cannot",
     ),
     "growth that never was": (
         data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])),
@@ -129,7 +130,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "augmentation that was": (
         data(augmentation_during=["2ep", "3ep"]),
-        r"augmentation_during: \[2ep, 3ep\]: at epoch 0 the checkpoint was trained with augmentation; what has passed",
+        r"augmentation_during: \[2ep, 3ep\]: at epoch 0 .step 0. the checkpoint was trained with augmentation; what has passed",
     ),
 }
 
@@ -145,24 +146,67 @@ def test_a_time_that_has_passed_is_refused(case: str, capsys: pytest.CaptureFixt
     assert fit(*tiny(plain, later, EVERY_EPOCH), "--ckpt_path", str(file)).trainer.global_step == 12
 
 
+def test_two_windows_of_one_deficit_are_gone_on_with() -> None:
+    twice = data(deficits=[deficit("0ep", "1ep"), deficit("9st", "100%")])
+    whole = fit(*tiny(twice, EVERY_EPOCH))
+    assert [shown.deficits for _, shown in whole.datamodule.course.past] == [("Blur(size=4)",), (), (), ("Blur(size=4)",)]
+    for epoch in (0, 1):
+        file = whole.place.directory / "checkpoints" / f"epochendepoch={epoch}.ckpt"
+        assert state(fit(*tiny(twice, EVERY_EPOCH), "--ckpt_path", str(file))) == state(whole)
+
+
+@pytest.mark.parametrize(
+    ("trunk", "arm", "step"), [([], "[1st, 3st]", 1), (["5st", "7st"], "[5st, 6st]", 6), ([], "[7st, 100%]", 7)]
+)
+def test_a_window_of_steps_that_have_passed_is_refused(
+    trunk: list[str], arm: str, step: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deficits = data(deficits=[deficit(*trunk)] if trunk else [])
+    home = fit(*tiny(deficits, EVERY_KIND)).place.directory
+    been = "with" if trunk else "without"
+    file = home / "checkpoints" / ("epochendepoch=1.ckpt" if step < 7 else "stepstep=8.ckpt")
+    message = rf"during: {re.escape(arm)}: at epoch {step // 4} \(step {step}\) the checkpoint was trained {been} Blur\(size=4\)"
+    changed = data(deficits=[deficit(*arm.strip("[]").split(", "))])
+    refused(["fit", *tiny(changed, EVERY_KIND), "--ckpt_path", str(file)], message, capsys)
+
+
+def test_evaluating_with_deficits_changes_nothing_while_they_act() -> None:
+    acting = data(deficits=[deficit("0ep", "2ep"), deficit("1ep", "2ep", name="datamodules.WhiteNoise")])
+    assert state(fit(*tiny(acting, data(also_evaluate_with_deficit=True)))) == state(fit(*tiny(acting)))
+
+
+def test_a_checkpoint_saved_before_the_accuracy_is_known_does_not_decide_a_stage() -> None:
+    waiting = data(growth=growth(step=30, until={"train_accuracy": 0.12, "at_most": "3ep"}))
+    longer = {"trainer": {"max_epochs": 8}}
+    early = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EarlySave"}]}}
+    assert state(fit(*tiny(waiting, longer, early))) == state(fit(*tiny(waiting, longer)))
+
+
+def test_a_branch_shows_what_it_begins_with() -> None:
+    trunk = fit(*tiny(EVERY_EPOCH))
+    arm = tiny(data(deficits=[deficit("2ep", "3ep")]), EVERY_EPOCH)
+    branch = fit(*arm, "--ckpt_path", str(trunk.place.directory / "checkpoints" / "epochendepoch=0.ckpt"))
+    assert [step for step, _ in pictures(branch.place.directory)["data/as_seen"]] == [4, 8]
+
+
 def test_stages_may_begin_to_wait_in_a_branch_but_not_be_fewer_than_were(capsys: pytest.CaptureFixture[str]) -> None:
     until = {"train_accuracy": 0.01}
-    trunk = fit(*tiny(data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])), EVERY_EPOCH))
+    trunk = fit(*tiny(data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])), EVERY_KIND))
     first = str(trunk.place.directory / "checkpoints" / "epochendepoch=0.ckpt")
-    waiting = tiny(data(growth=growth(fractions=[0.5, 0.7, 1.0], until=until)), EVERY_EPOCH)
+    waiting = tiny(data(growth=growth(fractions=[0.5, 0.7, 1.0], until=until)), EVERY_KIND)
     branch = fit(*waiting, "--ckpt_path", first)
     assert branch.datamodule.course.stages.starts == [2, 3], "the last epoch before the branch was not waited for"
     whole = fit(*waiting)
     assert whole.datamodule.course.stages.starts == [1, 2]
     third = str(whole.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
-    fewer = tiny(data(growth=growth(fractions=[0.5, 0.7], until=until)), EVERY_EPOCH)
+    fewer = tiny(data(growth=growth(fractions=[0.5, 0.7], until=until)), EVERY_KIND)
     refused(["fit", *fewer, "--ckpt_path", third], "growth: the checkpoint was trained in stage 2, here the last is 1", capsys)
 
 
 def test_a_window_that_closed_too_late_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     trunk = fit(*tiny(data(deficits=[deficit("0ep", "3ep")]), EVERY_EPOCH))
     file = trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt"
-    message = r"during: \[0ep, 1ep\]: at epoch 1 the checkpoint was trained with Blur\(size=4\); what has passed"
+    message = r"during: \[0ep, 1ep\]: at epoch 1 .step 4. the checkpoint was trained with Blur\(size=4\); what has passed"
     refused(["fit", *tiny(data(deficits=[deficit("0ep", "1ep")])), "--ckpt_path", str(file)], message, capsys)
 
 
@@ -173,7 +217,7 @@ epoch  step  stage  examples  steps/epoch  deficits                        augme
 2      4     1      100       4            LabelPermutation                CropFlip
 2      6     1      100       4            WhiteNoise                      -
 3      8     end
-UniformGrowth: 50, 100 examples
+UniformGrowth(fractions=[0.5, 1.0]): 50, 100 examples
 """
 
 
@@ -210,4 +254,4 @@ def test_the_timeline_of_stages_that_wait_says_what_is_not_known(capsys: pytest.
     assert lines[1].split() == ["0", "0", "0", "60", "2", "Blur(size=4)", "-"]
     assert lines[2].split() == ["1", "?", "?", "?", "?", "-", "-"]
     until = "each stage lasts until an epoch's train/accuracy reaches 0.9, or at most 2ep"
-    assert lines[-1] == f"UniformGrowth: 60, 100 examples; {until}"
+    assert lines[-1] == f"UniformGrowth(step=60): 60, 100 examples; {until}"

@@ -10,12 +10,12 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules import Batch, Blur, Deficit, Digits, LabelNoise, LabelPermutation, Scene, VerticalFlip, WhiteNoise
+from datamodules import Batch, Blur, CropFlip, Deficit, Digits, LabelNoise, LabelPermutation, Scene, VerticalFlip, WhiteNoise
 from datamodules.appearance import Appearance
 from datamodules.blurring import blur, resize_matrix
 from datamodules.deficits import class_permutation, label_shifts
 from errors import UserError
-from tests.probes import Darken, Dim
+from tests.probes import Darken, Dim, Fade
 from tests.runs import digest, fit, tiny
 from timing import Position, Time, Window
 
@@ -74,7 +74,7 @@ def test_blur_is_exact_arithmetic() -> None:
     images = photographs()
     pixels = images.double()
     for new, old in ((8, 32), (32, 8)):
-        matrix = resize_matrix(old, new).double()
+        matrix = resize_matrix(old, new, CPU).double()
         pixels = (pixels @ matrix.T + 0.5).floor()
         pixels = (matrix @ pixels + 0.5).floor()
     assert torch.equal(blur(images, 8).double(), pixels)
@@ -106,8 +106,8 @@ def test_a_label_permutation_renames_classes_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_permutation_is_never_nothing(seed: int) -> None:
-    assert class_permutation(2, seed).tolist() == [1, 0]
-    assert sorted(class_permutation(3, seed).tolist()) == [0, 1, 2] != class_permutation(3, seed).tolist()
+    assert class_permutation(2, seed, CPU).tolist() == [1, 0]
+    assert sorted(class_permutation(3, seed, CPU).tolist()) == [0, 1, 2] != class_permutation(3, seed, CPU).tolist()
 
 
 def test_label_noise_is_fixed_by_the_example() -> None:
@@ -158,6 +158,13 @@ def test_augmentation_comes_after_deficits() -> None:
 
     expected = Darken()(blur(batch().images, 8), scene().mean, generator(0, "augment", 0, 1, 0))
     assert torch.equal(see(Blur(8, ALWAYS), augmentation=Darken()).images, expected)
+
+
+def test_a_deficit_in_float_is_augmented_in_float() -> None:
+    faded = Fade(ALWAYS)
+    (crop,) = see(faded, augmentation=CropFlip(padding=0, flip=False)).images[:1]
+    assert torch.equal(crop, batch().images[0] * 0.3 - 5)
+    assert see(faded, augmentation=CropFlip()).images.min() < 0
 
 
 def test_white_noise_switches_augmentation_off_while_it_acts() -> None:

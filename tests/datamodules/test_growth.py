@@ -61,8 +61,8 @@ def test_the_first_examples_are_pinned() -> None:
     uniform = stages(UniformGrowth(fractions=[0.25, 1.0], at=times("5ep")), labels)
     assert labels[uniform.members(0)].tolist() == [6, 6, 7, 9, 1, 2, 8, 0, 4, 9]
     by_class = stages(ClassGrowth(5, 0.2, at=times("1ep", "2ep", "3ep", "4ep")), labels)
-    assert labels[by_class.members(0)].tolist() == [3, 5, 3, 5, 7, 9, 3, 5, 3, 5]
-    assert labels[by_class.members(1)].tolist() == [3, 5, 6, 9, 3, 5, 7, 9, 1, 3, 5, 6, 8, 9, 3, 5, 6]
+    assert labels[by_class.members(0)].tolist() == [3, 5, 3, 5, 9, 3, 5, 8, 3, 5]
+    assert labels[by_class.members(1)].tolist() == [3, 5, 6, 9, 3, 5, 9, 3, 5, 6, 8, 9, 0, 3, 4, 5, 6]
     assert stages(SmoothTransition(0.9), labels).order(0).tolist()[:8] == [28, 17, 10, 4, 31, 18, 26, 20]
 
 
@@ -110,6 +110,13 @@ def test_stratified_class_growth_deals_every_class_alike() -> None:
         counts = torch.bincount(labels[part], minlength=8).tolist()
         for label, count in enumerate(counts):
             assert abs(count - (0.6 * 50 / 4 + (20 if label in groups[stage] else 0))) <= 1
+
+
+def test_all_uniform_is_uniform_growth() -> None:
+    labels = some_labels(60, 10)
+    one = stages(ClassGrowth(3, 1.0, at=times("1ep", "2ep")), labels)
+    other = stages(UniformGrowth(counts=[20, 40, 60], at=times("1ep", "2ep")), labels)
+    assert all(torch.equal(one.members(stage), other.members(stage)) for stage in (1, 0, 2))
 
 
 def test_class_order_is_keyed_by_the_seed() -> None:
@@ -214,6 +221,7 @@ IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
     "too few times": (UniformGrowth(fractions=[0.5, 1.0], at=[]), r"at: \[\]: 2 stages need 1 moments"),
     "a time past from the start": (UniformGrowth(fractions=[0.5, 1.0], at=times("0ep")), "stage 0 would have no epoch of 10"),
     "a time never reached": (UniformGrowth(fractions=[0.5, 1.0], at=times("10ep")), "stage 1 would have no epoch of 10"),
+    "more stages than epochs": (UniformGrowth(step=2, until=NEXT), "until: 20 stages never fit into 10 epochs; write fewer stages"),
     "times that fall": (UniformGrowth(step=10, at=times("6ep", "50%")), r"at: \[6ep, 50%\]: stage 1 would have no epoch of 10"),
 }
 
