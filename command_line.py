@@ -3,7 +3,7 @@
 import logging
 import re
 import warnings
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
-    r"|Expected a <class 'NoneType'>"
+    r"|Expected a <class 'NoneType'>|Not a valid subclass of|Subclass types expect|a class path \(str\)|a dict with"
 )
 _TIME = "Not of type Time: "
 
@@ -45,14 +45,14 @@ def one_line(message: str) -> str:
     Args:
         message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `- …` below them.
     """
-    keys = ".".join(_KEY.findall(message))
+    keys = ".".join(key for key, _ in groupby(_KEY.findall(message)))  # once for each alternative
     lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
     reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
-    reason = " or ".join(dict.fromkeys(reasons)) or "not a value of the kind expected"
+    kind = re.search(r"Not a valid subclass of (\w+)", message)
+    way_out = f"not a {kind[1]}: write the class path of one, or its keys and values, as in the configs" if kind else None
+    reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
-    if other := re.search(r"Not a valid subclass of (\w+)", reason):
-        reason = f"not a {other[1]}: write the class path of one, or its keys and values, as in the configs"
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)

@@ -23,6 +23,8 @@ def _growth(name: str = "UniformGrowth", **arguments: Any) -> list[str]:
     return ["--data.init_args.growth", json.dumps({"class_path": f"datamodules.{name}", "init_args": arguments})]
 
 
+_CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
+
 CASES: dict[str, tuple[list[str], str]] = {
     "an unknown subcommand": (["fitt"], r"invalid choice: 'fitt' \(choose from 'fit'"),
     "no config": (["fit"], "the following arguments are required: fit.data, fit.model"),
@@ -103,6 +105,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         "print_timeline: test trains nothing; use it with fit",
     ),
     "a condition that is a number": (_growth(step=50, until=0.9), "data.growth.until: not a Until: write .* Got value: 0.9"),
+    "a callback's value outside its range": (
+        ["--trainer.callbacks+", json.dumps({"class_path": f"{_CHECKPOINT}", "init_args": {"save_top_k": "many"}})],
+        "trainer.callbacks.save_top_k: Expected a <class 'int'>. Got value: many",
+    ),
     "a class of another kind": (["--data.init_args.growth", "CropFlip"], "data.growth: .*CropFlip"),
     "a window that is never reached": (_deficit("40st", "50st"), "40st is never reached: the run has 3 epochs, 12 steps"),
     "a stage that is never reached": (_deficit("0ep", "stage1"), "stage1 is never reached: the run has 3 epochs"),
