@@ -89,6 +89,8 @@ class Stages:
 
     def check_times(self) -> None:
         """Raise UserError unless every stage has, or may have, an epoch of the run."""
+        if self.growth is None:
+            return
         epochs, at = self.epochs, self._at or []
         if self._at is None and len(self.sizes) > epochs:
             raise UserError(f"until: {len(self.sizes)} stages never fit into {epochs} epochs; write fewer stages, or more epochs")

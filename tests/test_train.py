@@ -72,6 +72,10 @@ def test_the_saved_config_makes_the_same_run_again_in_a_new_place() -> None:
     assert (again.place.directory / "config.yaml").read_text() == config.read_text()
 
 
+def test_a_run_may_be_as_long_as_a_number_of_steps() -> None:
+    assert fit(*tiny(), "--trainer.max_epochs", "-1", "--trainer.max_steps", "9").trainer.global_step == 9
+
+
 def test_seeds_differ() -> None:
     assert state(fit(*tiny()))["weights and buffers"] != state(fit(*tiny(), "--seed_everything", "1"))["weights and buffers"]
 
