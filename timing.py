@@ -22,7 +22,6 @@ class Position(NamedTuple):
     stage: int = 0
 
 
-@dataclass(frozen=True)
 class Time:
     """A moment of a run, written as text.
 
@@ -37,11 +36,20 @@ class Time:
         UserError: for a bare number, a negative number, an unknown unit, a fraction of an epoch, step or stage, more than 100 %.
     """
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self.text = _canonical(text)
 
-    def __post_init__(self) -> None:
-        """Check and canonicalise the text."""
-        object.__setattr__(self, "text", _canonical(self.text))
+    def __eq__(self, other: object) -> bool:
+        """Whether another is the same moment, written the same way."""
+        return isinstance(other, Time) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Hash the text."""
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        """Return how to make it again."""
+        return f"Time({self.text!r})"
 
     def __str__(self) -> str:
         """Return the canonical text; `Time(str(time)) == time`."""

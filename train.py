@@ -11,14 +11,13 @@ from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import before_training
 import callbacks.branch
-import datamodules
-import lightning_modules.networks  # noqa: F401  # short class names resolve for imported classes
+import datamodules  # noqa: F401  # short class names resolve for imported classes
+import lightning_modules.networks  # noqa: F401
 import run_directory
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
-from datamodules import timeline
-from datamodules.checks import check_run
 from errors import Diverged, UserError
 from run_log import RunLog
 
@@ -86,6 +85,7 @@ class CLI(LightningCLI):
             record,
             callbacks.ExactResume(seed),
             callbacks.FiniteLoss(),
+            callbacks.Clock(seed),
             callbacks.DataLog(resumed=self.place.resumed_at is not None),
         ]
         if self.subcommand == "fit" and self.place.checkpoint and self.place.resumed_at is None:
@@ -123,20 +123,14 @@ class CLI(LightningCLI):
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 
     def before_fit(self) -> None:
-        """Refuse a past that the checkpoint contradicts; say what the data will be if only that is asked for."""
-        data, asked = self.datamodule, self._get(self.config, "print_timeline")
-        if not isinstance(data, datamodules.ImageDataModule):
-            if asked:
-                raise UserError(f"print_timeline: {type(data).__name__} has none; use datamodules.ImageDataModule")
-            return
-        data.trainer = self.trainer
-        if self.place.checkpoint and (past := read_checkpoint(self.place.checkpoint).get(type(data).__qualname__)):
-            data.load_state_dict(past)
-            data.course.check_past()
-        if asked:
-            check_run(data, self.trainer, self.model)
+        """Refuse what would fail or contradict the checkpoint; say what will happen if only that is asked for."""
+        self.trainer.datamodule = self.datamodule  # type: ignore[attr-defined]  # Lightning does so, later
+        self.datamodule.trainer = self.trainer
+        checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
+        before_training.check(self.trainer, self.model, checkpoint)
+        if self._get(self.config, "print_timeline"):
             if self.trainer.is_global_zero:
-                print(timeline.table(data, self.trainer))
+                print(before_training.schedule(self.trainer))
             raise SystemExit
 
     def after_validate(self) -> None:

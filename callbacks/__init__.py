@@ -1,11 +1,45 @@
 """What is done to a network over time and what is measured of it, and what keeps runs exact."""
 
 from callbacks.branch import Branch
+from callbacks.clock import Clock
 from callbacks.data_log import DataLog
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
+from callbacks.interventions import (
+    AugmentationSchedule,
+    LayerReset,
+    LearningRateFactor,
+    LearningRateRestart,
+    Level,
+    NormRecalibration,
+    OneShot,
+    OptimizerReset,
+    Rewind,
+    ShrinkPerturb,
+    WeightDecaySchedule,
+)
 from callbacks.prediction_file import PredictionFile
 from callbacks.run_record import RunRecord
 
-__all__ = ["Branch", "DataLog", "EpochLines", "ExactResume", "FiniteLoss", "PredictionFile", "RunRecord"]
+__all__ = [
+    "AugmentationSchedule",
+    "Branch",
+    "Clock",
+    "DataLog",
+    "EpochLines",
+    "ExactResume",
+    "FiniteLoss",
+    "LayerReset",
+    "LearningRateFactor",
+    "LearningRateRestart",
+    "Level",
+    "NormRecalibration",
+    "OneShot",
+    "OptimizerReset",
+    "PredictionFile",
+    "Rewind",
+    "RunRecord",
+    "ShrinkPerturb",
+    "WeightDecaySchedule",
+]

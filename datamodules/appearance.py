@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from datamodules.augmentation import Augmentation
 from datamodules.deficits import Deficit, Scene
 from datamodules.loader import Batch
 from randomness import generator
-from timing import Position, Window
+from timing import Levels, Position, Window
 
 
 class Appearance:
@@ -17,6 +19,9 @@ class Appearance:
         augmentation: applied after them; None is none.
         augmentation_during: when; None is always.
         epochs: epochs of the run.
+
+    Attributes:
+        augmentation_levels: the share of images that are augmented over time, for a callback to set; None is all.
     """
 
     def __init__(
@@ -24,6 +29,7 @@ class Appearance:
     ) -> None:
         self.deficits, self.augmentation, self.epochs = deficits, augmentation, epochs
         self.augmentation_during = augmentation_during
+        self.augmentation_levels: Levels[float] | None = None
         self.names = [repr(deficit) for deficit in deficits]
 
     @property
@@ -41,20 +47,27 @@ class Appearance:
         named = zip(self.names, self.deficits, strict=True)
         return tuple(name for name, deficit in named if deficit.during.open(now, self.epochs))
 
-    def augments(self, now: Position) -> bool:
-        """Whether training images are augmented."""
+    def augmented(self, now: Position) -> float:
+        """Return the share of training images that are augmented."""
         if self.augmentation is None or not all(deficit.augmented for deficit in self.acting(now)):
-            return False
-        return self.augmentation_during is None or self.augmentation_during.open(now, self.epochs)
+            return 0.0
+        if self.augmentation_during and not self.augmentation_during.open(now, self.epochs):
+            return 0.0
+        share = self.augmentation_levels.at(now, self.epochs) if self.augmentation_levels else None
+        return 1.0 if share is None else share
 
     def training(self, batch: Batch, scene: Scene, now: Position) -> Batch:
         """Return a training batch as the network sees it at `now`, but for normalisation."""
         for deficit in self.acting(now):
             batch = deficit(batch, scene)
-        if self.augmentation and self.augments(now):
-            draws = generator(scene.seed, "augment", *scene.counters)
-            batch = batch._replace(images=self.augmentation(batch.images, scene.mean, draws))
-        return batch
+        share = self.augmented(now)
+        if self.augmentation is None or share == 0:
+            return batch
+        images = self.augmentation(batch.images, scene.mean, generator(scene.seed, "augment", *scene.counters))
+        if share < 1:
+            draws = torch.rand(len(images), generator=generator(scene.seed, "augment or not", *scene.counters))
+            images = torch.where((draws < share).to(images.device)[:, None, None, None], images, batch.images)
+        return batch._replace(images=images)
 
     def impaired(self, batch: Batch, scene: Scene) -> Batch:
         """Return a batch with every deficit, in force or not, and not augmented."""

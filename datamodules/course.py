@@ -17,13 +17,13 @@ class Shown(NamedTuple):
         stage: data stage.
         examples: number of training examples in it.
         deficits: the deficits, with their arguments.
-        augmented: whether training images are augmented.
+        augmented: the share of training images that are augmented.
     """
 
     stage: int
     examples: int
     deficits: tuple[str, ...]
-    augmented: bool
+    augmented: float
 
 
 class Course:
@@ -51,7 +51,7 @@ class Course:
     def in_force(self, now: Position) -> Shown:
         """Return what is in force at a moment."""
         look = self.appearance
-        return Shown(now.stage, self.stages.sizes[now.stage], look.impairments(now), look.augments(now))
+        return Shown(now.stage, self.stages.sizes[now.stage], look.impairments(now), look.augmented(now))
 
     def note(self, now: Position) -> None:
         """Note what is in force at a batch about to be trained."""
@@ -105,7 +105,7 @@ class Course:
             if (deficit in acting) != (deficit in shown.deficits):
                 been = "with" if deficit in shown.deficits else "without"
                 raise UserError(f"during: {window}: {_at(now)} the checkpoint was trained {been} {deficit}; {_WAY_OUT}")
-        if look.augmentation_during and look.augments(now) != shown.augmented:
+        if look.augmentation_during and look.augmented(now) != shown.augmented:
             been = "with" if shown.augmented else "without"
             window = look.augmentation_during
             raise UserError(f"augmentation_during: {window}: {_at(now)} the checkpoint was trained {been} augmentation; {_WAY_OUT}")

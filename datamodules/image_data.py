@@ -1,5 +1,7 @@
 """A data set as a Lightning data module: batches on the training device, a function of seed, epoch, step and rank."""
 
+import copy
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
@@ -145,6 +147,16 @@ class ImageDataModule(SplitsOnDevice):
         return self.loaders["test"]
 
     predict_dataloader = test_dataloader
+
+    def training_pass(self) -> Iterator[Batch]:
+        """Yield this rank's share of the present training data once more, as the network sees them now."""
+        loader, now = copy.copy(self.loaders["train"]), self.now
+        loader.epoch, loader.position = now.epoch, 0
+        shift, scale = self.normalisation
+        for number, raw in enumerate(loader):
+            moved = Batch(*(part.to(self.device) for part in raw))
+            batch = self.course.appearance.training(moved, self.scene("train", now.epoch, -2 - number, self._rank), now)
+            yield batch._replace(images=(batch.images - shift) * scale)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""

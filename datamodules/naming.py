@@ -6,6 +6,8 @@ class Named:
 
     def __repr__(self) -> str:
         """Name it."""
-        given = {name: value for name, value in vars(self).items() if name not in ("at", "during", "until") and value is not None}
+        times = ("at", "during", "until", "levels", "every")
+        own = {name: value for name, value in vars(self).items() if name not in times and name[0] != "_"}
+        given = {name: value for name, value in own.items() if value is not None and not callable(value)}  # Lightning adds `log`
         arguments = ", ".join(f"{name}={value}" for name, value in given.items())
         return type(self).__name__ + f"({arguments})" * bool(arguments)

@@ -1,7 +1,7 @@
 """A run's data over time, known before it runs: what changes when."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.course import Shown
 from datamodules.loader import shard
 from datamodules.stages import Stages
-from timing import Position
+from timing import Position, Time
 
 if TYPE_CHECKING:
     from datamodules.image_data import ImageDataModule
@@ -40,36 +40,52 @@ def epoch_steps(data: "ImageDataModule", trainer: Trainer, stage: int) -> int:
     return math.ceil(batches / trainer.accumulate_grad_batches)
 
 
-def positions(data: "ImageDataModule", trainer: Trainer) -> list[Position]:
-    """Return every position of a run at which something can change, and its end."""
+def positions(data: "ImageDataModule", trainer: Trainer, times: Iterable[Time] = ()) -> list[Position]:
+    """Return every position of a run at which something can change, the data or at other times given, and its end."""
     starts = epoch_starts(data, trainer)
-    named = [time for _, window in data.course.appearance.windows for time in window]
+    named = [*times, *(time for _, window in data.course.appearance.windows for time in window)]
     steps = [int(time.number) for time in named if time.unit == "st" and time.number < starts[-1].step]
     inside = [max(start for start in starts if start.step <= step)._replace(step=step) for step in steps]
     return sorted({*starts, *inside})
 
 
-def changes(data: "ImageDataModule", trainer: Trainer) -> Iterator[tuple[Position, Shown]]:
-    """Yield each position at which what the network is shown changes, with what is in force from then on."""
+def changes(data: "ImageDataModule", path: Sequence[Position]) -> Iterator[tuple[Position, Shown]]:
+    """Yield each position of a path at which what the network is shown changes, with what is in force from then on."""
     before = None
-    for now in positions(data, trainer)[:-1]:
+    for now in path[:-1]:
         shown = data.course.in_force(now)
         if shown != before:
             yield now, shown
         before = shown
 
 
-def table(data: "ImageDataModule", trainer: Trainer) -> str:
-    """Return the run's schedule as text."""
-    rows: list[tuple[str, ...]] = [("epoch", "step", "stage", "examples", "steps/epoch", "deficits", "augmentation")]
-    waits = bool(data.growth and data.growth.until)
-    for now, shown in changes(data, trainer):
+def table(data: "ImageDataModule", trainer: Trainer, path: Sequence[Position], events: Mapping[Position, Sequence[str]]) -> str:
+    """Return a run's schedule as text.
+
+    Args:
+        data: the run's data.
+        trainer: its trainer.
+        path: the positions at which something can change, and the end.
+        events: what else is done at some of them.
+    """
+    rows: list[tuple[str, ...]] = [
+        ("epoch", "step", "stage", "examples", "steps/epoch", "deficits", "augmentation", "interventions")
+    ]
+    waits, changed = bool(data.growth and data.growth.until), dict(changes(data, path))
+    for now in path[:-1]:
+        if now not in changed and now not in events:
+            continue
+        shown = data.course.in_force(now)
         numbers: tuple[object, ...] = (now.step, shown.stage, shown.examples, epoch_steps(data, trainer, shown.stage))
         known = numbers if not (waits and now.epoch) else ("?",) * 4
-        augmentation = type(data.augmentation).__name__ if shown.augmented else "-"
-        rows.append((str(now.epoch), *map(str, known), ", ".join(shown.deficits) or "-", augmentation))
-    end = epoch_starts(data, trainer)[-1]
-    rows.append((str(end.epoch), "?" if waits else str(end.step), "end", "", "", "", ""))
+        share = f" ({shown.augmented:g})" if 0 < shown.augmented < 1 else ""
+        augmentation = f"{type(data.augmentation).__name__}{share}" if shown.augmented else "-"
+        rows.append(
+            (str(now.epoch), *map(str, known), ", ".join(shown.deficits) or "-", augmentation, ", ".join(events.get(now, [])))
+        )
+    rows.append((str(path[-1].epoch), "?" if waits else str(path[-1].step), "end", "", "", "", "", ""))
+    if not events:
+        rows = [row[:-1] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([*lines, *([growth_line(data.course.stages)] if data.growth else [])])

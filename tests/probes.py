@@ -66,6 +66,18 @@ class Silent(ImageClassifier):
         self.train_tally.reset()
 
 
+class Peek(Callback):
+    """Remembers, at the last batch's start, what the optimizer remembers of each parameter."""
+
+    def __init__(self) -> None:
+        self.memory: dict[str, str] = {}
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        network: Any = pl_module.network
+        for name, parameter in network.named_parameters():
+            self.memory[name] = digest(dict(trainer.optimizers[0].state.get(parameter, {})))
+
+
 class EarlySave(Callback):
     """Saves at an epoch's end, before the module has said how it went."""
 

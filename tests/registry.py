@@ -36,6 +36,14 @@ def _merged(*fragments: dict[str, Any]) -> dict[str, Any]:
     return _data(**{key: value for fragment in fragments for key, value in fragment["data"]["init_args"].items()})
 
 
+def _intervention(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"trainer": {"callbacks+": [{"class_path": f"callbacks.{name}", "init_args": arguments}]}}
+
+
+def _merge(*fragments: dict[str, Any]) -> dict[str, Any]:
+    return {part: value for fragment in fragments for part, value in fragment.items()}
+
+
 NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear"}
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
@@ -55,6 +63,39 @@ REGISTRY: dict[str, Entry] = {
         identity=_growth("ClassGrowth", stages=1, uniform_fraction=0.3, at=[]),
     ),
     "SmoothTransition": Entry(acting=_growth("SmoothTransition", gamma=0.9), identity=_growth("SmoothTransition", gamma=0)),
+    "LayerReset": Entry(
+        acting=_intervention("LayerReset", at=["1ep", "6st"], last=1), identity=_intervention("LayerReset", at=[], layers=["conv"])
+    ),
+    "ShrinkPerturb": Entry(
+        acting=_merge(
+            _intervention("ShrinkPerturb", at=["stages"], shrink=0.5, perturb=0.1, noise="gaussian", norm_statistics="reset"),
+            _growth("UniformGrowth", counts=[40, 100], at=["1ep"]),
+        ),
+        identity=_intervention("ShrinkPerturb", at=["1ep"]),
+    ),
+    "WeightDecaySchedule": Entry(
+        acting=_intervention("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}),
+        identity=_intervention("WeightDecaySchedule", levels={"0ep": 0.001}),
+    ),
+    "AugmentationSchedule": Entry(
+        acting=_merge(_crop_flip(padding=2), _intervention("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "6st": 0.5})),
+        identity=_merge(_crop_flip(padding=2), _intervention("AugmentationSchedule", levels={"0ep": 0})),
+    ),
+    "LearningRateFactor": Entry(
+        acting=_intervention("LearningRateFactor", levels={"1ep": 3.0, "7st": 0.1}),
+        identity=_intervention("LearningRateFactor", levels={"0ep": 1.0}),
+    ),
+    "LearningRateRestart": Entry(
+        acting=_intervention("LearningRateRestart", at=["2ep"]), identity=_intervention("LearningRateRestart", at=["0ep"])
+    ),
+    "OptimizerReset": Entry(
+        acting=_intervention("OptimizerReset", at=["1ep", "2ep"]), identity=_intervention("OptimizerReset", at=["0ep"])
+    ),
+    "NormRecalibration": Entry(acting=_intervention("NormRecalibration", every="1ep"), identity={}),
+    "Rewind": Entry(
+        acting=_intervention("Rewind", at=["7st"], to="1ep", optimizer_state="rewind", learning_rate="rewind"),
+        identity=_intervention("Rewind", at=[], to="1ep"),
+    ),
     "augmentation_during": Entry(
         acting=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "6st"])),
         identity=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "1ep"])),
@@ -78,6 +119,9 @@ NOT_SWITCHED = {
     "Augmentation",
     "Branch",
     "Batch",
+    "Clock",
+    "Level",
+    "OneShot",
     "DataLog",
     "Deficit",
     "Growth",

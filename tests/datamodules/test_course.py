@@ -238,9 +238,9 @@ def test_the_timeline_is_printed_and_nothing_else_happens(capsys: pytest.Capture
 def test_the_timeline_is_what_happens() -> None:
     fragment = REGISTRY["everything at once"].acting
     cli = fit(*tiny(fragment))
-    from datamodules.timeline import changes
+    from datamodules.timeline import changes, positions
 
-    told = list(changes(cli.datamodule, cli.trainer))
+    told = list(changes(cli.datamodule, positions(cli.datamodule, cli.trainer)))
     happened = [entry for entry in cli.datamodule.course.past if entry in told]
     assert happened == told
     assert {shown for _, shown in cli.datamodule.course.past} == {shown for _, shown in told}

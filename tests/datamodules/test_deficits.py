@@ -171,7 +171,7 @@ def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
     noise = WhiteNoise((Time("2ep"), Time("4ep")))
     for epoch, off in ((1, False), (2, True), (3, True), (4, False)):
         now = Position(epoch, 0)
-        assert Appearance([noise], Darken(), None, 10).augments(now) is not off
+        assert Appearance([noise], Darken(), None, 10).augmented(now) == (0 if off else 1)
     assert torch.equal(see(noise, augmentation=Darken(), now=Position(2, 0)).images, see(noise, now=Position(2, 0)).images), (
         "pure noise"
     )

@@ -1,0 +1,67 @@
+"""The one memory of what has been done to a run."""
+
+from typing import Any, NamedTuple
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from datamodules import ImageDataModule
+from timing import Position
+
+
+class Act(NamedTuple):
+    """Something that was done to a run.
+
+    Attributes:
+        where: the position of the batch before which it was done.
+        name: what was done, with its arguments.
+        value: the value set, for a level; None for a one-shot.
+    """
+
+    where: Position
+    name: str
+    value: float | None
+
+
+class Clock(Callback):
+    """Where the run is, where its last batch was trained, and what has been done to it; part of every checkpoint.
+
+    It knows no intervention, so that the checkpoint of one arm can be gone on from by another. Stands before all interventions.
+
+    Args:
+        seed: the run's seed (`seed_everything`), set by train.py.
+
+    Attributes:
+        now: the position of the batch that is trained.
+        last: the position of the last batch that was trained; None before the first.
+        acts: what was done, in order.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = seed
+        self.now = Position(0, 0)
+        self.last: Position | None = None
+        self.acts: list[Act] = []
+
+    @staticmethod
+    def of(trainer: Trainer) -> "Clock":
+        """Return the clock of a run."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        (clock,) = [one for one in callbacks if isinstance(one, Clock)]
+        return clock
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        here = Position(trainer.current_epoch, trainer.global_step)
+        self.now = data.now if isinstance(data, ImageDataModule) else here
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.last = self.now
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return {"last": self.last and list(self.last), "acts": [[list(act.where), act.name, act.value] for act in self.acts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.last = Position(*state_dict["last"]) if state_dict["last"] else None
+        self.acts = [Act(Position(*where), name, value) for where, name, value in state_dict["acts"]]

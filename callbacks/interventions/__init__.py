@@ -1,0 +1,26 @@
+"""What is done to a network over time."""
+
+from callbacks.interventions.augmentation_schedule import AugmentationSchedule
+from callbacks.interventions.base import Level, OneShot
+from callbacks.interventions.layer_reset import LayerReset
+from callbacks.interventions.learning_rate_factor import LearningRateFactor
+from callbacks.interventions.learning_rate_restart import LearningRateRestart
+from callbacks.interventions.norm_recalibration import NormRecalibration
+from callbacks.interventions.optimizer_reset import OptimizerReset
+from callbacks.interventions.rewind import Rewind
+from callbacks.interventions.shrink_perturb import ShrinkPerturb
+from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
+
+__all__ = [
+    "AugmentationSchedule",
+    "LayerReset",
+    "LearningRateFactor",
+    "LearningRateRestart",
+    "Level",
+    "NormRecalibration",
+    "OneShot",
+    "OptimizerReset",
+    "Rewind",
+    "ShrinkPerturb",
+    "WeightDecaySchedule",
+]

@@ -1,0 +1,39 @@
+"""Augmentation over time."""
+
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.interventions.base import Level
+from datamodules import ImageDataModule
+from errors import UserError
+
+
+class AugmentationSchedule(Level):
+    """Augmentation as a function of time (Golatkar et al. 2019, https://arxiv.org/abs/1905.13277).
+
+    The data module looks the value up for every batch, so that it is right from the first batch of its epoch. Changes: the share of
+    training images that are augmented. Keeps: parameters, normalisation statistics, optimizer state, learning-rate clock, and which
+    images a later value would augment how.
+
+    Args:
+        levels: `{moment: share}` in [0, 1], each image drawing for itself; 1 is on (as before the first moment), 0 is off.
+
+    Raises:
+        UserError: for a share outside [0, 1], or data without augmentation or with a window for it.
+    """
+
+    def __init__(self, levels: dict[str, float]) -> None:
+        super().__init__(levels)
+        if beyond := [value for _, value in self.levels.entries if not 0 <= value <= 1]:
+            raise UserError(f"levels: {beyond[0]}: write the share of images to augment, in [0, 1]")
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Hand the schedule to the data module."""
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule) or data.augmentation is None:
+            raise UserError("AugmentationSchedule: the data have no augmentation; add data.init_args.augmentation, or leave it out")
+        if data.augmentation_during:
+            raise UserError(f"AugmentationSchedule: augmentation_during: {data.augmentation_during} says it too; leave one out")
+        data.course.appearance.augmentation_levels = self.levels
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        """The data module has it."""

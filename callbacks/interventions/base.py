@@ -1,0 +1,107 @@
+"""The two kinds of intervention: what happens once, and what holds from a moment on."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from callbacks.clock import Act, Clock
+from callbacks.interventions.ranks import check_ranks
+from datamodules.naming import Named
+from randomness import generator
+from timing import Levels, Position, Time
+
+
+class Draws(NamedTuple):
+    """Where an act's draws come from: keyed by the run's seed, the class and the moment, the same on every rank.
+
+    Attributes:
+        seed: the run's seed.
+        purpose: the intervention's class.
+        where: the position at which it acts.
+    """
+
+    seed: int
+    purpose: str
+    where: Position
+
+    def key(self, name: str) -> tuple[int, str, int, int, str]:
+        """Return what keys the draws for the layer or parameter of that name."""
+        return self.seed, self.purpose, self.where.epoch, self.where.step, name
+
+    def generator(self, name: str) -> torch.Generator:
+        """Return a generator for the layer or parameter of that name."""
+        return generator(*self.key(name))
+
+
+class OneShot(Named, Callback, ABC):
+    """Acts once at each of its moments: before the forward pass of the first batch at or after it, in the order of the list.
+
+    Nothing is remembered but the run's clock, so that it acts exactly once whatever checkpoint a run goes on from. Every act is
+    logged as `interventions/<Class>` = 1 at its step.
+
+    Args:
+        at: moments; `stages` is every arrival of data.
+    """
+
+    def __init__(self, at: list[Time]) -> None:
+        self.at = at
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Raise UserError, before training, for what this run does not have."""
+
+    @abstractmethod
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
+        """Act, with gradients off."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        clock, epochs = Clock.of(trainer), trainer.max_epochs or 0
+        if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
+            return
+        with torch.no_grad():
+            self.apply(trainer, pl_module, Draws(clock.seed, type(self).__name__, clock.now))
+        check_ranks(trainer, pl_module, type(self).__name__)
+        clock.acts.append(Act(clock.now, repr(self), None))
+        log(trainer, type(self).__name__, 1)
+
+
+class Level(Named, Callback, ABC):
+    """Holds a value from each of its moments on, set before the forward pass of the first batch at or after it.
+
+    Before the first moment nothing is set. The value is a function of time and is set again when a run goes on from a checkpoint;
+    a change is logged as `interventions/<Class>`.
+
+    Args:
+        levels: `{moment: value}`, increasing in time.
+    """
+
+    def __init__(self, levels: Mapping[str, float]) -> None:
+        self.levels = Levels(levels)
+        self._held: float | None = None
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Raise UserError, before training, for what this run does not have."""
+
+    @abstractmethod
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        """Let the value hold."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        clock = Clock.of(trainer)
+        value = self.levels.at(clock.now, trainer.max_epochs or 0)
+        if value is None or value == self._held:
+            return
+        self._held = value
+        self.set(trainer, pl_module, value)
+        before = [act.value for act in clock.acts if act.name == repr(self)]
+        if before[-1:] != [value]:
+            clock.acts.append(Act(clock.now, repr(self), value))
+            log(trainer, type(self).__name__, value)
+
+
+def log(trainer: Trainer, name: str, value: float, step: int | None = None) -> None:
+    """Log `interventions/<name>` at a step, by default the one that comes next."""
+    for logger in trainer.loggers:
+        logger.log_metrics({f"interventions/{name}": value}, trainer.global_step if step is None else step)

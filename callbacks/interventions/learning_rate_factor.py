@@ -1,0 +1,49 @@
+"""A learning rate multiplied for a while."""
+
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from torch.optim import Optimizer
+
+from callbacks.interventions.base import Level
+from errors import UserError
+
+
+class LearningRateFactor(Level):
+    """Multiplies the scheduled learning rate (Berariu et al. 2021, Fig. 7: 10 in the tuning stage, https://arxiv.org/abs/2106.00042).
+
+    The factor is in the groups only while the optimizer steps, so that a schedule which computes its next rate from the present one
+    never sees it. Changes: the rate of every step. Keeps: parameters, normalisation statistics, optimizer state, the schedule with
+    its clock, and the rate that loggers show.
+
+    Args:
+        levels: `{moment: factor}`; 1 is the identity.
+
+    Raises:
+        UserError: for a factor below 0.
+    """
+
+    def __init__(self, levels: dict[str, float]) -> None:
+        super().__init__(levels)
+        if negative := [value for _, value in self.levels.entries if value < 0]:
+            raise UserError(f"levels: {negative[0]}: a factor is 0 or more")
+        self._factor = 1.0
+        self._scheduled: list[float] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for optimizer in trainer.optimizers:
+            optimizer.register_step_pre_hook(self._multiply)
+            optimizer.register_step_post_hook(self._restore)
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        """Multiply by it from now on."""
+        self._factor = value
+
+    def _multiply(self, optimizer: Optimizer, *_: Any) -> None:
+        self._scheduled = [group["lr"] for group in optimizer.param_groups]
+        for group in optimizer.param_groups:
+            group["lr"] = group["lr"] * self._factor
+
+    def _restore(self, optimizer: Optimizer, *_: Any) -> None:
+        for group, rate in zip(optimizer.param_groups, self._scheduled, strict=True):
+            group["lr"] = rate

@@ -1,0 +1,34 @@
+"""A learning-rate schedule from its beginning."""
+
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.branch import configured
+from callbacks.interventions.base import Draws, OneShot
+from errors import UserError
+
+
+class LearningRateRestart(OneShot):
+    """Sets the schedule's clock back to zero (Pawlak 2025, https://arxiv.org/abs/2510.09687).
+
+    The control that a claim of a critical period needs: without it a network freed late from a deficit also learns at a lower rate.
+    Changes: rates and schedule, which begin anew as configured. Keeps: parameters, normalisation statistics, optimizer state.
+
+    Args:
+        at: moments.
+
+    Raises:
+        UserError: if the module has no schedule, or several.
+    """
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse a module without a schedule."""
+        if configured(module)[1] is None:
+            raise UserError("LearningRateRestart: there is no lr_scheduler to restart; add one, or leave it out")
+
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
+        """Copy rates and schedule of a new optimizer."""
+        optimizer, scheduler = configured(module)
+        assert optimizer is not None
+        for group, new in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True):
+            group["lr"] = new["lr"]
+        trainer.lr_scheduler_configs[0].scheduler.load_state_dict(scheduler.state_dict())

@@ -1,0 +1,88 @@
+"""When interventions of a run act, known before it runs."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from callbacks.clock import Clock
+from callbacks.interventions.base import Level, OneShot
+from callbacks.interventions.norm_recalibration import NormRecalibration
+from datamodules import ImageDataModule
+from datamodules.timeline import positions
+from errors import UserError
+from timing import Position, Time
+
+
+def interventions(trainer: Trainer) -> list[OneShot | Level | NormRecalibration]:
+    """Return a run's interventions, in the order in which they act."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    return [one for one in callbacks if isinstance(one, OneShot | Level | NormRecalibration)]
+
+
+def times(one: OneShot | Level | NormRecalibration) -> list[Time]:
+    """Return the moments that an intervention names."""
+    return one.at if isinstance(one, OneShot) else [time for time, _ in one.levels.entries] if isinstance(one, Level) else []
+
+
+def check_interventions(trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError for an intervention that this run has no use for or never reaches."""
+    data = getattr(trainer, "datamodule", None)
+    for one in interventions(trainer):
+        one.check(trainer, module)
+        if isinstance(data, ImageDataModule) and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
+            path = positions(data, trainer, times(one))
+            last = path[-1] if isinstance(one, Level) else path[-2:][0]
+            if data.growth and data.growth.until:
+                last = last._replace(step=10**12, stage=len(data.course.stages.sizes) - 1)  # no run gets further
+            for time in times(one):
+                if not time.reached(last, trainer.max_epochs or 0):
+                    raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
+
+
+def check_past(trainer: Trainer, clock: Clock) -> None:
+    """Raise UserError if an intervention names a moment that a checkpoint has passed without it."""
+    if clock.last is None:
+        return
+    epochs, way_out = trainer.max_epochs or 0, "what has passed cannot be changed: start afresh, or name a later time"
+    for one in interventions(trainer):
+        acts = [act for act in clock.acts if act.name == repr(one)]
+        if isinstance(one, Level):
+            held, here = acts[-1].value if acts else None, one.levels.at(clock.last, epochs)
+            if held != here:
+                raise UserError(f"{type(one).__name__}: at the checkpoint {here} is in force here, {held} was there; {way_out}")
+        for time in expanded(times(one), clock.last) if isinstance(one, OneShot) else ():
+            passed = time.reached(clock.last, epochs)
+            if passed and not any(begins(time, act.where, epochs) for act in acts):
+                raise UserError(f"{type(one).__name__}: at: {time}: has passed without it at the checkpoint; {way_out}")
+
+
+def _place(last: Position) -> str:
+    return f"of epoch {last.epoch}, stage {last.stage}; write an earlier time"
+
+
+def expanded(moments: Iterable[Time], last: Position) -> list[Time]:
+    """Return moments with `stages` written out as far as they have come."""
+    stages = [Time(f"stage{stage}") for stage in range(1, last.stage + 1)]
+    return [single for time in moments for single in (stages if time.unit == "stages" else [time])]
+
+
+def begins(time: Time, where: Position, epochs: int) -> bool:
+    """Whether a position is the first at or after a moment, as far as the position alone can tell."""
+    before = Position(where.epoch - 1, where.step - 1, where.stage - 1)
+    return time.reached(where, epochs) and not time.reached(before, epochs)
+
+
+def events(trainer: Trainer, path: Sequence[Position]) -> dict[Position, list[str]]:
+    """Return what is done at which position of a run."""
+    epochs, done = trainer.max_epochs or 0, dict[Position, list[str]]()
+    for one in interventions(trainer):
+        for before, now in pairwise([None, *path[:-1]]):
+            assert now is not None
+            if isinstance(one, OneShot) and any(time.crossed(before, now, epochs) for time in one.at):
+                done.setdefault(now, []).append(repr(one))
+            if isinstance(one, Level):
+                value = one.levels.at(now, epochs)
+                if value is not None and (before is None or one.levels.at(before, epochs) != value):
+                    done.setdefault(now, []).append(f"{one!r}: {value}")
+    return done

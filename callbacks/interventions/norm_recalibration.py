@@ -1,0 +1,74 @@
+"""Batch-norm statistics of the data at hand."""
+
+from collections.abc import Iterable
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from callbacks.interventions.base import log
+from datamodules import ImageDataModule
+from datamodules.naming import Named
+from errors import UserError
+from timing import Time
+
+
+def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of batch norm to the averages over batches, in place.
+
+    Args:
+        network: all its other layers are in evaluation mode meanwhile; modes are restored.
+        batches: what its `forward` takes.
+    """
+    modes = {layer: layer.training for layer in network.modules()}
+    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in norms]
+    network.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None  # a plain average
+    for images in batches:
+        network(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    for layer, mode in modes.items():
+        layer.training = mode
+
+
+class NormRecalibration(Named, Callback):
+    """Re-estimates batch-norm statistics before an evaluation, by a pass over the current training data as the network sees them.
+
+    The "dry run" of the critical-period papers' code (Achille et al. 2019): after a switch of the data the running averages are of
+    what was before. Changes: running means, variances and counts. Keeps: parameters, optimizer state, learning-rate clock.
+
+    Args:
+        every: how often, in epochs: `1ep` before each epoch's validation.
+
+    Raises:
+        UserError: for another unit, or without batch norm or an `ImageDataModule`.
+    """
+
+    def __init__(self, every: Time) -> None:
+        if every.unit != "ep" or not every.number:
+            raise UserError(f"every: {every}: write a number of epochs, such as '1ep'")
+        self.every = every
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse what has no statistics."""
+        if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
+            raise UserError("NormRecalibration: needs datamodules.ImageDataModule")
+        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+            raise UserError("NormRecalibration: the network has no batch norm; leave it out")
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or (trainer.current_epoch + 1) % int(self.every.number):
+            return
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            recalibrate(pl_module, (batch.images for batch in data.training_pass()))
+            if trainer.world_size > 1:
+                for name, buffer in pl_module.named_buffers():
+                    if "running_" in name:
+                        buffer.copy_(pl_module.all_gather(buffer).mean(0))  # type: ignore[union-attr]
+        log(trainer, type(self).__name__, 1, trainer.global_step - 1)  # with what is measured after it

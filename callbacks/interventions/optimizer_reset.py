@@ -1,0 +1,21 @@
+"""Optimizers that forget."""
+
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.interventions.base import Draws, OneShot
+
+
+class OptimizerReset(OneShot):
+    """Clears what the optimizers remember, as between the stages of Berariu et al. 2021 (https://arxiv.org/abs/2106.00042).
+
+    Changes: optimizer state (moments and step counts begin anew). Keeps: parameters, normalisation statistics, rates, weight decay,
+    and the learning-rate clock. With an optimizer that remembers nothing (SGD without momentum) this is nothing.
+
+    Args:
+        at: moments.
+    """
+
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
+        """Clear the state."""
+        for optimizer in trainer.optimizers:
+            optimizer.state.clear()

@@ -1,0 +1,126 @@
+"""Layers returned to an earlier time."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor, nn
+
+from callbacks.clock import Clock
+from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.layers import choose, every_layer, network_of
+from errors import UserError
+from timing import Time
+
+
+class Rewind(OneShot):
+    """Returns layers to the run's own state at an earlier time (late rewinding; Frankle et al. 2020, https://arxiv.org/abs/1912.05671).
+
+    The state is taken at `to`, before the first batch at or after it, and kept in every checkpoint from then on. Changes: the
+    layers' parameters and normalisation statistics; if asked, what the optimizer remembers of them, and rates with their schedule.
+    Keeps: all other layers; the run's clock.
+
+    Args:
+        at: moments.
+        to: the earlier moment.
+        last: so many blocks from the top of the network, …
+        layers: … or names and patterns of layers; neither is all of them.
+        optimizer_state: `rewind` what the optimizer remembers of these parameters too, or `keep`.
+        learning_rate: `rewind` rates and schedule too, or `keep`.
+
+    Raises:
+        UserError: if a moment of `at` does not lie after `to`, or a checkpoint from after `to` does not hold the state.
+    """
+
+    def __init__(
+        self,
+        at: list[Time],
+        to: Time,
+        last: int | None = None,
+        layers: list[str] | None = None,
+        optimizer_state: Literal["rewind", "keep"] = "keep",
+        learning_rate: Literal["rewind", "keep"] = "keep",
+    ) -> None:
+        super().__init__(at)
+        for time in at:
+            if time.unit == to.unit and time.number <= to.number:
+                raise UserError(f"to: {to}: must lie before at: {time}")
+        self.to, self.last, self.layers = to, last, layers
+        self.optimizer_state, self.learning_rate = optimizer_state, learning_rate
+        self._kept: dict[str, Any] | None = None
+
+    @property
+    def state_key(self) -> str:
+        """Tell several from each other."""
+        return repr(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is kept."""
+        return {"kept": self._kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._kept = state_dict["kept"]
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse layers that there are not."""
+        self._chosen(module)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        clock = Clock.of(trainer)
+        if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0):
+            self._kept = take(self._chosen(pl_module), trainer)
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
+        """Return to what is kept."""
+        if self._kept is None:
+            raise UserError(f"to: {self.to}: the checkpoint is from after it and does not hold that state; start afresh")
+        give_back(self._kept, self._chosen(module), trainer, self.optimizer_state == "rewind", self.learning_rate == "rewind")
+
+    def _chosen(self, module: LightningModule) -> dict[str, nn.Module]:
+        network = network_of(module)
+        return every_layer(network) if self.last is None and not self.layers else choose(network, self.last, self.layers)
+
+
+def take(layers: Mapping[str, nn.Module], trainer: Trainer) -> dict[str, Any]:
+    """Copy to the CPU what layers hold, what optimizers remember of their parameters, rates and schedules."""
+    memory = {
+        name: [copy.deepcopy(dict(optimizer.state.get(parameter, {}))) for optimizer in trainer.optimizers]
+        for name, parameter in _parameters(layers).items()
+    }
+    return {
+        "tensors": {name: tensor.detach().cpu().clone() for name, tensor in _tensors(layers).items()},
+        "memory": memory,
+        "rates": [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers],
+        "schedules": [copy.deepcopy(config.scheduler.state_dict()) for config in trainer.lr_scheduler_configs],
+    }
+
+
+def give_back(
+    kept: dict[str, Any], layers: Mapping[str, nn.Module], trainer: Trainer, optimizer_state: bool, learning_rate: bool
+) -> None:
+    """Copy back, in place, what `take` took."""
+    for name, tensor in _tensors(layers).items():
+        tensor.copy_(kept["tensors"][name])
+    for name, parameter in _parameters(layers).items() if optimizer_state else ():
+        for optimizer, memory in zip(trainer.optimizers, kept["memory"][name], strict=True):
+            optimizer.state.pop(parameter, None)
+            if memory:
+                optimizer.state[parameter] = copy.deepcopy(memory)
+    if learning_rate:
+        for optimizer, rates in zip(trainer.optimizers, kept["rates"], strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+        for config, state in zip(trainer.lr_scheduler_configs, kept["schedules"], strict=True):
+            config.scheduler.load_state_dict(copy.deepcopy(state))
+
+
+def _parameters(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    return {f"{name}.{part}": value for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)}
+
+
+def _tensors(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    buffers = {f"{name}.{part}": value for name, layer in layers.items() for part, value in layer.named_buffers(recurse=False)}
+    return {**_parameters(layers), **buffers}

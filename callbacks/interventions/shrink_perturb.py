@@ -1,0 +1,86 @@
+"""Weights shrunk and perturbed."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.layers import copy_buffers, every_layer, network_of, redrawn
+from callbacks.interventions.optimizers import forget
+from errors import UserError
+from timing import Time
+
+
+def shrink_perturb(parameters: Mapping[str, Tensor], noise: Mapping[str, Tensor], shrink: float, perturb: float) -> None:
+    """Replace each parameter by `shrink * parameter + perturb * noise`, in place (Ash & Adams 2020)."""
+    for name, parameter in parameters.items():
+        parameter.mul_(shrink)
+        if perturb:
+            parameter.add_(noise[name].to(parameter), alpha=perturb)
+
+
+class ShrinkPerturb(OneShot):
+    """Shrinks all weights and adds noise (Ash & Adams 2020, https://arxiv.org/abs/1910.08475).
+
+    `shrink: 1, perturb: 0` is the identity, `shrink: 0, perturb: 1` with `norm_statistics: reset` a new network. The released code
+    has 0.4 and 0.1, figures of the paper 0.6 and 0.01; its normalisation statistics and optimizer state begin anew.
+
+    Changes: parameters; normalisation statistics (`norm_statistics: reset`); optimizer state (`optimizer_state: reset`). Keeps: the
+    learning-rate clock.
+
+    Args:
+        at: moments; the paper's is every arrival of data, `stages`.
+        shrink: factor of the weights, in [0, 1].
+        perturb: factor of the noise, 0 or more.
+        noise: a `fresh` initialisation (the released code), `gaussian` of standard deviation 1 (the paper's text), or the run's
+            own `initial` values.
+        scope: `all` parameters, batch norm's included (the released code), or `weights` of more than one dimension only (DASH).
+        norm_statistics: `reset` to those of a new layer, or `keep`.
+        optimizer_state: `reset`, or `keep`.
+
+    Raises:
+        UserError: for factors outside their range, or layers that cannot draw their own values.
+    """
+
+    def __init__(
+        self,
+        at: list[Time],
+        shrink: float = 1.0,
+        perturb: float = 0.0,
+        noise: Literal["fresh", "gaussian", "initial"] = "fresh",
+        scope: Literal["all", "weights"] = "all",
+        norm_statistics: Literal["reset", "keep"] = "keep",
+        optimizer_state: Literal["reset", "keep"] = "keep",
+    ) -> None:
+        super().__init__(at)
+        if not 0 <= shrink <= 1:
+            raise UserError(f"shrink: {shrink}: write a factor in [0, 1]")
+        if perturb < 0:
+            raise UserError(f"perturb: {perturb}: write 0 or more")
+        self.shrink, self.perturb, self.noise, self.scope = shrink, perturb, noise, scope
+        self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse layers that cannot draw their own values."""
+        every_layer(network_of(module))
+
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
+        """Shrink and perturb."""
+        for name, layer in every_layer(network_of(module)).items():
+            fresh = redrawn(layer, *((draws.seed, "init", name) if self.noise == "initial" else draws.key(name)))
+            noise = {
+                part: torch.randn(parameter.shape, generator=draws.generator(f"{name}.{part}"))
+                if self.noise == "gaussian"
+                else parameter
+                for part, parameter in fresh.named_parameters(recurse=False)
+            }
+            own = layer.named_parameters(recurse=False)
+            scope = {part: parameter for part, parameter in own if self.scope == "all" or parameter.ndim > 1}
+            shrink_perturb(scope, noise, self.shrink, self.perturb)
+            if self.norm_statistics == "reset":
+                copy_buffers(layer, fresh)
+            if self.optimizer_state == "reset":
+                forget(trainer.optimizers, scope.values())

@@ -1,0 +1,87 @@
+"""Shrink and perturb."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from callbacks import ShrinkPerturb
+from callbacks.interventions.shrink_perturb import shrink_perturb
+from errors import UserError
+from lightning_modules.initialisation import initialise
+from randomness import generator, global_stream
+from tests.networks import SmallNet
+from tests.runs import digest, fit, state, tiny
+
+
+def test_it_is_the_formula_of_the_paper() -> None:
+    old, noise = torch.randn(3, 4), torch.randn(3, 4)
+    parameter = nn.Parameter(old.clone())
+    with torch.no_grad():
+        shrink_perturb({"w": parameter}, {"w": noise}, 0.4, 0.1)
+    assert torch.allclose(parameter, 0.4 * old + 0.1 * noise)
+
+
+def run(**arguments: Any) -> Any:
+    """Act just before the last of 12 steps with a rate of zero, so that the end shows the act alone."""
+    settings = {"at": ["11st"], **arguments}
+    still = {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9}}}
+    freeze = {"class_path": "callbacks.LearningRateFactor", "init_args": {"levels": {"11st": 0.0}}}
+    one = {"class_path": "callbacks.ShrinkPerturb", "init_args": settings}
+    return fit(*tiny({"trainer": {"callbacks+": [one, freeze]}, "model": {"init_args": still}}))
+
+
+def before() -> dict[str, torch.Tensor]:
+    return dict(run(at=["11st"]).model.network.state_dict())
+
+
+def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
+    old, new = before(), run(shrink=0.4, perturb=0.1).model.network
+    fresh = SmallNet(1, 10)
+    for name, layer in fresh.named_modules():
+        if callable(reset := getattr(layer, "reset_parameters", None)):
+            with global_stream(0, "ShrinkPerturb", 2, 11, name):
+                reset()
+    for name, parameter in new.named_parameters():
+        assert torch.allclose(parameter, 0.4 * old[name] + 0.1 * fresh.state_dict()[name], atol=1e-6), name
+
+
+def test_gaussian_noise_and_weights_only() -> None:
+    old, new = before(), run(shrink=0.6, perturb=0.01, noise="gaussian", scope="weights").model.network
+    for name, parameter in new.named_parameters():
+        layer, part = name.rsplit(".", 1)
+        noise = torch.randn(parameter.shape, generator=generator(0, "ShrinkPerturb", 2, 11, f"{layer}.{part}"))
+        expected = 0.6 * old[name] + 0.01 * noise if parameter.ndim > 1 else old[name]
+        assert torch.allclose(parameter, expected, atol=1e-6), name
+
+
+def test_initial_noise_is_the_runs_own_beginning() -> None:
+    new, initial = run(shrink=0.0, perturb=1.0, noise="initial").model.network, SmallNet(1, 10)
+    initialise(initial, 0)
+    for name, parameter in initial.named_parameters():
+        assert torch.equal(new.get_parameter(name), parameter), name
+
+
+def test_nothing_left_of_the_old_is_a_new_network() -> None:
+    settings = {"at": ["0ep"], "shrink": 0.0, "perturb": 1.0, "noise": "initial", "norm_statistics": "reset"}
+    reset = {"trainer": {"callbacks+": [{"class_path": "callbacks.ShrinkPerturb", "init_args": settings}]}}
+    assert state(fit(*tiny(reset))) == state(fit(*tiny()))
+
+
+@pytest.mark.parametrize("what", ["norm_statistics", "optimizer_state"])
+def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
+    kept, gone = run(shrink=0.5), run(shrink=0.5, **{what: "reset"})
+    norm = {mode: int(cli.model.network.norm.num_batches_tracked) for mode, cli in (("kept", kept), ("gone", gone))}
+    assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
+    moments = [digest(cli.trainer.optimizers[0].state_dict()["state"]) for cli in (kept, gone)]
+    assert (moments[0] == moments[1]) is (what == "norm_statistics")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"shrink": 1.5}, r"shrink: 1.5: write a factor in \[0, 1\]"), ({"perturb": -1}, "perturb: -1: write 0 or more")],
+)
+def test_factors_outside_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ShrinkPerturb([], **arguments)
