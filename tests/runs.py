@@ -36,7 +36,7 @@ def tiny(*fragments: dict[str, Any]) -> list[str]:
     arguments = []
     for number, fragment in enumerate((TINY, *fragments)):
         file = Path(f"tiny{number}.yaml")
-        file.write_text(yaml.safe_dump(fragment))
+        file.write_text(yaml.safe_dump(fragment, sort_keys=False))
         arguments += ["--config", str(file)]
     return arguments
 

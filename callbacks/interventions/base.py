@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.clock import Act, Clock
+from callbacks.interventions.averages import follow, snapshot
 from callbacks.interventions.ranks import check_ranks
 from datamodules.naming import Named
 from randomness import generator
@@ -40,7 +41,7 @@ class OneShot(Named, Callback, ABC):
     """Acts once at each of its moments: before the forward pass of the first batch at or after it, in the order of the list.
 
     Nothing is remembered but the run's clock, so that it acts exactly once whatever checkpoint a run goes on from. Every act is
-    logged as `interventions/<Class>` = 1 at its step.
+    logged as `interventions/<Class>` = 1 at its step. An average of the weights that Lightning's callbacks keep follows.
 
     Args:
         at: moments; `stages` is every arrival of data.
@@ -60,8 +61,10 @@ class OneShot(Named, Callback, ABC):
         clock, epochs = Clock.of(trainer), trainer.max_epochs or 0
         if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
             return
+        before = snapshot(trainer, pl_module)
         with torch.no_grad():
             self.apply(trainer, pl_module, Draws(clock.seed, type(self).__name__, clock.now))
+            follow(trainer, pl_module, before)
         check_ranks(trainer, pl_module, type(self).__name__)
         clock.acts.append(Act(clock.now, repr(self), None))
         log(trainer, type(self).__name__, 1)

@@ -1,0 +1,131 @@
+"""What is refused before training, and what the timeline says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.registry import REGISTRY
+from tests.runs import fit, state, tiny
+from tests.test_bad_input import refused
+from train import main
+
+
+def one(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"trainer": {"callbacks+": [{"class_path": f"callbacks.{name}", "init_args": arguments}]}}
+
+
+def model(**arguments: Any) -> dict[str, Any]:
+    return {"model": {"init_args": arguments}}
+
+
+CASES: dict[str, tuple[dict[str, Any], str]] = {
+    "more blocks than there are": (one("LayerReset", at=["1ep"], last=3), r"last: 3: SmallNet has 2 blocks \(conv, head\)"),
+    "a layer there is not": (
+        one("LayerReset", at=["1ep"], layers=["fc"]),
+        "layers: fc: matches nothing; there are conv, norm, dropout, head and their parts",
+    ),
+    "no layer": (one("LayerReset", at=["1ep"]), "write either last: 3 .* or layers"),
+    "a time never reached": (
+        one("OptimizerReset", at=["3ep"]),
+        "OptimizerReset: 3ep: is never reached: .* of epoch 2, stage 0",
+    ),
+    "a step never reached": (one("OptimizerReset", at=["12st"]), "OptimizerReset: 12st: is never reached"),
+    "stages of data that do not grow": (one("ShrinkPerturb", at=["stages"]), "ShrinkPerturb: stages: is never reached: .* stage 0"),
+    "a level never reached": (one("WeightDecaySchedule", levels={"4ep": 0.0}), "WeightDecaySchedule: 4ep: is never reached"),
+    "a time without a unit": (one("LayerReset", at=["3"], last=1), "trainer.callbacks.at: '3' is not a time"),
+    "a level at no time": (one("WeightDecaySchedule", levels={"3": 0.0}), "'3' is not a time: write '80ep'"),
+    "levels that go back": (
+        one("LearningRateFactor", levels={"2ep": 1.0, "1ep": 2.0}),
+        "levels must increase in time: '1ep' stands after '2ep'",
+    ),
+    "no levels": (one("LearningRateFactor", levels={}), "levels is empty: write"),
+    "a decay below zero": (one("WeightDecaySchedule", levels={"1ep": -1.0}), "levels: -1.0: a weight decay is 0 or more"),
+    "a factor below zero": (one("LearningRateFactor", levels={"1ep": -1.0}), "levels: -1.0: a factor is 0 or more"),
+    "a share beyond one": (one("AugmentationSchedule", levels={"1ep": 2.0}), r"levels: 2.0: write the share .* in \[0, 1\]"),
+    "no augmentation": (one("AugmentationSchedule", levels={"1ep": 0.0}), "AugmentationSchedule: the data have no augmentation"),
+    "augmentation said twice": (
+        {**REGISTRY["augmentation_during"].acting, **one("AugmentationSchedule", levels={"1ep": 0.0})},
+        "AugmentationSchedule: augmentation_during: .* says it too; leave one out",
+    ),
+    "no schedule": (
+        {**one("LearningRateRestart", at=["1ep"]), **model(lr_scheduler=None)},
+        "LearningRateRestart: there is no lr_scheduler to restart",
+    ),
+    "an optimizer without decay": (
+        {
+            **one("WeightDecaySchedule", levels={"1ep": 0.0}),
+            **model(optimizer={"class_path": "torch.optim.Rprop", "init_args": {"lr": 0.1}}),
+        },
+        "WeightDecaySchedule: Rprop has no weight decay",
+    ),
+    "no batch norm": (
+        {
+            **one("NormRecalibration", every="1ep"),
+            **model(network={"class_path": "lightning_modules.networks.Linear"}),
+        },
+        "NormRecalibration: the network has no batch norm",
+    ),
+    "statistics every step": (one("NormRecalibration", every="10st"), "every: 10st: write a number of epochs, such as '1ep'"),
+    "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fragment, message = CASES[case]
+    refused(["fit", *tiny(fragment)], message, capsys)
+
+
+EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"}]}}
+
+
+@pytest.mark.parametrize(
+    ("past", "message"),
+    [
+        (one("ShrinkPerturb", at=["1ep"], shrink=0.5), "ShrinkPerturb: at: 1ep: has passed without it at the checkpoint; what has"),
+        (
+            one("LearningRateFactor", levels={"1ep": 2.0}),
+            "LearningRateFactor: at the checkpoint 2.0 is in force here, None was",
+        ),
+    ],
+)
+def test_a_moment_that_has_passed_is_refused(past: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    trunk = fit(*tiny(EVERY_EPOCH))
+    file = str(trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
+    refused(["fit", *tiny(past, EVERY_EPOCH), "--ckpt_path", file], message, capsys)
+
+
+def test_an_arm_goes_on_from_another_arms_checkpoint() -> None:
+    """Twice at 1ep and 2ep, and at 1ep and 9st, from the first arm's checkpoint between them."""
+    arms = [tiny(one("ShrinkPerturb", at=["1ep", later], shrink=0.5), EVERY_EPOCH) for later in ("2ep",)]
+    first = fit(*arms[0])
+    file = str(first.place.directory / "checkpoints" / "epochendepoch=0.ckpt")
+    other = tiny(one("ShrinkPerturb", at=["1ep", "9st"], shrink=0.5), EVERY_EPOCH)
+    assert state(fit(*other, "--ckpt_path", file)) == state(fit(*other))
+    file = str(first.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
+    assert state(fit(*other, "--ckpt_path", file)) == state(fit(*other))
+
+
+TIMELINE = """\
+epoch  step  stage  examples  steps/epoch  deficits  augmentation  interventions
+0      0     0      50        2            -         -             WeightDecaySchedule: 0.001
+1      2     1      100       4            -         -             ShrinkPerturb(shrink=0.5, perturb=0.0, noise=fresh, scope=all, \
+norm_statistics=keep, optimizer_state=keep)
+1      4     1      100       4            -         -             WeightDecaySchedule: 0.0
+3      10    end
+UniformGrowth(fractions=[0.5, 1.0]): 50, 100 examples
+"""
+
+
+def test_the_timeline_shows_interventions(capsys: pytest.CaptureFixture[str]) -> None:
+    growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}}
+    fragments = [
+        {"data": {"init_args": {"growth": growth}}},
+        one("ShrinkPerturb", at=["stages"], shrink=0.5),
+        one("WeightDecaySchedule", levels={"0ep": 0.001, "4st": 0.0}),
+    ]
+    with pytest.raises(SystemExit):
+        main(["fit", *tiny(*fragments), "--print_timeline"])
+    assert capsys.readouterr().out == TIMELINE
+    assert not Path("runs").exists()
