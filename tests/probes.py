@@ -78,6 +78,15 @@ class Peek(Callback):
             self.memory[name] = digest(dict(trainer.optimizers[0].state.get(parameter, {})))
 
 
+class Part(Callback):
+    """Lets one rank's weights part from the others'."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == 3 and trainer.global_rank == 1:
+            with torch.no_grad():
+                next(pl_module.parameters()).add_(1)
+
+
 class EarlySave(Callback):
     """Saves at an epoch's end, before the module has said how it went."""
 

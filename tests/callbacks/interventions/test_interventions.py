@@ -9,7 +9,9 @@ from torch import nn
 from callbacks.interventions.norm_recalibration import recalibrate
 from lightning_modules.initialisation import initialise
 from tests.networks import SmallNet
+from tests.registry import VARIANTS
 from tests.runs import digest, fit, logged, state, tiny
+from tests.test_contracts import EVERY_KIND, check_every_resume
 
 
 def one(name: str, **arguments: Any) -> dict[str, Any]:
@@ -185,3 +187,41 @@ def test_parameters_and_groups_stay_the_same_objects() -> None:
     group = cli.trainer.optimizers[0].param_groups
     assert len(group) == 1
     assert [id(parameter) for parameter in group[0]["params"]] == [id(parameter) for parameter in cli.model.parameters()]
+
+
+def test_an_average_of_the_weights_follows_a_reset() -> None:
+    average = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.999}}
+    cli = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
+    fresh = SmallNet(1, 10)
+    initialise(fresh, 0)
+    network = cli.model.network  # holds the average at the end
+    assert torch.allclose(network.head.weight, fresh.head.weight)
+    assert not torch.allclose(network.conv.weight, run(FROZEN).model.network.conv.weight)
+
+
+EVERYTHING = [
+    one("ShrinkPerturb", at=["1ep"], shrink=0.6, perturb=0.01),
+    one("LayerReset", at=["6st"], last=1),
+    one("WeightDecaySchedule", levels={"5st": 0.01}),
+    one("LearningRateFactor", levels={"1ep": 2.0, "2ep": 1.0}),
+    one("LearningRateRestart", at=["2ep"]),
+    one("OptimizerReset", at=["2ep"]),
+    one("NormRecalibration", every="1ep"),
+    one("Rewind", at=["10st"], to="7st", last=1),
+]
+ALL: dict[str, Any] = {"trainer": {"callbacks+": EVERYTHING}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "plateau"])
+def test_all_at_once_resume_bitwise_under(variant: str) -> None:
+    check_every_resume(VARIANTS[variant], ALL, EVERY_KIND)
+
+
+def test_all_at_once_run_compiled() -> None:
+    fit(*tiny(ALL, {"model": {"init_args": {"compile": True}}}), "--trainer.max_epochs", "3")
+
+
+def test_the_same_seed_draws_the_same_and_another_another() -> None:
+    first, again = run(*EVERYTHING), run(*EVERYTHING)
+    assert state(first) == state(again)
