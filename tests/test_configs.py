@@ -9,7 +9,7 @@ from tests.datamodules.test_datasets import make_folder
 from tests.runs import REPOSITORY, fit
 
 CONFIGS = REPOSITORY / "configs"
-FOLDERS = ("growth", "deficits", "interventions")
+FOLDERS = ("growth", "deficits", "interventions", "optimizers")
 ARMS = sorted(path.relative_to(CONFIGS).as_posix() for folder in FOLDERS for path in (CONFIGS / folder).iterdir())
 
 

@@ -1,5 +1,6 @@
 """The contracts of every registered class: doing nothing is nothing, acting acts, and a resume is bitwise."""
 
+import inspect
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,10 @@ import pytest
 
 import callbacks
 import datamodules
+from callbacks import interventions
 from lightning_modules import networks
 from tests.registry import DATASETS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
-from tests.runs import fit, logged, pictures, state, tiny
+from tests.runs import REPOSITORY, fit, logged, pictures, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 EVERY_KIND: dict[str, Any] = {
@@ -29,6 +31,19 @@ EVERY_KIND: dict[str, Any] = {
 def test_every_exported_class_is_registered() -> None:
     exported = {*callbacks.__all__, *datamodules.__all__, *networks.__all__}
     assert exported == {*(name for name in REGISTRY if name[0].isupper()), *NOT_SWITCHED, *DATASETS, *NETWORKS}
+
+
+def test_every_intervention_stands_in_the_readme_and_answers_four_questions() -> None:
+    rows = (REPOSITORY / "README.md").read_text().split("| interventions |")[1].split("\n| networks |")[0]
+    for name in interventions.__all__:
+        kind = getattr(interventions, name)
+        if not inspect.isabstract(kind):
+            assert f"`{name}`" in rows, name
+            text = " ".join(kind.__doc__.split())
+            assert "Changes:" in text, name
+            assert "Keeps:" in text, name
+            for question in ("parameters", "statistics", "optimizer", "clock"):
+                assert question in text, f"{name}: what happens to {question}?"
 
 
 @pytest.mark.parametrize("name", REGISTRY)
