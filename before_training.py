@@ -4,7 +4,6 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
-from callbacks.clock import Clock
 from callbacks.interventions.moments import check_interventions, check_past, events, interventions, times
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
@@ -26,10 +25,8 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
             data.load_state_dict(past)
             data.course.check_past()
     check_interventions(trainer, module)
-    if checkpoint and (state := checkpoint["callbacks"].get("Clock")):
-        clock = Clock()
-        clock.load_state_dict(state)
-        check_past(trainer, clock)
+    if checkpoint:
+        check_past(trainer, checkpoint["callbacks"])
 
 
 def schedule(trainer: Trainer) -> str:

@@ -35,5 +35,9 @@ class AugmentationSchedule(Level):
             raise UserError(f"AugmentationSchedule: augmentation_during: {data.augmentation_during} says it too; leave one out")
         data.course.appearance.augmentation_levels = self.levels
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            self.check(trainer, pl_module)
+
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """The data module has it."""

@@ -1,13 +1,15 @@
 """When interventions of a run act, known before it runs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.norm_recalibration import NormRecalibration
+from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
 from datamodules.timeline import positions
 from errors import UserError
@@ -22,7 +24,9 @@ def interventions(trainer: Trainer) -> list[OneShot | Level | NormRecalibration]
 
 def times(one: OneShot | Level | NormRecalibration) -> list[Time]:
     """Return the moments that an intervention names."""
-    return one.at if isinstance(one, OneShot) else [time for time, _ in one.levels.entries] if isinstance(one, Level) else []
+    if isinstance(one, Level):
+        return [time for time, _ in one.levels.entries]
+    return [] if isinstance(one, NormRecalibration) else [*one.at, *([one.to] if isinstance(one, Rewind) else [])]
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:
@@ -40,8 +44,16 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
                     raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
 
 
-def check_past(trainer: Trainer, clock: Clock) -> None:
-    """Raise UserError if an intervention names a moment that a checkpoint has passed without it."""
+def check_past(trainer: Trainer, states: Mapping[str, Any]) -> None:
+    """Raise UserError if an intervention names a moment that a checkpoint has passed without it.
+
+    Args:
+        trainer: the run's.
+        states: the checkpoint's states of callbacks.
+    """
+    clock = Clock()
+    if "Clock" in states:
+        clock.load_state_dict(states["Clock"])
     if clock.last is None:
         return
     epochs, way_out = trainer.max_epochs or 0, "what has passed cannot be changed: start afresh, or name a later time"
@@ -51,7 +63,9 @@ def check_past(trainer: Trainer, clock: Clock) -> None:
             held, here = acts[-1].value if acts else None, one.levels.at(clock.last, epochs)
             if held != here:
                 raise UserError(f"{type(one).__name__}: at the checkpoint {here} is in force here, {held} was there; {way_out}")
-        for time in expanded(times(one), clock.last) if isinstance(one, OneShot) else ():
+        if isinstance(one, Rewind) and one.to.reached(clock.last, epochs) and one.state_key not in states:
+            raise UserError(f"Rewind: to: {one.to}: has passed at the checkpoint, which does not hold that state; {way_out}")
+        for time in expanded(one.at, clock.last) if isinstance(one, OneShot) else ():
             passed = time.reached(clock.last, epochs)
             if passed and not any(begins(time, act.where, epochs) for act in acts):
                 raise UserError(f"{type(one).__name__}: at: {time}: has passed without it at the checkpoint; {way_out}")

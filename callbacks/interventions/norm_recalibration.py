@@ -60,6 +60,8 @@ class NormRecalibration(Named, Callback):
             raise UserError("NormRecalibration: needs datamodules.ImageDataModule")
         if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
             raise UserError("NormRecalibration: the network has no batch norm; leave it out")
+        if trainer.limit_val_batches == 0 or not 0 < self.every.number <= (trainer.max_epochs or 0):
+            raise UserError(f"every: {self.every}: this run never validates then; write fewer epochs, or leave it out")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking or (trainer.current_epoch + 1) % int(self.every.number):

@@ -75,8 +75,7 @@ class Rewind(OneShot):
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Return to what is kept."""
-        if self._kept is None:
-            raise UserError(f"to: {self.to}: the checkpoint is from after it and does not hold that state; start afresh")
+        assert self._kept is not None
         give_back(self._kept, self._chosen(module), trainer, self.optimizer_state == "rewind", self.learning_rate == "rewind")
 
     def _chosen(self, module: LightningModule) -> dict[str, nn.Module]:

@@ -67,6 +67,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "NormRecalibration: the network has no batch norm",
     ),
     "statistics every step": (one("NormRecalibration", every="10st"), "every: 10st: write a number of epochs, such as '1ep'"),
+    "statistics never": (one("NormRecalibration", every="9ep"), "every: 9ep: this run never validates then; write fewer epochs"),
+    "a rewind to a time never reached": (one("Rewind", at=["20st"], to="13st"), "Rewind: 20st: is never reached"),
     "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
 }
 
@@ -83,6 +85,10 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
 @pytest.mark.parametrize(
     ("past", "message"),
     [
+        (
+            one("Rewind", at=["9st"], to="1ep"),
+            "Rewind: to: 1ep: has passed at the checkpoint, which does not hold that state; what",
+        ),
         (one("ShrinkPerturb", at=["1ep"], shrink=0.5), "ShrinkPerturb: at: 1ep: has passed without it at the checkpoint; what has"),
         (
             one("LearningRateFactor", levels={"1ep": 2.0}),
