@@ -8,6 +8,7 @@ from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
 from callbacks.interventions import (
     AugmentationSchedule,
+    L2Init,
     LayerReset,
     LearningRateFactor,
     LearningRateRestart,
@@ -30,6 +31,7 @@ __all__ = [
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
+    "L2Init",
     "LayerReset",
     "LearningRateFactor",
     "LearningRateRestart",

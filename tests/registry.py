@@ -63,6 +63,7 @@ REGISTRY: dict[str, Entry] = {
         identity=_growth("ClassGrowth", stages=1, uniform_fraction=0.3, at=[]),
     ),
     "SmoothTransition": Entry(acting=_growth("SmoothTransition", gamma=0.9), identity=_growth("SmoothTransition", gamma=0)),
+    "L2Init": Entry(acting=_intervention("L2Init", levels={"1ep": 1.0}), identity=_intervention("L2Init", levels={"0ep": 0.0})),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1), identity=_intervention("LayerReset", at=[], layers=["conv"])
     ),

@@ -2,6 +2,7 @@
 
 from callbacks.interventions.augmentation_schedule import AugmentationSchedule
 from callbacks.interventions.base import Level, OneShot
+from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
@@ -13,6 +14,7 @@ from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 
 __all__ = [
     "AugmentationSchedule",
+    "L2Init",
     "LayerReset",
     "LearningRateFactor",
     "LearningRateRestart",

@@ -1,0 +1,63 @@
+"""Weights pulled back to where they began."""
+
+from collections.abc import Mapping
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from callbacks.clock import Clock
+from callbacks.interventions.base import Level
+from callbacks.interventions.layers import every_layer, network_of, redrawn
+from errors import UserError
+
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+
+
+def pull(parameters: Mapping[str, Tensor], initial: Mapping[str, Tensor], strength: float) -> None:
+    """Add to each parameter's gradient, in place, that of `strength / 2 * ||parameter - initial||^2`; 0 is the identity."""
+    for name, parameter in parameters.items():
+        if strength and parameter.grad is not None:
+            parameter.grad.add_(parameter - initial[name], alpha=strength)
+
+
+class L2Init(Level):
+    """Regenerative regularisation: decay towards the initial weights instead of zero (Kumar et al. 2024, https://arxiv.org/abs/2308.11958).
+
+    The penalty is in every step's gradient and in no logged loss; norm layers are left out, as in the paper. Changes: the gradient
+    of the parameters. Keeps: normalisation statistics, the learning-rate clock, and optimizer state but for what gradients do to it.
+
+    Args:
+        levels: `{moment: strength}`, 0 or more; the paper's are 1e-2 … 1e-5, 0 is the identity.
+
+    Raises:
+        UserError: below 0, or for layers whose initial values cannot be drawn again.
+    """
+
+    def __init__(self, levels: dict[str, float]) -> None:
+        super().__init__(levels)
+        if negative := [value for _, value in self.levels.entries if value < 0]:
+            raise UserError(f"levels: {negative[0]}: a strength is 0 or more")
+        self._strength = 0.0
+        self._initial: dict[str, Tensor] = {}
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse layers whose initial values cannot be drawn again."""
+        every_layer(network_of(module))
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        """Pull by it from now on."""
+        self._strength = value
+        for name, layer in self._layers(module).items() if not self._initial else ():
+            for part, tensor in redrawn(layer, Clock.of(trainer).seed, "init", name).named_parameters(recurse=False):
+                self._initial[f"{name}.{part}"] = tensor.detach().to(module.device)
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        layers = self._layers(pl_module).items()
+        own = {f"{name}.{part}": value for name, layer in layers for part, value in layer.named_parameters(recurse=False)}
+        with torch.no_grad():
+            pull(own, self._initial, self._strength)
+
+    def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
+        return {name: layer for name, layer in every_layer(network_of(module)).items() if not isinstance(layer, _NORMS)}
