@@ -95,7 +95,7 @@ def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
 @pytest.mark.slow
 def test_ranks_that_have_parted_are_noticed() -> None:
     part = {"trainer": {"callbacks+": [{"class_path": "tests.probes.Part"}]}}
-    devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+    devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.init_args.batch_size", "16")
     output = start("fit", *tiny(part, INTERVENTIONS), *devices).communicate(timeout=300)[0]
     assert "ShrinkPerturb: the ranks hold different networks after it" in output
 

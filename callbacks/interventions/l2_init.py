@@ -26,7 +26,7 @@ class L2Init(Level):
     """Regenerative regularisation: decay towards the initial weights instead of zero (Kumar et al. 2024, https://arxiv.org/abs/2308.11958).
 
     The penalty is in every step's gradient and in no logged loss; norm layers are left out, as in the paper. Changes: the gradient
-    of the parameters. Keeps: normalisation statistics, the learning-rate clock, and optimizer state but for what gradients do to it.
+    of the parameters. Keeps: normalisation statistics, the learning-rate clock, optimizer state (but for what gradients do to it).
 
     Args:
         levels: `{moment: strength}`, 0 or more; the paper's are 1e-2 … 1e-5, 0 is the identity.

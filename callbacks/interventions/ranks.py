@@ -8,8 +8,11 @@ from torch import Tensor
 
 
 def checksum(module: LightningModule) -> Tensor:
-    """Return a float64 scalar that depends on every parameter and buffer and on their order."""
-    sums = [tensor.detach().double().sum() for tensor in module.state_dict().values()]
+    """Return a float64 scalar that depends on every parameter and on their order.
+
+    Not on buffers: each rank has batch-norm statistics of its own until DDP hands out the first rank's at the next forward pass.
+    """
+    sums = [parameter.detach().double().sum() for parameter in module.parameters()]
     weights = torch.arange(1, len(sums) + 1, dtype=torch.float64)
     return (torch.stack(sums).cpu() * weights).sum()
 
