@@ -225,3 +225,13 @@ def test_all_at_once_run_compiled() -> None:
 def test_the_same_seed_draws_the_same_and_another_another() -> None:
     first, again = run(*EVERYTHING), run(*EVERYTHING)
     assert state(first) == state(again)
+
+
+def test_they_act_beside_lightnings_own_callbacks() -> None:
+    monitor = {"class_path": "pytorch_lightning.callbacks.LearningRateMonitor", "init_args": {"logging_interval": "step"}}
+    stopping = {"class_path": "pytorch_lightning.callbacks.EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 9}}
+    beside = {"trainer": {"callbacks+": [monitor, stopping], "log_every_n_steps": 1}}
+    cli, plain = fit(*tiny(ALL, beside)), fit(*tiny(ALL))
+    assert state(cli) == state(plain)
+    rates = [round(value, 6) for _, value in logged(cli.place.directory)["lr-SGD"]]
+    assert rates[3:5] == [0.1, 0.08], "the scheduled rate, which a factor leaves alone"
