@@ -155,6 +155,8 @@ class Levels(Generic[Value]):
         self.entries = [(Time(moment), value) for moment, value in levels.items()]
         if not self.entries:
             raise UserError("levels is empty: write at least one '{moment: value}'")
+        if any(time.unit == "stages" for time, _ in self.entries):
+            raise UserError("levels: 'stages' are several moments; write them one by one, as 'stage1'")
         latest: dict[str, Time] = {}
         for time, _ in self.entries:
             earlier = latest.setdefault(time.unit, time)

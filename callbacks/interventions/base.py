@@ -41,7 +41,7 @@ class OneShot(Named, Callback, ABC):
     """Acts once at each of its moments: before the forward pass of the first batch at or after it, in the order of the list.
 
     Nothing is remembered but the run's clock, so that it acts exactly once whatever checkpoint a run goes on from. Every act is
-    logged as `interventions/<Class>` = 1 at its step. An average of the weights that Lightning's callbacks keep follows.
+    logged as `interventions/<Class>` = 1 at its step. The average that Lightning's `WeightAveraging` keeps follows.
 
     Args:
         at: moments; `stages` is every arrival of data.
@@ -59,14 +59,15 @@ class OneShot(Named, Callback, ABC):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         clock, epochs = Clock.of(trainer), trainer.max_epochs or 0
-        if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
+        act = Act(clock.now, repr(self), None)  # there already if a checkpoint was written after it, as its batch failed
+        if act in clock.acts or not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
             return
         before = snapshot(trainer, pl_module)
         with torch.no_grad():
             self.apply(trainer, pl_module, Draws(clock.seed, type(self).__name__, clock.now))
             follow(trainer, pl_module, before)
         check_ranks(trainer, pl_module, type(self).__name__)
-        clock.acts.append(Act(clock.now, repr(self), None))
+        clock.acts.append(act)
         log(trainer, type(self).__name__, 1)
 
 

@@ -37,7 +37,7 @@ class L2Init(Level):
 
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
-        if negative := [value for _, value in self.levels.entries if value < 0]:
+        if negative := [value for _, value in self.levels.entries if not value >= 0]:
             raise UserError(f"levels: {negative[0]}: a strength is 0 or more")
         self._strength = 0.0
         self._initial: dict[str, Tensor] = {}

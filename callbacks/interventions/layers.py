@@ -43,6 +43,8 @@ def every_layer(network: nn.Module) -> dict[str, nn.Module]:
 
 def _drawing(layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
     drawn = {name: layer for name, layer in layers.items() if callable(getattr(layer, "reset_parameters", None))}
+    if not drawn:
+        raise UserError(f"layers: {', '.join(layers)}: have no values to draw; choose layers with parameters")
     for name, layer in layers.items():
         if name not in drawn and next(layer.parameters(recurse=False), None) is not None:
             raise UserError(f"layers: {name}: has parameters but no reset_parameters() to draw them; give it one")

@@ -25,7 +25,7 @@ class LearningRateFactor(Level):
 
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
-        if negative := [value for _, value in self.levels.entries if value < 0]:
+        if negative := [value for _, value in self.levels.entries if not value >= 0]:
             raise UserError(f"levels: {negative[0]}: a factor is 0 or more")
         self._factor = 1.0
         self._scheduled: list[float] = []
@@ -39,6 +39,10 @@ class LearningRateFactor(Level):
         """Multiply by it from now on."""
         self._factor = value
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        if self._scheduled:  # inside a step
+            self._restore(trainer.optimizers[0])
+
     def _multiply(self, optimizer: Optimizer, *_: Any) -> None:
         self._scheduled = [group["lr"] for group in optimizer.param_groups]
         for group in optimizer.param_groups:
@@ -47,3 +51,4 @@ class LearningRateFactor(Level):
     def _restore(self, optimizer: Optimizer, *_: Any) -> None:
         for group, rate in zip(optimizer.param_groups, self._scheduled, strict=True):
             group["lr"] = rate
+        self._scheduled = []

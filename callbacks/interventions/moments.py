@@ -31,17 +31,33 @@ def times(one: OneShot | Level | NormRecalibration) -> list[Time]:
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError for an intervention that this run has no use for or never reaches."""
-    data = getattr(trainer, "datamodule", None)
+    data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
+    named = [repr(one) for one in interventions(trainer)]
+    if named and epochs < 1:
+        raise UserError(f"max_epochs: {trainer.max_epochs}: interventions need the number of epochs; write it")
     for one in interventions(trainer):
+        if named.count(repr(one)) > 1:
+            raise UserError(f"{one!r}: stands twice in callbacks; write it once, with all its times")
         one.check(trainer, module)
         if isinstance(data, ImageDataModule) and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             path = positions(data, trainer, times(one))
-            last = path[-1] if isinstance(one, Level) else path[-2:][0]
+            last = path[-2:][0]
             if data.growth and data.growth.until:
                 last = last._replace(step=10**12, stage=len(data.course.stages.sizes) - 1)  # no run gets further
+            if isinstance(one, Rewind):
+                check_order(one, path, epochs)
             for time in times(one):
-                if not time.reached(last, trainer.max_epochs or 0):
+                if not time.reached(last, epochs):
                     raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
+
+
+def check_order(one: Rewind, path: Sequence[Position], epochs: int) -> None:
+    """Raise UserError if a rewind acts no later than the state is taken."""
+    taken = next((now for now in path if one.to.reached(now, epochs)), path[-1])
+    for before, now in pairwise([None, *path[:-1]]):
+        assert now is not None
+        if now <= taken and any(time.crossed(before, now, epochs) for time in one.at):
+            raise UserError(f"Rewind: to: {one.to}: must lie before every moment of at, and does not before epoch {now.epoch}")
 
 
 def check_past(trainer: Trainer, states: Mapping[str, Any]) -> None:
@@ -54,6 +70,8 @@ def check_past(trainer: Trainer, states: Mapping[str, Any]) -> None:
     clock = Clock()
     if "Clock" in states:
         clock.load_state_dict(states["Clock"])
+    data = getattr(trainer, "datamodule", None)
+    clock.last = clock.last or (data.course.last if isinstance(data, ImageDataModule) else None)
     if clock.last is None:
         return
     epochs, way_out = trainer.max_epochs or 0, "what has passed cannot be changed: start afresh, or name a later time"
@@ -65,7 +83,13 @@ def check_past(trainer: Trainer, states: Mapping[str, Any]) -> None:
                 raise UserError(f"{type(one).__name__}: at the checkpoint {here} is in force here, {held} was there; {way_out}")
         if isinstance(one, Rewind) and one.to.reached(clock.last, epochs) and one.state_key not in states:
             raise UserError(f"Rewind: to: {one.to}: has passed at the checkpoint, which does not hold that state; {way_out}")
-        for time in expanded(one.at, clock.last) if isinstance(one, OneShot) else ():
+        moments = expanded(one.at, clock.last) if isinstance(one, OneShot) else []
+        for act in acts if isinstance(one, OneShot) else ():
+            if not any(begins(time, act.where, epochs) for time in moments):
+                raise UserError(
+                    f"{type(one).__name__}: at epoch {act.where.epoch} the checkpoint had it, here it has not; {way_out}"
+                )
+        for time in moments:
             passed = time.reached(clock.last, epochs)
             if passed and not any(begins(time, act.where, epochs) for act in acts):
                 raise UserError(f"{type(one).__name__}: at: {time}: has passed without it at the checkpoint; {way_out}")

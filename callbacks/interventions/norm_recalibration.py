@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from callbacks.interventions.base import log
@@ -60,6 +61,9 @@ class NormRecalibration(Named, Callback):
             raise UserError("NormRecalibration: needs datamodules.ImageDataModule")
         if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
             raise UserError("NormRecalibration: the network has no batch norm; leave it out")
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if any(isinstance(one, WeightAveraging) for one in callbacks):
+            raise UserError("NormRecalibration: WeightAveraging validates a network with statistics of its own; leave one out")
         if trainer.limit_val_batches == 0 or not 0 < self.every.number <= (trainer.max_epochs or 0):
             raise UserError(f"every: {self.every}: this run never validates then; write fewer epochs, or leave it out")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -10,4 +11,6 @@ def forget(optimizers: Iterable[Optimizer], parameters: Iterable[Tensor]) -> Non
     """Drop what optimizers remember of some parameters (moments, step counts), as if they had just been given them."""
     for parameter in parameters:
         for optimizer in optimizers:
-            optimizer.state.pop(parameter, None)
+            known = optimizer.state.pop(parameter, {})
+            if optimizer.defaults.get("fused") and "momentum_buffer" in known:
+                optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}  # fused SGD wants all or none

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
@@ -43,6 +44,8 @@ class Rewind(OneShot):
         learning_rate: Literal["rewind", "keep"] = "keep",
     ) -> None:
         super().__init__(at)
+        if to.unit == "stages":
+            raise UserError("to: stages: are several moments; write one of them, such as 'stage1'")
         for time in at:
             if time.unit == to.unit and time.number <= to.number:
                 raise UserError(f"to: {to}: must lie before at: {time}")
@@ -86,7 +89,7 @@ class Rewind(OneShot):
 def take(layers: Mapping[str, nn.Module], trainer: Trainer) -> dict[str, Any]:
     """Copy to the CPU what layers hold, what optimizers remember of their parameters, rates and schedules."""
     memory = {
-        name: [copy.deepcopy(dict(optimizer.state.get(parameter, {}))) for optimizer in trainer.optimizers]
+        name: [_moved(optimizer.state.get(parameter, {}), torch.device("cpu")) for optimizer in trainer.optimizers]
         for name, parameter in _parameters(layers).items()
     }
     return {
@@ -107,13 +110,21 @@ def give_back(
         for optimizer, memory in zip(trainer.optimizers, kept["memory"][name], strict=True):
             optimizer.state.pop(parameter, None)
             if memory:
-                optimizer.state[parameter] = copy.deepcopy(memory)
+                optimizer.state[parameter] = _moved(memory, parameter.device)
     if learning_rate:
         for optimizer, rates in zip(trainer.optimizers, kept["rates"], strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate
         for config, state in zip(trainer.lr_scheduler_configs, kept["schedules"], strict=True):
             config.scheduler.load_state_dict(copy.deepcopy(state))
+
+
+def _moved(memory: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """Copy to a device; step counts (scalars) stay on the CPU, where optimizers that are not fused keep them."""
+    return {
+        key: value.to(device if value.ndim else "cpu", copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
+        for key, value in memory.items()
+    }
 
 
 def _parameters(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:

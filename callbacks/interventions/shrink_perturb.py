@@ -58,7 +58,7 @@ class ShrinkPerturb(OneShot):
         super().__init__(at)
         if not 0 <= shrink <= 1:
             raise UserError(f"shrink: {shrink}: write a factor in [0, 1]")
-        if perturb < 0:
+        if not perturb >= 0:
             raise UserError(f"perturb: {perturb}: write 0 or more")
         self.shrink, self.perturb, self.noise, self.scope = shrink, perturb, noise, scope
         self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state

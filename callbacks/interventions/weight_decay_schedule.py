@@ -22,7 +22,7 @@ class WeightDecaySchedule(Level):
 
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
-        if negative := [value for _, value in self.levels.entries if value < 0]:
+        if negative := [value for _, value in self.levels.entries if not value >= 0]:
             raise UserError(f"levels: {negative[0]}: a weight decay is 0 or more")
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:

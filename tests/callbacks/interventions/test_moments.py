@@ -69,6 +69,26 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "statistics every step": (one("NormRecalibration", every="10st"), "every: 10st: write a number of epochs, such as '1ep'"),
     "statistics never": (one("NormRecalibration", every="9ep"), "every: 9ep: this run never validates then; write fewer epochs"),
     "a rewind to a time never reached": (one("Rewind", at=["20st"], to="13st"), "Rewind: 20st: is never reached"),
+    "a rewind to the same batch": (one("Rewind", at=["4st"], to="1ep"), "Rewind: to: 1ep: must lie before every moment of at"),
+    "a rewind to all stages": (one("Rewind", at=["2ep"], to="stages"), "to: stages: are several moments"),
+    "layers without values": (one("LayerReset", at=["1ep"], layers=["dropout"]), "layers: dropout: have no values to draw; choose"),
+    "levels at all stages": (one("LearningRateFactor", levels={"stages": 2.0}), "levels: 'stages' are several moments"),
+    "a rate that is no number": (
+        one("WeightDecaySchedule", levels={"1ep": float("nan")}),
+        "levels: nan: a weight decay is 0 or more",
+    ),
+    "a level of two callbacks": (
+        {
+            "trainer": {
+                "callbacks+": [one("LearningRateFactor", levels={at: 2.0})["trainer"]["callbacks+"][0] for at in ("1ep", "2ep")]
+            }
+        },
+        "LearningRateFactor: stands twice in callbacks; write it once, with all its times",
+    ),
+    "no number of epochs": (
+        {"trainer": {"max_epochs": -1, "max_steps": 9, **one("OptimizerReset", at=["1ep"])["trainer"]}},
+        "max_epochs: -1: interventions need the number of epochs; write it",
+    ),
     "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
 }
 
