@@ -201,13 +201,13 @@ def test_an_average_of_the_weights_follows_a_reset() -> None:
 
 EVERYTHING = [
     one("ShrinkPerturb", at=["1ep"], shrink=0.6, perturb=0.01),
-    one("LayerReset", at=["6st"], last=1),
-    one("WeightDecaySchedule", levels={"5st": 0.01}),
+    one("LayerReset", at=["3st"], last=1),
+    one("WeightDecaySchedule", levels={"1ep": 0.01}),
     one("LearningRateFactor", levels={"1ep": 2.0, "2ep": 1.0}),
     one("LearningRateRestart", at=["2ep"]),
     one("OptimizerReset", at=["2ep"]),
     one("NormRecalibration", every="1ep"),
-    one("Rewind", at=["10st"], to="7st", last=1),
+    one("Rewind", at=["2ep"], to="1ep", last=1),
 ]
 ALL: dict[str, Any] = {"trainer": {"callbacks+": EVERYTHING}}
 
