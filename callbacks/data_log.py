@@ -58,9 +58,9 @@ def scalars(data: ImageDataModule, shown: Shown) -> dict[str, float]:
     values: dict[str, float] = {}
     if data.growth:
         values |= {"data/stage": shown.stage, "data/examples": shown.examples}
-    for deficit in data.deficits:
+    for name, deficit in zip(data.course.appearance.names, data.deficits, strict=True):
         tag = f"deficits/{type(deficit).__name__}"
-        values[tag] = max(values.get(tag, 0), repr(deficit) in shown.deficits)
+        values[tag] = max(values.get(tag, 0), name in shown.deficits)
     if data.augmentation_during:
         values["data/augmented"] = shown.augmented
     return values

@@ -100,11 +100,10 @@ class Course:
                 f"here it is {self.stages.sizes[stage]} in stage {stage}; {_WAY_OUT}"
             )
         acting = look.impairments(now)
-        for name, window in look.windows[: len(look.deficits)]:
-            deficit = name.removesuffix(": during")
-            if (deficit in acting) != (deficit in shown.deficits):
-                been = "with" if deficit in shown.deficits else "without"
-                raise UserError(f"during: {window}: {_at(now)} the checkpoint was trained {been} {deficit}; {_WAY_OUT}")
+        for name, deficit in zip(look.names, look.deficits, strict=True):
+            if (name in acting) != (name in shown.deficits):
+                been = "with" if name in shown.deficits else "without"
+                raise UserError(f"during: {deficit.during}: {_at(now)} the checkpoint was trained {been} {name}; {_WAY_OUT}")
         if look.augmentation_during and look.augmented(now) != shown.augmented:
             been = "with" if shown.augmented else "without"
             window = look.augmentation_during
