@@ -7,6 +7,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from jsonargparse.typing import register_type
 from pytorch_lightning.cli import LightningArgumentParser
 
@@ -22,6 +23,7 @@ _NOISE = re.compile(
 _TIME = "Not of type Time: "
 
 register_type(Time, deserializer_exceptions=UserError)  # written as text in YAML
+register_type(torch.device)  # StochasticWeightAveraging takes one
 
 
 class ParseError(UserError):

@@ -67,15 +67,17 @@ class Silent(ImageClassifier):
 
 
 class Peek(Callback):
-    """Remembers, at the last batch's start, what the optimizer remembers of each parameter."""
+    """Remembers, at the last batch's start, what the optimizer remembers of each parameter, and its momentum."""
 
     def __init__(self) -> None:
         self.memory: dict[str, str] = {}
+        self.momentum = 0.0
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         network: Any = pl_module.network
         for name, parameter in network.named_parameters():
             self.memory[name] = digest(dict(trainer.optimizers[0].state.get(parameter, {})))
+        self.momentum = trainer.optimizers[0].param_groups[0].get("momentum", 0.0)
 
 
 class Part(Callback):

@@ -87,6 +87,7 @@ INTERVENTIONS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
     two, _ = ranks(2, AUGMENTED, INTERVENTIONS, arguments=("--data.init_args.batch_size", "16"))
     assert two[0]["state"] == two[1]["state"]

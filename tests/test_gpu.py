@@ -6,7 +6,7 @@ import pytest
 
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
-from tests.test_contracts import EVERY_KIND, check_every_resume
+from tests.test_contracts import EVERY_KIND, check_resumes
 
 GPU: dict[str, Any] = {"trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}}
 
@@ -14,12 +14,12 @@ GPU: dict[str, Any] = {"trainer": {"accelerator": "gpu", "devices": 1, "determin
 @pytest.mark.gpu
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_resume_is_bitwise_from_every_kind_of_checkpoint(variant: str) -> None:
-    check_every_resume(VARIANTS[variant], GPU, EVERY_KIND)
+    check_resumes(VARIANTS[variant], GPU, EVERY_KIND)
 
 
 @pytest.mark.gpu
 def test_resume_is_bitwise_while_data_change() -> None:
-    check_every_resume(REGISTRY["everything at once"].acting, GPU, EVERY_KIND)
+    check_resumes(REGISTRY["everything at once"].acting, GPU, EVERY_KIND)
 
 
 @pytest.mark.gpu

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level
-from callbacks.interventions.layers import every_layer, network_of, redrawn
+from callbacks.interventions.layers import check_initial, every_layer, network_of, redrawn
 from errors import UserError
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -44,6 +44,7 @@ class L2Init(Level):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
+        check_initial(module, "L2Init")
         every_layer(network_of(module))
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:

@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import choose, copy_buffers, network_of, redrawn
+from callbacks.interventions.layers import check_initial, choose, copy_buffers, network_of, redrawn
 from callbacks.interventions.optimizers import forget
 from timing import Time
 
@@ -57,6 +57,8 @@ class LayerReset(OneShot):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that there are not."""
+        if self.to == "initial":
+            check_initial(module, "to: initial")
         choose(network_of(module), self.last, self.layers)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule
 from torch import nn
 
 from errors import UserError
+from lightning_modules import ImageClassifier
 from randomness import global_stream
 
 
@@ -49,6 +50,12 @@ def _drawing(layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
         if name not in drawn and next(layer.parameters(recurse=False), None) is not None:
             raise UserError(f"layers: {name}: has parameters but no reset_parameters() to draw them; give it one")
     return drawn
+
+
+def check_initial(module: LightningModule, argument: str) -> None:
+    """Raise UserError unless a run's initial values can be drawn again: only `ImageClassifier` draws them layer by layer."""
+    if not isinstance(module, ImageClassifier):
+        raise UserError(f"{argument}: {type(module).__name__} draws its initial values itself; use ImageClassifier, or fresh draws")
 
 
 def _blocks(network: nn.Module, last: int) -> list[str]:

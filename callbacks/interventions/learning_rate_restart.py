@@ -4,6 +4,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.branch import configured
 from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.optimizers import SCHEDULED
 from errors import UserError
 
 
@@ -30,5 +31,5 @@ class LearningRateRestart(OneShot):
         optimizer, scheduler = configured(module)
         assert optimizer is not None
         for group, new in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True):
-            group["lr"] = new["lr"]
+            group.update({key: new[key] for key in SCHEDULED if key in new})
         trainer.lr_scheduler_configs[0].scheduler.load_state_dict(scheduler.state_dict())

@@ -15,6 +15,9 @@ from datamodules.timeline import positions
 from errors import UserError
 from timing import Position, Time
 
+_MANY = 10**12
+"""More steps than any run has."""
+
 
 def interventions(trainer: Trainer) -> list[OneShot | Level | NormRecalibration]:
     """Return a run's interventions, in the order in which they act."""
@@ -39,16 +42,19 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
         if named.count(repr(one)) > 1:
             raise UserError(f"{one!r}: stands twice in callbacks; write it once, with all its times")
         one.check(trainer, module)
-        if isinstance(data, ImageDataModule) and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
+            continue
+        last = Position(epochs - 1, _MANY)
+        if isinstance(data, ImageDataModule):
             path = positions(data, trainer, times(one))
             last = path[-2:][0]
             if data.growth and data.growth.until:
-                last = last._replace(step=10**12, stage=len(data.course.stages.sizes) - 1)  # no run gets further
+                last = last._replace(step=_MANY, stage=len(data.course.stages.sizes) - 1)  # no run gets further
             if isinstance(one, Rewind):
                 check_order(one, path, epochs)
-            for time in times(one):
-                if not time.reached(last, epochs):
-                    raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
+        for time in times(one):
+            if not time.reached(last, epochs):
+                raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
 
 
 def check_order(one: Rewind, path: Sequence[Position], epochs: int) -> None:

@@ -1,5 +1,6 @@
 """Batch-norm statistics of the data at hand."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -44,7 +45,7 @@ class NormRecalibration(Named, Callback):
     what was before. Changes: running means, variances and counts. Keeps: parameters, optimizer state, learning-rate clock.
 
     Args:
-        every: how often, in epochs: `1ep` before each epoch's validation.
+        every: how often, in epochs: `1ep` before each validation, `2ep` before those of every second epoch.
 
     Raises:
         UserError: for another unit, or without batch norm or an `ImageDataModule`.
@@ -64,7 +65,8 @@ class NormRecalibration(Named, Callback):
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         if any(isinstance(one, WeightAveraging) for one in callbacks):
             raise UserError("NormRecalibration: WeightAveraging validates a network with statistics of its own; leave one out")
-        if trainer.limit_val_batches == 0 or not 0 < self.every.number <= (trainer.max_epochs or 0):
+        both = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
+        if trainer.limit_val_batches == 0 or both > (trainer.max_epochs or 0):
             raise UserError(f"every: {self.every}: this run never validates then; write fewer epochs, or leave it out")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+SCHEDULED = ("lr", "momentum", "betas")
+"""What schedules write into parameter groups: rates, and `OneCycleLR` and `CyclicLR` momentum too."""
+
 
 def forget(optimizers: Iterable[Optimizer], parameters: Iterable[Tensor]) -> None:
     """Drop what optimizers remember of some parameters (moments, step counts), as if they had just been given them."""

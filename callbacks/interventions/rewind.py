@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.layers import choose, every_layer, network_of
+from callbacks.interventions.optimizers import SCHEDULED
 from errors import UserError
 from timing import Time
 
@@ -95,7 +96,10 @@ def take(layers: Mapping[str, nn.Module], trainer: Trainer) -> dict[str, Any]:
     return {
         "tensors": {name: tensor.detach().cpu().clone() for name, tensor in _tensors(layers).items()},
         "memory": memory,
-        "rates": [[group["lr"] for group in optimizer.param_groups] for optimizer in trainer.optimizers],
+        "rates": [
+            [{key: group[key] for key in SCHEDULED if key in group} for group in optimizer.param_groups]
+            for optimizer in trainer.optimizers
+        ],
         "schedules": [copy.deepcopy(config.scheduler.state_dict()) for config in trainer.lr_scheduler_configs],
     }
 
@@ -114,7 +118,7 @@ def give_back(
     if learning_rate:
         for optimizer, rates in zip(trainer.optimizers, kept["rates"], strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = rate
+                group.update(rate)
         for config, state in zip(trainer.lr_scheduler_configs, kept["schedules"], strict=True):
             config.scheduler.load_state_dict(copy.deepcopy(state))
 

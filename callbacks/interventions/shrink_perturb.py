@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import copy_buffers, every_layer, network_of, redrawn
+from callbacks.interventions.layers import check_initial, copy_buffers, every_layer, network_of, redrawn
 from callbacks.interventions.optimizers import forget
 from errors import UserError
 from timing import Time
@@ -65,6 +65,8 @@ class ShrinkPerturb(OneShot):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that cannot draw their own values."""
+        if self.noise == "initial":
+            check_initial(module, "noise: initial")
         every_layer(network_of(module))
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:

@@ -69,6 +69,21 @@ def test_initial_values_are_drawn_again_from_the_seed() -> None:
         assert all(torch.equal(mine, new) for mine, new in zip(layer.parameters(), again.parameters(), strict=True))
 
 
+def test_a_draw_has_the_distribution_of_a_new_layer() -> None:
+    """PyTorch's: uniform within 1 / sqrt(fan in), hence of variance 1 / (3 fan in); batch norm one and zero."""
+    for name, layer in every_layer(ResNet(3, 100, width=32, depth=1)).items():
+        again = redrawn(layer, 0, "LayerReset", 7, name)
+        weight = again.get_parameter("weight").detach()
+        if isinstance(layer, nn.BatchNorm2d):
+            assert again.get_buffer("running_var").eq(1).all()
+            assert weight.eq(1).all()
+        else:
+            bound = weight[0].numel() ** -0.5
+            assert weight.abs().max() <= bound
+            assert weight.var() * 3 == pytest.approx(bound**2, rel=0.1), name
+            assert not torch.equal(weight, layer.get_parameter("weight"))
+
+
 def test_a_draw_leaves_layer_and_global_stream_alone() -> None:
     layer: Any = nn.BatchNorm2d(3)
     layer.running_mean += 5

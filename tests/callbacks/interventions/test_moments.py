@@ -19,6 +19,10 @@ def model(**arguments: Any) -> dict[str, Any]:
     return {"model": {"init_args": arguments}}
 
 
+_BORING = "pytorch_lightning.demos.boring_classes.Boring"
+BORING = {"model": {"class_path": f"{_BORING}Model"}, "data": {"class_path": f"{_BORING}DataModule"}}
+"""A module and data of somebody else's."""
+
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "more blocks than there are": (one("LayerReset", at=["1ep"], last=3), r"last: 3: SmallNet has 2 blocks \(conv, head\)"),
     "a layer there is not": (
@@ -68,6 +72,19 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "statistics every step": (one("NormRecalibration", every="10st"), "every: 10st: write a number of epochs, such as '1ep'"),
     "statistics never": (one("NormRecalibration", every="9ep"), "every: 9ep: this run never validates then; write fewer epochs"),
+    "statistics between validations": (
+        {"trainer": {"check_val_every_n_epoch": 2, **one("NormRecalibration", every="3ep")["trainer"]}},
+        "every: 3ep: this run never validates then",
+    ),
+    "initial values that only the module knows": (
+        {**one("LayerReset", at=["1ep"], layers=["layer"], to="initial"), **BORING},
+        "to: initial: BoringModel draws its initial values itself; use ImageClassifier, or fresh draws",
+    ),
+    "an epoch never reached with other data": (
+        {**one("OptimizerReset", at=["3ep"]), **BORING},
+        "OptimizerReset: 3ep: is never reached",
+    ),
+    "stages of other data": ({**one("OptimizerReset", at=["stages"]), **BORING}, "OptimizerReset: stages: is never reached"),
     "a rewind to a time never reached": (one("Rewind", at=["20st"], to="13st"), "Rewind: 20st: is never reached"),
     "a rewind to the same batch": (one("Rewind", at=["4st"], to="1ep"), "Rewind: to: 1ep: must lie before every moment of at"),
     "a rewind to all stages": (one("Rewind", at=["2ep"], to="stages"), "to: stages: are several moments"),
@@ -123,14 +140,13 @@ def test_a_moment_that_has_passed_is_refused(past: dict[str, Any], message: str,
 
 
 def test_an_arm_goes_on_from_another_arms_checkpoint() -> None:
-    """Twice at 1ep and 2ep, and at 1ep and 9st, from the first arm's checkpoint between them."""
-    arms = [tiny(one("ShrinkPerturb", at=["1ep", later], shrink=0.5), EVERY_EPOCH) for later in ("2ep",)]
-    first = fit(*arms[0])
-    file = str(first.place.directory / "checkpoints" / "epochendepoch=0.ckpt")
+    """One acts at 1ep and 2ep, the other at 1ep and 9st: alike until then."""
+    first = fit(*tiny(one("ShrinkPerturb", at=["1ep", "2ep"], shrink=0.5), EVERY_EPOCH))
     other = tiny(one("ShrinkPerturb", at=["1ep", "9st"], shrink=0.5), EVERY_EPOCH)
-    assert state(fit(*other, "--ckpt_path", file)) == state(fit(*other))
-    file = str(first.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
-    assert state(fit(*other, "--ckpt_path", file)) == state(fit(*other))
+    whole = state(fit(*other))
+    for epoch in (0, 1):
+        file = str(first.place.directory / "checkpoints" / f"epochendepoch={epoch}.ckpt")
+        assert state(fit(*other, "--ckpt_path", file)) == whole
 
 
 TIMELINE = """\

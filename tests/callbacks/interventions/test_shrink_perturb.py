@@ -11,8 +11,9 @@ from callbacks.interventions.shrink_perturb import shrink_perturb
 from errors import UserError
 from lightning_modules.initialisation import initialise
 from randomness import generator, global_stream
+from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
-from tests.runs import digest, fit, state, tiny
+from tests.runs import digest, state
 
 
 def test_it_is_the_formula_of_the_paper() -> None:
@@ -23,21 +24,17 @@ def test_it_is_the_formula_of_the_paper() -> None:
     assert torch.allclose(parameter, 0.4 * old + 0.1 * noise)
 
 
-def run(**arguments: Any) -> Any:
-    """Act just before the last of 12 steps with a rate of zero, so that the end shows the act alone."""
-    settings = {"at": ["11st"], **arguments}
-    still = {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9}}}
-    freeze = {"class_path": "callbacks.LearningRateFactor", "init_args": {"levels": {"11st": 0.0}}}
-    one = {"class_path": "callbacks.ShrinkPerturb", "init_args": settings}
-    return fit(*tiny({"trainer": {"callbacks+": [one, freeze]}, "model": {"init_args": still}}))
+def shrunk(**arguments: Any) -> Any:
+    """Act just before the last of 12 steps, which has a rate of zero, so that the end shows the act alone."""
+    return run(one("ShrinkPerturb", at=["11st"], **arguments), FROZEN)
 
 
 def before() -> dict[str, torch.Tensor]:
-    return dict(run(at=["11st"]).model.network.state_dict())
+    return dict(shrunk().model.network.state_dict())
 
 
 def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
-    old, new = before(), run(shrink=0.4, perturb=0.1).model.network
+    old, new = before(), shrunk(shrink=0.4, perturb=0.1).model.network
     fresh = SmallNet(1, 10)
     for name, layer in fresh.named_modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
@@ -48,7 +45,7 @@ def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
 
 
 def test_gaussian_noise_and_weights_only() -> None:
-    old, new = before(), run(shrink=0.6, perturb=0.01, noise="gaussian", scope="weights").model.network
+    old, new = before(), shrunk(shrink=0.6, perturb=0.01, noise="gaussian", scope="weights").model.network
     for name, parameter in new.named_parameters():
         layer, part = name.rsplit(".", 1)
         noise = torch.randn(parameter.shape, generator=generator(0, "ShrinkPerturb", 2, 11, f"{layer}.{part}"))
@@ -57,21 +54,20 @@ def test_gaussian_noise_and_weights_only() -> None:
 
 
 def test_initial_noise_is_the_runs_own_beginning() -> None:
-    new, initial = run(shrink=0.0, perturb=1.0, noise="initial").model.network, SmallNet(1, 10)
+    new, initial = shrunk(shrink=0.0, perturb=1.0, noise="initial").model.network, SmallNet(1, 10)
     initialise(initial, 0)
     for name, parameter in initial.named_parameters():
         assert torch.equal(new.get_parameter(name), parameter), name
 
 
 def test_nothing_left_of_the_old_is_a_new_network() -> None:
-    settings = {"at": ["0ep"], "shrink": 0.0, "perturb": 1.0, "noise": "initial", "norm_statistics": "reset"}
-    reset = {"trainer": {"callbacks+": [{"class_path": "callbacks.ShrinkPerturb", "init_args": settings}]}}
-    assert state(fit(*tiny(reset))) == state(fit(*tiny()))
+    renewal = one("ShrinkPerturb", at=["0ep"], shrink=0.0, perturb=1.0, noise="initial", norm_statistics="reset")
+    assert state(run(renewal)) == state(run())
 
 
 @pytest.mark.parametrize("what", ["norm_statistics", "optimizer_state"])
 def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
-    kept, gone = run(shrink=0.5), run(shrink=0.5, **{what: "reset"})
+    kept, gone = shrunk(shrink=0.5), shrunk(shrink=0.5, **{what: "reset"})
     norm = {mode: int(cli.model.network.norm.num_batches_tracked) for mode, cli in (("kept", kept), ("gone", gone))}
     assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
     moments = [digest(cli.trainer.optimizers[0].state_dict()["state"]) for cli in (kept, gone)]

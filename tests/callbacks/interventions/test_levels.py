@@ -1,0 +1,64 @@
+"""What holds from a moment on: weight decay, learning rate, augmentation."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from tests.callbacks.interventions.arms import one, run
+from tests.runs import fit, logged, state, tiny
+
+
+def test_weight_decay_follows_its_levels() -> None:
+    cli = run(one("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
+    assert cli.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0
+    assert logged(cli.place.directory)["interventions/WeightDecaySchedule"] == [(4, pytest.approx(0.1)), (7, 0)]
+
+
+def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
+    """An independent reference: the same run, gone on with by a branch whose optimizer has none."""
+    every = {"class_path": "tests.probes.EpochEnd"}
+    schedule = run(one("WeightDecaySchedule", levels={"2ep": 0.0}), every)
+    trunk = run(every)
+    none = {"trainer": {"callbacks+": [every]}, "model": {"init_args": {"optimizer": NO_DECAY}}}
+    file = trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt"
+    branch = fit(*tiny(none), "--ckpt_path", str(file))
+    assert state(branch)["weights and buffers"] == state(schedule)["weights and buffers"]
+
+
+NO_DECAY = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}}
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.8}},
+        {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR", "init_args": {"T_max": 3}},
+        {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}},
+    ],
+)
+def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(schedule: dict[str, Any]) -> None:
+    model, tenfold = (
+        {"lr_scheduler": schedule},
+        {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0, "momentum": 0.9, "weight_decay": 1e-3}},
+    )
+    cli, plain = run(one("LearningRateFactor", levels={"1ep": 10.0}), model=model), run(model=model)
+    assert state(cli)["schedulers"] == state(plain)["schedulers"]
+    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == plain.trainer.optimizers[0].param_groups[0]["lr"]
+    always = run(one("LearningRateFactor", levels={"0ep": 10.0}), model=model)
+    other = run(model={**model, "optimizer": tenfold})
+    mine, reference = always.model.state_dict(), other.model.state_dict()
+    assert all(torch.allclose(mine[name], reference[name], rtol=1e-4, atol=1e-5) for name in mine)
+
+
+def test_a_restarted_schedule_begins_anew() -> None:
+    cli = run(one("LearningRateRestart", at=["2ep"]))
+    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8)
+    assert cli.trainer.lr_scheduler_configs[0].scheduler.last_epoch == 1
+
+
+def test_an_augmentation_schedule_is_right_from_the_first_batch() -> None:
+    crop = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
+    schedule = run(one("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "2ep": 0}), augmentation=crop)
+    window = run(augmentation=crop, augmentation_during=["1ep", "2ep"])
+    assert state(schedule) == state(window)

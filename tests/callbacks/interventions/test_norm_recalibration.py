@@ -1,0 +1,29 @@
+"""Statistics estimated again."""
+
+import torch
+from torch import nn
+
+from callbacks.interventions.norm_recalibration import recalibrate
+from tests.callbacks.interventions.arms import one, run
+from tests.runs import state
+
+
+def test_recalibrated_statistics_are_those_of_the_data() -> None:
+    norm = nn.BatchNorm2d(2)
+    network = nn.Sequential(norm, nn.Dropout(0.5)).train()
+    batches = [torch.randn(8, 2, 3, 3) + 5 for _ in range(4)]
+    recalibrate(network, batches)
+    assert norm.running_mean is not None
+    assert torch.allclose(norm.running_mean, torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0), atol=1e-5)
+    assert norm.running_var is not None
+    assert torch.allclose(norm.running_var, torch.stack([batch.var((0, 2, 3)) for batch in batches]).mean(0), atol=1e-5)
+    assert network.training
+    assert norm.momentum == 0.1
+
+
+def test_recalibration_changes_nothing_but_statistics() -> None:
+    cli, plain = run(one("NormRecalibration", every="1ep")), run()
+    for name, value in cli.model.named_parameters():
+        assert torch.equal(value, plain.model.get_parameter(name))
+    assert state(cli)["optimizer"] == state(plain)["optimizer"]
+    assert not torch.equal(cli.model.network.norm.running_mean, plain.model.network.norm.running_mean)
