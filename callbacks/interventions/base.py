@@ -74,8 +74,8 @@ class OneShot(Named, Callback, ABC):
 class Level(Named, Callback, ABC):
     """Holds a value from each of its moments on, set before the forward pass of the first batch at or after it.
 
-    Before the first moment nothing is set. The value is a function of time and is set again when a run goes on from a checkpoint;
-    a change is logged as `interventions/<Class>`.
+    Before the first moment nothing is set. The value is a function of time and is set again when a run goes on from a checkpoint. It
+    is logged as `interventions/<Class>` when it changes and at each epoch's first batch.
 
     Args:
         levels: `{moment: value}`, increasing in time.
@@ -95,13 +95,16 @@ class Level(Named, Callback, ABC):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         clock = Clock.of(trainer)
         value = self.levels.at(clock.now, trainer.max_epochs or 0)
-        if value is None or value == self._held:
+        if value is None:
             return
-        self._held = value
-        self.set(trainer, pl_module, value)
+        if value != self._held:
+            self._held = value
+            self.set(trainer, pl_module, value)
         before = [act.value for act in clock.acts if act.name == repr(self)]
-        if before[-1:] != [value]:
+        changed = before[-1:] != [value]
+        if changed:
             clock.acts.append(Act(clock.now, repr(self), value))
+        if changed or batch_idx == 0:
             log(trainer, type(self).__name__, value)
 
 

@@ -12,7 +12,7 @@ from tests.runs import fit, logged, state, tiny
 def test_weight_decay_follows_its_levels() -> None:
     cli = run(one("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
     assert cli.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0
-    assert logged(cli.place.directory)["interventions/WeightDecaySchedule"] == [(4, pytest.approx(0.1)), (7, 0)]
+    assert logged(cli.place.directory)["interventions/WeightDecaySchedule"] == [(4, pytest.approx(0.1)), (7, 0), (8, 0)]
 
 
 def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
