@@ -74,8 +74,8 @@ class OneShot(Named, Callback, ABC):
 class Level(Named, Callback, ABC):
     """Holds a value from each of its moments on, set before the forward pass of the first batch at or after it.
 
-    Before the first moment nothing is set. The value is a function of time and is set again when a run goes on from a checkpoint. It
-    is logged as `interventions/<Class>` when it changes and at each epoch's first batch.
+    Before the first moment nothing is set. The value is a function of time and is set again when a run goes on from a checkpoint.
+    It is logged as `interventions/<Class>` when it changes and at each epoch's first batch.
 
     Args:
         levels: `{moment: value}`, increasing in time.
