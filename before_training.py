@@ -4,7 +4,8 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
-from callbacks.interventions.moments import check_interventions, check_past, events, interventions, times
+from callbacks.interventions.moments import check_interventions, events, interventions, times
+from callbacks.interventions.past import check_past
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
 from errors import UserError
@@ -26,7 +27,7 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
             data.course.check_past()
     check_interventions(trainer, module)
     if checkpoint:
-        check_past(trainer, checkpoint["callbacks"])
+        check_past(trainer, module, checkpoint["callbacks"])
 
 
 def schedule(trainer: Trainer) -> str:

@@ -15,11 +15,13 @@ class Act(NamedTuple):
         where: the position of the batch before which it was done.
         name: what was done, with its arguments.
         value: the value set, for a level; None for a one-shot.
+        before: the position of the batch trained before; None at the beginning.
     """
 
     where: Position
     name: str
     value: float | None
+    before: Position | None
 
 
 class Clock(Callback):
@@ -31,13 +33,14 @@ class Clock(Callback):
         seed: the run's seed (`seed_everything`), set by train.py.
 
     Attributes:
+        initial_seed: the seed that the initial values were drawn from: a branch may have another.
         now: the position of the batch that is trained.
         last: the position of the last batch that was trained; None before the first.
         acts: what was done, in order.
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = seed
+        self.seed = self.initial_seed = seed
         self.now = Position(0, 0)
         self.last: Position | None = None
         self.acts: list[Act] = []
@@ -59,9 +62,14 @@ class Clock(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {"last": self.last and list(self.last), "acts": [[list(act.where), act.name, act.value] for act in self.acts]}
+        acts = [[list(act.where), act.name, act.value, act.before and list(act.before)] for act in self.acts]
+        return {"initial_seed": self.initial_seed, "last": self.last and list(self.last), "acts": acts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
+        self.initial_seed = state_dict["initial_seed"]
         self.last = Position(*state_dict["last"]) if state_dict["last"] else None
-        self.acts = [Act(Position(*where), name, value) for where, name, value in state_dict["acts"]]
+        self.acts = [
+            Act(Position(*where), name, value, Position(*before) if before else None)
+            for where, name, value, before in state_dict["acts"]
+        ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pytorch_lightning import Trainer
 from torch import nn
 
-from datamodules.timeline import epoch_batches, epoch_steps, positions
+from datamodules.timeline import epoch_batches, latest, positions
 from errors import UserError
 from timing import Position
 
@@ -42,11 +42,7 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
 def check_windows(data: "ImageDataModule", trainer: Trainer) -> None:
     """Raise UserError for a window that the run does not reach, or that ends before it starts."""
     path, waits, epochs = positions(data, trainer), bool(data.growth and data.growth.until), trainer.max_epochs or 0
-    end = path[-1]
-    if waits:
-        stage = len(data.course.stages.sizes) - 1
-        steps = end.epoch * epoch_steps(data, trainer, stage)
-        end = Position(end.epoch, steps if trainer.max_steps < 0 else min(steps, trainer.max_steps), stage)  # no run gets further
+    end = latest(data, trainer)
     for name, window in data.course.appearance.windows:
         if window.start == window.stop:
             continue

@@ -49,6 +49,16 @@ def positions(data: "ImageDataModule", trainer: Trainer, times: Iterable[Time] =
     return sorted({*starts, *inside})
 
 
+def latest(data: "ImageDataModule", trainer: Trainer) -> Position:
+    """Return the end of a run; where stages wait for the network, the furthest that it can get."""
+    end = epoch_starts(data, trainer)[-1]
+    if not (data.growth and data.growth.until):
+        return end
+    stage = len(data.course.stages.sizes) - 1
+    steps = end.epoch * epoch_steps(data, trainer, stage)
+    return Position(end.epoch, steps if trainer.max_steps < 0 else min(steps, trainer.max_steps), stage)
+
+
 def changes(data: "ImageDataModule", path: Sequence[Position]) -> Iterator[tuple[Position, Shown]]:
     """Yield each position of a path at which what the network is shown changes, with what is in force from then on."""
     before = None

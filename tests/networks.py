@@ -1,5 +1,6 @@
-"""A small network with everything that a resume can get wrong."""
+"""Small networks with everything that a resume, or an intervention, can get wrong."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -17,3 +18,16 @@ class SmallNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.dropout(self.norm(self.conv(x)).relu().mean((2, 3))))
         return logits
+
+
+class TokenNet(SmallNet):
+    """A network with a parameter of its own, and two layers that share theirs."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.token = nn.Parameter(torch.zeros(1))
+        self.twin = nn.Linear(4, num_classes)
+        self.twin.weight = self.head.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.token

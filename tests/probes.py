@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
+from callbacks import Level
 from datamodules import Augmentation, Batch, Deficit, Scene
 from lightning_modules import ImageClassifier
 from tests.runs import digest
@@ -78,6 +79,16 @@ class Peek(Callback):
         for name, parameter in network.named_parameters():
             self.memory[name] = digest(dict(trainer.optimizers[0].state.get(parameter, {})))
         self.momentum = trainer.optimizers[0].param_groups[0].get("momentum", 0.0)
+
+
+class Momentum(Level):
+    """Somebody's own level, which remembers its value."""
+
+    value: float | None = None
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        self.value = value
+        trainer.optimizers[0].param_groups[0]["momentum"] = value
 
 
 class Part(Callback):

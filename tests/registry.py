@@ -8,11 +8,11 @@ class Entry(NamedTuple):
 
     Attributes:
         acting: a config fragment that changes what is trained.
-        identity: a config fragment that leaves it bitwise as it is.
+        identity: a config fragment that leaves it bitwise as it is; None if there is none.
     """
 
     acting: dict[str, Any]
-    identity: dict[str, Any]
+    identity: dict[str, Any] | None
 
 
 def _data(**arguments: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ REGISTRY: dict[str, Entry] = {
     "OptimizerReset": Entry(
         acting=_intervention("OptimizerReset", at=["1ep", "2ep"]), identity=_intervention("OptimizerReset", at=["0ep"])
     ),
-    "NormRecalibration": Entry(acting=_intervention("NormRecalibration", every="1ep"), identity={}),
+    "NormRecalibration": Entry(acting=_intervention("NormRecalibration", every="1ep"), identity=None),
     "Rewind": Entry(
         acting=_intervention("Rewind", at=["7st"], to="1ep", optimizer_state="rewind", learning_rate="rewind"),
         identity=_intervention("Rewind", at=[], to="1ep"),

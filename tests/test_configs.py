@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.datamodules.test_datasets import make_folder
-from tests.runs import REPOSITORY, fit
+from tests.runs import REPOSITORY, fit, logged
 
 CONFIGS = REPOSITORY / "configs"
 FOLDERS = ("growth", "deficits", "interventions", "optimizers")
@@ -27,6 +27,16 @@ def test_arms_compose_with_another_base_and_with_each_other(tmp_path: Path) -> N
     configs = [f"--config={name}" for name in ("configs/cifar10_5000.yaml", *(f"configs/{arm}" for arm in arms), "folder.yaml")]
     cli = fit(*configs, "--trainer.fast_dev_run", "true")
     assert [repr(deficit) for deficit in cli.datamodule.deficits] == ["Blur(size=4)", "LabelNoise(fraction=0.4)"]
+
+
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if arm.startswith("interventions/")])
+def test_an_intervention_acts(arm: str) -> None:
+    """Ten epochs of one batch each, growing halfway."""
+    few = ("--data.init_args.dataset.init_args.subset", "40", "--trainer.max_epochs", "10", "--trainer.limit_train_batches", "1")
+    crop = ("--data.init_args.augmentation", "CropFlip") if "augmentation" in arm else ()
+    files = ("--config", "configs/digits.yaml", *crop, "--config", "configs/growth/warm_start.yaml", "--config", f"configs/{arm}")
+    name = yaml.safe_load((CONFIGS / arm).read_text())["trainer"]["callbacks+"][0]["class_path"].removeprefix("callbacks.")
+    assert logged(fit(*files, *few, "--trainer.limit_val_batches", "1").place.directory)[f"interventions/{name}"]
 
 
 @pytest.mark.parametrize("arm", ARMS)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from datamodules import Digits
+from tests.callbacks.interventions.arms import ALL
 from tests.processes import run, run_directory, start
 from tests.registry import REGISTRY
 from tests.runs import digest, logged, tiny
@@ -76,20 +77,9 @@ def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count:
     assert len(epoch) == len(set(epoch)) == 100
 
 
-INTERVENTIONS: dict[str, Any] = {
-    "trainer": {
-        "callbacks+": [
-            {"class_path": "callbacks.ShrinkPerturb", "init_args": {"at": ["1ep"], "shrink": 0.6, "perturb": 0.1}},
-            {"class_path": "callbacks.LayerReset", "init_args": {"at": ["6st"], "last": 1}},
-            {"class_path": "callbacks.NormRecalibration", "init_args": {"every": "1ep"}},
-        ]
-    }
-}
-
-
 @pytest.mark.slow
 def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
-    two, _ = ranks(2, AUGMENTED, INTERVENTIONS, arguments=("--data.init_args.batch_size", "16"))
+    two, _ = ranks(2, ALL, arguments=("--data.init_args.batch_size", "16"))
     assert two[0]["state"] == two[1]["state"]
 
 
@@ -97,8 +87,8 @@ def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
 def test_ranks_that_have_parted_are_noticed() -> None:
     part = {"trainer": {"callbacks+": [{"class_path": "tests.probes.Part"}]}}
     devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.init_args.batch_size", "16")
-    output = start("fit", *tiny(part, INTERVENTIONS), *devices).communicate(timeout=300)[0]
-    assert "ShrinkPerturb: the ranks hold different networks after it" in output
+    output = start("fit", *tiny(part, ALL), *devices).communicate(timeout=300)[0]
+    assert "LayerReset: the ranks hold different networks after it" in output
 
 
 @pytest.mark.slow

@@ -20,17 +20,23 @@ class Draws(NamedTuple):
 
     Attributes:
         seed: the run's seed.
+        initial_seed: the one that the initial values were drawn from.
         purpose: the intervention's class.
         where: the position at which it acts.
     """
 
     seed: int
+    initial_seed: int
     purpose: str
     where: Position
 
     def key(self, name: str) -> tuple[int, str, int, int, str]:
         """Return what keys the draws for the layer or parameter of that name."""
         return self.seed, self.purpose, self.where.epoch, self.where.step, name
+
+    def initial_key(self, name: str) -> tuple[int, str, str]:
+        """Return what keyed the initial draw of the layer of that name."""
+        return self.initial_seed, "init", name
 
     def generator(self, name: str) -> torch.Generator:
         """Return a generator for the layer or parameter of that name."""
@@ -59,12 +65,14 @@ class OneShot(Named, Callback, ABC):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         clock, epochs = Clock.of(trainer), trainer.max_epochs or 0
-        act = Act(clock.now, repr(self), None)  # there already if a checkpoint was written after it, as its batch failed
-        if act in clock.acts or not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
+        if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
+            return
+        act = Act(clock.now, repr(self), None, clock.last)
+        if act in clock.acts:  # a checkpoint was written after it, as its batch failed
             return
         before = snapshot(trainer, pl_module)
         with torch.no_grad():
-            self.apply(trainer, pl_module, Draws(clock.seed, type(self).__name__, clock.now))
+            self.apply(trainer, pl_module, Draws(clock.seed, clock.initial_seed, type(self).__name__, clock.now))
             follow(trainer, pl_module, before)
         check_ranks(trainer, pl_module, type(self).__name__)
         clock.acts.append(act)
@@ -97,13 +105,14 @@ class Level(Named, Callback, ABC):
         value = self.levels.at(clock.now, trainer.max_epochs or 0)
         if value is None:
             return
+        changed = False
         if value != self._held:
             self._held = value
             self.set(trainer, pl_module, value)
-        before = [act.value for act in clock.acts if act.name == repr(self)]
-        changed = before[-1:] != [value]
+            earlier = [act.value for act in clock.acts if act.name == repr(self)]
+            changed = earlier[-1:] != [value]
         if changed:
-            clock.acts.append(Act(clock.now, repr(self), value))
+            clock.acts.append(Act(clock.now, repr(self), value, clock.last))
         if changed or batch_idx == 0:
             log(trainer, type(self).__name__, value)
 

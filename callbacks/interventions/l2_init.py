@@ -7,12 +7,13 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level
-from callbacks.interventions.layers import check_initial, every_layer, network_of, redrawn
+from callbacks.interventions.layers import check_initial, every_layer, network_of, own_parameters, redrawn
 from errors import UserError
 
-_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
 
 def pull(parameters: Mapping[str, Tensor], initial: Mapping[str, Tensor], strength: float) -> None:
@@ -32,7 +33,7 @@ class L2Init(Level):
         levels: `{moment: strength}`, 0 or more; the paper's are 1e-2 … 1e-5, 0 is the identity.
 
     Raises:
-        UserError: below 0, or for layers whose initial values cannot be drawn again.
+        UserError: below 0, for layers whose initial values cannot be drawn again, or a fused optimizer under `16-mixed`.
     """
 
     def __init__(self, levels: dict[str, float]) -> None:
@@ -45,20 +46,21 @@ class L2Init(Level):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
         check_initial(module, "L2Init")
+        optimizer, scaler = configured(module)[0], getattr(trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise UserError("L2Init: a fused optimizer hides gradients' scale under 16-mixed; use bf16-mixed, or fused: false")
         every_layer(network_of(module))
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Pull by it from now on."""
         self._strength = value
         for name, layer in self._layers(module).items() if not self._initial else ():
-            for part, tensor in redrawn(layer, Clock.of(trainer).seed, "init", name).named_parameters(recurse=False):
+            for part, tensor in redrawn(layer, Clock.of(trainer).initial_seed, "init", name).named_parameters(recurse=False):
                 self._initial[f"{name}.{part}"] = tensor.detach().to(module.device)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        layers = self._layers(pl_module).items()
-        own = {f"{name}.{part}": value for name, layer in layers for part, value in layer.named_parameters(recurse=False)}
         with torch.no_grad():
-            pull(own, self._initial, self._strength)
+            pull(own_parameters(self._layers(pl_module)), self._initial, self._strength)
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
         return {name: layer for name, layer in every_layer(network_of(module)).items() if not isinstance(layer, _NORMS)}

@@ -64,7 +64,7 @@ class LayerReset(OneShot):
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Reset the layers."""
         chosen = choose(network_of(module), self.last, self.layers)
-        keys = {name: draws.key(name) if self.to == "fresh" else (draws.seed, "init", name) for name in chosen}
+        keys = {name: draws.key(name) if self.to == "fresh" else draws.initial_key(name) for name in chosen}
         reset_layers(chosen, {name: redrawn(chosen[name], *keys[name]) for name in chosen}, self.norm_statistics == "reset")
         if self.optimizer_state == "reset":
             forget(trainer.optimizers, [parameter for layer in chosen.values() for parameter in layer.parameters()])

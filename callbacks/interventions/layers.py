@@ -1,7 +1,7 @@
 """Which layers of a network an intervention acts on, and their values drawn again."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -48,8 +48,16 @@ def _drawing(layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
         raise UserError(f"layers: {', '.join(layers)}: have no values to draw; choose layers with parameters")
     for name, layer in layers.items():
         if name not in drawn and next(layer.parameters(recurse=False), None) is not None:
-            raise UserError(f"layers: {name}: has parameters but no reset_parameters() to draw them; give it one")
+            whose = name or "the network itself"
+            raise UserError(f"layers: {whose}: has parameters but no reset_parameters() to draw them; give it one")
     return drawn
+
+
+def own_parameters(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Return the layers' own parameters by full name; one that layers share stands under its last name, whose draw it has."""
+    named = [(f"{name}.{part}", value) for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)]
+    last = {id(value): name for name, value in named}
+    return {name: value for name, value in named if last[id(value)] == name}
 
 
 def check_initial(module: LightningModule, argument: str) -> None:
@@ -68,10 +76,10 @@ def _blocks(network: nn.Module, last: int) -> list[str]:
 
 
 def _matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
-    known = [name for name, _ in network.named_modules() if name]
+    known = [name for name, _ in network.named_modules()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
-            top = ", ".join(name for name in known if "." not in name)
+            top = ", ".join(name for name in known if name and "." not in name)
             raise UserError(f"layers: {pattern}: matches nothing; there are {top} and their parts")
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 

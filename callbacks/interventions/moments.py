@@ -1,17 +1,15 @@
 """When interventions of a run act, known before it runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.clock import Clock
 from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
-from datamodules.timeline import positions
+from datamodules.timeline import latest, positions
 from errors import UserError
 from timing import Position, Time
 
@@ -46,19 +44,25 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
             continue
         last = Position(epochs - 1, _MANY)
         if isinstance(data, ImageDataModule):
-            path = positions(data, trainer, times(one))
-            last = path[-2:][0]
-            if data.growth and data.growth.until:
-                last = last._replace(step=_MANY, stage=len(data.course.stages.sizes) - 1)  # no run gets further
-            if isinstance(one, Rewind):
-                check_order(one, path, epochs)
+            end = latest(data, trainer)
+            last = end._replace(epoch=end.epoch - 1, step=end.step - 1)
+        if isinstance(one, Rewind):
+            check_order(one, trainer)
         for time in times(one):
             if not time.reached(last, epochs):
                 raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
 
 
-def check_order(one: Rewind, path: Sequence[Position], epochs: int) -> None:
-    """Raise UserError if a rewind acts no later than the state is taken."""
+def check_order(one: Rewind, trainer: Trainer) -> None:
+    """Raise UserError if a rewind acts no later than the state is taken, or may do so."""
+    data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
+    if isinstance(data, ImageDataModule) and not (data.growth and data.growth.until):
+        path = positions(data, trainer, times(one))
+    else:
+        kinds = {"epochs" if time.unit in ("ep", "%") else time.unit.removesuffix("s") for time in times(one)}
+        if len(kinds) > 1:
+            raise UserError(f"Rewind: to: {one.to}: whether at lies after it is not known before the run; write both in one unit")
+        path = [Position(epoch, 0) for epoch in range(epochs + 1)]
     taken = next((now for now in path if one.to.reached(now, epochs)), path[-1])
     for before, now in pairwise([None, *path[:-1]]):
         assert now is not None
@@ -66,55 +70,8 @@ def check_order(one: Rewind, path: Sequence[Position], epochs: int) -> None:
             raise UserError(f"Rewind: to: {one.to}: must lie before every moment of at, and does not before epoch {now.epoch}")
 
 
-def check_past(trainer: Trainer, states: Mapping[str, Any]) -> None:
-    """Raise UserError if an intervention names a moment that a checkpoint has passed without it.
-
-    Args:
-        trainer: the run's.
-        states: the checkpoint's states of callbacks.
-    """
-    clock = Clock()
-    if "Clock" in states:
-        clock.load_state_dict(states["Clock"])
-    data = getattr(trainer, "datamodule", None)
-    clock.last = clock.last or (data.course.last if isinstance(data, ImageDataModule) else None)
-    if clock.last is None:
-        return
-    epochs, way_out = trainer.max_epochs or 0, "what has passed cannot be changed: start afresh, or name a later time"
-    for one in interventions(trainer):
-        acts = [act for act in clock.acts if act.name == repr(one)]
-        if isinstance(one, Level):
-            held, here = acts[-1].value if acts else None, one.levels.at(clock.last, epochs)
-            if held != here:
-                raise UserError(f"{type(one).__name__}: at the checkpoint {here} is in force here, {held} was there; {way_out}")
-        if isinstance(one, Rewind) and one.to.reached(clock.last, epochs) and one.state_key not in states:
-            raise UserError(f"Rewind: to: {one.to}: has passed at the checkpoint, which does not hold that state; {way_out}")
-        moments = expanded(one.at, clock.last) if isinstance(one, OneShot) else []
-        for act in acts if isinstance(one, OneShot) else ():
-            if not any(begins(time, act.where, epochs) for time in moments):
-                raise UserError(
-                    f"{type(one).__name__}: at epoch {act.where.epoch} the checkpoint had it, here it has not; {way_out}"
-                )
-        for time in moments:
-            passed = time.reached(clock.last, epochs)
-            if passed and not any(begins(time, act.where, epochs) for act in acts):
-                raise UserError(f"{type(one).__name__}: at: {time}: has passed without it at the checkpoint; {way_out}")
-
-
 def _place(last: Position) -> str:
     return f"of epoch {last.epoch}, stage {last.stage}; write an earlier time"
-
-
-def expanded(moments: Iterable[Time], last: Position) -> list[Time]:
-    """Return moments with `stages` written out as far as they have come."""
-    stages = [Time(f"stage{stage}") for stage in range(1, last.stage + 1)]
-    return [single for time in moments for single in (stages if time.unit == "stages" else [time])]
-
-
-def begins(time: Time, where: Position, epochs: int) -> bool:
-    """Whether a position is the first at or after a moment, as far as the position alone can tell."""
-    before = Position(where.epoch - 1, where.step - 1, where.stage - 1)
-    return time.reached(where, epochs) and not time.reached(before, epochs)
 
 
 def events(trainer: Trainer, path: Sequence[Position]) -> dict[Position, list[str]]:

@@ -41,7 +41,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 class NormRecalibration(Named, Callback):
     """Re-estimates batch-norm statistics before an evaluation, by a pass over the current training data as the network sees them.
 
-    The "dry run" of the critical-period papers' code (Achille et al. 2019): after a switch of the data the running averages are of
+    The "dry run" of later code by the authors of Achille et al. 2019: after a switch of the data the running averages are of
     what was before. Changes: running means, variances and counts. Keeps: parameters, optimizer state, learning-rate clock.
 
     Args:
@@ -65,6 +65,8 @@ class NormRecalibration(Named, Callback):
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         if any(isinstance(one, WeightAveraging) for one in callbacks):
             raise UserError("NormRecalibration: WeightAveraging validates a network with statistics of its own; leave one out")
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
+            return
         both = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
         if trainer.limit_val_batches == 0 or both > (trainer.max_epochs or 0):
             raise UserError(f"every: {self.every}: this run never validates then; write fewer epochs, or leave it out")

@@ -11,7 +11,10 @@ SCHEDULED = ("lr", "momentum", "betas")
 
 
 def forget(optimizers: Iterable[Optimizer], parameters: Iterable[Tensor]) -> None:
-    """Drop what optimizers remember of some parameters (moments, step counts), as if they had just been given them."""
+    """Drop what optimizers remember of some parameters (moments, step counts), as if they had just been given them.
+
+    Fused SGD alone begins with a momentum of 0, so that dampening acts on its first gradient already.
+    """
     for parameter in parameters:
         for optimizer in optimizers:
             known = optimizer.state.pop(parameter, {})

@@ -8,10 +8,11 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import choose, every_layer, network_of
-from callbacks.interventions.optimizers import SCHEDULED
+from callbacks.interventions.layers import choose, network_of
+from callbacks.interventions.optimizers import SCHEDULED, forget
 from errors import UserError
 from timing import Time
 
@@ -29,7 +30,7 @@ class Rewind(OneShot):
         last: so many blocks from the top of the network, …
         layers: … or names and patterns of layers; neither is all of them.
         optimizer_state: `rewind` what the optimizer remembers of these parameters too, or `keep`.
-        learning_rate: `rewind` rates and schedule too, or `keep`.
+        learning_rate: `rewind` rates and schedule too, to what they were in the run that took the state, or `keep`.
 
     Raises:
         UserError: if a moment of `at` does not lie after `to`, or a checkpoint from after `to` does not hold the state.
@@ -71,10 +72,18 @@ class Rewind(OneShot):
         """Refuse layers that there are not."""
         self._chosen(module)
 
+    def check_kept(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
+        """Raise UserError unless a checkpoint from after `to` holds the state, with a schedule if there is one here."""
+        if kept is None:
+            raise UserError(f"Rewind: to: {self.to}: has passed at the checkpoint, which does not hold that state; start afresh")
+        if self.learning_rate == "rewind" and bool(kept["schedules"]) != (configured(module)[1] is not None):
+            raise UserError("Rewind: learning_rate: rewind: only one of checkpoint and run has an lr_scheduler; write keep")
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        clock = Clock.of(trainer)
-        if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0):
-            self._kept = take(self._chosen(pl_module), trainer)
+        clock, where = Clock.of(trainer), list(Clock.of(trainer).now)
+        taken = self._kept and self._kept["where"] == where  # in a checkpoint written after it, as its batch failed
+        if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not taken:
+            self._kept = {"where": where, **take(self._chosen(pl_module), trainer)}
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
@@ -84,13 +93,13 @@ class Rewind(OneShot):
 
     def _chosen(self, module: LightningModule) -> dict[str, nn.Module]:
         network = network_of(module)
-        return every_layer(network) if self.last is None and not self.layers else choose(network, self.last, self.layers)
+        return dict(network.named_modules()) if self.last is None and not self.layers else choose(network, self.last, self.layers)
 
 
 def take(layers: Mapping[str, nn.Module], trainer: Trainer) -> dict[str, Any]:
     """Copy to the CPU what layers hold, what optimizers remember of their parameters, rates and schedules."""
     memory = {
-        name: [_moved(optimizer.state.get(parameter, {}), torch.device("cpu")) for optimizer in trainer.optimizers]
+        name: [_moved(optimizer.state.get(parameter, {}), "cpu", "cpu") for optimizer in trainer.optimizers]
         for name, parameter in _parameters(layers).items()
     }
     return {
@@ -112,9 +121,10 @@ def give_back(
         tensor.copy_(kept["tensors"][name])
     for name, parameter in _parameters(layers).items() if optimizer_state else ():
         for optimizer, memory in zip(trainer.optimizers, kept["memory"][name], strict=True):
-            optimizer.state.pop(parameter, None)
+            forget([optimizer], [parameter])
             if memory:
-                optimizer.state[parameter] = _moved(memory, parameter.device)
+                scalars = parameter.device if optimizer.defaults.get("fused") or optimizer.defaults.get("capturable") else "cpu"
+                optimizer.state[parameter] = _moved(memory, parameter.device, scalars)
     if learning_rate:
         for optimizer, rates in zip(trainer.optimizers, kept["rates"], strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
@@ -123,10 +133,10 @@ def give_back(
             config.scheduler.load_state_dict(copy.deepcopy(state))
 
 
-def _moved(memory: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Copy to a device; step counts (scalars) stay on the CPU, where optimizers that are not fused keep them."""
+def _moved(memory: Mapping[str, Any], device: torch.device | str, scalars: torch.device | str) -> dict[str, Any]:
+    """Copy to a device, and step counts (scalars) to another: optimizers keep them on the CPU unless they are fused."""
     return {
-        key: value.to(device if value.ndim else "cpu", copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
+        key: value.to(device if value.ndim else scalars, copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
         for key, value in memory.items()
     }
 

@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_initial, copy_buffers, every_layer, network_of, redrawn
+from callbacks.interventions.layers import check_initial, copy_buffers, every_layer, network_of, own_parameters, redrawn
 from callbacks.interventions.optimizers import forget
 from errors import UserError
 from timing import Time
@@ -67,22 +67,26 @@ class ShrinkPerturb(OneShot):
         """Refuse layers that cannot draw their own values."""
         if self.noise == "initial":
             check_initial(module, "noise: initial")
-        every_layer(network_of(module))
+        if self._draws:
+            every_layer(network_of(module))
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Shrink and perturb."""
-        for name, layer in every_layer(network_of(module)).items():
-            fresh = redrawn(layer, *((draws.seed, "init", name) if self.noise == "initial" else draws.key(name)))
-            noise = {
-                part: torch.randn(parameter.shape, generator=draws.generator(f"{name}.{part}"))
-                if self.noise == "gaussian"
-                else parameter
-                for part, parameter in fresh.named_parameters(recurse=False)
-            }
-            own = layer.named_parameters(recurse=False)
-            scope = {part: parameter for part, parameter in own if self.scope == "all" or parameter.ndim > 1}
-            shrink_perturb(scope, noise, self.shrink, self.perturb)
-            if self.norm_statistics == "reset":
-                copy_buffers(layer, fresh)
-            if self.optimizer_state == "reset":
-                forget(trainer.optimizers, scope.values())
+        network = network_of(module)
+        layers = every_layer(network) if self._draws else dict(network.named_modules())
+        keys = {name: draws.initial_key(name) if self.noise == "initial" else draws.key(name) for name in layers}
+        fresh = {name: redrawn(layer, *keys[name]) for name, layer in layers.items()} if self._draws else {}
+        scope = {name: part for name, part in own_parameters(layers).items() if self.scope == "all" or part.ndim > 1}
+        if self.noise == "gaussian":
+            noise = {name: torch.randn(part.shape, generator=draws.generator(name)) for name, part in scope.items()}
+        else:
+            noise = {f"{name}.{part}": new for name in fresh for part, new in fresh[name].named_parameters(recurse=False)}
+        shrink_perturb(scope, noise, self.shrink, self.perturb)
+        for name in layers if self.norm_statistics == "reset" else ():
+            copy_buffers(layers[name], fresh[name])
+        if self.optimizer_state == "reset":
+            forget(trainer.optimizers, scope.values())
+
+    @property
+    def _draws(self) -> bool:
+        return self.noise != "gaussian" or self.norm_statistics == "reset"

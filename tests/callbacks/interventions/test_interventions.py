@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lightning_modules.initialisation import initialise
-from tests.callbacks.interventions.arms import FROZEN, one, run
+from tests.callbacks.interventions.arms import ALL, FROZEN, one, run
 from tests.networks import SmallNet
 from tests.registry import VARIANTS
 from tests.runs import fit, logged, state, tiny
@@ -57,19 +57,6 @@ def test_an_average_of_the_weights_follows_a_reset(average: dict[str, Any]) -> N
     network = cli.model.network  # holds the average at the end
     assert torch.allclose(network.head.weight, fresh.head.weight)
     assert not torch.allclose(network.conv.weight, run(FROZEN).model.network.conv.weight)
-
-
-EVERYTHING = [
-    one("ShrinkPerturb", at=["1ep"], shrink=0.6, perturb=0.01),
-    one("LayerReset", at=["3st"], last=1),
-    one("WeightDecaySchedule", levels={"1ep": 0.01}),
-    one("LearningRateFactor", levels={"1ep": 2.0, "2ep": 1.0}),
-    one("LearningRateRestart", at=["2ep"]),
-    one("OptimizerReset", at=["2ep"]),
-    one("NormRecalibration", every="1ep"),
-    one("Rewind", at=["2ep"], to="1ep", last=1),
-]
-ALL: dict[str, Any] = {"trainer": {"callbacks+": EVERYTHING}}
 
 
 @pytest.mark.slow

@@ -10,6 +10,20 @@ from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
 from tests.runs import digest, state
 
+PEEK = {"class_path": "tests.probes.Peek"}
+REWIND = {"optimizer_state": "rewind", "learning_rate": "rewind"}
+
+
+def optimizer_of(name: str, **arguments: Any) -> dict[str, Any]:
+    settings = {"lr": 0.01, **({"momentum": 0.9} if name == "SGD" else {}), **arguments}
+    return {"optimizer": {"class_path": f"torch.optim.{name}", "init_args": settings}}
+
+
+def remembered(cli: Any) -> dict[str, str]:
+    """What the optimizer remembered of each parameter in the last step, after interventions, hashed."""
+    memory: dict[str, str] = next(callback for callback in cli.trainer.callbacks if type(callback).__name__ == "Peek").memory
+    return memory
+
 
 def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
     cli, plain = run(one("LayerReset", at=["11st"], last=1, to="initial"), FROZEN), run(FROZEN)
@@ -39,17 +53,27 @@ def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time()
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_what_the_optimizer_remembers_goes_where_said_and_stays_elsewhere(optimizer: str) -> None:
-    settings: dict[str, Any] = {"lr": 0.01, **({"momentum": 0.9} if optimizer == "SGD" else {})}
-    model = {"optimizer": {"class_path": f"torch.optim.{optimizer}", "init_args": settings}}
-    seen: dict[str, dict[str, str]] = {}
-    for kind in ("reset", "keep"):
-        cli = run(one("LayerReset", at=["11st"], last=1, optimizer_state=kind), {"class_path": "tests.probes.Peek"}, model=model)
-        seen[kind] = next(callback for callback in cli.trainer.callbacks if type(callback).__name__ == "Peek").memory
-    assert seen["keep"]["head.weight"] != seen["reset"]["head.weight"] == digest({})
-    assert seen["keep"]["conv.weight"] == seen["reset"]["conv.weight"] != digest({})
+    seen = {
+        kind: remembered(run(one("LayerReset", at=["11st"], last=1, optimizer_state=kind), PEEK, model=optimizer_of(optimizer)))
+        for kind in ("reset", "keep")
+    }
+    for name, memory in seen["keep"].items():
+        assert memory != digest({})
+        assert seen["reset"][name] == (digest({}) if name.startswith("head") else memory), name
 
 
-def test_an_optimizer_reset_keeps_rates() -> None:
-    cli, plain = run(one("OptimizerReset", at=["11st"])), run()
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_an_optimizer_reset_clears_everything_but_rates(optimizer: str) -> None:
+    model = optimizer_of(optimizer)
+    cli, plain = run(one("OptimizerReset", at=["11st"]), PEEK, model=model), run(model=model)
+    assert set(remembered(cli).values()) == {digest({})}
     assert state(cli)["schedulers"] == state(plain)["schedulers"]
-    assert state(cli)["optimizer"] != state(plain)["optimizer"]
+    groups = [{**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (cli, plain)]
+    assert groups[0] == groups[1]
+
+
+@pytest.mark.parametrize("way", [one("LayerReset", at=["9st"], last=1), one("Rewind", at=["9st"], to="0ep", last=1, **REWIND)])
+def test_a_fused_optimizer_is_as_another(way: dict[str, Any]) -> None:
+    nets = [run(way, model=optimizer_of("SGD", fused=fused)).model.network for fused in (False, True)]
+    for name, value in nets[0].named_parameters():
+        assert torch.allclose(value, nets[1].get_parameter(name), atol=1e-6), name

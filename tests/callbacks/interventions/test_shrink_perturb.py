@@ -70,8 +70,9 @@ def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
     kept, gone = shrunk(shrink=0.5), shrunk(shrink=0.5, **{what: "reset"})
     norm = {mode: int(cli.model.network.norm.num_batches_tracked) for mode, cli in (("kept", kept), ("gone", gone))}
     assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
-    moments = [digest(cli.trainer.optimizers[0].state_dict()["state"]) for cli in (kept, gone)]
-    assert (moments[0] == moments[1]) is (what == "norm_statistics")
+    memory = run(one("ShrinkPerturb", at=["11st"], shrink=0.5, **{what: "reset"}), {"class_path": "tests.probes.Peek"}, FROZEN)
+    peek = next(callback for callback in memory.trainer.callbacks if type(callback).__name__ == "Peek")
+    assert ({digest({})} == set(peek.memory.values())) is (what == "optimizer_state")
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,11 @@ def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
 def test_factors_outside_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ShrinkPerturb([], **arguments)
+
+
+def test_a_parameter_of_the_network_itself_and_a_shared_one_shrink_once() -> None:
+    network = {"network": {"class_path": "tests.networks.TokenNet"}}
+    old = run(FROZEN, model=network).model.network
+    new = run(one("ShrinkPerturb", at=["11st"], shrink=0.5, noise="gaussian"), FROZEN, model=network).model.network
+    for name, parameter in new.named_parameters():
+        assert torch.equal(parameter, 0.5 * old.get_parameter(name)), name
