@@ -22,6 +22,26 @@ class Position(NamedTuple):
     stage: int = 0
 
 
+class Epoch(NamedTuple):
+    """An epoch as it is known before its run: what studies compare two runs by.
+
+    Attributes:
+        before: where the epoch before it began; None for the first.
+        now: where it begins; its step is not known, and 0.
+        epochs: epochs of the run.
+        stages_known: whether stages are, which is not so where they wait for the network.
+    """
+
+    before: Position | None
+    now: Position
+    epochs: int
+    stages_known: bool
+
+    def knows(self, time: "Time") -> bool:
+        """Whether it is known if a moment has been reached."""
+        return time.unit != "st" and (self.stages_known or not time.unit.startswith("stage"))
+
+
 class Time:
     """A moment of a run, written as text.
 
@@ -138,6 +158,10 @@ class Window:
         """Whether `now` lies in the window, in a run of `epochs` epochs."""
         return self.start.reached(now, epochs) and not self.stop.reached(now, epochs)
 
+    def in_force(self, epoch: Epoch) -> bool | str:
+        """Return whether it is open during an epoch, or the window itself if that is not known."""
+        return self.open(epoch.now, epoch.epochs) if all(epoch.knows(time) for time in self) else str(self)
+
 
 class Levels(Generic[Value]):
     """A value as a function of time: each entry holds from its moment on; before the first, none does.
@@ -168,3 +192,9 @@ class Levels(Generic[Value]):
         """Return the value in force at `now` in a run of `epochs` epochs, None before the first moment."""
         reached = [value for time, value in self.entries if time.reached(now, epochs)]
         return reached[-1] if reached else None
+
+    def in_force(self, epoch: Epoch) -> Value | dict[str, Value] | None:
+        """Return the value in force during an epoch, or all levels if that is not known."""
+        if all(epoch.knows(time) for time, _ in self.entries):
+            return self.at(epoch.now, epoch.epochs)
+        return {str(time): value for time, value in self.entries}

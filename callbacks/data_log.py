@@ -20,9 +20,9 @@ NO_BATCH = -1  # tells the grid's draws from those of every batch
 class DataLog(Callback):
     """Logs what an `ImageDataModule` has in force, at each epoch's first batch and whenever it changes.
 
-    Scalars: `data/stage` and `data/examples` if data grow, `deficits/<Class>` (1 while one of the class is in force, else 0) and
-    `data/augmented` (1 or 0) if it is switched. On a change also `data/as_seen`: the same 32 training images as the network sees
-    them; those that are not in the data yet are grey.
+    Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, 1 while one of the class is in force and 0 from then
+    on; `data/augmented`, the share of images, from the first moment at which not all are. On a change also `data/as_seen`: the same
+    32 training images as the network sees them; those that are not in the data yet are grey.
 
     Args:
         resumed: whether the log already shows what was in force at the checkpoint that the run goes on from.
@@ -44,7 +44,7 @@ class DataLog(Callback):
         shown = data.course.past[-1][1]
         if shown == self.shown and batch_idx:
             return
-        values = scalars(data, shown)
+        values = scalars(data)
         for logger in trainer.loggers:
             if values:
                 logger.log_metrics(values, trainer.global_step)
@@ -53,15 +53,17 @@ class DataLog(Callback):
         self.shown = shown
 
 
-def scalars(data: ImageDataModule, shown: Shown) -> dict[str, float]:
-    """Return what is in force as numbers, of those things that can change."""
+def scalars(data: ImageDataModule) -> dict[str, float]:
+    """Return what is in force as numbers: a function of the past alone, so that runs which have it in common log the same."""
     values: dict[str, float] = {}
+    past = [shown for _, shown in data.course.past]
+    shown = past[-1]
     if data.growth:
         values |= {"data/stage": shown.stage, "data/examples": shown.examples}
-    for name, deficit in zip(data.course.appearance.names, data.deficits, strict=True):
-        tag = f"deficits/{type(deficit).__name__}"
+    for name in sorted({name for earlier in past for name in earlier.deficits}):
+        tag = f"deficits/{name.split('(')[0]}"
         values[tag] = max(values.get(tag, 0), name in shown.deficits)
-    if data.augmentation_during:
+    if data.augmentation and any(earlier.augmented != 1 for earlier in past):
         values["data/augmented"] = shown.augmented
     return values
 

@@ -12,7 +12,7 @@ from datamodules.loader import Batch
 from datamodules.naming import Named
 from errors import UserError
 from randomness import generator
-from timing import Time, Window
+from timing import Epoch, Time, Window
 
 
 class Scene(NamedTuple):
@@ -63,6 +63,11 @@ class Deficit(Named, ABC):
                 them float), labels (examples,); to be returned with the same shapes.
             scene: where it stands.
         """
+
+    def in_force(self, epoch: Epoch) -> str | None:
+        """Return what is wrong in an epoch, by which studies tell whether two runs can share it; None if nothing."""
+        window = self.during.in_force(epoch)
+        return None if window is False else f"{self!r}{'' if window is True else f' {window} of {epoch.epochs} epochs'}"
 
     def check(self, image_size: int, classes: int) -> None:  # most can impair anything
         """Raise UserError for what images of `image_size` pixels and `classes` classes cannot take."""

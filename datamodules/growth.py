@@ -10,7 +10,7 @@ from datamodules.loader import training_order
 from datamodules.naming import Named
 from errors import UserError
 from randomness import generator
-from timing import Time
+from timing import Epoch, Position, Time
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,16 @@ class Growth(Named, ABC):
             UserError: for settings that these data do not allow.
         """
 
+    def stage(self, epoch: int, epochs: int) -> int:
+        """Return the stage of an epoch, for growth by `at`."""
+        return sum(time.reached(Position(epoch, 0), epochs) for time in self.at or [])
+
+    def in_force(self, epoch: Epoch) -> str:
+        """Return what exists in an epoch, by which studies tell whether two runs can share it."""
+        return (
+            f"{self!r}: stage {epoch.now.stage}" if self.until is None else f"{self!r} until {self.until} of {epoch.epochs} epochs"
+        )
+
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
         """Return the examples of an epoch in the order they are seen, as many as there are members.
 
@@ -122,6 +132,12 @@ class UniformGrowth(Growth):
         if fractions and fractions[-1] > 1:
             raise UserError(f"fractions: {fractions}: a share of the training split is at most 1.0")
         self.fractions, self.counts, self.step = fractions, counts, step
+
+    def in_force(self, epoch: Epoch) -> str:
+        """Return the sizes so far: what comes later makes no difference."""
+        given = self.fractions or self.counts
+        known = given and self.until is None
+        return f"UniformGrowth: {given[: epoch.now.stage + 1]}" if given and known else super().in_force(epoch)
 
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
         """Cut the permutation at the stages' sizes."""

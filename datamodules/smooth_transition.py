@@ -6,6 +6,7 @@ from torch import Tensor
 from datamodules.growth import Growth, permutation
 from errors import UserError
 from randomness import generator
+from timing import Epoch
 
 
 def share_of_all(progress: Tensor, gamma: float) -> Tensor:
@@ -39,6 +40,10 @@ class SmoothTransition(Growth):
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
         """Everything is there from the start."""
         return [torch.arange(len(labels))]
+
+    def in_force(self, epoch: Epoch) -> str:
+        """Its probabilities depend on the length of the run."""
+        return f"{self!r} of {epoch.epochs} epochs"
 
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
         """Mix two orders by draws for each place."""

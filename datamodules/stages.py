@@ -41,7 +41,7 @@ class Stages:
         """Return the stage of an epoch; where stages wait for the network, as far as is known."""
         if self._at is None:
             return sum(start <= epoch for start in self.starts)
-        return sum(time.reached(Position(epoch, 0), self.epochs) for time in self._at)
+        return self.growth.stage(epoch, self.epochs) if self.growth else 0
 
     def order(self, epoch: int) -> Tensor:
         """Return the examples of an epoch in the order they are seen, int64 positions in the split."""

@@ -12,7 +12,7 @@ from callbacks.interventions.averages import follow, snapshot
 from callbacks.interventions.ranks import check_ranks
 from datamodules.naming import Named
 from randomness import generator
-from timing import Levels, Position, Time
+from timing import Epoch, Levels, Position, Time
 
 
 class Draws(NamedTuple):
@@ -59,6 +59,13 @@ class OneShot(Named, Callback, ABC):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
 
+    def in_force(self, epoch: Epoch) -> str | None:
+        """Return what is done in an epoch, by which studies tell whether two runs can share it; None if nothing."""
+        if not all(epoch.knows(time) for time in self.at):
+            return f"{self!r} at {', '.join(map(str, self.at))} of {epoch.epochs} epochs"
+        acts = any(time.crossed(epoch.before, epoch.now, epoch.epochs) for time in self.at)
+        return repr(self) if acts else None
+
     @abstractmethod
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Act, with gradients off."""
@@ -95,6 +102,11 @@ class Level(Named, Callback, ABC):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
+
+    def in_force(self, epoch: Epoch) -> str | None:
+        """Return what holds in an epoch, by which studies tell whether two runs can share it; None if nothing is set."""
+        value = self.levels.in_force(epoch)
+        return None if value is None else f"{self!r}: {value}"
 
     @abstractmethod
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:

@@ -12,7 +12,7 @@ from callbacks.interventions.base import log
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from errors import UserError
-from timing import Time
+from timing import Epoch, Time
 
 
 def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -70,6 +70,10 @@ class NormRecalibration(Named, Callback):
         both = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
         if trainer.limit_val_batches == 0 or both > (trainer.max_epochs or 0):
             raise UserError(f"every: {self.every}: this run never validates then; write fewer epochs, or leave it out")
+
+    def in_force(self, epoch: Epoch) -> str | None:
+        """Return what is done in an epoch, by which studies tell whether two runs can share it; None if nothing."""
+        return None if (epoch.now.epoch + 1) % int(self.every.number) else repr(self)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn != "fit" or trainer.sanity_checking or (trainer.current_epoch + 1) % int(self.every.number):

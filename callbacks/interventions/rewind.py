@@ -14,7 +14,7 @@ from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.layers import choose, network_of
 from callbacks.interventions.optimizers import SCHEDULED, forget
 from errors import UserError
-from timing import Time
+from timing import Epoch, Time
 
 
 class Rewind(OneShot):
@@ -71,6 +71,15 @@ class Rewind(OneShot):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that there are not."""
         self._chosen(module)
+
+    def in_force(self, epoch: Epoch) -> str | None:
+        """Return what is done in an epoch or kept for later."""
+        act, named = super().in_force(epoch), f"{self!r} to {self.to} of {epoch.epochs} epochs"
+        if not epoch.knows(self.to):
+            return f"{named}, at {', '.join(map(str, self.at))}"
+        taken = self.to.crossed(epoch.before, epoch.now, epoch.epochs)
+        kept = self.to.reached(epoch.now, epoch.epochs)
+        return f"{self!r}: {'taken' if taken else 'kept'}, {act}" if kept else act
 
     def check_kept(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
         """Raise UserError unless a checkpoint from after `to` holds the state, with a schedule if there is one here."""

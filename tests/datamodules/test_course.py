@@ -93,7 +93,7 @@ def test_evaluation_is_on_clean_images_and_if_asked_on_impaired_ones() -> None:
 
 def test_a_window_of_steps_opens_and_closes_inside_an_epoch() -> None:
     cli = fit(*tiny(data(deficits=[deficit("2st", "7st")])))
-    assert logged(cli.place.directory)["deficits/Blur"] == [(0, 0), (2, 1), (4, 1), (7, 0), (8, 0)]
+    assert logged(cli.place.directory)["deficits/Blur"] == [(2, 1), (4, 1), (7, 0), (8, 0)]
 
 
 def test_a_deficit_may_be_tied_to_a_stage() -> None:
