@@ -156,11 +156,11 @@ class CLI(LightningCLI):
             print(f"look at it:    tensorboard --logdir {self.place.directory}")
 
 
-def main(args: list[str] | None = None) -> CLI:
+def main(args: list[str] | None = None, kind: type[CLI] = CLI) -> CLI:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
     quiet()
     try:
-        return CLI(
+        return kind(
             LightningModule,
             LightningDataModule,
             args=find_configs(sys.argv[1:] if args is None else args),

@@ -1,0 +1,112 @@
+"""A study's YAML file, and the runs it names."""
+
+import itertools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from errors import UserError
+from studies.expressions import filled
+
+KEYS = {"name", "config", "axes", "arms", "set", "report", "claims"}
+SEED = "seed_everything"
+
+
+class Run(NamedTuple):
+    """One run of a study, as its YAML file names it.
+
+    Attributes:
+        values: what tells it from the others: variables, `arm`, `seed`.
+        configs: config files, in order.
+        overrides: dotted keys and their values, which stand above all files.
+    """
+
+    values: dict[str, Any]
+    configs: list[Path]
+    overrides: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What its directory is called: `removed=5,seed=0`."""
+        named = [str(value) if key == "arm" else f"{key}={value}" for key, value in self.values.items()]
+        return ",".join(named).replace("/", "-").replace(" ", "-")
+
+
+class Study(NamedTuple):
+    """A study.
+
+    Attributes:
+        name: what its directory is called.
+        runs: its runs, all combinations of arms and axes.
+        report: how they are shown; see `studies.report`.
+        claims: what is claimed of them; see `studies.ledger`.
+        file: its YAML file.
+    """
+
+    name: str
+    runs: list[Run]
+    report: dict[str, Any]
+    claims: list[dict[str, Any]]
+    file: Path
+
+
+def read_study(file: Path) -> Study:
+    """Read a study.
+
+    `axes` is a list of entries that are crossed. The keys of one entry move together: each has a list of as many values. A dotted
+    key is one of a run's config, `config` names files, and any other is a variable. `arms` names arms that differ in kind, each a
+    mapping from keys to single values. `set` holds keys of every run. A string may compute with variables: `"{removed + 20}"`.
+
+    Args:
+        file: the YAML file; files it names are relative to it.
+
+    Raises:
+        UserError: for a key that a study does not have, values of unequal number in an entry, or an unknown variable.
+    """
+    try:
+        content = yaml.safe_load(file.read_text())
+    except OSError:
+        raise UserError(f"{file}: there is no such study; they lie in configs/studies") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{file}: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or "name" not in content:
+        raise UserError(f"{file}: name: a study needs one")
+    if unknown := set(content) - KEYS:
+        raise UserError(f"{file}: {sorted(unknown)[0]}: a study has no such key; it has {', '.join(sorted(KEYS))}")
+    entries = [_entry(entry, number) for number, entry in enumerate(content.get("axes") or [])]
+    if arms := content.get("arms"):
+        entries.insert(0, [{"arm": arm, **(keys or {})} for arm, keys in arms.items()])
+    common = {"config": content.get("config") or [], **(content.get("set") or {})}
+    runs = [_run(file.parent, common, choice) for choice in itertools.product(*entries)]
+    names = [run.name for run in runs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UserError(f"axes: {twice}: stands for several runs; give every entry of axes a variable that names its values")
+    return Study(str(content["name"]), runs, content.get("report") or {}, content.get("claims") or [], file)
+
+
+def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
+    if not isinstance(entry, dict) or not all(isinstance(values, list) for values in entry.values()):
+        raise UserError(f"axes: entry {number}: write a list of values for each key")
+    lengths = {key: len(values) for key, values in entry.items()}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        raise UserError(f"axes: {shown}: keys of one entry move together and need as many values each")
+    return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
+
+
+def _run(home: Path, common: dict[str, Any], choice: tuple[dict[str, Any], ...]) -> Run:
+    merged = {key: value for part in choice for key, value in part.items()}
+    values = {key: value for key, value in merged.items() if "." not in key and key not in ("config", SEED)}
+    files = [file for part in (common, *choice) for file in _listed(part.get("config"))]
+    overrides = {key: value for key, value in {**common, **merged}.items() if "." in key or key == SEED}
+    seed = overrides.get(SEED, 0)
+    filled_in = {key: filled(value, {**values, "seed": seed}) for key, value in overrides.items()}
+    configs = [(home / filled(file, values)).resolve() for file in files]
+    if missing := next((file for file in configs if not file.is_file()), None):
+        raise UserError(f"config: {missing}: there is no such file; they are named relative to the study's")
+    return Run({**values, "seed": seed}, configs, filled_in)
+
+
+def _listed(files: Any) -> list[str]:
+    return [files] if isinstance(files, str) else list(files or [])

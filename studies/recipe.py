@@ -1,0 +1,132 @@
+"""What a run is in each of its epochs: two runs share an epoch if they have been the same up to its end."""
+
+import importlib
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from jsonargparse import ArgumentParser
+from pytorch_lightning import Callback
+
+from datamodules import Deficit, Growth
+from timing import Epoch, Position, Time, Window
+
+OURS = ("callbacks", "datamodules", "lightning_modules")
+KNOWN = ("torch.optim.", "torch.nn.", "pytorch_lightning.cli.", "pytorch_lightning.callbacks.progress.")
+HARMLESS = {f"pytorch_lightning.callbacks.{name}" for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")}
+NOT_SCIENCE = {"logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler"}
+"""Keys of the trainer that make no number of a run another; every other one is compared."""
+
+ENDS_EARLY = ("max_steps", "max_time", "min_steps", "min_epochs", "fast_dev_run", "overfit_batches")
+"""Keys of the trainer that let a run end, or an epoch be, otherwise than its epochs say."""
+
+
+class Recipe(NamedTuple):
+    """A run, as far as it can be compared with others.
+
+    Attributes:
+        constant: what it is in all epochs, as JSON.
+        epochs: what is in force in each epoch besides, as JSON.
+        alone: why it shares no part of itself with others, "" if it does.
+    """
+
+    constant: str
+    epochs: list[str]
+    alone: str
+
+
+def recipe(config: dict[str, Any]) -> Recipe:
+    """Take a resolved config apart into what is constant and what is in force in each epoch.
+
+    A run is compared by parts only if every class in it is known to be a function of its arguments and of what is in force. That is
+    so for this project's and torch's classes; one of your own says so by a method `in_force(epoch) -> str | None` in its own body
+    (never inherited), which training must follow. Any other makes the whole config, `max_epochs` included, one constant.
+    """
+    trainer, data = config["trainer"], config["data"]["init_args"]
+    count = trainer["max_epochs"] or 0
+    compared = {key: value for key, value in trainer.items() if key not in NOT_SCIENCE}
+    alone = _why_alone(config, compared)
+    if alone:
+        return Recipe(_json({**config, "trainer": compared}), ["whole run"] * max(count, 1), alone)
+    del compared["max_epochs"]
+    compared["callbacks"] = [node for node in _listed(trainer["callbacks"]) if not _timed(node)]
+    timed = [instance(node) for node in _listed(trainer["callbacks"]) if _timed(node)]
+    deficits = [instance(node, Deficit) for node in _listed(data.get("deficits"))]
+    growth = instance(data["growth"], Growth) if data.get("growth") else None
+    window = Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
+    constant_data = {key: value for key, value in data.items() if key not in ("growth", "deficits", "augmentation_during")}
+    if data.get("also_evaluate_with_deficit"):
+        constant_data["evaluated with"] = [repr(deficit) for deficit in deficits]
+    constant = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
+    parts = [part for part in (growth, *deficits, *timed) if part is not None]
+    in_force = []
+    for epoch in epochs(growth, count):
+        said = [part.in_force(epoch) for part in parts]
+        augmented = window.in_force(epoch) if window else True
+        in_force.append(_json([*(one for one in said if one is not None), *([] if augmented is True else [f"augmented: {augmented}"])]))
+    return Recipe(_json(constant), in_force, "")
+
+
+def epochs(growth: Any, count: int) -> Iterator[Epoch]:
+    """Yield the epochs of a run as far as they are known before it."""
+    known, before = growth is None or growth.until is None, None
+    for number in range(count):
+        now = Position(number, 0, growth.stage(number, count) if growth and known else 0)
+        yield Epoch(before, now, count, known)
+        before = now
+
+
+def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
+    if not (trainer["max_epochs"] or 0) > 0:
+        return f"max_epochs: {trainer['max_epochs']}: the number of epochs is not known"
+    for key in ENDS_EARLY:
+        if trainer.get(key) not in (None, False, -1, 0, 0.0):
+            return f"trainer.{key}: {trainer[key]}: is not a matter of epochs"
+    unknown = [path for path in _class_paths({**config, "trainer": trainer}) if not promises(path)]
+    return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
+
+
+@lru_cache(maxsize=None)
+def promises(path: str) -> bool:
+    """Whether a class is known to be a function of its arguments and of what it says is in force."""
+    if path in HARMLESS or path.startswith(KNOWN):
+        return True
+    module, name = path.rsplit(".", 1)
+    kind = getattr(importlib.import_module(module), name)
+    return "in_force" in vars(kind) or kind.__module__.split(".")[0] in OURS
+
+
+def _class_paths(nest: Any) -> Iterator[str]:
+    if isinstance(nest, dict):
+        if isinstance(nest.get("class_path"), str):
+            yield nest["class_path"]
+        for part in nest.values():
+            yield from _class_paths(part)
+    elif isinstance(nest, list):
+        for part in nest:
+            yield from _class_paths(part)
+
+
+def _timed(node: dict[str, Any]) -> bool:
+    module, name = node["class_path"].rsplit(".", 1)
+    return hasattr(getattr(importlib.import_module(module), name), "in_force")
+
+
+def instance(node: dict[str, Any], kind: type = Callback) -> Any:
+    return _cached(_json(node), kind)
+
+
+@lru_cache(maxsize=None)
+def _cached(node: str, kind: type) -> Any:
+    parser = ArgumentParser()
+    parser.add_argument("--one", type=kind)
+    return parser.instantiate(parser.parse_object({"one": json.loads(node)})).one
+
+
+def _listed(nodes: Any) -> list[dict[str, Any]]:
+    return [nodes] if isinstance(nodes, dict) else list(nodes or [])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,59 @@
+"""What decides a run's numbers besides its config."""
+
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from command_line import HERE
+from datamodules.datasets import ImageDataset
+from errors import UserError
+from studies.recipe import instance
+
+SOURCES = ("*.py", "callbacks/**/*.py", "datamodules/**/*.py", "lightning_modules/**/*.py")
+VERSIONS = ("torch", "torchvision", "pytorch-lightning", "numpy")
+
+
+def salt(config: dict[str, Any], threads: int, trust_code: bool) -> str:
+    """Return what decides a run's numbers besides its config: code, versions, device, threads, data.
+
+    Args:
+        config: the run's resolved config.
+        threads: threads of torch.
+        trust_code: leave the code out, so that states trained by earlier versions count.
+    """
+    parts = [*(f"{name} {version(name)}" for name in VERSIONS), device(config), f"{threads} threads", data(config)]
+    return "\n".join(parts if trust_code else [code(), *parts])
+
+
+def code() -> str:
+    """Return a hash of this project's sources, studies apart."""
+    content = hashlib.sha256()
+    for file in sorted(file for pattern in SOURCES for file in HERE.glob(pattern) if file.name != "study.py"):
+        content.update(f"{file.relative_to(HERE)}\n".encode() + file.read_bytes())
+    return content.hexdigest()
+
+
+def device(config: dict[str, Any]) -> str:
+    """Name the device that a run would be trained on."""
+    on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
+    return f"cpu {platform.machine()} {_processor()}" if on_cpu else torch.cuda.get_device_name()
+
+
+def data(config: dict[str, Any]) -> str:
+    """Return a hash of a run's images, or of where they come from while they cannot be read."""
+    node = config["data"]["init_args"]["dataset"]
+    images: ImageDataset = instance({**node, "init_args": {**node["init_args"], "subset": None}}, ImageDataset)
+    try:
+        return " ".join(images.read(split).fingerprint for split in ("train", "test"))
+    except UserError:
+        return f"unread: {node}"
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

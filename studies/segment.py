@@ -1,0 +1,116 @@
+"""Trains one segment, through train.py's own command line."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from checkpoint_files import read_checkpoint
+from run_directory import Place
+from run_log import RunLog
+from studies.digest import digest
+from train import CLI, main
+
+
+class Task(NamedTuple):
+    """What a worker has to do, in plain values.
+
+    Attributes:
+        state: id of the state that the segment ends in.
+        start: id of the state that it goes on from; None is a fresh network.
+        checkpoint: file of that state.
+        first: its first epoch.
+        stop: the first epoch after it; None is the end of the run, whenever that is.
+        config: the resolved config.
+        test: whether to measure the test split afterwards.
+        threads: threads of torch.
+        place: folder to write to.
+    """
+
+    state: str
+    start: str | None
+    checkpoint: str | None
+    first: int
+    stop: int | None
+    config: dict[str, Any]
+    test: bool
+    threads: int
+    place: str
+
+
+class SegmentEnd(Callback):
+    """Ends training with an epoch and keeps the state, which is that of a longer run there.
+
+    Args:
+        task: what is trained.
+        report: told the number of finished epochs.
+    """
+
+    def __init__(self, task: Task, report: Callable[[int], None]) -> None:
+        self.task, self.report, self.begun = task, report, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.report(trainer.current_epoch + 1)
+        if trainer.current_epoch + 1 == self.task.stop:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.task.stop is not None and trainer.current_epoch != self.task.stop:
+            raise RuntimeError(f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}")
+        trainer.save_checkpoint(Path(self.task.place) / "state.ckpt")
+        entry = {
+            "start": self.task.start,
+            "first": self.task.first,
+            "stop": trainer.current_epoch,
+            "seconds": round(time.monotonic() - self.begun, 2),
+            "state": fingerprint(trainer, pl_module),
+        }
+        (Path(self.task.place) / "done.json").write_text(json.dumps(entry, indent=1))
+
+
+def fingerprint(trainer: Trainer, module: LightningModule) -> dict[str, str]:
+    """Return a hash of each part of a run's state."""
+    return {
+        "weights and buffers": digest(module.state_dict()),
+        "optimizers": digest([optimizer.state_dict() for optimizer in trainer.optimizers]),
+        "schedules": digest([config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]),
+        "clock": f"epoch {trainer.current_epoch}, step {trainer.global_step}",
+    }
+
+
+def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: None) -> None:
+    """Train a segment in the folder that the task names.
+
+    Raises:
+        SystemExit: after the one line that train.py says of what is wrong.
+    """
+    torch.set_num_threads(task.threads)
+    place, checkpoint = Path(task.place), Path(task.checkpoint) if task.checkpoint else None
+
+    class Segment(CLI):
+        """The run, from one state to another."""
+
+        def before_instantiate_classes(self) -> None:
+            self.config_text = yaml.safe_dump(task.config, sort_keys=False)
+            steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
+            self.place = Place(place, checkpoint, steps)
+            self.config[self.subcommand].ckpt_path = task.checkpoint
+
+        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+            trainer = super().instantiate_trainer(**kwargs)
+            trainer.callbacks.append(SegmentEnd(task, report))  # type: ignore[attr-defined]  # set by a helper of Trainer
+            return trainer
+
+        def after_fit(self) -> None:
+            if task.test:
+                self.trainer.loggers = [RunLog(place / "test", lambda: None)]
+                self.trainer.test(self.model, self.datamodule, verbose=False)
+
+    file = place / "segment.yaml"
+    file.write_text(yaml.safe_dump(task.config, sort_keys=False))
+    main(["fit", "--config", str(file)], Segment)
