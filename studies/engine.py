@@ -8,9 +8,12 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from command_line import HERE
 from studies.plan import Segment, epochs_to_follow
 from studies.segment import Task, train_segment
 from studies.store import Store
@@ -50,8 +53,7 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
         jobs: how many at once.
         tell: told what happens.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["studies.segment"])
+    context = start_forkserver()
     waiting, failures = list(todo), dict[str, int]()
     working: dict[Connection, tuple[Any, Segment, Path]] = {}
     try:
@@ -69,8 +71,7 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                 for segment in waiting:
                     tell.failed(segment, "what it goes on from has failed")
                 return
-            for reader in wait(list(working)):
-                assert isinstance(reader, Connection)
+            for reader in [one for one in working if one in wait(list(working))]:
                 try:
                     reader.recv()
                     tell.epoch()
@@ -90,6 +91,22 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
             process.kill()
             process.join()
         store.sweep()
+
+
+def start_forkserver() -> ForkServerContext:
+    """Start the process that has imported everything once, from which each worker is forked in milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["studies.segment"])
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), given]))  # python/cpython#117378: preload ignores sys.path
+    try:
+        ensure_running()
+    finally:
+        if given is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = given
+    return context
 
 
 def last_line(log: Path, code: int | None) -> str:

@@ -3,7 +3,7 @@
 import importlib
 import json
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from jsonargparse import ArgumentParser
@@ -64,7 +64,8 @@ def recipe(config: dict[str, Any]) -> Recipe:
     for epoch in epochs(growth, count):
         said = [part.in_force(epoch) for part in parts]
         augmented = window.in_force(epoch) if window else True
-        in_force.append(_json([*(one for one in said if one is not None), *([] if augmented is True else [f"augmented: {augmented}"])]))
+        said += [] if augmented is True else [f"augmented: {augmented}"]
+        in_force.append(_json([one for one in said if one is not None]))
     return Recipe(_json(constant), in_force, "")
 
 
@@ -87,7 +88,7 @@ def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
 
 
-@lru_cache(maxsize=None)
+@cache
 def promises(path: str) -> bool:
     """Whether a class is known to be a function of its arguments and of what it says is in force."""
     if path in HARMLESS or path.startswith(KNOWN):
@@ -114,10 +115,11 @@ def _timed(node: dict[str, Any]) -> bool:
 
 
 def instance(node: dict[str, Any], kind: type = Callback) -> Any:
+    """Return the object that a class path with its arguments stands for."""
     return _cached(_json(node), kind)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _cached(node: str, kind: type) -> Any:
     parser = ArgumentParser()
     parser.add_argument("--one", type=kind)

@@ -1,0 +1,122 @@
+"""What study.py does with a study."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from tqdm import tqdm
+
+from errors import UserError
+from studies.engine import Events, MakeTask
+from studies.plan import Segment, epochs_to_follow, segments
+from studies.store import Store
+from studies.work import Work
+
+FAILED = "failed.json"
+
+
+class Engine(Protocol):
+    """What trains segments; see `studies.engine.run`."""
+
+    def __call__(self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Events) -> None:
+        """Train them."""
+
+
+def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = print) -> list[str]:
+    """Train what is missing; return the names of runs that are not done afterwards."""
+    todo = segments(work.paths, work.store)
+    work.store.root.mkdir(parents=True, exist_ok=True)
+    work.home.mkdir(parents=True, exist_ok=True)
+    work.store.sweep()
+    (work.home / "study.json").write_text(json.dumps({"file": work.study.file.name}))
+    begun, failed = time.monotonic(), dict[str, str]()
+    (work.home / FAILED).unlink(missing_ok=True)
+    say(summary(work, todo, jobs))
+    bar = tqdm(total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo)
+
+    def one_epoch() -> None:
+        bar.update()
+
+    def announce(segment: Segment | None = None) -> None:
+        for number, one in enumerate(work.study.runs):
+            if work.finished(number) and work.assemble(number):
+                bar.write(f"done    {one.name}")
+
+    def on_failure(segment: Segment, line: str) -> None:
+        failed[segment.end] = line
+        (work.home / FAILED).write_text(json.dumps(failed, indent=1))
+        bar.write(f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}")
+
+    announce()
+    try:
+        engine(todo, work.task, work.store, jobs, Events(one_epoch, announce, on_failure))
+    except KeyboardInterrupt:
+        raise UserError("stopped; the same command goes on from here") from None
+    finally:
+        bar.close()
+    missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
+    count = len(work.study.runs)
+    say(f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}")
+    return missing
+
+
+def plan(work: Work) -> str:
+    """Say what would be trained, and what each run is."""
+    lines = [summary(work, segments(work.paths, work.store), 1)]
+    for one, path in zip(work.study.runs, work.paths, strict=True):
+        set_to = "  ".join(f"{key}={json.dumps(value)}" for key, value in one.overrides.items())
+        alone = f"  shares nothing: {path.alone}" if path.alone else ""
+        lines.append(f"{one.name}  {len(path.states) - 1} epochs  {' '.join(file.name for file in one.configs)}  {set_to}{alone}")
+    return "\n".join(lines)
+
+
+def summary(work: Work, todo: list[Segment], jobs: int) -> str:
+    """Say how much there is to train, and how long it will take as far as that is known."""
+    asked = sum(len(path.states) - 1 for path in work.paths)
+    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, _Nothing()), todo))
+    line = f"{work.study.name}: {len(work.paths)} runs of {asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
+    line += f"; missing are {missing} epochs in {len(todo)} segments" if todo else "; nothing is missing"
+    states = {state for path in work.paths for state in path.states if work.store.logged(state)}
+    done = [work.store.done(state) for state in states]
+    if todo and done and (trained := sum(one["stop"] - one["first"] for one in done)):
+        rate = sum(one["seconds"] for one in done) / trained
+        longest = max(epochs_to_follow(todo).values())
+        line += f", about {rate * max(missing / jobs, longest) / 60:.1f} minutes"
+    return line
+
+
+def status(work: Work) -> str:
+    """Say how far a study is."""
+    file = work.home / FAILED
+    failed: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    running = {place.name.split("-")[1] for place in work.store.root.glob(".tmp-*")}
+    lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
+    for number, one in enumerate(work.study.runs):
+        states = set(work.paths[number].states)
+        errors = [line for state, line in failed.items() if state in states]
+        kind = "done" if work.finished(number) else "running" if states & running else "failed" if errors else "waiting"
+        counts[kind] += 1
+        lines.append(f"{kind:8}{one.name}{'  ' + errors[0] if kind == 'failed' else ''}")
+    return "\n".join([", ".join(f"{count} {kind}" for kind, count in counts.items()), *lines])
+
+
+def gc(work: Work) -> str:
+    """Drop states that no missing segment of the study needs; a finished run's own last state stays in its directory."""
+    needed = {segment.start for segment in segments(work.paths, work.store)}
+    states = {state for path in work.paths for state in path.states if work.store.kept(state)} - needed
+    freed = 0
+    for state in states:
+        file = work.store.checkpoint(state)
+        freed += file.stat().st_size if file.stat().st_nlink == 1 else 0
+        file.unlink()
+    return f"{len(states)} states dropped, {freed / 1e6:.0f} MB freed; {len(needed - {None})} kept for what is missing"
+
+
+class _Nothing:
+    """A store with nothing in it."""
+
+    def logged(self, state: str) -> bool:
+        return False
+
+    kept = tested = logged

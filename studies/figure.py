@@ -1,0 +1,46 @@
+"""A study's figure."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import pandas as pd
+
+from studies.measure import scale
+
+if TYPE_CHECKING:
+    from studies.report import Settings
+
+
+def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
+    """Draw means with standard deviations over seeds, and the paper's numbers if there are any; `figure.png` and `figure.svg`.
+
+    Args:
+        runs: one row for each run: its variables and `value`.
+        chosen: what stands where.
+        folder: where to.
+    """
+    matplotlib.use("Agg")
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    sns.set_theme(style="ticks", context="paper", font_scale=1.2)
+    figure, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+    where = {"data": runs, "x": chosen.x, "y": "value", "hue": chosen.hue, "ax": axes, "palette": "deep" if chosen.hue else None}
+    if chosen.figure == "line":
+        sns.lineplot(**where, errorbar="sd", marker="o", err_style="bars", err_kws={"capsize": 3})
+    else:
+        apart = 0.4 if chosen.hue else False
+        sns.stripplot(**where, dodge=bool(chosen.hue), alpha=0.35, size=4, legend=False)
+        sns.pointplot(**where, errorbar="sd", dodge=apart, linestyle="none", marker="_", markersize=14, capsize=0.1)
+    if chosen.paper:
+        numbers = {key: value for key, value in chosen.paper.items() if isinstance(value, int | float)}
+        places = list(numbers) if chosen.figure == "line" else [list(runs[chosen.x].unique()).index(key) for key in numbers]
+        axes.plot(places, list(numbers.values()), "x", color="black", label="paper")
+        axes.legend()
+    axes.set_xlabel(chosen.label or chosen.x)
+    axes.set_ylabel(f"{chosen.metric}{' (%)' if scale(chosen.metric) == 100 else ''}, {chosen.over}")
+    sns.despine()
+    for kind in ("png", "svg"):
+        figure.savefig(folder / f"figure.{kind}", dpi=160)
+    plt.close(figure)

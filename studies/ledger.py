@@ -1,0 +1,94 @@
+"""Claims of papers, and whether the finished studies show them: RESULTS.md."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from errors import UserError
+from studies.measure import Difference, by_seed, difference, scale
+from studies.report import frame, origin, settings
+from studies.work import Work
+
+KEYS = {"id", "claim", "paper", "arm", "control", "expect", "within", "metric"}
+EXPECT = ("lower", "higher", "same")
+
+HEAD = """# Results
+
+What papers claim, and what comes out here: written by `python study.py report --ledger` from finished studies, never by hand.
+A difference is the mean over pairs of runs with the same seed, with the 95 % interval of Student's t. *Reproduced*: the interval
+lies on the side that the paper says (for "same": within the margin stated). *Contradicted*: it lies on the other side (for "same":
+outside the margin). *Not seen at this scale*: neither.
+
+| claim | paper | here: arm minus control | runs | verdict | study |
+|---|---|---|---|---|---|
+"""
+
+
+def check_claims(work: Work) -> None:
+    """Raise UserError for a claim that cannot be read, before anything is trained."""
+    for claim in work.study.claims:
+        name = f"claims: {claim.get('id', '?')}"
+        if unknown := set(claim) - KEYS:
+            raise UserError(f"{name}: {sorted(unknown)[0]}: a claim has no such key; it has {', '.join(sorted(KEYS))}")
+        if missing := {"id", "claim", "paper", "arm", "control", "expect"} - set(claim):
+            raise UserError(f"{name}: {sorted(missing)[0]}: a claim needs it")
+        if claim["expect"] not in EXPECT or (claim["expect"] == "same") != ("within" in claim):
+            raise UserError(f"{name}: expect: write lower, higher, or same with within: (points)")
+        for side in ("arm", "control"):
+            if not _chosen(work, claim[side]):
+                raise UserError(f"{name}: {side}: {claim[side]}: no run has these values")
+
+
+def verdict(gap: Difference, expect: str, within: float = 0) -> str:
+    """Say what an interval of a paired difference says about a claim.
+
+    Args:
+        gap: the difference between arm and control.
+        expect: `lower`, `higher` or `same`.
+        within: for `same`, the largest difference that counts as none.
+    """
+    low, high = (-gap.high, -gap.low) if expect == "lower" else (gap.low, gap.high)
+    if expect == "same":
+        reproduced, contradicted = -within <= low and high <= within, low > within or high < -within
+    else:
+        reproduced, contradicted = low > 0, high < 0
+    return "reproduced" if reproduced else "contradicted" if contradicted else "not seen at this scale"
+
+
+def ledger(works: Sequence[Work]) -> str:
+    """Return RESULTS.md for some studies, from what is done of them."""
+    rows, studies = [], []
+    for work in works:
+        chosen = settings(work)
+        for claim in work.study.claims:
+            metric = claim.get("metric", chosen.metric)
+            runs = frame(work, metric, chosen.over)
+            arm, control = (_values(runs, claim[side]) for side in ("arm", "control"))
+            gap = difference(arm, control)
+            if gap.pairs < 2:
+                continue
+            unit = " %" if scale(metric) == 100 else ""
+            here = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]{unit} {metric}, {_mean(arm)} against {_mean(control)}"
+            said = verdict(gap, claim["expect"], claim.get("within", 0))
+            margin = f" (within {claim['within']})" if "within" in claim else ""
+            rows.append(
+                f"| **{claim['id']}** {claim['claim']} | {claim['paper']} | {here} | {gap.pairs} seeds | {said}{margin} "
+                f"| [{work.study.name}](configs/studies/{work.study.file.name}) |"
+            )
+        if any(f"[{work.study.name}]" in row for row in rows):
+            done = sum(work.finished(number) for number in range(len(work.study.runs)))
+            studies.append(f"* `python study.py run configs/studies/{work.study.file.name}`: {origin(work, done)}.")
+    return HEAD + "\n".join(rows) + "\n\n## Commands\n\n" + "\n".join(studies) + "\n"
+
+
+def _chosen(work: Work, values: dict[str, Any]) -> bool:
+    return any(all(run.values.get(key) == value for key, value in values.items()) for run in work.study.runs)
+
+
+def _values(runs: Any, values: dict[str, Any]) -> dict[Any, float]:
+    for key, value in values.items():
+        runs = runs[runs[key] == value]
+    return by_seed(runs)
+
+
+def _mean(values: dict[Any, float]) -> str:
+    return f"{sum(values.values()) / len(values):.2f}"

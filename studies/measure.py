@@ -1,0 +1,93 @@
+"""Numbers of a study's runs, from their TensorBoard files."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from scipy import stats
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from errors import UserError
+
+
+class Difference(NamedTuple):
+    """A paired difference.
+
+    Attributes:
+        mean: over pairs.
+        low: lower end of the interval that holds the true mean with a confidence of 95 % (Student's t).
+        high: upper end of it.
+        pairs: number of pairs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    pairs: int
+
+
+def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Difference:
+    """Return one minus the other, paired by key; the interval of a single pair is infinite."""
+    pairs = [one[key] - other[key] for key in one if key in other]
+    count, mean = len(pairs), sum(pairs) / max(1, len(pairs))
+    if count < 2:
+        return Difference(mean if count else float("nan"), float("-inf"), float("inf"), count)
+    half = float(stats.t.ppf(0.975, count - 1) * stats.sem(pairs))
+    return Difference(mean, mean - half, mean + half, count)
+
+
+def read_over(text: str) -> int:
+    """Return how many of a metric's last values are averaged: `last 5 epochs`, `last epoch`.
+
+    Raises:
+        UserError: for anything else.
+    """
+    if found := re.fullmatch(r"last (?:(\d+) epochs|epoch)", text):
+        return int(found[1] or 1)
+    raise UserError(f"report: over: {text}: write 'last epoch' or 'last 5 epochs'")
+
+
+def series(folder: Path, metric: str) -> list[tuple[int, float]]:
+    """Return a metric of a run as (step, value)."""
+    return everything(folder).get(metric, [])
+
+
+def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return all scalars of a run: tag to (step, value)."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, last: int) -> pd.DataFrame:
+    """Return one row for each run that is done: its variables, and the mean of a metric's last values in `value`.
+
+    Shares (accuracies) are in percent.
+    """
+    rows = []
+    for folder, named in zip(folders, values, strict=True):
+        if points := series(folder, metric)[-last:] if folder.exists() else []:
+            rows.append({**named, "value": scale(metric) * sum(value for _, value in points) / len(points)})
+    return pd.DataFrame(rows, columns=[*values[0], "value"])
+
+
+def scale(metric: str) -> int:
+    """Return what a metric is multiplied by to be shown."""
+    return 100 if metric.endswith("accuracy") else 1
+
+
+def by_seed(frame: pd.DataFrame) -> dict[Any, float]:
+    """Return the values of one arm by seed."""
+    return {row.seed: row.value for row in frame.itertuples()}
+
+
+def known_metrics(configs: Iterable[dict[str, Any]]) -> set[str] | None:
+    """Return the metrics that some run logs, None if that is not known before (of a module that is not ours)."""
+    metrics: set[str] = set()
+    for config in configs:
+        if config["model"]["class_path"] != "lightning_modules.ImageClassifier":
+            return None
+        splits = ["train", "val", "test", *["val_deficit"] * bool(config["data"]["init_args"].get("also_evaluate_with_deficit"))]
+        metrics |= {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
+    return metrics

@@ -1,0 +1,76 @@
+"""Trains the segments of a study on a Ray cluster: fractions of GPUs, lost nodes, many machines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from command_line import HERE
+from errors import UserError
+from studies.engine import Events, MakeTask, ready
+from studies.plan import Segment
+from studies.segment import Task, train_segment
+from studies.store import Store
+
+RETRIES = 3
+"""How often a segment whose node or process was lost is trained again."""
+
+
+def run(
+    todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Events, address: str | None = None, gpus: float = 0.0
+) -> None:
+    """Train segments, each after what it goes on from.
+
+    Args:
+        todo: what to train.
+        make: makes the task of a segment.
+        store: where states are kept; a folder that all nodes see.
+        jobs: how many at once, if the cluster has room for as many.
+        tell: told what happens.
+        address: of the cluster; None starts one on this machine.
+        gpus: share of a GPU for each segment.
+
+    Raises:
+        UserError: if Ray is not installed.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise UserError('engine: ray: is not installed; pip install -e ".[ray]", or use --engine local') from None
+    ours = not ray.is_initialized()
+    if ours:
+        environment = {"env_vars": {"PYTHONPATH": f"{HERE}:{Path.cwd()}"}}
+        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
+    remote = ray.remote(num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_train)  # a fresh process for each
+    waiting, working = list(todo), dict[Any, Segment]()
+    try:
+        while waiting or working:
+            for segment in ready(waiting, store)[: jobs - len(working)]:
+                waiting.remove(segment)
+                task = make(segment, store.root)
+                working[remote.options(num_cpus=task.threads).remote(task, str(store.root))] = segment
+            if not working:
+                for segment in waiting:
+                    tell.failed(segment, "what it goes on from has failed")
+                return
+            (finished,), _ = ray.wait(list(working))
+            segment = working.pop(finished)
+            try:
+                ray.get(finished)
+            except ray.exceptions.RayError as error:
+                tell.failed(segment, str(error).strip().splitlines()[-1])
+                continue
+            for _ in range(segment.first, segment.stop):
+                tell.epoch()
+            tell.finished(segment)
+    finally:
+        for task in working:
+            ray.cancel(task, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _train(task: Task, root: str) -> None:
+    store = Store(Path(root))
+    place = store.workplace(task.state)
+    train_segment(task._replace(place=str(place)))
+    store.publish(place, task.state)

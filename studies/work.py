@@ -1,0 +1,123 @@
+"""A study opened: its runs, what they have in common, and where everything is kept."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from errors import UserError
+from run_directory import CONFIG
+from studies import plan
+from studies.grid import Study, read_study
+from studies.resolve import resolved
+from studies.salt import salt
+from studies.segment import Task
+from studies.store import Store
+
+RUN = "run.json"
+_OWN_CHECKPOINT = "{epoch:04d}"  # of the ModelCheckpoint in base.yaml, in whose place a segment keeps its end
+
+
+class Work(NamedTuple):
+    """A study opened.
+
+    Attributes:
+        study: as its file says.
+        configs: each run's resolved config.
+        paths: the states each run goes through.
+        home: the study's folder, with one folder for each run.
+        store: where segments are kept, beside those of other studies.
+        threads: threads of torch in each worker.
+    """
+
+    study: Study
+    configs: list[dict[str, Any]]
+    paths: list[plan.Path]
+    home: Path
+    store: Store
+    threads: int
+
+    def task(self, segment: plan.Segment, place: Path) -> Task:
+        """Return what a worker has to do for a segment."""
+        config = self.configs[segment.run]
+        nodes = config["trainer"]["callbacks"]
+        nodes = [node for node in [nodes] * isinstance(nodes, dict) or nodes or [] if not _is_base_checkpoint(node)]
+        keeps = any("Checkpoint" in node["class_path"] for node in nodes)
+        trainer = {**config["trainer"], "callbacks": nodes, "enable_checkpointing": keeps, "enable_progress_bar": False}
+        start = str(self.store.checkpoint(segment.start)) if segment.start else None
+        stop = None if segment.whole else segment.stop
+        segment_config = {**config, "trainer": {**trainer, "enable_model_summary": False}}
+        return Task(segment.end, segment.start, start, segment.first, stop, segment_config, segment.test, self.threads, str(place))
+
+    def folder(self, number: int) -> Path:
+        """Return the directory of a run."""
+        return self.home / self.study.runs[number].name
+
+    def finished(self, number: int) -> bool:
+        """Whether a run is trained and tested."""
+        end = self.paths[number].states[-1]
+        return self.store.logged(end) and self.store.tested(end)
+
+    def assemble(self, number: int) -> bool:
+        """Give a finished run its directory, with its whole history; return whether it is new.
+
+        Event files of all its segments are linked, named by their first epoch: readers take them in the order of their names.
+        """
+        end, folder = self.paths[number].states[-1], self.folder(number)
+        entry = {"study": self.study.name, "values": self.study.runs[number].values, "state": end}
+        if (folder / RUN).exists() and json.loads((folder / RUN).read_text())["state"] == end:
+            return False
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "checkpoints").mkdir(parents=True)
+        history = self.store.history(end)
+        for state in history:
+            first = self.store.done(state)["first"]
+            for count, file in enumerate(sorted((self.store.root / state).glob("*tfevents*"))):
+                os.link(file, folder / f"events.out.tfevents.{first:010d}.{count}.{state}")
+            for file in (self.store.root / state / "checkpoints").glob("*.ckpt"):
+                os.link(file, folder / "checkpoints" / file.name)
+        last = self.store.done(end)["stop"]
+        for file in (self.store.root / end / "test").glob("*tfevents*"):
+            os.link(file, folder / f"events.out.tfevents.{last:010d}.test.{end}")
+        if self.store.kept(end):
+            os.link(self.store.checkpoint(end), folder / "checkpoints" / "last.ckpt")
+        sessions = [json.loads((self.store.root / state / "manifest.json").read_text())["sessions"] for state in history]
+        (folder / "manifest.json").write_text(json.dumps({"sessions": [one for part in sessions for one in part]}, indent=1))
+        (folder / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
+        (folder / RUN).write_text(json.dumps(entry, indent=1))
+        return True
+
+
+def open_study(file: Path, root: Path, threads: int, share: bool, trust_code: bool) -> Work:
+    """Read a study, resolve its runs and name their states.
+
+    Args:
+        file: its YAML file.
+        root: where runs are kept.
+        threads: threads of torch in each worker.
+        share: whether runs share what they have in common.
+        trust_code: let states count that were trained by other versions of this project's code.
+
+    Raises:
+        UserError: for what is wrong with it, or a folder that holds another study.
+    """
+    study = read_study(file)
+    home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
+    if mark.exists() and (been := json.loads(mark.read_text())["file"]) != file.name:
+        raise UserError(f"name: {study.name}: {home} holds the study of {been}; choose another name")
+    if home.exists() and not mark.exists() and any(home.iterdir()):
+        raise UserError(f"name: {study.name}: {home} holds something else; choose another name")
+    configs = resolved(study.runs)
+    salts = [
+        salt(config, threads, trust_code) + ("" if share else run.name) for run, config in zip(study.runs, configs, strict=True)
+    ]
+    paths = [plan.path(config, salted) for config, salted in zip(configs, salts, strict=True)]
+    return Work(study, configs, paths, home, Store(root / "store"), threads)
+
+
+def _is_base_checkpoint(node: dict[str, Any]) -> bool:
+    filename: str | None = node.get("init_args", {}).get("filename")
+    return node["class_path"].endswith(".ModelCheckpoint") and filename == _OWN_CHECKPOINT

@@ -1,0 +1,86 @@
+"""A figure's worth of runs from one YAML file, every epoch that runs share trained once."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from command_line import HERE, quiet
+from errors import UserError
+from studies import commands, engine
+from studies.ledger import check_claims, ledger
+from studies.report import settings, write_report
+from studies.verify import verify
+from studies.work import open_study
+
+COMMANDS = {
+    "run": "train what is missing, and report",
+    "plan": "say what would be trained",
+    "status": "say what is done, running, failed, waiting",
+    "verify": "train a finished run again from scratch, and compare to the bit",
+    "gc": "drop states that no missing segment needs",
+    "report": "table and figure of what is done",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    one = argparse.ArgumentParser(prog="study.py", description=__doc__, allow_abbrev=False)
+    one.add_argument("command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items()))
+    one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
+    one.add_argument("--jobs", type=int, default=1, help="segments trained at once")
+    one.add_argument("--engine", choices=["local", "ray"], default="local", help="processes of this machine, or a Ray cluster")
+    one.add_argument("--address", default=None, help="ray: the cluster's, by default a new one on this machine")
+    one.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment")
+    one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept")
+    one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
+    one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
+    one.add_argument("--trust_code", action="store_true", help="count what earlier versions of the code have trained")
+    one.add_argument("--ledger", action="store_true", help="report: write RESULTS.md from the claims of all studies given")
+    return one
+
+
+def work_on(given: argparse.Namespace) -> int:
+    """Do what is asked for; return the exit code."""
+    if given.jobs < 1 or given.threads < 1:
+        raise UserError("jobs, threads: write 1 or more")
+    files = [file if file.exists() else HERE / file for file in given.study]
+    works = [open_study(file, given.root.absolute(), given.threads, given.share == "true", given.trust_code) for file in files]
+    for work in works:
+        settings(work)
+        check_claims(work)
+    if given.ledger:
+        Path("RESULTS.md").write_text(ledger(works))
+        return 0
+    missing = 0
+    for work in works:
+        if given.command == "run":
+            train: commands.Engine = engine.run
+            if given.engine == "ray":
+                from studies import ray_engine
+
+                train = partial(ray_engine.run, address=given.address, gpus=given.gpus)
+            missing += len(commands.run(work, given.jobs, train))
+        if given.command in ("run", "report"):
+            folder = write_report(work)
+            print(f"{(folder / 'table.md').read_text()}\n{folder}/figure.png")
+        if given.command == "verify":
+            print(f"{verify(work)}: trained alone it is bitwise the same")
+        if given.command in ("plan", "status", "gc"):
+            print(getattr(commands, given.command)(work))
+    return 1 if missing else 0
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command line; a user's mistake ends in one line and exit code 2."""
+    quiet()
+    try:
+        raise SystemExit(work_on(parser().parse_args(args)))
+    except UserError as error:
+        print(f"study.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()
