@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from timing import Epoch
+
 
 class SmallNet(nn.Module):
     """A convolution, batch norm, dropout (which draws from the global stream) and a head."""
@@ -14,6 +16,9 @@ class SmallNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(4, num_classes)
         self.blocks = ("conv", "head")
+
+    def in_force(self, epoch: Epoch) -> None:
+        """A function of its arguments: studies may share its epochs."""
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.dropout(self.norm(self.conv(x)).relu().mean((2, 3))))

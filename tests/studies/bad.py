@@ -1,0 +1,97 @@
+"""Callbacks that promise to be functions of what is in force, and are not."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from timing import Epoch, Position, Time
+
+
+class Promising(Callback):
+    """Says that nothing is in force."""
+
+    def in_force(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+    def add(self, module: LightningModule, amount: float) -> None:
+        """Move a parameter."""
+        with torch.no_grad():
+            next(module.parameters()).add_(amount)
+
+
+class Counter(Promising):
+    """Counts, and does not save it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def in_force(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.count += 1
+        self.add(pl_module, 1e-3 * self.count)
+
+
+class HalfTheRun(Promising):
+    """Acts at half of the run, and does not say so."""
+
+    def in_force(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == (trainer.max_epochs or 0) // 2:
+            self.add(pl_module, 0.1)
+
+
+class HiddenLength(Promising):
+    """Fades over the run, and does not say so."""
+
+    def in_force(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.add(pl_module, 0.1 * trainer.current_epoch / (trainer.max_epochs or 1))
+
+
+class KeyedByTimes(Promising):
+    """Remembers what it has done, under a key that another arm does not have."""
+
+    def __init__(self, at: list[Time]) -> None:
+        self.at, self.done = at, list[str]()
+
+    def in_force(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+    @property
+    def state_key(self) -> str:
+        """Depends on the times."""
+        return f"KeyedByTimes{[str(time) for time in self.at]}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what was done."""
+        return {"done": self.done}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on."""
+        self.done = state_dict["done"]
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for time in self.at:
+            if str(time) not in self.done and time.reached(Position(trainer.current_epoch, 0), trainer.max_epochs or 0):
+                self.done.append(str(time))
+                self.add(pl_module, 0.1)
+
+
+class Unkeyed(Promising):
+    """Draws from a stream of its own that goes on from draw to draw."""
+
+    def __init__(self) -> None:
+        self.stream = torch.Generator().manual_seed(0)
+
+    def in_force(self, epoch: Epoch) -> None:
+        """Nothing."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.add(pl_module, 0.01 * float(torch.rand((), generator=self.stream)))

@@ -1,0 +1,127 @@
+"""Whole studies, trained by worker processes."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies import engine
+from studies.commands import gc, run, status, summary
+from studies.measure import everything
+from studies.plan import segments
+from studies.verify import verify
+from studies.work import Work
+from tests.runs import REPOSITORY, fit, logged, tiny
+from tests.studies.small import ARMS, small
+
+
+def ends(work: Work) -> dict[str, Any]:
+    """Return what every run ends in, and everything that it logged."""
+    return {
+        one.name: (work.store.done(path.states[-1])["state"], everything(work.folder(number)))
+        for number, (one, path) in enumerate(zip(work.study.runs, work.paths, strict=True))
+    }
+
+
+def few(*names: str) -> dict[str, dict[str, Any]]:
+    return {name: ARMS[name] for name in names}
+
+
+def test_a_study_is_its_runs() -> None:
+    work = small(few("plain", "blurred for 2", "shrunk by half"), seeds=1)
+    assert run(work, 2, engine.run) == []
+    first, _ = ends(work)["plain,seed=0"], fit(*tiny(), "--run_dir", "alone")
+    assert first[1] == logged(Path("alone"))
+    assert not run(work, 1, engine.run)
+    assert segments(work.paths, work.store) == []
+    names = sorted(file.name for file in (work.folder(2)).glob("*tfevents*"))
+    assert [name.split(".")[3] for name in names] == ["0000000000", "0000000002", "0000000003"], "parents first, then the test"
+    assert verify(work, number=1) == "blurred-for-2,seed=0"
+
+
+def test_what_is_missing_is_trained_when_an_arm_is_added(capsys: pytest.CaptureFixture[str]) -> None:
+    run(small(few("plain"), seeds=1), 1, engine.run)
+    more = small(few("plain", "shrunk by half"), seeds=1)
+    todo = segments(more.paths, more.store)
+    assert [(segment.first, segment.stop) for segment in todo] == [(0, 2), (2, 3)], "no state was kept at epoch 2"
+    assert "missing are 3 epochs in 2 segments" in summary(more, todo, 1)
+    run(more, 1, engine.run)
+    alone = small(few("plain", "shrunk by half"), seeds=1, share=False, root="alone")
+    run(alone, 1, engine.run)
+    assert ends(more) == ends(alone)
+    assert gc(more).startswith("3 states dropped")
+    assert status(more).startswith("2 done, 0 running, 0 failed, 0 waiting")
+
+
+def test_a_failure_stops_no_other_run(capsys: pytest.CaptureFixture[str]) -> None:
+    broken = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["0ep", "1ep"]}}]}
+    work = small({"broken": broken, **few("plain")}, seeds=1)
+    assert run(work, 2, engine.run) == ["broken,seed=0"]
+    assert "size: 99" in capsys.readouterr().err
+    assert "failed  broken,seed=0  train.py: error: size: 99" in status(work)
+    assert work.finished(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_sharing_changes_nothing(precision: str) -> None:
+    settings = {"set": {"trainer.precision": precision}}
+    shared = small(ARMS, **settings)
+    alone = small(ARMS, share=False, root="alone", **settings)
+    asked = sum(len(path.states) - 1 for path in shared.paths)
+    todo = segments(shared.paths, shared.store)
+    assert sum(segment.stop - segment.first for segment in todo) < 0.75 * asked
+    for work in (shared, alone):
+        assert not run(work, 2, engine.run)
+    assert ends(shared) == ends(alone)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(REPOSITORY / "study.py"), *arguments]
+
+
+@pytest.mark.slow
+def test_kills_lose_at_most_the_segment_in_flight() -> None:
+    """Runner and workers are killed at random moments; the same command goes on, and trains what is missing."""
+    work = small(few("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth"))
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    chance = random.Random(0)
+    for attempt in range(4):
+        before = {state.parent.name: state.stat().st_mtime_ns for state in work.store.root.glob("*/done.json")}
+        process = subprocess.Popen(command("run", "small.yaml", "--jobs", "2"), env=environment, stderr=subprocess.PIPE, text=True)
+        time.sleep(9 + 4 * chance.random())
+        if attempt % 2:
+            process.kill()
+            process.wait()
+            time.sleep(1)
+            assert not workers(), "workers end with the runner"
+        else:
+            for pid in workers()[:1]:
+                os.kill(pid, signal.SIGKILL)
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+        after = {state.parent.name: state.stat().st_mtime_ns for state in work.store.root.glob("*/done.json")}
+        assert before.items() <= after.items(), "what was done is not trained again"
+    assert not run(work, 2, engine.run)
+    alone = small(few("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth"), share=False, root="alone")
+    run(alone, 2, engine.run)
+    assert ends(work) == ends(alone)
+    assert not list(work.store.root.glob(".tmp-*"))
+
+
+def workers() -> list[int]:
+    """Return the worker processes that train for this folder: the forkserver's children."""
+    family = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"multiprocessing.forkserver" in (place / "cmdline").read_bytes() and (place / "cwd").readlink() == Path.cwd():
+                family[int(place.name)] = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+    return [pid for pid, parent in family.items() if parent in family]

@@ -1,0 +1,84 @@
+"""A run that is trained in segments is the run, to the bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies.grid import Run
+from studies.resolve import resolved
+from tests.callbacks.interventions.arms import ALL
+from tests.registry import REGISTRY, VARIANTS
+from tests.runs import digest, fit, logged, tiny
+from tests.studies.segments import train
+
+RUNS: dict[str, dict[str, Any]] = {
+    **VARIANTS,
+    **{name: entry.acting for name, entry in REGISTRY.items()},
+    "all interventions": ALL,
+}
+
+
+def config(*fragments: dict[str, Any]) -> dict[str, Any]:
+    files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
+    (one,) = resolved([Run({"seed": 0}, files, {})])
+    return one
+
+
+def check(*fragments: dict[str, Any]) -> None:
+    settings = config(*fragments)
+    cli = fit(*tiny(*fragments))
+    state, logs = train(settings, Path("segments").absolute(), 1, 2, 3)
+    assert state["weights and buffers"] == digest(cli.model.state_dict())
+    assert state["optimizers"] == digest([optimizer.state_dict() for optimizer in cli.trainer.optimizers])
+    assert state["schedules"] == digest([one.scheduler.state_dict() for one in cli.trainer.lr_scheduler_configs])
+    assert logs == logged(cli.place.directory)
+
+
+@pytest.mark.parametrize("name", ["plateau", "everything at once", "all interventions"])
+def test_segments_are_the_run(name: str) -> None:
+    check(RUNS[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in RUNS if name not in ("plateau", "everything at once", "all interventions")])
+def test_segments_are_the_run_with(name: str) -> None:
+    check(RUNS[name])
+
+
+def test_a_segment_ends_where_it_should() -> None:
+    from studies.segment import Task, train_segment
+
+    longer = config({"trainer": {"min_epochs": 3}})
+    Path("place").mkdir()
+    with pytest.raises(RuntimeError, match="the segment ended with epoch 3, not 2"):
+        train_segment(Task("state", None, None, 0, 2, longer, False, 1, str(Path("place").absolute())))
+
+
+def bad(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"trainer": {"callbacks+": [{"class_path": f"tests.studies.bad.{name}", "init_args": arguments}]}}
+
+
+@pytest.mark.parametrize("name", ["Counter", "Unkeyed"])
+def test_memory_that_no_checkpoint_holds_shows(name: str) -> None:
+    """What the comparison would miss if it compared too little."""
+    with pytest.raises(AssertionError):
+        check(bad(name))
+
+
+@pytest.mark.parametrize(
+    ("trunk", "arm"),
+    [
+        ({"trainer": {"max_epochs": 4, **bad("HalfTheRun")["trainer"]}}, bad("HalfTheRun")),
+        ({"trainer": {"max_epochs": 4, **bad("HiddenLength")["trainer"]}}, bad("HiddenLength")),
+        (bad("KeyedByTimes", at=["1ep", "50%"]), bad("KeyedByTimes", at=["1ep", "2ep"])),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks")
+def test_what_an_arm_hides_shows(trunk: dict[str, Any], arm: dict[str, Any]) -> None:
+    """Gone on with from the trunk, as a study would that believes the promise, the arm is not what it is alone."""
+    alone, _ = train(config(arm), Path("alone").absolute(), 3)
+    trained, _ = train(config(trunk), Path("fork").absolute(), 2)
+    forked, _ = train(config(arm), Path("fork").absolute(), 2, 3)
+    assert trained["clock"].startswith("epoch 2")
+    assert forked != alone

@@ -1,0 +1,178 @@
+"""Which epochs two runs have in common."""
+
+from typing import Any
+
+import pytest
+
+from studies.grid import Run
+from studies.plan import Path, path
+from studies.recipe import promises
+from studies.resolve import resolved
+from tests.registry import REGISTRY
+from tests.runs import TINY, tiny
+
+
+def paths(*arms: dict[str, Any]) -> list[Path]:
+    """Resolve the tiny run with each of some fragments."""
+    from pathlib import Path as File
+
+    runs = []
+    for number, arm in enumerate(arms):
+        files = [name for name in tiny(arm) if name != "--config"]
+        kept = [File(name).rename(f"{number}-{name}").absolute() for name in files]
+        runs.append(Run({"arm": number, "seed": 0}, kept, {}))
+    return [path(config, "salt") for config in resolved(runs)]
+
+
+def common(one: dict[str, Any], other: dict[str, Any]) -> int:
+    """Return how many epochs two arms have in common, -1 if not even the beginning."""
+    first, second = (path.states for path in paths(one, other))
+    return sum(a == b for a, b in zip(first, second, strict=False)) - 1
+
+
+def epochs(count: int, *parts: dict[str, Any]) -> dict[str, Any]:
+    trainer: dict[str, Any] = {"max_epochs": count}
+    merged: dict[str, Any] = {"trainer": trainer}
+    for part in parts:
+        for key, value in part.items():
+            if key == "trainer":
+                trainer["callbacks+"] = [*trainer.get("callbacks+", []), *value["callbacks+"]]
+            else:
+                merged[key] = value
+    return merged
+
+
+def callback(name: str, **arguments: Any) -> dict[str, Any]:
+    path = name if "." in name else f"callbacks.{name}"
+    return {"trainer": {"callbacks+": [{"class_path": path, "init_args": arguments}]}}
+
+
+def blur(start: str, stop: str, **more: Any) -> dict[str, Any]:
+    return {
+        "data": {
+            "init_args": {
+                "deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": [start, stop]}}],
+                **more,
+            }
+        }
+    }
+
+
+def growing(kind: str = "UniformGrowth", **arguments: Any) -> dict[str, Any]:
+    return {"data": {"init_args": {"growth": {"class_path": f"datamodules.{kind}", "init_args": arguments}}}}
+
+
+SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
+    "removal times with other lengths": (epochs(24, blur("0ep", "12ep")), epochs(28, blur("0ep", "16ep")), 12),
+    "a share and the same epoch": (epochs(24, blur("0ep", "50%")), epochs(40, blur("0ep", "12ep")), 24),
+    "a run that begins another": (epochs(8), epochs(12), 8),
+    "two shots and two others": (
+        epochs(24, callback("ShrinkPerturb", at=["12ep", "16ep"], shrink=0.5)),
+        epochs(24, callback("ShrinkPerturb", at=["12ep", "20ep"], shrink=0.5)),
+        16,
+    ),
+    "a shot with other arguments": (
+        epochs(8, callback("ShrinkPerturb", at=["50%"], shrink=0.5)),
+        epochs(8, callback("ShrinkPerturb", at=["50%"], shrink=0.4)),
+        4,
+    ),
+    "a level and none": (epochs(8, callback("WeightDecaySchedule", levels={"5ep": 0.0})), epochs(8), 5),
+    "levels that part": (
+        epochs(8, callback("WeightDecaySchedule", levels={"0ep": 0.0, "3ep": 0.1})),
+        epochs(8, callback("WeightDecaySchedule", levels={"0ep": 0.0, "6ep": 0.1})),
+        3,
+    ),
+    "a window that ends with the run": (epochs(8, blur("2ep", "100%")), epochs(8, blur("2ep", "6ep")), 6),
+    "a window and none": (epochs(8, blur("2ep", "4ep")), epochs(8), 2),
+    "arrivals and a shot at them": (
+        epochs(8, growing(fractions=[0.5, 1.0], at=["50%"])),
+        epochs(8, growing(fractions=[0.5, 1.0], at=["50%"]), callback("ShrinkPerturb", at=["stages"], shrink=0.4)),
+        4,
+    ),
+    "growth that goes on otherwise": (
+        epochs(9, growing(fractions=[0.2, 0.5, 1.0], at=["3ep", "6ep"])),
+        epochs(9, growing(fractions=[0.2, 0.5, 0.8], at=["3ep", "6ep"])),
+        6,
+    ),
+    "growth that waits, and a shot at its stages": (
+        epochs(8, growing(step=50, until={"train_accuracy": 0.9})),
+        epochs(8, growing(step=50, until={"train_accuracy": 0.9}), callback("OptimizerReset", at=["stages"])),
+        0,
+    ),
+    "a bias that fades over the run": (
+        epochs(8, growing("SmoothTransition", gamma=0.5)),
+        epochs(9, growing("SmoothTransition", gamma=0.5)),
+        0,
+    ),
+    "steps, which no plan knows": (
+        epochs(8, callback("OptimizerReset", at=["10st"])),
+        epochs(8, callback("OptimizerReset", at=["20st"])),
+        0,
+    ),
+    "the same steps": (
+        epochs(8, callback("OptimizerReset", at=["10st"]), blur("0ep", "4ep")),
+        epochs(8, callback("OptimizerReset", at=["10st"]), blur("0ep", "6ep")),
+        4,
+    ),
+    "a rewind from where its state is taken": (epochs(8), epochs(8, callback("Rewind", at=["6ep"], to="2ep")), 2),
+    "another seed": (epochs(8), {**epochs(8), "seed_everything": 1}, -1),
+    "another rate": (
+        epochs(8),
+        {**epochs(8), "model": {"init_args": {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.2}}}}},
+        -1,
+    ),
+    "a progress bar": (epochs(8), {"trainer": {"max_epochs": 8, "enable_progress_bar": True, "default_root_dir": "x"}}, 8),
+    "accumulation": (epochs(8), {"trainer": {"max_epochs": 8, "accumulate_grad_batches": 2}}, -1),
+    "other deficits measured too": (
+        epochs(8, blur("0ep", "4ep", also_evaluate_with_deficit=True)),
+        epochs(8, blur("0ep", "6ep", also_evaluate_with_deficit=True)),
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_runs_share_what_they_have_in_common(case: str) -> None:
+    one, other, count = SHARED[case]
+    assert common(one, other) == common(other, one) == count
+
+
+COSINE = {
+    "model": {"init_args": {"lr_scheduler": {"class_path": "tests.studies.untrusted.HiddenCosine", "init_args": {"share": 1.0}}}}
+}
+ALONE: dict[str, dict[str, Any]] = {
+    "a callback of ones own": callback("tests.probes.StepLog"),
+    "one that inherits the promise": callback("tests.studies.untrusted.Inheriting", at=["2ep"]),
+    "a network that makes none": {"model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}},
+    "a schedule of ones own": COSINE,
+    "a callback that may stop": callback("pytorch_lightning.callbacks.EarlyStopping", monitor="val/loss"),
+}
+
+
+@pytest.mark.parametrize("case", ALONE)
+def test_what_makes_no_promise_shares_with_its_twin_alone(case: str) -> None:
+    arm = ALONE[case]
+    assert common(epochs(12, arm), epochs(24, arm)) == -1
+    assert (
+        common(epochs(12, arm), {**epochs(12, arm), "trainer": {**epochs(12, arm)["trainer"], "enable_model_summary": True}}) == 12
+    )
+    (alone,) = paths(epochs(12, arm))
+    assert "makes no promise" in alone.alone
+
+
+@pytest.mark.parametrize("key", [{"max_steps": 7}, {"min_epochs": 3}, {"max_time": "00:01:00:00"}])
+def test_runs_that_end_otherwise_share_nothing(key: dict[str, Any]) -> None:
+    (one,) = paths({"trainer": {"max_epochs": 8, **key}})
+    assert "is not a matter of epochs" in one.alone
+
+
+def test_everything_registered_makes_the_promise() -> None:
+    assert not any(one.alone for one in paths(*(entry.acting for entry in REGISTRY.values())))
+
+
+def test_torchs_and_our_classes_promise() -> None:
+    assert promises("torch.optim.Adam")
+    assert promises("lightning_modules.networks.ResNet")
+    assert not promises("pytorch_lightning.callbacks.EMAWeightAveraging")
+    assert TINY["model"]["init_args"]["network"]["class_path"] == "tests.networks.SmallNet"
+    assert promises("tests.networks.SmallNet"), "by a method in its own body"
