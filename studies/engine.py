@@ -77,6 +77,7 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                     tell.epoch()
                 except EOFError:
                     process, segment, place = working.pop(reader)
+                    reader.close()
                     process.join()
                     if process.exitcode == 0:
                         store.publish(place, segment.end)

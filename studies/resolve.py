@@ -1,16 +1,18 @@
 """Runs of a study as train.py would resolve them."""
 
+import json
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from command_line import one_line
+from command_line import HERE, one_line
 from errors import UserError
 from run_directory import KEYS
-from studies.grid import Run
+from studies.grid import SEED, Run
 from train import CLI, main
 
 
@@ -30,23 +32,35 @@ def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
     Raises:
         UserError: for a config that train.py would refuse, or two runs with the same one.
     """
-    parser: Any = None
+    parsed: dict[str, dict[str, Any]] = {}
     found: list[dict[str, Any]] = []
+    for run in runs:
+        kind = json.dumps([[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str)
+        if kind not in parsed:
+            parsed[kind] = _parsed(run)
+        found.append({**parsed[kind], SEED: run.overrides.get(SEED, parsed[kind][SEED])})
+        if (first := found.index(found[-1])) < len(found) - 1:
+            raise UserError(f"{run.name}: is the same run as {runs[first].name}; let them differ, or leave one out")
+    return found
+
+
+def _parsed(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overrides.yaml"
-        for run in runs:
-            file.write_text(yaml.safe_dump(_nested(run.overrides), sort_keys=False))
-            arguments = ["fit", *(part for config in [*run.configs, file] for part in ("--config", str(config)))]
-            try:
-                parser = parser or main(arguments, _Parse).parser
-                settings = parser.parse_args(arguments)
-            except UserError as error:
-                raise UserError(f"{run.name}: {one_line(str(error))}") from None
-            dump = yaml.safe_load(parser._subcommands_action.choices["fit"].dump(settings["fit"], skip_unset=False))
-            found.append({key: dump[key] for key in KEYS})
-            if (first := found.index(found[-1])) < len(found) - 1:
-                raise UserError(f"{run.name}: is the same run as {runs[first].name}; let them differ, or leave one out")
-    return found
+        file.write_text(yaml.safe_dump(_nested(run.overrides), sort_keys=False))
+        arguments = ["fit", *(part for config in [*run.configs, file] for part in ("--config", str(config)))]
+        try:
+            settings = _parser().parse_args(arguments)
+        except UserError as error:
+            raise UserError(f"{run.name}: {one_line(str(error))}") from None
+        dump = yaml.safe_load(_parser()._subcommands_action.choices["fit"].dump(settings["fit"], skip_unset=False))
+        return {key: dump[key] for key in KEYS}
+
+
+@cache
+def _parser() -> Any:
+    """Build train.py's parser, once."""
+    return main(["fit", "--config", str(HERE / "configs/digits.yaml")], _Parse).parser
 
 
 def _nested(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """What decides a run's numbers besides its config."""
 
 import hashlib
+import json
 import platform
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ def salt(config: dict[str, Any], threads: int, trust_code: bool) -> str:
     return "\n".join(parts if trust_code else [code(), *parts])
 
 
+@cache
 def code() -> str:
     """Return a hash of this project's sources, studies apart."""
     content = hashlib.sha256()
@@ -46,7 +49,12 @@ def device(config: dict[str, Any]) -> str:
 def data(config: dict[str, Any]) -> str:
     """Return a hash of a run's images, or of where they come from while they cannot be read."""
     node = config["data"]["init_args"]["dataset"]
-    images: ImageDataset = instance({**node, "init_args": {**node["init_args"], "subset": None}}, ImageDataset)
+    return _images(json.dumps({**node, "init_args": {**node["init_args"], "subset": None}}))
+
+
+@cache
+def _images(node: str) -> str:
+    images: ImageDataset = instance(json.loads(node), ImageDataset)
     try:
         return " ".join(images.read(split).fingerprint for split in ("train", "test"))
     except UserError:

@@ -2,12 +2,9 @@
 
 import pytest
 
+from command_line import HERE
 from studies import salt
 from tests.studies.small import ARMS, small
-
-
-def states(**settings: object) -> list[str]:
-    return small({"plain": ARMS["plain"]}, seeds=1, **settings).paths[0].states  # type: ignore[arg-type]
 
 
 def test_code_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +33,6 @@ def test_code_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_code_is_that_which_trains() -> None:
-    files = {file.name for pattern in salt.SOURCES for file in salt.HERE.glob(pattern)}
+    files = {file.name for pattern in salt.SOURCES for file in HERE.glob(pattern)}
     assert {"train.py", "timing.py", "base.py", "loader.py", "classifier.py"} <= files
     assert not {"engine.py", "test_salt.py"} & files

@@ -1,0 +1,75 @@
+"""study.py from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from study import main
+from tests.studies.small import ARMS, small
+
+
+def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stopped.value.code == 2
+    assert message in lines[-1]
+    assert len(lines) == 1
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"arms": {"one": {"trainer.max_epoch": 3}}}, "one,seed=0: Subcommand 'fit' does not accept option 'trainer.max_epoch'"),
+        ({"arms": {"one": {}, "two": {}}}, "two,seed=0: is the same run as one,seed=0; let them differ, or leave one out"),
+        ({"arms": {"one": {}}, "report": {"metric": "val/acc"}}, "report: metric: val/acc: no run logs it"),
+        ({"arms": {"one": {"trainer.callbacks+": [{"class_path": "callbacks.None"}]}}}, "one,seed=0: trainer.callbacks"),
+    ],
+)
+def test_one_line(keys: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.studies.small.open_study", lambda *_: None)
+        small(keys.pop("arms"), seeds=1, **keys)  # type: ignore[arg-type]
+    refused(["run", "small.yaml"], message, capsys)
+
+
+def test_a_folder_that_holds_another_study_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    small({"plain": ARMS["plain"]}, seeds=1)
+    home = Path("elsewhere/studies/small")
+    home.mkdir(parents=True)
+    (home / "study.json").write_text('{"file": "large.yaml"}')
+    refused(["run", "small.yaml", "--root", "elsewhere"], "holds the study of large.yaml; choose another name", capsys)
+    (home / "study.json").rename(home / "thesis.txt")
+    refused(["run", "small.yaml", "--root", "elsewhere"], "holds something else; choose another name", capsys)
+    assert [file.name for file in home.iterdir()] == ["thesis.txt"]
+
+
+def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    small({"plain": ARMS["plain"]}, seeds=1)
+    refused(["report", "small.yaml"], "report: no run of small is done", capsys)
+    refused(["verify", "small.yaml"], "verify: no run of small is done", capsys)
+    refused(["run", "small.yaml", "--jobs", "0"], "jobs, threads: write 1 or more", capsys)
+    refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
+
+
+def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:
+    small({"plain": {}, "own": {"trainer.callbacks+": [{"class_path": "tests.probes.StepLog"}]}}, seeds=2)
+    with pytest.raises(SystemExit):
+        main(["plan", "small.yaml"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "small: 4 runs of 12 epochs, 12 trained (1.00 of them); missing are 12 epochs in 4 segments"
+    assert lines[3].endswith("shares nothing: tests.probes.StepLog: makes no promise of what is in force (in_force)")
+
+
+def test_a_study_runs_and_reports_by_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    small({"plain": ARMS["plain"], "warm": ARMS["warm"]}, seeds=1, report={"control": "plain"})
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "small.yaml", "--jobs", "2"])
+    assert stopped.value.code == 0
+    assert Path("runs/studies/small/report/figure.png").exists()
+    assert "| warm | 1 |" in capsys.readouterr().out
+    for command, said in (("status", "2 done, 0 running"), ("gc", "2 states dropped"), ("report", "| plain | 1 |")):
+        with pytest.raises(SystemExit):
+            main([command, "small.yaml"])
+        assert said in capsys.readouterr().out

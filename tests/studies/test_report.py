@@ -1,0 +1,140 @@
+"""Tables, intervals, verdicts, and what is wrong with them."""
+
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from errors import UserError
+from run_log import RunLog
+from studies.figure import draw
+from studies.ledger import check_claims, ledger, verdict
+from studies.measure import Difference, difference, measured
+from studies.report import Settings, frame, settings, table, write_report
+from tests.studies.small import ARMS, small
+
+VALUES = {("plain", 0): 0.80, ("plain", 1): 0.90, ("plain", 2): 0.85, ("warm", 0): 0.70, ("warm", 1): 0.85, ("warm", 2): 0.74}
+
+
+def test_an_interval_is_students() -> None:
+    one, other = {0: 5.0, 1: 7.0, 2: 6.5}, {0: 4.0, 1: 5.0, 2: 6.0, 9: 100.0}
+    gap = difference(one, other)
+    expected = stats.ttest_rel([5.0, 7.0, 6.5], [4.0, 5.0, 6.0]).confidence_interval(0.95)
+    assert gap.mean == pytest.approx(7 / 6)
+    assert (gap.low, gap.high) == pytest.approx((expected.low, expected.high))
+    assert gap.pairs == 3
+    assert difference({0: 1.0}, {0: 2.0}) == Difference(-1.0, float("-inf"), float("inf"), 1)
+    assert difference({0: 1.0}, {}).pairs == 0
+
+
+def test_last_epochs_are_averaged(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, lambda: None)
+    for step, value in enumerate([0.1, 0.2, 0.4]):
+        log.log_metrics({"val/accuracy": value}, step)
+    log.finalize("success")
+    runs = measured([tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", 2)
+    assert runs.seed.tolist() == [0], "what is not there is left out"
+    assert runs.value.tolist() == pytest.approx([30.0])
+
+
+def runs() -> pd.DataFrame:
+    return pd.DataFrame([{"arm": arm, "seed": seed, "value": 100 * value} for (arm, seed), value in VALUES.items()])
+
+
+def test_a_table_has_means_deviations_and_paired_differences() -> None:
+    shown = table(runs(), Settings(control="plain", paper={"warm": 74.4})).set_index("arm")
+    assert shown.loc["warm", "mean"] == pytest.approx(mean([70, 85, 74]))
+    assert shown.loc["warm", "sd"] == pytest.approx(stdev([70, 85, 74]))
+    assert shown.loc["warm", "difference"] == pytest.approx(mean([-10, -5, -11]))
+    assert shown.loc["plain", "difference"] == 0
+    assert shown.loc["warm", "paper"] == 74.4
+
+
+def test_each_hue_has_its_own_control() -> None:
+    both = pd.concat([runs().assign(net="a"), runs().assign(net="b", value=lambda one: one.value + one.seed * (one.arm == "warm"))])
+    shown = table(both, Settings(hue="net", control="plain")).set_index(["net", "arm"])
+    assert shown.loc[("b", "warm"), "difference"] - shown.loc[("a", "warm"), "difference"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("chosen", [Settings(x="seed", hue="arm"), Settings(figure="bar", paper={"warm": 70}), Settings(x="seed")])
+def test_figures_are_drawn(chosen: Settings, tmp_path: Path) -> None:
+    draw(runs(), chosen, tmp_path)
+    assert (tmp_path / "figure.png").stat().st_size > 5000
+    assert "<svg" in (tmp_path / "figure.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expect", "said"),
+    [
+        (-9, -1, "lower", "reproduced"),
+        (1, 9, "lower", "contradicted"),
+        (-9, 1, "lower", "not seen at this scale"),
+        (1, 9, "higher", "reproduced"),
+        (-9, -1, "higher", "contradicted"),
+        (-1, 1.5, "same", "reproduced"),
+        (-1, 5, "same", "not seen at this scale"),
+        (3, 5, "same", "contradicted"),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(low: float, high: float, expect: str, said: str) -> None:
+    assert verdict(Difference((low + high) / 2, low, high, 5), expect, 2) == said
+
+
+CLAIM = {"id": "B1", "claim": "c", "paper": "p", "arm": {"arm": "warm"}, "control": {"arm": "plain"}, "expect": "lower"}
+
+
+def test_report_and_ledger_are_written_from_what_is_done() -> None:
+    work = small(
+        {"plain": {}, "warm": ARMS["warm"]}, seeds=2, report={"metric": "val/accuracy", "control": "plain"}, claims=[CLAIM]
+    )
+    with pytest.raises(UserError, match="report: no run of small is done; train some"):
+        write_report(work)
+    for number, run in enumerate(work.study.runs):
+        folder = work.folder(number)
+        log = RunLog(folder, lambda: None)
+        log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
+        log.finalize("success")
+    folder = write_report(work)
+    assert {file.name for file in folder.iterdir()} == {"table.csv", "table.md", "figure.png", "figure.svg"}
+    assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
+    text = ledger([work])
+    assert "| **B1** c | p | -7.50 [" in text
+    assert "2 seeds | not seen at this scale" in text
+
+
+@pytest.mark.parametrize(
+    ("report", "message"),
+    [
+        ({"metric": "val/acc"}, "report: metric: val/acc: no run logs it; they log test/accuracy"),
+        ({"x": "removed"}, "report: x: removed: is no variable of the study; it has arm, seed"),
+        ({"control": "cold"}, "report: control: cold: is no value of arm"),
+        ({"over": "5"}, "report: over: 5: write 'last epoch' or 'last 5 epochs'"),
+        ({"figure": "pie"}, "report: figure: pie: write line or bar"),
+        ({"colour": "red"}, "report: colour: a report has no such key"),
+    ],
+)
+def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings(small({"plain": {}}, report=report))
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ({**CLAIM, "arm": {"arm": "cold"}}, "claims: B1: arm: .*cold.*: no run has these values"),
+        ({**CLAIM, "expect": "same"}, "claims: B1: expect: write lower, higher, or same with within"),
+        ({"id": "B1"}, "claims: B1: arm: a claim needs it"),
+        ({**CLAIM, "than": 1}, "claims: B1: than: a claim has no such key"),
+    ],
+)
+def test_what_is_wrong_with_a_claim_is_said(claim: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_claims(small({"plain": {}, "warm": ARMS["warm"]}, claims=[claim]))
+
+
+def test_metrics_of_the_runs_are_read() -> None:
+    work = small({"plain": {}}, seeds=1)
+    assert frame(work, "val/accuracy", "last epoch").empty
