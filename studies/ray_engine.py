@@ -1,12 +1,14 @@
 """Trains the segments of a study on a Ray cluster: fractions of GPUs, lost nodes, many machines."""
 
+import logging
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from command_line import HERE
 from errors import UserError
-from studies.engine import Events, MakeTask, ready
+from studies.engine import Events, MakeTask, last_line, ready
 from studies.plan import Segment
 from studies.segment import Task, train_segment
 from studies.store import Store
@@ -39,7 +41,7 @@ def run(
     ours = not ray.is_initialized()
     if ours:
         environment = {"env_vars": {"PYTHONPATH": f"{HERE}:{Path.cwd()}"}}
-        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
     remote = ray.remote(num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_train)  # a fresh process for each
     waiting, working = list(todo), dict[Any, Segment]()
     try:
@@ -72,5 +74,10 @@ def run(
 def _train(task: Task, root: str) -> None:
     store = Store(Path(root))
     place = store.workplace(task.state)
-    train_segment(task._replace(place=str(place)))
+    with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
+        try:
+            train_segment(task._replace(place=str(place)))
+        except SystemExit:
+            log.flush()
+            raise RuntimeError(last_line(place / "log.txt", 1)) from None
     store.publish(place, task.state)
