@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from errors import UserError
 from studies.engine import Events, MakeTask
-from studies.plan import Segment, epochs_to_follow, segments
+from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.store import Store
 from studies.work import Work
 
@@ -74,7 +74,7 @@ def plan(work: Work) -> str:
 def summary(work: Work, todo: list[Segment], jobs: int) -> str:
     """Say how much there is to train, and how long it will take as far as that is known."""
     asked = sum(len(path.states) - 1 for path in work.paths)
-    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, _Nothing()), todo))
+    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, Nothing()), todo))
     line = f"{work.study.name}: {len(work.paths)} runs of {asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
     line += f"; missing are {missing} epochs in {len(todo)} segments" if todo else "; nothing is missing"
     states = {state for path in work.paths for state in path.states if work.store.logged(state)}
@@ -111,12 +111,3 @@ def gc(work: Work) -> str:
         freed += file.stat().st_size if file.stat().st_nlink == 1 else 0
         file.unlink()
     return f"{len(states)} states dropped, {freed / 1e6:.0f} MB freed; {len(needed - {None})} kept for what is missing"
-
-
-class _Nothing:
-    """A store with nothing in it."""
-
-    def logged(self, state: str) -> bool:
-        return False
-
-    kept = tested = logged

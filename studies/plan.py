@@ -25,6 +25,16 @@ class Known(Protocol):
         """Whether the test split has been measured in it."""
 
 
+class Nothing:
+    """Nothing has been trained."""
+
+    def logged(self, state: str) -> bool:
+        """No."""
+        return False
+
+    kept = tested = logged
+
+
 class Path(NamedTuple):
     """The states that a run goes through.
 

@@ -116,7 +116,7 @@ def _timed(node: dict[str, Any]) -> bool:
 
 def instance(node: dict[str, Any], kind: type = Callback) -> Any:
     """Return the object that a class path with its arguments stands for."""
-    return _cached(_json(node), kind)
+    return _cached(json.dumps(node), kind)  # levels keep their order
 
 
 @cache

@@ -176,3 +176,8 @@ def test_torchs_and_our_classes_promise() -> None:
     assert not promises("pytorch_lightning.callbacks.EMAWeightAveraging")
     assert TINY["model"]["init_args"]["network"]["class_path"] == "tests.networks.SmallNet"
     assert promises("tests.networks.SmallNet"), "by a method in its own body"
+
+
+def test_levels_keep_their_order() -> None:
+    late = epochs(20, callback("WeightDecaySchedule", levels={"5ep": 0.1, "15ep": 0.0}))
+    assert common(late, epochs(20)) == 5

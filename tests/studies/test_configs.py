@@ -1,0 +1,72 @@
+"""Every study that ships."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+import yaml
+
+from datamodules import ImageDataset
+from datamodules.images import Images, TensorImages
+from studies.ledger import check_claims
+from studies.plan import Nothing, segments
+from studies.report import settings
+from studies.work import Work, open_study
+from tests.runs import REPOSITORY, fit
+
+FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))
+
+
+class Grey(ImageDataset):
+    """50,000 and 10,000 images of nothing, which take no memory."""
+
+    def read(self, split: Literal["train", "test"]) -> Images:
+        count = 50_000 if split == "train" else 10_000
+        pixels = torch.arange(100, dtype=torch.uint8).repeat(count // 100)[:, None, None, None].expand(-1, 3, 32, 32)
+        return TensorImages(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
+
+
+@cache
+def opened(file: Path) -> Work:
+    return open_study(file, Path("runs").absolute(), 1, True, False)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_study_is_planned(file: Path) -> None:
+    text, work = file.read_text(), opened(file)
+    assert text.startswith("# ")
+    assert any(name in text for name in ("et al.", "Ash & Adams", "Pawlak")), "a paper"
+    assert work.study.name == file.stem.replace("_", "-")
+    settings(work)
+    check_claims(work)
+    asked = sum(len(path.states) - 1 for path in work.paths)
+    trained = sum(segment.stop - segment.first for segment in segments(work.paths, Nothing()))
+    assert not any(path.alone for path in work.paths)
+    assert trained <= asked
+
+
+@pytest.mark.parametrize("name", ["cifar10_weight_decay_timing", "cifar10_reset_depth"])
+def test_published_grids_are_trained_at_three_fifths(name: str) -> None:
+    work = opened(REPOSITORY / "configs/studies" / f"{name}.yaml")
+    asked = sum(len(path.states) - 1 for path in work.paths)
+    assert sum(segment.stop - segment.first for segment in segments(work.paths, Nothing())) <= 0.6 * asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_arm_of_a_study_runs(file: Path) -> None:
+    """One batch of eight of each distinct config, seeds apart."""
+    distinct: dict[str, dict[str, Any]] = {}
+    for config in opened(file).configs:
+        distinct.setdefault(json.dumps({**config, "seed_everything": 0}, default=str), config)
+    for config in distinct.values():
+        data = config["data"]["init_args"]
+        if "Digits" not in data["dataset"]["class_path"]:
+            subset = data["dataset"]["init_args"].get("subset")
+            data["dataset"] = {"class_path": "tests.studies.test_configs.Grey", "init_args": {"subset": subset}}
+        data["batch_size"] = 8
+        Path("arm.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        fit("--config", "arm.yaml", "--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu")
