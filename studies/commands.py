@@ -1,6 +1,7 @@
 """What study.py does with a study."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -13,7 +14,7 @@ from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.store import Store
 from studies.work import Work
 
-FAILED = "failed.json"
+FAILED = "failed"
 
 
 class Engine(Protocol):
@@ -30,8 +31,8 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()
     (work.home / "study.json").write_text(json.dumps({"file": work.study.file.name}))
-    begun, failed = time.monotonic(), dict[str, str]()
-    (work.home / FAILED).unlink(missing_ok=True)
+    begun = time.monotonic()
+    shutil.rmtree(work.home / FAILED, ignore_errors=True)
     say(summary(work, todo, jobs))
     bar = tqdm(total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo)
 
@@ -43,9 +44,10 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
             if work.finished(number) and work.assemble(number):
                 bar.write(f"done    {one.name}")
 
-    def on_failure(segment: Segment, line: str) -> None:
-        failed[segment.end] = line
-        (work.home / FAILED).write_text(json.dumps(failed, indent=1))
+    def on_failure(segment: Segment, said: str) -> None:
+        (work.home / FAILED).mkdir(exist_ok=True)
+        (work.home / FAILED / f"{segment.end}.txt").write_text(said)
+        line = said.splitlines()[-1]
         bar.write(f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}")
 
     announce()
@@ -88,8 +90,7 @@ def summary(work: Work, todo: list[Segment], jobs: int) -> str:
 
 def status(work: Work) -> str:
     """Say how far a study is."""
-    file = work.home / FAILED
-    failed: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    failed = {file.stem: f"{file.read_text().splitlines()[-1]} ({file})" for file in (work.home / FAILED).glob("*.txt")}
     running = {place.name.split("-")[1] for place in work.store.root.glob(".tmp-*")}
     lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     for number, one in enumerate(work.study.runs):

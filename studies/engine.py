@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -25,7 +26,7 @@ class Events(NamedTuple):
     Attributes:
         epoch: an epoch has been trained.
         finished: a segment is done.
-        failed: a segment has failed for good, with its last line.
+        failed: a segment has failed for good, with all that it said.
     """
 
     epoch: Callable[[], None]
@@ -86,7 +87,8 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                         failures[segment.end] = 1
                         waiting.append(segment)
                     else:
-                        tell.failed(segment, last_line(place / "log.txt", process.exitcode))
+                        tell.failed(segment, said(place / "log.txt", process.exitcode))
+                        shutil.rmtree(place)
     finally:
         for process, _, _ in working.values():
             process.kill()
@@ -110,10 +112,10 @@ def start_forkserver() -> ForkServerContext:
     return context
 
 
-def last_line(log: Path, code: int | None) -> str:
-    """Return the last line of a worker's output."""
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1].strip() if lines else f"ended by signal {-code}" if code and code < 0 else f"exit code {code}"
+def said(log: Path, code: int | None) -> str:
+    """Return a failed worker's output."""
+    text = log.read_text(errors="replace").strip() if log.exists() else ""
+    return f"{text}\nended by signal {-code}" if code and code < 0 else text or f"exit code {code}"
 
 
 def _work(task: Task, pipe: Connection) -> None:

@@ -56,7 +56,8 @@ def read_study(file: Path) -> Study:
 
     `axes` is a list of entries that are crossed. The keys of one entry move together: each has a list of as many values. A dotted
     key is one of a run's config, `config` names files, and any other is a variable. `arms` names arms that differ in kind, each a
-    mapping from keys to single values. `set` holds keys of every run. A string may compute with variables: `"{removed + 20}"`.
+    mapping from keys to single values, whose variables only serve to compute others. `set` holds keys of every run. A string may
+    compute with variables: `"{removed + 20}"`.
 
     Args:
         file: the YAML file; files it names are relative to it.
@@ -77,8 +78,9 @@ def read_study(file: Path) -> Study:
     entries = [_entry(entry, number) for number, entry in enumerate(content.get("axes") or [])]
     if arms := content.get("arms"):
         entries.insert(0, [{"arm": arm, **(keys or {})} for arm, keys in arms.items()])
+    told = ["arm"] * bool(arms) + [key for entry in content.get("axes") or [] for key in entry if _is_variable(key)]
     common = {"config": content.get("config") or [], **(content.get("set") or {})}
-    runs = [_run(file.parent, common, choice) for choice in itertools.product(*entries)]
+    runs = [_run(file.parent, common, choice, told) for choice in itertools.product(*entries)]
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"axes: {twice}: stands for several runs; give every entry of axes a variable that names its values")
@@ -95,9 +97,13 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
     return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
 
 
-def _run(home: Path, common: dict[str, Any], choice: tuple[dict[str, Any], ...]) -> Run:
+def _is_variable(key: str) -> bool:
+    return "." not in key and key not in ("config", SEED)
+
+
+def _run(home: Path, common: dict[str, Any], choice: tuple[dict[str, Any], ...], told: list[str]) -> Run:
     merged = {key: value for part in choice for key, value in part.items()}
-    values = {key: value for key, value in merged.items() if "." not in key and key not in ("config", SEED)}
+    values = {key: value for key, value in merged.items() if _is_variable(key)}
     files = [file for part in (common, *choice) for file in _listed(part.get("config"))]
     overrides = {key: value for key, value in {**common, **merged}.items() if "." in key or key == SEED}
     seed = overrides.get(SEED, 0)
@@ -105,7 +111,7 @@ def _run(home: Path, common: dict[str, Any], choice: tuple[dict[str, Any], ...])
     configs = [(home / filled(file, values)).resolve() for file in files]
     if missing := next((file for file in configs if not file.is_file()), None):
         raise UserError(f"config: {missing}: there is no such file; they are named relative to the study's")
-    return Run({**values, "seed": seed}, configs, filled_in)
+    return Run({**{key: values[key] for key in told}, "seed": seed}, configs, filled_in)
 
 
 def _listed(files: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from command_line import HERE
 from errors import UserError
-from studies.engine import Events, MakeTask, last_line, ready
+from studies.engine import Events, MakeTask, ready, said
 from studies.plan import Segment
 from studies.segment import Task, train_segment
 from studies.store import Store
@@ -59,7 +59,7 @@ def run(
             try:
                 ray.get(finished)
             except ray.exceptions.RayError as error:
-                tell.failed(segment, str(error).strip().splitlines()[-1])
+                tell.failed(segment, str(error).strip())
                 continue
             for _ in range(segment.first, segment.stop):
                 tell.epoch()
@@ -79,5 +79,5 @@ def _train(task: Task, root: str) -> None:
             train_segment(task._replace(place=str(place)))
         except SystemExit:
             log.flush()
-            raise RuntimeError(last_line(place / "log.txt", 1)) from None
+            raise RuntimeError(said(place / "log.txt", 1)) from None
     store.publish(place, task.state)

@@ -51,4 +51,6 @@ def test_an_arm_is_short_says_what_it_reproduces_and_replaces_nothing(arm: str) 
 
 
 def test_configs_have_no_folder_of_their_own_that_is_not_tested() -> None:
-    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == set(FOLDERS)
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == {*FOLDERS, "studies"}, (
+        "tests/studies/test_configs.py has those"
+    )

@@ -1,6 +1,7 @@
 """Every study that ships."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -34,7 +35,12 @@ def opened(file: Path) -> Work:
     return open_study(file, Path("runs").absolute(), 1, True, False)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+EVERYDAY = ("digits_blur_removal", "digits_weight_decay_timing", "cifar10_layer_reset")
+
+
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, marks=[pytest.mark.slow] * (file.stem not in EVERYDAY), id=file.stem) for file in FILES]
+)
 def test_a_study_is_planned(file: Path) -> None:
     text, work = file.read_text(), opened(file)
     assert text.startswith("# ")
@@ -49,20 +55,28 @@ def test_a_study_is_planned(file: Path) -> None:
     assert trained <= asked
 
 
-@pytest.mark.parametrize("name", ["cifar10_weight_decay_timing", "cifar10_layer_reset"])
-def test_published_grids_are_trained_at_three_fifths(name: str) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "share"),
+    [
+        ("cifar10_weight_decay_timing", 0.55),
+        ("cifar10_augmentation_timing", 0.55),
+        ("cifar10_layer_reset", 0.65),  # 350 epochs once and 500 for each of 7 arms: less cannot be
+    ],
+)
+def test_published_grids_train_little_more_than_half(name: str, share: float) -> None:
     work = opened(REPOSITORY / "configs/studies" / f"{name}.yaml")
     asked = sum(len(path.states) - 1 for path in work.paths)
-    assert sum(segment.stop - segment.first for segment in segments(work.paths, Nothing())) <= 0.6 * asked
+    assert sum(segment.stop - segment.first for segment in segments(work.paths, Nothing())) <= share * asked
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_arm_of_a_study_runs(file: Path) -> None:
-    """One batch of eight of each distinct config, seeds apart."""
+    """One batch of eight of each arm, of those that differ in numbers alone the first."""
     distinct: dict[str, dict[str, Any]] = {}
     for config in opened(file).configs:
-        distinct.setdefault(json.dumps({**config, "seed_everything": 0}, default=str), config)
+        distinct.setdefault(re.sub(r"\d", "", json.dumps(config, default=str)), config)
     for config in distinct.values():
         data = config["data"]["init_args"]
         if "Digits" not in data["dataset"]["class_path"]:
