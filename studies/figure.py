@@ -28,7 +28,8 @@ def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
     figure, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
     where = {"data": runs, "x": chosen.x, "y": "value", "hue": chosen.hue, "ax": axes, "palette": "deep" if chosen.hue else None}
     if chosen.figure == "line":
-        sns.lineplot(**where, errorbar="sd", marker="o", err_style="bars", err_kws={"capsize": 3})
+        bars = {"err_style": "band"} if chosen.hue else {"err_style": "bars", "err_kws": {"capsize": 3}}  # bars of several overlap
+        sns.lineplot(**where, errorbar="sd", marker="o", **bars)
     else:
         apart = 0.4 if chosen.hue else False
         sns.stripplot(**where, dodge=bool(chosen.hue), alpha=0.35, size=4, legend=False)
@@ -37,7 +38,9 @@ def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
         numbers = {key: value for key, value in chosen.paper.items() if isinstance(value, int | float)}
         places = list(numbers) if chosen.figure == "line" else [list(runs[chosen.x].unique()).index(key) for key in numbers]
         axes.plot(places, list(numbers.values()), "x", color="black", label="paper")
-        axes.legend()
+        axes.legend(frameon=False)
+    if chosen.hue:
+        sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
     axes.set_xlabel(chosen.label or chosen.x)
     axes.set_ylabel(f"{chosen.metric}{' (%)' if scale(chosen.metric) == 100 else ''}, {chosen.over}")
     sns.despine()
