@@ -34,9 +34,10 @@ def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
         apart = 0.4 if chosen.hue else False
         sns.stripplot(**where, dodge=bool(chosen.hue), alpha=0.35, size=4, legend=False)
         sns.pointplot(**where, errorbar="sd", dodge=apart, linestyle="none", marker="_", markersize=14, capsize=0.1)
-    if chosen.paper:
-        numbers = {key: value for key, value in chosen.paper.items() if isinstance(value, int | float)}
-        places = list(numbers) if chosen.figure == "line" else [list(runs[chosen.x].unique()).index(key) for key in numbers]
+    there = list(runs[chosen.x].unique())
+    papers = chosen.paper or {}
+    if numbers := {key: value for key, value in papers.items() if isinstance(value, int | float) and key in there}:
+        places = list(numbers) if chosen.figure == "line" else [there.index(key) for key in numbers]
         axes.plot(places, list(numbers.values()), "x", color="black", label="paper")
         axes.legend(frameon=False)
     if chosen.hue:

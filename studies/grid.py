@@ -1,6 +1,7 @@
 """A study's YAML file, and the runs it names."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ class Study(NamedTuple):
     file: Path
 
 
-def read_study(file: Path) -> Study:
+def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     """Read a study.
 
     `axes` is a list of entries that are crossed. The keys of one entry move together: each has a list of as many values. A dotted
@@ -61,6 +62,7 @@ def read_study(file: Path) -> Study:
 
     Args:
         file: the YAML file; files it names are relative to it.
+        config: files on top of those it names, for every run.
 
     Raises:
         UserError: for a key that a study does not have, values of unequal number in an entry, or an unknown variable.
@@ -79,8 +81,9 @@ def read_study(file: Path) -> Study:
     if arms := content.get("arms"):
         entries.insert(0, [{"arm": arm, **(keys or {})} for arm, keys in arms.items()])
     told = ["arm"] * bool(arms) + [key for entry in content.get("axes") or [] for key in entry if _is_variable(key)]
+    on_top = [{"config": [str(one.absolute()) for one in config]}]
     common = {"config": content.get("config") or [], **(content.get("set") or {})}
-    runs = [_run(file.parent, common, choice, told) for choice in itertools.product(*entries)]
+    runs = [_run(file.parent, common, choice, told) for choice in itertools.product(*entries, on_top)]
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise UserError(f"axes: {twice}: stands for several runs; give every entry of axes a variable that names its values")

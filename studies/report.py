@@ -21,11 +21,11 @@ class Settings(NamedTuple):
     Attributes:
         metric: a tag of its runs' logs.
         over: how it is averaged over time, as `last 5 epochs`.
-        x: the variable on the horizontal axis, and of the table's rows.
+        x: the variable on the horizontal axis, and of the table's rows; by default the study's first.
         hue: a second variable, with a line or colour for each of its values.
         control: the value of `x` that the others are compared with, seed by seed.
         figure: `line` or `bar`.
-        paper: the paper's numbers, by value of `x`.
+        paper: the paper's numbers, by value of `x`; text stands in the table only.
         label: what stands at the horizontal axis.
     """
 
@@ -48,9 +48,9 @@ def settings(work: Work) -> Settings:
     given = work.study.report
     if unknown := set(given) - KEYS:
         raise UserError(f"report: {sorted(unknown)[0]}: a report has no such key; it has {', '.join(sorted(KEYS))}")
-    chosen = Settings(**given)
-    read_over(chosen.over)
     variables = work.study.runs[0].values
+    chosen = Settings(**{"x": next(iter(variables)), **given})
+    read_over(chosen.over)
     for key, name in (("x", chosen.x), ("hue", chosen.hue)):
         if name is not None and name not in variables:
             raise UserError(f"report: {key}: {name}: is no variable of the study; it has {', '.join(variables)}")

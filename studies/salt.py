@@ -19,15 +19,19 @@ SOURCES = ("*.py", "callbacks/**/*.py", "datamodules/**/*.py", "lightning_module
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "numpy")
 
 
-def salt(config: dict[str, Any], threads: int, trust_code: bool) -> str:
+def salt(config: dict[str, Any], threads: int, trust_code: bool, fetch: bool = True) -> str:
     """Return what decides a run's numbers besides its config: code, versions, device, threads, data.
 
     Args:
         config: the run's resolved config.
         threads: threads of torch.
         trust_code: leave the code out, so that states trained by earlier versions count.
+        fetch: whether data may be downloaded now, and must be there then.
+
+    Raises:
+        UserError: if the data cannot be read, and must.
     """
-    parts = [*(f"{name} {version(name)}" for name in VERSIONS), device(config), f"{threads} threads", data(config)]
+    parts = [*(f"{name} {version(name)}" for name in VERSIONS), device(config), f"{threads} threads", data(config, fetch)]
     return "\n".join(parts if trust_code else [code(), *parts])
 
 
@@ -46,18 +50,23 @@ def device(config: dict[str, Any]) -> str:
     return f"cpu {platform.machine()} {_processor()}" if on_cpu else torch.cuda.get_device_name()
 
 
-def data(config: dict[str, Any]) -> str:
-    """Return a hash of a run's images, or of where they come from while they cannot be read."""
+def data(config: dict[str, Any], fetch: bool = True) -> str:
+    """Return a hash of a run's images; where they are not read, what they are called."""
     node = config["data"]["init_args"]["dataset"]
-    return _images(json.dumps({**node, "init_args": {**node["init_args"], "subset": None}}))
+    arguments = {**node["init_args"], "subset": None}
+    if not fetch and "download" in arguments:
+        arguments["download"] = False
+    return _images(json.dumps({**node, "init_args": arguments}), fetch)
 
 
 @cache
-def _images(node: str) -> str:
-    images: ImageDataset = instance(json.loads(node), ImageDataset)
+def _images(node: str, fetch: bool) -> str:
     try:
+        images: ImageDataset = instance(json.loads(node), ImageDataset)
         return " ".join(images.read(split).fingerprint for split in ("train", "test"))
     except UserError:
+        if fetch:
+            raise
         return f"unread: {node}"
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +92,15 @@ class Work(NamedTuple):
         return True
 
 
-def open_study(file: Path, root: Path, threads: int, share: bool, trust_code: bool) -> Work:
+def open_study(
+    file: Path,
+    root: Path,
+    threads: int = 1,
+    share: bool = True,
+    trust_code: bool = False,
+    fetch: bool = True,
+    config: Sequence[Path] = (),
+) -> Work:
     """Read a study, resolve its runs and name their states.
 
     Args:
@@ -100,11 +109,13 @@ def open_study(file: Path, root: Path, threads: int, share: bool, trust_code: bo
         threads: threads of torch in each worker.
         share: whether runs share what they have in common.
         trust_code: let states count that were trained by other versions of this project's code.
+        fetch: whether data may be downloaded now, and must be there then.
+        config: files on top of the study's for every run.
 
     Raises:
         UserError: for what is wrong with it, or a folder that holds another study.
     """
-    study = read_study(file)
+    study = read_study(file, config)
     home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
     if mark.exists() and (been := json.loads(mark.read_text())["file"]) != file.name:
         raise UserError(f"name: {study.name}: {home} holds the study of {been}; choose another name")
@@ -112,9 +123,9 @@ def open_study(file: Path, root: Path, threads: int, share: bool, trust_code: bo
         raise UserError(f"name: {study.name}: {home} holds something else; choose another name")
     configs = resolved(study.runs)
     salts = [
-        salt(config, threads, trust_code) + ("" if share else run.name) for run, config in zip(study.runs, configs, strict=True)
+        salt(one, threads, trust_code, fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)
     ]
-    paths = [plan.path(config, salted) for config, salted in zip(configs, salts, strict=True)]
+    paths = [plan.path(one, salted) for one, salted in zip(configs, salts, strict=True)]
     return Work(study, configs, paths, home, Store(root / "store"), threads)
 
 

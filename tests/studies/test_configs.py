@@ -32,7 +32,7 @@ class Grey(ImageDataset):
 
 @cache
 def opened(file: Path) -> Work:
-    return open_study(file, Path("runs").absolute(), 1, True, False)
+    return open_study(file, Path("runs").absolute(), fetch=False)
 
 
 EVERYDAY = ("digits_blur_removal", "digits_weight_decay_timing", "cifar10_layer_reset")
@@ -82,6 +82,6 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
         if "Digits" not in data["dataset"]["class_path"]:
             subset = data["dataset"]["init_args"].get("subset")
             data["dataset"] = {"class_path": "tests.studies.test_configs.Grey", "init_args": {"subset": subset}}
-        data["batch_size"] = 8
+        data |= {"batch_size": 8, "drop_last": True}
         Path("arm.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         fit("--config", "arm.yaml", "--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu")

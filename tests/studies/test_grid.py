@@ -24,6 +24,13 @@ def test_entries_are_crossed_and_keys_of_one_move_together() -> None:
     assert runs[3].overrides == {"trainer.max_epochs": 25, "seed_everything": 4}
 
 
+def test_files_go_on_top_of_every_run() -> None:
+    for name in ("base", "arm", "folder"):
+        Path(f"{name}.yaml").write_text("{}")
+    (run,) = read_study(study(config=["base.yaml"], arms={"a": {"config": "arm.yaml"}}), [Path("folder.yaml")]).runs
+    assert [file.name for file in run.configs] == ["base.yaml", "arm.yaml", "folder.yaml"]
+
+
 def test_arms_differ_in_kind() -> None:
     for name in ("base", "more"):
         Path(f"{name}.yaml").write_text("{}")

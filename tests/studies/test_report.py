@@ -59,7 +59,14 @@ def test_each_hue_has_its_own_control() -> None:
     assert shown.loc[("b", "warm"), "difference"] - shown.loc[("a", "warm"), "difference"] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("chosen", [Settings(x="seed", hue="arm"), Settings(figure="bar", paper={"warm": 70}), Settings(x="seed")])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        Settings(x="seed", hue="arm"),
+        Settings(figure="bar", paper={"warm": 70, "other": 3, "plain": "about 80"}),
+        Settings(x="seed"),
+    ],
+)
 def test_figures_are_drawn(chosen: Settings, tmp_path: Path) -> None:
     draw(runs(), chosen, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
