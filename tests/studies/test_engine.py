@@ -18,7 +18,7 @@ from studies.plan import segments
 from studies.verify import verify
 from studies.work import Work
 from tests.runs import REPOSITORY, fit, logged, tiny
-from tests.studies.small import ARMS, small
+from tests.studies.small import ARMS, acting, small
 
 
 def ends(work: Work) -> dict[str, Any]:
@@ -57,6 +57,20 @@ def test_what_is_missing_is_trained_when_an_arm_is_added() -> None:
     assert ends(more) == ends(alone)
     assert gc(more).startswith("3 states dropped")
     assert status(more).startswith("2 done, 0 running, 0 failed, 0 waiting")
+
+
+def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
+    longer = {
+        "long": {"trainer.max_epochs": 4},
+        "shrunk": {"trainer.max_epochs": 4, **acting("ShrinkPerturb", at=["3ep"], shrink=0.5)},
+    }
+    run(small(longer, seeds=1), 1, engine.run)
+    work = small({**longer, "plain": {}}, seeds=1)
+    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(3, 3)]
+    run(work, 1, engine.run)
+    alone = small({"plain": {}}, seeds=1, share=False, root="alone")
+    run(alone, 1, engine.run)
+    assert ends(work)["plain,seed=0"] == ends(alone)["plain,seed=0"]
 
 
 def test_a_failure_stops_no_other_run() -> None:
