@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept")
     one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
     one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
-    one.add_argument("--trust_code", action="store_true", help="count what earlier versions of the code have trained")
+    one.add_argument("--trust_code", action="store_true", help="count what the last run trained, though code was edited")
     one.add_argument("--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml")
     one.add_argument("--ledger", action="store_true", help="report: write RESULTS.md from the claims of all studies given")
     return one

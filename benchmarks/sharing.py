@@ -33,7 +33,7 @@ STUDY = {
 def opened(folder: Path, share: bool) -> Work:
     file = folder / "benchmark.yaml"
     file.write_text(yaml.safe_dump(STUDY, sort_keys=False))
-    return open_study(file, folder, 1, share, False)
+    return open_study(file, folder, share=share)
 
 
 def measured(share: bool, jobs: int) -> dict[str, float]:

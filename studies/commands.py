@@ -30,7 +30,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     work.store.root.mkdir(parents=True, exist_ok=True)
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()
-    (work.home / "study.json").write_text(json.dumps({"file": work.study.file.name}))
+    (work.home / "study.json").write_text(json.dumps({"file": work.study.file.name, "code": work.code}))
     begun = time.monotonic()
     shutil.rmtree(work.home / FAILED, ignore_errors=True)
     say(summary(work, todo, jobs))

@@ -19,24 +19,24 @@ SOURCES = ("*.py", "callbacks/**/*.py", "datamodules/**/*.py", "lightning_module
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "numpy")
 
 
-def salt(config: dict[str, Any], threads: int, trust_code: bool, fetch: bool = True) -> str:
+def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) -> str:
     """Return what decides a run's numbers besides its config: code, versions, device, threads, data.
 
     Args:
         config: the run's resolved config.
         threads: threads of torch.
-        trust_code: leave the code out, so that states trained by earlier versions count.
+        code: the hash of this project's code, or of an earlier version that is trusted to give the same numbers.
         fetch: whether data may be downloaded now, and must be there then.
 
     Raises:
         UserError: if the data cannot be read, and must.
     """
-    parts = [*(f"{name} {version(name)}" for name in VERSIONS), device(config), f"{threads} threads", data(config, fetch)]
-    return "\n".join(parts if trust_code else [code(), *parts])
+    versions = [f"{name} {version(name)}" for name in VERSIONS]
+    return "\n".join([code, *versions, device(config), f"{threads} threads", data(config, fetch)])
 
 
 @cache
-def code() -> str:
+def present_code() -> str:
     """Return a hash of this project's sources, studies apart."""
     content = hashlib.sha256()
     for file in sorted(file for pattern in SOURCES for file in HERE.glob(pattern) if file.name != "study.py"):

@@ -14,7 +14,7 @@ from run_directory import CONFIG
 from studies import plan
 from studies.grid import Study, read_study
 from studies.resolve import resolved
-from studies.salt import salt
+from studies.salt import present_code, salt
 from studies.segment import Task
 from studies.store import Store
 
@@ -32,6 +32,7 @@ class Work(NamedTuple):
         home: the study's folder, with one folder for each run.
         store: where segments are kept, beside those of other studies.
         threads: threads of torch in each worker.
+        code: hash of this project's code, or of the version that is trusted.
     """
 
     study: Study
@@ -40,6 +41,7 @@ class Work(NamedTuple):
     home: Path
     store: Store
     threads: int
+    code: str
 
     def task(self, segment: plan.Segment, place: Path) -> Task:
         """Return what a worker has to do for a segment."""
@@ -108,7 +110,7 @@ def open_study(
         root: where runs are kept.
         threads: threads of torch in each worker.
         share: whether runs share what they have in common.
-        trust_code: let states count that were trained by other versions of this project's code.
+        trust_code: let states count that the study's last run trained, though this project's code has been edited since.
         fetch: whether data may be downloaded now, and must be there then.
         config: files on top of the study's for every run.
 
@@ -117,16 +119,18 @@ def open_study(
     """
     study = read_study(file, config)
     home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
-    if mark.exists() and (been := json.loads(mark.read_text())["file"]) != file.name:
-        raise UserError(f"name: {study.name}: {home} holds the study of {been}; choose another name")
-    if home.exists() and not mark.exists() and any(home.iterdir()):
+    been = json.loads(mark.read_text()) if mark.exists() else None
+    if been and been["file"] != file.name:
+        raise UserError(f"name: {study.name}: {home} holds the study of {been['file']}; choose another name")
+    if home.exists() and not been and any(home.iterdir()):
         raise UserError(f"name: {study.name}: {home} holds something else; choose another name")
+    if trust_code and not been:
+        raise UserError(f"trust_code: {study.name}: nothing has been trained yet; leave it out")
+    code = been["code"] if been and trust_code else present_code()
     configs = resolved(study.runs)
-    salts = [
-        salt(one, threads, trust_code, fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)
-    ]
+    salts = [salt(one, threads, code, fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)]
     paths = [plan.path(one, salted) for one, salted in zip(configs, salts, strict=True)]
-    return Work(study, configs, paths, home, Store(root / "store"), threads)
+    return Work(study, configs, paths, home, Store(root / "store"), threads, code)
 
 
 def _is_base_checkpoint(node: dict[str, Any]) -> bool:

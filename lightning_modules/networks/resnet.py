@@ -60,7 +60,7 @@ class ResNet(nn.Module):
 
     ResNet-18 is depth 2, width 64 (He et al. 2015, https://arxiv.org/abs/1512.03385).
     At least four networks are published as "ResNet-18" in this field: state stem, pool and width beside every number.
-    Kuangliu's CIFAR form is the default; Ash & Adams 2020 released `width: 16, stem: conv3x3s2`; its ReScience reproduction and
+    Kuangliu's CIFAR form is the default; Ash & Adams 2020 released `width: 16`; its ReScience reproduction and
     DASH add `pool: true` to the default; torchvision's is `stem: conv7x7s2, pool: true`.
 
     Args:

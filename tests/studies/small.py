@@ -38,10 +38,17 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 
 
-def small(arms: dict[str, dict[str, Any]], seeds: int = 2, share: bool = True, root: str = "runs", **content: Any) -> Work:
+def small(
+    arms: dict[str, dict[str, Any]],
+    seeds: int = 2,
+    share: bool = True,
+    root: str = "runs",
+    trust_code: bool = False,
+    **content: Any,
+) -> Work:
     """Write and open a study of some arms of the tiny run."""
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
     axes = [{"seed_everything": list(range(seeds))}]
     study = {"name": "small", "config": ["tiny.yaml"], "arms": arms, "axes": axes, **content}
     Path("small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    return open_study(Path("small.yaml"), Path(root).absolute(), 1, share, False)
+    return open_study(Path("small.yaml"), Path(root).absolute(), share=share, trust_code=trust_code)

@@ -29,7 +29,7 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
 )
 def test_one_line(keys: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.studies.small.open_study", lambda *_: None)
+        patch.setattr("tests.studies.small.open_study", lambda *_, **__: None)
         small(keys.pop("arms"), seeds=1, **keys)  # type: ignore[arg-type]
     refused(["run", "small.yaml"], message, capsys)
 

@@ -24,12 +24,12 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}")
-    one = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    one: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     one.add_node(num_cpus=1)
     ray.init(address=one.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}})
     yield one
     ray.shutdown()
-    one.shutdown()  # type: ignore[no-untyped-call]
+    one.shutdown()
 
 
 def test_a_lost_node_changes_nothing(cluster: Any) -> None:

@@ -3,33 +3,39 @@
 import pytest
 
 from command_line import HERE
-from studies import salt
+from errors import UserError
+from studies import salt, work
+from studies.commands import run
 from tests.studies.small import ARMS, small
 
 
 def test_code_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    work = small({"plain": ARMS["plain"]}, seeds=1)
-    (config,) = work.configs
-    plain = salt.salt(config, 1, False)
-    assert plain == salt.salt(config, 1, False)
-    assert plain != salt.salt(config, 2, False)
+    (config,) = small({"plain": ARMS["plain"]}, seeds=1).configs
+    plain = salt.salt(config, 1, "code")
+    assert plain == salt.salt(config, 1, "code")
+    assert plain != salt.salt(config, 2, "code")
     digits = config["data"]["init_args"]["dataset"]
     other = {**config["data"]["init_args"], "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}}}
     assert salt.data({**config, "data": {"init_args": other}}) == salt.data(config), "the images are the same, the config differs"
-    for name in ("code", "device", "data"):
+    assert salt.salt(config, 1, "edited") != plain
+    for name in ("device", "data"):
         with monkeypatch.context() as patch:
             patch.setattr(salt, name, lambda *_: "another")
-            assert salt.salt(config, 1, False) != plain, name
+            assert salt.salt(config, 1, "code") != plain, name
     with monkeypatch.context() as patch:
         patch.setattr(salt, "version", lambda name: "0")
-        assert salt.salt(config, 1, False) != plain
+        assert salt.salt(config, 1, "code") != plain
 
 
 def test_code_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    (config,) = small({"plain": ARMS["plain"]}, seeds=1).configs
-    trusted = salt.salt(config, 1, True)
-    monkeypatch.setattr(salt, "code", lambda: "edited")
-    assert salt.salt(config, 1, True) == trusted
+    arms = {"plain": ARMS["plain"]}
+    with pytest.raises(UserError, match="trust_code: small: nothing has been trained yet"):
+        small(arms, seeds=1, trust_code=True)
+    before = small(arms, seeds=1)
+    run(before, 1, lambda *_: None)
+    monkeypatch.setattr(work, "present_code", lambda: "edited")
+    assert small(arms, seeds=1).paths != before.paths
+    assert small(arms, seeds=1, trust_code=True).paths == before.paths
 
 
 def test_the_code_is_that_which_trains() -> None:
