@@ -64,7 +64,7 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                 waiting.remove(segment)
                 place = store.workplace(segment.end)
                 reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(make(segment, place), writer), daemon=True)
+                process = context.Process(target=_work, args=(make(segment, place), writer))
                 process.start()
                 writer.close()
                 working[reader] = process, segment, place
@@ -72,7 +72,8 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                 for segment in waiting:
                     tell.failed(segment, "what it goes on from has failed")
                 return
-            for reader in [one for one in working if one in wait(list(working))]:
+            told = wait(list(working))
+            for reader in [one for one in working if one in told]:
                 try:
                     reader.recv()
                     tell.epoch()
@@ -90,10 +91,10 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                         tell.failed(segment, said(place / "log.txt", process.exitcode))
                         shutil.rmtree(place)
     finally:
-        for process, _, _ in working.values():
+        for process, _, place in working.values():
             process.kill()
             process.join()
-        store.sweep()
+            shutil.rmtree(place, ignore_errors=True)
 
 
 def start_forkserver() -> ForkServerContext:

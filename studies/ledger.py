@@ -59,10 +59,11 @@ def ledger(works: Sequence[Work]) -> str:
     rows, studies = [], []
     for work in works:
         chosen = settings(work)
+        metrics = {claim.get("metric", chosen.metric) for claim in work.study.claims}
+        frames = {metric: frame(work, metric, chosen.over) for metric in metrics}
         for claim in work.study.claims:
             metric = claim.get("metric", chosen.metric)
-            runs = frame(work, metric, chosen.over)
-            arm, control = (_values(runs, claim[side]) for side in ("arm", "control"))
+            arm, control = (_values(frames[metric], claim[side]) for side in ("arm", "control"))
             gap = difference(arm, control)
             if gap.pairs < 2:
                 continue

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from callbacks import Level
 from datamodules import Augmentation, Batch, Deficit, Scene
 from lightning_modules import ImageClassifier
-from tests.runs import digest
+from studies.digest import digest
 from timing import Time
 
 

@@ -1,13 +1,12 @@
 """Small runs through the command line, and what they end in."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from studies.digest import digest
 from train import CLI, main
 
 REPOSITORY = Path(__file__).parents[1]
@@ -56,28 +55,6 @@ def state(cli: CLI) -> dict[str, str]:
         "schedulers": digest(schedulers),
         "clock": repr((cli.trainer.current_epoch, cli.trainer.global_step)),
     }
-
-
-def digest(value: Any) -> str:
-    """Hash a nest of dictionaries, lists, tensors and plain values."""
-    content = hashlib.sha256()
-
-    def add(part: Any) -> None:
-        if isinstance(part, torch.Tensor):
-            content.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            content.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        elif isinstance(part, dict):
-            for key in sorted(part, key=str):
-                content.update(str(key).encode())
-                add(part[key])
-        elif isinstance(part, list | tuple):
-            for item in part:
-                add(item)
-        else:
-            content.update(repr(part).encode())
-
-    add(value)
-    return content.hexdigest()
 
 
 def pictures(directory: Path) -> dict[str, list[tuple[int, str]]]:

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from datamodules import Digits
+from studies.digest import digest
 from tests.callbacks.interventions.arms import ALL
 from tests.processes import run, run_directory, start
 from tests.registry import REGISTRY
-from tests.runs import digest, logged, tiny
+from tests.runs import logged, tiny
 
 AUGMENTED = REGISTRY["CropFlip"].acting
 WAITING = REGISTRY["ClassGrowth"].acting

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from studies.digest import digest
 from tests.processes import run, start
-from tests.runs import digest, logged, tiny
+from tests.runs import logged, tiny
 
 KILLS = 20
 LONG = {

@@ -15,8 +15,9 @@ from datamodules.appearance import Appearance
 from datamodules.blurring import blur, resize_matrix
 from datamodules.deficits import class_permutation, label_shifts
 from errors import UserError
+from studies.digest import digest
 from tests.probes import Darken, Dim, Fade
-from tests.runs import digest, fit, tiny
+from tests.runs import fit, tiny
 from timing import Position, Time, Window
 
 ALWAYS = (Time("0ep"), Time("100%"))

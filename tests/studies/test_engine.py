@@ -73,6 +73,11 @@ def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
     assert ends(work)["plain,seed=0"] == ends(alone)["plain,seed=0"]
 
 
+def test_workers_may_have_workers() -> None:
+    work = small({"streamed": {"data.init_args.resident": False, "data.init_args.workers": 1}}, seeds=1)
+    assert not run(work, 1, engine.run)
+
+
 def test_a_failure_stops_no_other_run() -> None:
     broken = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["0ep", "1ep"]}}]}
     work = small({"broken": broken, **few("plain")}, seeds=1)

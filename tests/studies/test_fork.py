@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from studies.digest import digest
 from studies.grid import Run
 from studies.resolve import resolved
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import REGISTRY, VARIANTS
-from tests.runs import digest, fit, logged, tiny
+from tests.runs import fit, logged, tiny
 from tests.studies.segments import train
 
 RUNS: dict[str, dict[str, Any]] = {

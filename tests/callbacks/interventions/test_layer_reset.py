@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from lightning_modules.initialisation import initialise
+from studies.digest import digest
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
-from tests.runs import digest, state
+from tests.runs import state
 
 PEEK = {"class_path": "tests.probes.Peek"}
 REWIND = {"optimizer_state": "rewind", "learning_rate": "rewind"}

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from studies.digest import digest
 from tests.callbacks.interventions.arms import FROZEN, one, run
-from tests.runs import digest
 
 
 def test_a_rewind_returns_to_the_state_at_its_time() -> None:

@@ -11,9 +11,10 @@ from callbacks.interventions.shrink_perturb import shrink_perturb
 from errors import UserError
 from lightning_modules.initialisation import initialise
 from randomness import generator, global_stream
+from studies.digest import digest
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
-from tests.runs import digest, state
+from tests.runs import state
 
 
 def test_it_is_the_formula_of_the_paper() -> None:
