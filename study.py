@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept")
     one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
     one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
-    one.add_argument("--trust_code", action="store_true", help="count what the last run trained, though code was edited")
+    one.add_argument("--trust_code", action="store_true", help="run, plan: count what the last run trained, though code was edited")
     one.add_argument("--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml")
     one.add_argument("--ledger", action="store_true", help="report: write RESULTS.md from the claims of all studies given")
     return one
@@ -48,7 +48,8 @@ def work_on(given: argparse.Namespace) -> int:
         raise UserError("jobs, threads: write 1 or more")
     files = [file if file.exists() else HERE / file for file in given.study]
     fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
-    works = [open_study(file, root, given.threads, share, given.trust_code, fetch, given.config) for file in files]
+    remember = given.trust_code or given.command not in ("run", "plan")
+    works = [open_study(file, root, given.threads, share, remember, fetch, given.config) for file in files]
     for work in works:
         settings(work)
         check_claims(work)

@@ -30,7 +30,8 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     work.store.root.mkdir(parents=True, exist_ok=True)
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()
-    (work.home / "study.json").write_text(json.dumps({"file": work.study.file.name, "code": work.code}))
+    last = {"file": work.study.file.name, "code": work.code, "config": [str(one) for one in work.config]}
+    (work.home / "study.json").write_text(json.dumps(last))
     begun = time.monotonic()
     shutil.rmtree(work.home / FAILED, ignore_errors=True)
     say(summary(work, todo, jobs))

@@ -33,6 +33,7 @@ class Work(NamedTuple):
         store: where segments are kept, beside those of other studies.
         threads: threads of torch in each worker.
         code: hash of this project's code, or of the version that is trusted.
+        config: files on top of the study's, for every run.
     """
 
     study: Study
@@ -42,6 +43,7 @@ class Work(NamedTuple):
     store: Store
     threads: int
     code: str
+    config: list[Path]
 
     def task(self, segment: plan.Segment, place: Path) -> Task:
         """Return what a worker has to do for a segment."""
@@ -99,7 +101,7 @@ def open_study(
     root: Path,
     threads: int = 1,
     share: bool = True,
-    trust_code: bool = False,
+    remember: bool = False,
     fetch: bool = True,
     config: Sequence[Path] = (),
 ) -> Work:
@@ -110,27 +112,29 @@ def open_study(
         root: where runs are kept.
         threads: threads of torch in each worker.
         share: whether runs share what they have in common.
-        trust_code: let states count that the study's last run trained, though this project's code has been edited since.
+        remember: name states by the code and the files on top of the study's last run, whatever has been edited since.
         fetch: whether data may be downloaded now, and must be there then.
         config: files on top of the study's for every run.
 
     Raises:
         UserError: for what is wrong with it, or a folder that holds another study.
     """
-    study = read_study(file, config)
+    study = read_study(file)
     home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
     been = json.loads(mark.read_text()) if mark.exists() else None
     if been and been["file"] != file.name:
         raise UserError(f"name: {study.name}: {home} holds the study of {been['file']}; choose another name")
     if home.exists() and not been and any(home.iterdir()):
         raise UserError(f"name: {study.name}: {home} holds something else; choose another name")
-    if trust_code and not been:
-        raise UserError(f"trust_code: {study.name}: nothing has been trained yet; leave it out")
-    code = been["code"] if been and trust_code else present_code()
+    last: dict[str, Any] = been if been and remember else {"code": present_code(), "config": []}
+    on_top = [one.absolute() for one in config] or [Path(one) for one in last["config"]]
+    study = read_study(file, on_top)
     configs = resolved(study.runs)
-    salts = [salt(one, threads, code, fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)]
+    salts = [
+        salt(one, threads, last["code"], fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)
+    ]
     paths = [plan.path(one, salted) for one, salted in zip(configs, salts, strict=True)]
-    return Work(study, configs, paths, home, Store(root / "store"), threads, code)
+    return Work(study, configs, paths, home, Store(root / "store"), threads, last["code"], on_top)
 
 
 def _is_base_checkpoint(node: dict[str, Any]) -> bool:

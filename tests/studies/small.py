@@ -43,7 +43,7 @@ def small(
     seeds: int = 2,
     share: bool = True,
     root: str = "runs",
-    trust_code: bool = False,
+    remember: bool = False,
     **content: Any,
 ) -> Work:
     """Write and open a study of some arms of the tiny run."""
@@ -51,4 +51,4 @@ def small(
     axes = [{"seed_everything": list(range(seeds))}]
     study = {"name": "small", "config": ["tiny.yaml"], "arms": arms, "axes": axes, **content}
     Path("small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    return open_study(Path("small.yaml"), Path(root).absolute(), share=share, trust_code=trust_code)
+    return open_study(Path("small.yaml"), Path(root).absolute(), share=share, remember=remember)

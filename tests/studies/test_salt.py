@@ -1,9 +1,10 @@
 """What decides a run's numbers besides its config."""
 
+from pathlib import Path
+
 import pytest
 
 from command_line import HERE
-from errors import UserError
 from studies import salt, work
 from studies.commands import run
 from tests.studies.small import ARMS, small
@@ -29,16 +30,25 @@ def test_code_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatc
 
 def test_code_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     arms = {"plain": ARMS["plain"]}
-    with pytest.raises(UserError, match="trust_code: small: nothing has been trained yet"):
-        small(arms, seeds=1, trust_code=True)
     before = small(arms, seeds=1)
     run(before, 1, lambda *_: None)
     monkeypatch.setattr(work, "present_code", lambda: "edited")
     assert small(arms, seeds=1).paths != before.paths
-    assert small(arms, seeds=1, trust_code=True).paths == before.paths
+    assert small(arms, seeds=1, remember=True).paths == before.paths
 
 
 def test_the_code_is_that_which_trains() -> None:
     files = {file.name for pattern in salt.SOURCES for file in HERE.glob(pattern)}
     assert {"train.py", "timing.py", "base.py", "loader.py", "classifier.py"} <= files
     assert not {"engine.py", "test_salt.py"} & files
+
+
+def test_files_on_top_of_the_last_run_are_remembered() -> None:
+    file = Path("short.yaml")
+    file.write_text("trainer: {max_epochs: 2}")
+    small({"plain": ARMS["plain"]}, seeds=1)
+    one = work.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
+    run(one, 1, lambda *_: None)
+    assert len(one.paths[0].states) == 3
+    assert small({"plain": ARMS["plain"]}, seeds=1, remember=True).paths == one.paths
+    assert small({"plain": ARMS["plain"]}, seeds=1).paths != one.paths
