@@ -35,6 +35,7 @@ def opened(file: Path) -> Work:
     return open_study(file, Path("runs").absolute(), fetch=False)
 
 
+QUICK = ["--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false"]
 EVERYDAY = ("digits_blur_removal", "digits_weight_decay_timing", "cifar10_layer_reset")
 
 
@@ -84,4 +85,4 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
             data["dataset"] = {"class_path": "tests.studies.test_configs.Grey", "init_args": {"subset": subset}}
         data |= {"batch_size": 8, "drop_last": True}
         Path("arm.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-        fit("--config", "arm.yaml", "--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu")
+        fit("--config", "arm.yaml", *QUICK)
