@@ -160,7 +160,8 @@ class Window:
 
     def in_force(self, epoch: Epoch) -> bool | str:
         """Return whether it is open during an epoch, or the window itself if that is not known."""
-        return self.open(epoch.now, epoch.epochs) if all(epoch.knows(time) for time in self) else str(self)
+        known = all(epoch.knows(time) for time in self)
+        return self.open(epoch.now, epoch.epochs) if known else f"{self} of {epoch.epochs} epochs"
 
 
 class Levels(Generic[Value]):
@@ -193,8 +194,8 @@ class Levels(Generic[Value]):
         reached = [value for time, value in self.entries if time.reached(now, epochs)]
         return reached[-1] if reached else None
 
-    def in_force(self, epoch: Epoch) -> Value | dict[str, Value] | None:
+    def in_force(self, epoch: Epoch) -> Value | str | None:
         """Return the value in force during an epoch, or all levels if that is not known."""
         if all(epoch.knows(time) for time, _ in self.entries):
             return self.at(epoch.now, epoch.epochs)
-        return {str(time): value for time, value in self.entries}
+        return f"{ ({str(time): value for time, value in self.entries}) } of {epoch.epochs} epochs"

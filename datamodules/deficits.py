@@ -67,7 +67,7 @@ class Deficit(Named, ABC):
     def in_force(self, epoch: Epoch) -> str | None:
         """Return what is wrong in an epoch, by which studies tell whether two runs can share it; None if nothing."""
         window = self.during.in_force(epoch)
-        return None if window is False else f"{self!r}{'' if window is True else f' {window} of {epoch.epochs} epochs'}"
+        return None if window is False else f"{self!r}{'' if window is True else f' {window}'}"
 
     def check(self, image_size: int, classes: int) -> None:  # most can impair anything
         """Raise UserError for what images of `image_size` pixels and `classes` classes cannot take."""

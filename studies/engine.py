@@ -120,6 +120,7 @@ def said(log: Path, code: int | None) -> str:
 
 
 def _work(task: Task, pipe: Connection) -> None:
+    multiprocessing.set_start_method(None, force=True)  # the platform's, for data loaders, as in train.py
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends its workers
     threading.Thread(target=_end_with_the_runner, daemon=True).start()
     log = os.open(Path(task.place) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -109,6 +109,12 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         epochs(8, callback("OptimizerReset", at=["20st"])),
         0,
     ),
+    "steps and a share in levels": (
+        epochs(8, callback("WeightDecaySchedule", levels={"5st": 0.1, "50%": 0.0})),
+        epochs(16, callback("WeightDecaySchedule", levels={"5st": 0.1, "50%": 0.0})),
+        0,
+    ),
+    "steps and a share in a window": (epochs(8, blur("5st", "50%")), epochs(16, blur("5st", "50%")), 0),
     "the same steps": (
         epochs(8, callback("OptimizerReset", at=["10st"]), blur("0ep", "4ep")),
         epochs(8, callback("OptimizerReset", at=["10st"]), blur("0ep", "6ep")),
