@@ -12,7 +12,7 @@ from errors import UserError
 from studies.engine import Events, MakeTask
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.store import Store
-from studies.work import Work
+from studies.work import Work, write_whole
 
 FAILED = "failed"
 
@@ -31,7 +31,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()
     last = {"file": work.study.file.name, "code": work.code, "config": [str(one) for one in work.config]}
-    (work.home / "study.json").write_text(json.dumps(last))
+    write_whole(work.home / "study.json", last)
     begun = time.monotonic()
     shutil.rmtree(work.home / FAILED, ignore_errors=True)
     say(summary(work, todo, jobs))

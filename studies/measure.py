@@ -61,7 +61,7 @@ def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, last: int) -> pd.DataFrame:
-    """Return one row for each run that is done: its variables, and the mean of a metric's last values in `value`.
+    """Return one row for each run that is done, none if none is: its variables, and the mean of a metric's last values in `value`.
 
     Shares (accuracies) are in percent.
     """
@@ -69,7 +69,7 @@ def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metri
     for folder, named in zip(folders, values, strict=True):
         if points := series(folder, metric)[-last:] if folder.exists() else []:
             rows.append({**named, "value": scale(metric) * sum(value for _, value in points) / len(points)})
-    return pd.DataFrame(rows, columns=[*values[0], "value"])
+    return pd.DataFrame(rows)
 
 
 def scale(metric: str) -> int:

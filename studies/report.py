@@ -66,15 +66,16 @@ def settings(work: Work) -> Settings:
 
 def frame(work: Work, metric: str, over: str) -> pd.DataFrame:
     """Return one row for each finished run: its variables and `value`."""
-    numbers = range(len(work.study.runs))
-    return measured([work.folder(number) for number in numbers], [run.values for run in work.study.runs], metric, read_over(over))
+    numbers = [number for number in range(len(work.study.runs)) if work.assembled(number)]
+    values = [work.study.runs[number].values for number in numbers]
+    return measured([work.folder(number) for number in numbers], values, metric, read_over(over))
 
 
 def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
     """Return a row for each value of `hue` and `x`: runs, mean, standard deviation, and the paired difference to the control."""
     keys = [name for name in (chosen.hue, chosen.x) if name]
     rows = []
-    for values, group in runs.groupby(keys, sort=False):
+    for values, group in runs.groupby(keys, sort=False, dropna=False):
         named = dict(zip(keys, values, strict=True))
         row = {**named, "runs": len(group), "mean": group.value.mean(), "sd": group.value.std()}
         if chosen.control is not None:

@@ -66,6 +66,11 @@ class Work(NamedTuple):
         end = self.paths[number].states[-1]
         return self.store.logged(end) and self.store.tested(end)
 
+    def assembled(self, number: int) -> bool:
+        """Whether a run's directory holds what it ends in now, not what it ended in with other settings."""
+        file = self.folder(number) / RUN
+        return file.exists() and bool(json.loads(file.read_text())["state"] == self.paths[number].states[-1])
+
     def assemble(self, number: int) -> bool:
         """Give a finished run its directory, with its whole history; return whether it is new.
 
@@ -73,27 +78,43 @@ class Work(NamedTuple):
         """
         end, folder = self.paths[number].states[-1], self.folder(number)
         entry = {"study": self.study.name, "values": self.study.runs[number].values, "state": end}
-        if (folder / RUN).exists() and json.loads((folder / RUN).read_text())["state"] == end:
+        if self.assembled(number):
             return False
         shutil.rmtree(folder, ignore_errors=True)
-        (folder / "checkpoints").mkdir(parents=True)
         history = self.store.history(end)
         for state in history:
             first = self.store.done(state)["first"]
             for count, file in enumerate(sorted((self.store.root / state).glob("*tfevents*"))):
-                os.link(file, folder / f"events.out.tfevents.{first:010d}.{count}.{state}")
+                place(file, folder / f"events.out.tfevents.{first:010d}.{count}.{state}")
             for file in (self.store.root / state / "checkpoints").glob("*.ckpt"):
-                os.link(file, folder / "checkpoints" / file.name)
+                place(file, folder / "checkpoints" / file.name)
         last = self.store.done(end)["stop"]
         for file in (self.store.root / end / "test").glob("*tfevents*"):
-            os.link(file, folder / f"events.out.tfevents.{last:010d}.test.{end}")
+            place(file, folder / f"events.out.tfevents.{last:010d}.test.{end}")
         if self.store.kept(end):
-            os.link(self.store.checkpoint(end), folder / "checkpoints" / "last.ckpt")
+            place(self.store.checkpoint(end), folder / "checkpoints" / "last.ckpt")
         sessions = [json.loads((self.store.root / state / "manifest.json").read_text())["sessions"] for state in history]
         (folder / "manifest.json").write_text(json.dumps({"sessions": [one for part in sessions for one in part]}, indent=1))
         (folder / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
-        (folder / RUN).write_text(json.dumps(entry, indent=1))
+        write_whole(folder / RUN, entry)
         return True
+
+
+def place(file: Path, target: Path) -> None:
+    """Link a file, in place of what is there, or copy it where that is another disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
+
+
+def write_whole(file: Path, entry: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(entry, indent=1))
+    unfinished.replace(file)
 
 
 def open_study(

@@ -1,5 +1,6 @@
 """Tables, intervals, verdicts, and what is wrong with them."""
 
+import json
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -104,6 +105,10 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
         log = RunLog(folder, lambda: None)
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
+        (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
+    (work.folder(0) / "run.json").write_text(json.dumps({"state": "of other settings"}))
+    assert len(frame(work, "val/accuracy", "last epoch")) == 3, "numbers of other settings do not count"
+    (work.folder(0) / "run.json").write_text(json.dumps({"state": work.paths[0].states[-1]}))
     folder = write_report(work)
     assert {file.name for file in folder.iterdir()} == {"table.csv", "table.md", "figure.png", "figure.svg"}
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
@@ -140,8 +145,3 @@ def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: st
 def test_what_is_wrong_with_a_claim_is_said(claim: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_claims(small({"plain": {}, "warm": ARMS["warm"]}, claims=[claim]))
-
-
-def test_metrics_of_the_runs_are_read() -> None:
-    work = small({"plain": {}}, seeds=1)
-    assert frame(work, "val/accuracy", "last epoch").empty
