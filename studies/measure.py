@@ -88,6 +88,11 @@ def known_metrics(configs: Iterable[dict[str, Any]]) -> set[str] | None:
     for config in configs:
         if config["model"]["class_path"] != "lightning_modules.ImageClassifier":
             return None
-        splits = ["train", "val", "test", *["val_deficit"] * bool(config["data"]["init_args"].get("also_evaluate_with_deficit"))]
+        splits = [
+            "train",
+            "val",
+            "test",
+            *["val_deficit"] * bool((config["data"].get("init_args") or {}).get("also_evaluate_with_deficit")),
+        ]
         metrics |= {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
     return metrics

@@ -41,32 +41,54 @@ def recipe(config: dict[str, Any]) -> Recipe:
 
     A run is compared by parts only if every class in it is known to be a function of its arguments and of what is in force. That is
     so for this project's and torch's classes; one of your own says so by a method `in_force(epoch) -> str | None` in its own body
-    (never inherited), which training must follow. Any other makes the whole config, `max_epochs` included, one constant.
+    (never inherited), which training must follow: where it returns None, the class does nothing and logs nothing. Any other makes
+    the whole config, `max_epochs` included, one constant.
     """
-    trainer, data = config["trainer"], config["data"]["init_args"]
+    trainer, data = config["trainer"], config["data"].get("init_args") or {}
     count = trainer["max_epochs"] or 0
     compared = {key: value for key, value in trainer.items() if key not in NOT_SCIENCE}
     alone = _why_alone(config, compared)
     if alone:
         return Recipe(_json({**config, "trainer": compared}), ["whole run"] * max(count, 1), alone)
     del compared["max_epochs"]
-    compared["callbacks"] = [node for node in _listed(trainer["callbacks"]) if not _timed(node)]
-    timed = [instance(node) for node in _listed(trainer["callbacks"]) if _timed(node)]
-    deficits = [instance(node, Deficit) for node in _listed(data.get("deficits"))]
+    callbacks = _listed(trainer["callbacks"])
+    compared["callbacks"] = [node for node in callbacks if not _timed(node)]
     growth = instance(data["growth"], Growth) if data.get("growth") else None
+    deficits = [_Part(node, instance(node, Deficit)) for node in _listed(data.get("deficits"))]
+    parts = [*[_Part(data["growth"], growth)] * bool(growth), *deficits, *_timed_callbacks(callbacks)]
     window = Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
     constant_data = {key: value for key, value in data.items() if key not in ("growth", "deficits", "augmentation_during")}
     if data.get("also_evaluate_with_deficit"):
-        constant_data["evaluated with"] = [repr(deficit) for deficit in deficits]
+        constant_data["evaluated with"] = [repr(deficit.one) for deficit in deficits]
     constant = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
-    parts = [part for part in (growth, *deficits, *timed) if part is not None]
     in_force = []
     for epoch in epochs(growth, count):
-        said = [part.in_force(epoch) for part in parts]
+        said = [part.said(epoch) for part in parts]
         augmented = window.in_force(epoch) if window else True
-        said += [] if augmented is True else [f"augmented: {augmented}"]
-        in_force.append(_json([one for one in said if one is not None]))
+        in_force.append(_json([augmented, *(one for one in said if one is not None)]))
     return Recipe(_json(constant), in_force, "")
+
+
+class _Part(NamedTuple):
+    """What acts over time, the config it is made from, and how many untimed callbacks act before it."""
+
+    node: dict[str, Any]
+    one: Any
+    place: int = 0
+
+    def said(self, epoch: Epoch) -> list[Any] | None:
+        """Return what is in force; with the whole node if the class is not ours, as two may say the same and mean another."""
+        in_force, node = self.one.in_force(epoch), [] if _is_ours(self.node["class_path"]) else [self.node]
+        return None if in_force is None else [self.place, *node, in_force]
+
+
+def _timed_callbacks(nodes: list[dict[str, Any]]) -> Iterator[_Part]:
+    untimed = 0
+    for node in nodes:
+        if _timed(node):
+            yield _Part(node, instance(node), untimed)
+        else:
+            untimed += 1
 
 
 def epochs(growth: Any, count: int) -> Iterator[Epoch]:
@@ -84,7 +106,7 @@ def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     for key in ENDS_EARLY:
         if trainer.get(key) not in (None, False, -1, 0, 0.0):
             return f"trainer.{key}: {trainer[key]}: is not a matter of epochs"
-    unknown = [path for path in _class_paths({**config, "trainer": trainer}) if not promises(path)]
+    unknown = [path for path in class_paths({**config, "trainer": trainer}) if not promises(path)]
     return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
 
 
@@ -93,25 +115,32 @@ def promises(path: str) -> bool:
     """Whether a class is known to be a function of its arguments and of what it says is in force."""
     if path in HARMLESS or path.startswith(KNOWN):
         return True
+    return "in_force" in vars(_class(path)) or _is_ours(path)
+
+
+def _is_ours(path: str) -> bool:
+    return _class(path).__module__.split(".")[0] in OURS
+
+
+def _class(path: str) -> Any:
     module, name = path.rsplit(".", 1)
-    kind = getattr(importlib.import_module(module), name)
-    return "in_force" in vars(kind) or kind.__module__.split(".")[0] in OURS
+    return getattr(importlib.import_module(module), name)
 
 
-def _class_paths(nest: Any) -> Iterator[str]:
+def class_paths(nest: Any) -> Iterator[str]:
+    """Yield the paths of all classes in a config."""
     if isinstance(nest, dict):
         if isinstance(nest.get("class_path"), str):
             yield nest["class_path"]
         for part in nest.values():
-            yield from _class_paths(part)
+            yield from class_paths(part)
     elif isinstance(nest, list):
         for part in nest:
-            yield from _class_paths(part)
+            yield from class_paths(part)
 
 
 def _timed(node: dict[str, Any]) -> bool:
-    module, name = node["class_path"].rsplit(".", 1)
-    return hasattr(getattr(importlib.import_module(module), name), "in_force")
+    return hasattr(_class(node["class_path"]), "in_force")
 
 
 def instance(node: dict[str, Any], kind: type = Callback) -> Any:

@@ -54,7 +54,17 @@ def _parsed(run: Run) -> dict[str, Any]:
         except UserError as error:
             raise UserError(f"{run.name}: {one_line(str(error))}") from None
         dump = yaml.safe_load(_parser()._subcommands_action.choices["fit"].dump(settings["fit"], skip_unset=False))
+        _make_a_part_of_a_study(dump["trainer"], run.name)
         return {key: dump[key] for key in KEYS}
+
+
+def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
+    if trainer["devices"] not in ("auto", 1, "1") or trainer["num_nodes"] != 1:
+        key = "devices" if trainer["num_nodes"] == 1 else "num_nodes"
+        raise UserError(f"{name}: trainer.{key}: {trainer[key]}: a run of a study has one device; leave it out, and use --jobs")
+    if trainer["logger"] not in (None, True):
+        raise UserError(f"{name}: trainer.logger: a study reads the event files of its runs; leave it out")
+    trainer.update(devices=1, logger=None)
 
 
 @cache

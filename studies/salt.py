@@ -1,6 +1,7 @@
 """What decides a run's numbers besides its config."""
 
 import hashlib
+import importlib
 import json
 import platform
 from functools import cache
@@ -13,10 +14,12 @@ import torch
 from command_line import HERE
 from datamodules.datasets import ImageDataset
 from errors import UserError
-from studies.recipe import instance
+from studies.recipe import OURS, class_paths, instance
 
 SOURCES = ("*.py", "callbacks/**/*.py", "datamodules/**/*.py", "lightning_modules/**/*.py")
-VERSIONS = ("torch", "torchvision", "pytorch-lightning", "numpy")
+VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
+VERSIONED = ("torch", "torchvision", "pytorch_lightning", "torchmetrics")
+"""Packages whose classes are known by their versions, and need not be read."""
 
 
 def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) -> str:
@@ -32,7 +35,7 @@ def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) ->
         UserError: if the data cannot be read, and must.
     """
     versions = [f"{name} {version(name)}" for name in VERSIONS]
-    return "\n".join([code, *versions, device(config), f"{threads} threads", data(config, fetch)])
+    return "\n".join([code, *own_code(config), *versions, device(config), f"{threads} threads", data(config, fetch)])
 
 
 @cache
@@ -44,6 +47,13 @@ def present_code() -> str:
     return content.hexdigest()
 
 
+def own_code(config: dict[str, Any]) -> list[str]:
+    """Return a hash of each file that holds a class of a run which is neither this project's nor of a package in `VERSIONED`."""
+    names = sorted({path.rpartition(".")[0] for path in class_paths(config)})
+    files = [importlib.import_module(name).__file__ for name in names if name.split(".")[0] not in (*OURS, *VERSIONED)]
+    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
+
+
 def device(config: dict[str, Any]) -> str:
     """Name the device that a run would be trained on."""
     on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
@@ -51,8 +61,10 @@ def device(config: dict[str, Any]) -> str:
 
 
 def data(config: dict[str, Any], fetch: bool = True) -> str:
-    """Return a hash of a run's images; where they are not read, what they are called."""
-    node = config["data"]["init_args"]["dataset"]
+    """Return a hash of a run's images; where they are not read, what they are called; nothing for a data module of one's own."""
+    node = (config["data"].get("init_args") or {}).get("dataset")
+    if node is None:
+        return ""
     arguments = {**node["init_args"], "subset": None}
     if not fetch and "download" in arguments:
         arguments["download"] = False

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from errors import UserError
 from studies.grid import Run
 from studies.plan import Path, path
 from studies.recipe import promises
@@ -141,6 +142,43 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 def test_runs_share_what_they_have_in_common(case: str) -> None:
     one, other, count = SHARED[case]
     assert common(one, other) == common(other, one) == count
+
+
+@pytest.mark.parametrize(
+    "other", [callback("tests.studies.own.Louder", factor=2.0), callback("tests.studies.own.Loud", factor=3.0)]
+)
+def test_classes_that_say_the_same_may_mean_another(other: dict[str, Any]) -> None:
+    loud = epochs(8, callback("tests.studies.own.Loud", factor=2.0))
+    assert common(loud, epochs(8, other)) == 4, "in the second half they say that they are on"
+    assert common(loud, epochs(8)) == 4
+    assert common(loud, loud | {"trainer": {**loud["trainer"], "default_root_dir": "x"}}) == 8
+
+
+def test_the_order_of_timed_and_untimed_callbacks_counts() -> None:
+    shot = callback("ShrinkPerturb", at=["6ep"], shrink=0.5)
+    monitor = callback("pytorch_lightning.callbacks.LearningRateMonitor")
+    assert common(epochs(8, shot, monitor), epochs(8, monitor, shot)) == 6
+    assert common(epochs(8, shot, monitor), epochs(8, monitor)) == 6
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        ({"devices": 2}, "0,seed=0: trainer.devices: 2: a run of a study has one device"),
+        ({"num_nodes": 2}, "trainer.num_nodes: 2: a run of a study has one device"),
+        (
+            {"logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "x"}}},
+            "trainer.logger: a study",
+        ),
+    ],
+)
+def test_what_a_study_cannot_do_is_refused(trainer: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        paths({"trainer": trainer})
+
+
+def test_one_device_is_one_device() -> None:
+    assert common(epochs(8), {"trainer": {"max_epochs": 9, "devices": 1}}) == 8
 
 
 COSINE = {

@@ -1,5 +1,6 @@
 """What decides a run's numbers besides its config."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,27 @@ def test_the_code_is_that_which_trains() -> None:
     files = {file.name for pattern in salt.SOURCES for file in HERE.glob(pattern)}
     assert {"train.py", "timing.py", "base.py", "loader.py", "classifier.py"} <= files
     assert not {"engine.py", "test_salt.py"} & files
+
+
+def test_code_of_ones_own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path("own").absolute()
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    code = "from torch.optim import SGD\nclass Mine(SGD):\n    def __init__(self, params, lr=0.1): super().__init__(params, lr)\n"
+    file = folder / "optimizers_of_mine.py"
+    file.write_text(code)
+    optimizer = {"model.init_args.optimizer": {"class_path": "optimizers_of_mine.Mine"}}
+    before = small({"mine": optimizer}, seeds=1).paths
+    assert small({"mine": optimizer}, seeds=1).paths == before
+    file.write_text(code + "# edited\n")
+    assert small({"mine": optimizer}, seeds=1).paths != before
+
+
+def test_data_of_ones_own_are_planned() -> None:
+    data = {"data": {"class_path": "pytorch_lightning.demos.boring_classes.BoringDataModule"}}
+    Path("own.yaml").write_text(json.dumps(data))
+    (path,) = small({"own": {"config": "own.yaml"}}, seeds=1).paths
+    assert "BoringDataModule" in path.alone
 
 
 def test_files_on_top_of_the_last_run_are_remembered() -> None:
