@@ -9,6 +9,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from errors import UserError
+from studies.check import check_arms
 from studies.engine import Events, MakeTask
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.store import Store
@@ -25,8 +26,13 @@ class Engine(Protocol):
 
 
 def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = print) -> list[str]:
-    """Train what is missing; return the names of runs that are not done afterwards."""
+    """Train what is missing; return the names of runs that are not done afterwards.
+
+    Raises:
+        UserError: for an arm that cannot be trained, before anything is; or if stopped.
+    """
     todo = segments(work.paths, work.store)
+    check_arms(work, [number for number in range(len(work.study.runs)) if not work.finished(number)])
     work.store.root.mkdir(parents=True, exist_ok=True)
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()

@@ -1,6 +1,5 @@
 """What a run is in each of its epochs: two runs share an epoch if they have been the same up to its end."""
 
-import importlib
 import json
 from collections.abc import Iterator
 from functools import cache
@@ -10,11 +9,9 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning import Callback
 
 from datamodules import Deficit, Growth
+from studies.classes import class_paths, is_ours, is_timed, own_code, promises
 from timing import Epoch, Position, Time, Window
 
-OURS = ("callbacks", "datamodules", "lightning_modules")
-KNOWN = ("torch.optim.", "torch.nn.", "pytorch_lightning.cli.", "pytorch_lightning.callbacks.progress.")
-HARMLESS = {f"pytorch_lightning.callbacks.{name}" for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")}
 NOT_SCIENCE = {"logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler"}
 """Keys of the trainer that make no number of a run another; every other one is compared."""
 
@@ -49,24 +46,26 @@ def recipe(config: dict[str, Any]) -> Recipe:
     compared = {key: value for key, value in trainer.items() if key not in NOT_SCIENCE}
     alone = _why_alone(config, compared)
     if alone:
-        return Recipe(_json({**config, "trainer": compared}), ["whole run"] * max(count, 1), alone)
+        whole = {**config, "trainer": compared}
+        return Recipe(_json([whole, *own_code(whole)]), ["whole run"] * max(count, 1), alone)
     del compared["max_epochs"]
     callbacks = _listed(trainer["callbacks"])
-    compared["callbacks"] = [node for node in callbacks if not _timed(node)]
+    compared["callbacks"] = [node for node in callbacks if not is_timed(node)]
     growth = instance(data["growth"], Growth) if data.get("growth") else None
     deficits = [_Part(node, instance(node, Deficit)) for node in _listed(data.get("deficits"))]
     parts = [*[_Part(data["growth"], growth)] * bool(growth), *deficits, *_timed_callbacks(callbacks)]
     window = Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
     constant_data = {key: value for key, value in data.items() if key not in ("growth", "deficits", "augmentation_during")}
     if data.get("also_evaluate_with_deficit"):
-        constant_data["evaluated with"] = [repr(deficit.one) for deficit in deficits]
+        constant_data["evaluated with"] = [part.name() for part in deficits]
     constant = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
+    code = own_code(constant)
     in_force = []
     for epoch in epochs(growth, count):
         said = [part.said(epoch) for part in parts]
         augmented = window.in_force(epoch) if window else True
         in_force.append(_json([augmented, *(one for one in said if one is not None)]))
-    return Recipe(_json(constant), in_force, "")
+    return Recipe(_json([constant, *code] if code else constant), in_force, "")
 
 
 class _Part(NamedTuple):
@@ -76,16 +75,20 @@ class _Part(NamedTuple):
     one: Any
     place: int = 0
 
+    def name(self) -> Any:
+        """Return what tells it from others, times apart as far as the class is ours."""
+        return repr(self.one) if is_ours(self.node["class_path"]) else [self.node, *own_code(self.node)]
+
     def said(self, epoch: Epoch) -> list[Any] | None:
-        """Return what is in force; with the whole node if the class is not ours, as two may say the same and mean another."""
-        in_force, node = self.one.in_force(epoch), [] if _is_ours(self.node["class_path"]) else [self.node]
-        return None if in_force is None else [self.place, *node, in_force]
+        """Return what is in force; of a class that is not ours with its name, as two may say the same and mean another."""
+        in_force, name = self.one.in_force(epoch), [] if is_ours(self.node["class_path"]) else [self.name()]
+        return None if in_force is None else [self.place, *name, in_force]
 
 
 def _timed_callbacks(nodes: list[dict[str, Any]]) -> Iterator[_Part]:
     untimed = 0
     for node in nodes:
-        if _timed(node):
+        if is_timed(node):
             yield _Part(node, instance(node), untimed)
         else:
             untimed += 1
@@ -108,39 +111,6 @@ def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
             return f"trainer.{key}: {trainer[key]}: is not a matter of epochs"
     unknown = [path for path in class_paths({**config, "trainer": trainer}) if not promises(path)]
     return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
-
-
-@cache
-def promises(path: str) -> bool:
-    """Whether a class is known to be a function of its arguments and of what it says is in force."""
-    if path in HARMLESS or path.startswith(KNOWN):
-        return True
-    return "in_force" in vars(_class(path)) or _is_ours(path)
-
-
-def _is_ours(path: str) -> bool:
-    return _class(path).__module__.split(".")[0] in OURS
-
-
-def _class(path: str) -> Any:
-    module, name = path.rsplit(".", 1)
-    return getattr(importlib.import_module(module), name)
-
-
-def class_paths(nest: Any) -> Iterator[str]:
-    """Yield the paths of all classes in a config."""
-    if isinstance(nest, dict):
-        if isinstance(nest.get("class_path"), str):
-            yield nest["class_path"]
-        for part in nest.values():
-            yield from class_paths(part)
-    elif isinstance(nest, list):
-        for part in nest:
-            yield from class_paths(part)
-
-
-def _timed(node: dict[str, Any]) -> bool:
-    return hasattr(_class(node["class_path"]), "in_force")
 
 
 def instance(node: dict[str, Any], kind: type = Callback) -> Any:

@@ -1,7 +1,6 @@
 """What decides a run's numbers besides its config."""
 
 import hashlib
-import importlib
 import json
 import platform
 from functools import cache
@@ -14,12 +13,10 @@ import torch
 from command_line import HERE
 from datamodules.datasets import ImageDataset
 from errors import UserError
-from studies.recipe import OURS, class_paths, instance
+from studies.recipe import instance
 
 SOURCES = ("*.py", "callbacks/**/*.py", "datamodules/**/*.py", "lightning_modules/**/*.py")
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
-VERSIONED = ("torch", "torchvision", "pytorch_lightning", "torchmetrics")
-"""Packages whose classes are known by their versions, and need not be read."""
 
 
 def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) -> str:
@@ -35,7 +32,7 @@ def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) ->
         UserError: if the data cannot be read, and must.
     """
     versions = [f"{name} {version(name)}" for name in VERSIONS]
-    return "\n".join([code, *own_code(config), *versions, device(config), f"{threads} threads", data(config, fetch)])
+    return "\n".join([code, *versions, device(config), f"{threads} threads", data(config, fetch)])
 
 
 @cache
@@ -45,13 +42,6 @@ def present_code() -> str:
     for file in sorted(file for pattern in SOURCES for file in HERE.glob(pattern) if file.name != "study.py"):
         content.update(f"{file.relative_to(HERE)}\n".encode() + file.read_bytes())
     return content.hexdigest()
-
-
-def own_code(config: dict[str, Any]) -> list[str]:
-    """Return a hash of each file that holds a class of a run which is neither this project's nor of a package in `VERSIONED`."""
-    names = sorted({path.rpartition(".")[0] for path in class_paths(config)})
-    files = [importlib.import_module(name).__file__ for name in names if name.split(".")[0] not in (*OURS, *VERSIONED)]
-    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
 
 
 def device(config: dict[str, Any]) -> str:

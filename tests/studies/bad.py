@@ -95,3 +95,15 @@ class Unkeyed(Promising):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self.add(pl_module, 0.01 * float(torch.rand((), generator=self.stream)))
+
+
+class Broken(Callback):
+    """Raises an error in the third epoch."""
+
+    def in_force(self, epoch: Epoch) -> str | None:
+        """Say where."""
+        return "broken" if epoch.now.epoch == 2 else None
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 2:
+            raise RuntimeError("broken at epoch 2")

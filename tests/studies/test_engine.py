@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from errors import UserError
 from studies import engine
 from studies.commands import gc, run, status, summary
 from studies.measure import everything
@@ -31,6 +32,9 @@ def ends(work: Work) -> dict[str, Any]:
 
 def few(*names: str) -> dict[str, dict[str, Any]]:
     return {name: ARMS[name] for name in names}
+
+
+BROKEN = {"trainer.callbacks+": [{"class_path": "tests.studies.bad.Broken"}]}
 
 
 def test_a_study_is_its_runs() -> None:
@@ -79,11 +83,22 @@ def test_workers_may_have_workers() -> None:
 
 
 def test_a_failure_stops_no_other_run() -> None:
-    broken = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["0ep", "1ep"]}}]}
-    work = small({"broken": broken, **few("plain")}, seeds=1)
+    work = small({"broken": BROKEN, **few("plain")}, seeds=1)
     assert run(work, 2, engine.run) == ["broken,seed=0"]
-    assert "failed  broken,seed=0  train.py: error: size: 99" in status(work)
-    assert work.finished(1)
+    assert "failed  broken,seed=0  RuntimeError: broken at epoch 2" in status(work)
+    assert work.finished(1), "though its first epochs were trained with the config of the other"
+    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(2, 3)]
+
+
+def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
+    late = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["2ep", "3ep"]}}]}
+    never = {**acting("OptimizerReset", at=["9ep"])}
+    for arm, message in ((late, "size: 99"), (never, "OptimizerReset: 9ep: is never reached")):
+        work = small({**few("plain"), "broken": arm}, seeds=1)
+        with pytest.raises(UserError, match=f"^broken,seed=0: {message}"):
+            run(work, 2, engine.run)
+        assert not work.store.root.exists()
+        assert not work.home.exists()
 
 
 @pytest.mark.slow

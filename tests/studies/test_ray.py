@@ -12,7 +12,7 @@ from studies import engine, ray_engine
 from studies.commands import run
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import ends, few
+from tests.studies.test_engine import BROKEN, ends, few
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -52,7 +52,6 @@ def lose_a_node(cluster: Any, store: Path) -> None:
 
 
 def test_a_failure_is_reported(cluster: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    broken = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["0ep", "1ep"]}}]}
-    work = small({"broken": broken, "plain": ARMS["plain"]}, seeds=1)
+    work = small({"broken": BROKEN, "plain": ARMS["plain"]}, seeds=1)
     assert run(work, 2, ray_engine.run) == ["broken,seed=0"]
-    assert any("size: 99" in file.read_text() for file in (work.home / "failed").iterdir())
+    assert any("broken at epoch 2" in file.read_text() for file in (work.home / "failed").iterdir())

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from errors import UserError
+from studies.classes import promises
 from studies.grid import Run
 from studies.plan import Path, path
-from studies.recipe import promises
 from studies.resolve import resolved
 from tests.registry import REGISTRY
 from tests.runs import TINY, tiny

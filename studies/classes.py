@@ -1,0 +1,54 @@
+"""What is known of the classes that a config names."""
+
+import hashlib
+import importlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+OURS = ("callbacks", "datamodules", "lightning_modules")
+KNOWN = ("torch.optim.", "torch.nn.", "pytorch_lightning.cli.", "pytorch_lightning.callbacks.progress.")
+HARMLESS = {f"pytorch_lightning.callbacks.{name}" for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")}
+VERSIONED = ("torch", "torchvision", "pytorch_lightning", "torchmetrics")
+"""Packages whose code is known by their versions."""
+
+
+def class_paths(nest: Any) -> Iterator[str]:
+    """Yield the paths of all classes in a config."""
+    if isinstance(nest, dict):
+        if isinstance(nest.get("class_path"), str):
+            yield nest["class_path"]
+        for part in nest.values():
+            yield from class_paths(part)
+    elif isinstance(nest, list):
+        for part in nest:
+            yield from class_paths(part)
+
+
+@cache
+def promises(path: str) -> bool:
+    """Whether a class is known to be a function of its arguments and of what it says is in force."""
+    return path in HARMLESS or path.startswith(KNOWN) or "in_force" in vars(_class(path)) or is_ours(path)
+
+
+def is_ours(path: str) -> bool:
+    """Whether a class is this project's."""
+    return _class(path).__module__.split(".")[0] in OURS
+
+
+def is_timed(node: dict[str, Any]) -> bool:
+    """Whether the class of a node says what is in force."""
+    return hasattr(_class(node["class_path"]), "in_force")
+
+
+def own_code(nest: Any) -> list[str]:
+    """Return a hash of each file with a class of a config that is of neither this project nor a package known by its version."""
+    names = sorted({path.rpartition(".")[0] for path in class_paths(nest)})
+    files = [importlib.import_module(name).__file__ for name in names if name.split(".")[0] not in (*OURS, *VERSIONED)]
+    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
+
+
+def _class(path: str) -> Any:
+    module, name = path.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
