@@ -9,6 +9,7 @@ from pathlib import Path
 from command_line import HERE, quiet
 from errors import UserError
 from studies import commands, engine
+from studies.check import check_arms
 from studies.ledger import check_claims, ledger
 from studies.report import settings, write_report
 from studies.verify import verify
@@ -53,6 +54,11 @@ def work_on(given: argparse.Namespace) -> int:
     for work in works:
         settings(work)
         check_claims(work)
+    if given.ledger and given.command != "report":
+        raise UserError(f"ledger: {given.command}: goes with report")
+    if given.command == "run":
+        for work in works:
+            check_arms(work)
     if given.ledger:
         Path("RESULTS.md").write_text(ledger(works))
         return 0
@@ -65,7 +71,7 @@ def work_on(given: argparse.Namespace) -> int:
 
                 train = partial(ray_engine.run, address=given.address, gpus=given.gpus)
             missing += len(commands.run(work, given.jobs, train))
-        if given.command in ("run", "report"):
+        if given.command == "report" or (given.command == "run" and any(map(work.assembled, range(len(work.study.runs))))):
             folder = write_report(work)
             print(f"{(folder / 'table.md').read_text()}\n{folder}/figure.png")
         if given.command == "verify":

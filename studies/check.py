@@ -4,7 +4,6 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Iterable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -17,14 +16,16 @@ from studies.work import Work
 from train import CLI, main
 
 
-def check_arms(work: Work, numbers: Iterable[int]) -> None:
-    """Build some runs, one of each arm, and ask of them all that train.py asks before it trains.
+def check_arms(work: Work) -> None:
+    """Build one run of each arm that is not done, and ask of it all that train.py asks before it trains.
 
     Raises:
         UserError: with the name of the run, and the line that train.py would end with.
     """
     arms: dict[str, int] = {}
-    for number in numbers:
+    for number in range(len(work.study.runs)):
+        if work.finished(number):
+            continue
         arms.setdefault(json.dumps({**work.configs[number], SEED: None}, default=str), number)
     for number in arms.values():
         heard = io.StringIO()

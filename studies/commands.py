@@ -9,7 +9,6 @@ from typing import Protocol
 from tqdm import tqdm
 
 from errors import UserError
-from studies.check import check_arms
 from studies.engine import Events, MakeTask
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.store import Store
@@ -29,10 +28,9 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     """Train what is missing; return the names of runs that are not done afterwards.
 
     Raises:
-        UserError: for an arm that cannot be trained, before anything is; or if stopped.
+        UserError: if stopped.
     """
     todo = segments(work.paths, work.store)
-    check_arms(work, [number for number in range(len(work.study.runs)) if not work.finished(number)])
     work.store.root.mkdir(parents=True, exist_ok=True)
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()
@@ -98,12 +96,12 @@ def summary(work: Work, todo: list[Segment], jobs: int) -> str:
 def status(work: Work) -> str:
     """Say how far a study is."""
     failed = {file.stem: f"{file.read_text().splitlines()[-1]} ({file})" for file in (work.home / FAILED).glob("*.txt")}
-    running = {place.name.split("-")[1] for place in work.store.root.glob(".tmp-*")}
+    running = work.store.in_work()
     lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     for number, one in enumerate(work.study.runs):
-        states = set(work.paths[number].states)
-        errors = [line for state, line in failed.items() if state in states]
-        kind = "done" if work.finished(number) else "running" if states & running else "failed" if errors else "waiting"
+        states = work.paths[number].states
+        errors = [failed[state] for state in states if state in failed]
+        kind = "done" if work.finished(number) else "failed" if errors else "running" if running & {*states} else "waiting"
         counts[kind] += 1
         lines.append(f"{kind:8}{one.name}{'  ' + errors[0] if kind == 'failed' else ''}")
     return "\n".join([", ".join(f"{count} {kind}" for kind, count in counts.items()), *lines])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from errors import UserError
-from studies.measure import Difference, by_seed, difference, scale
+from studies.measure import Difference, by_seed, check_metric, difference, scale
 from studies.report import frame, origin, settings
 from studies.work import Work
 
@@ -26,6 +26,8 @@ outside the margin). *Not seen at this scale*: neither.
 def check_claims(work: Work) -> None:
     """Raise UserError for a claim that cannot be read, before anything is trained."""
     for claim in work.study.claims:
+        if not isinstance(claim, dict):
+            raise UserError(f"claims: {claim}: write keys and values")
         name = f"claims: {claim.get('id', '?')}"
         if unknown := set(claim) - KEYS:
             raise UserError(f"{name}: {sorted(unknown)[0]}: a claim has no such key; it has {', '.join(sorted(KEYS))}")
@@ -34,8 +36,14 @@ def check_claims(work: Work) -> None:
         if claim["expect"] not in EXPECT or (claim["expect"] == "same") != ("within" in claim):
             raise UserError(f"{name}: expect: write lower, higher, or same with within: (points)")
         for side in ("arm", "control"):
-            if not _chosen(work, claim[side]):
+            seeds = _seeds(work, claim[side]) if isinstance(claim[side], dict) else []
+            if not seeds:
                 raise UserError(f"{name}: {side}: {claim[side]}: no run has these values")
+            if len(set(seeds)) < len(seeds):
+                raise UserError(f"{name}: {side}: {claim[side]}: several runs of one seed have these values; name more of them")
+        check_metric(name, claim.get("metric", settings(work).metric), work.configs)
+        if not isinstance(claim.get("within", 0), int | float):
+            raise UserError(f"{name}: within: {claim['within']}: write a number")
 
 
 def verdict(gap: Difference, expect: str, within: float = 0) -> str:
@@ -55,7 +63,11 @@ def verdict(gap: Difference, expect: str, within: float = 0) -> str:
 
 
 def ledger(works: Sequence[Work]) -> str:
-    """Return RESULTS.md for some studies, from what is done of them."""
+    """Return RESULTS.md for some studies, from what is done of them.
+
+    Raises:
+        UserError: if no claim can be told from it.
+    """
     rows, studies = [], []
     for work in works:
         chosen = settings(work)
@@ -63,6 +75,8 @@ def ledger(works: Sequence[Work]) -> str:
         frames = {metric: frame(work, metric, chosen.over) for metric in metrics}
         for claim in work.study.claims:
             metric = claim.get("metric", chosen.metric)
+            if frames[metric].empty:
+                continue
             arm, control = (_values(frames[metric], claim[side]) for side in ("arm", "control"))
             gap = difference(arm, control)
             if gap.pairs < 2:
@@ -78,11 +92,13 @@ def ledger(works: Sequence[Work]) -> str:
         if any(f"[{work.study.name}]" in row for row in rows):
             done = sum(work.finished(number) for number in range(len(work.study.runs)))
             studies.append(f"* `python study.py run configs/studies/{work.study.file.name}`: {origin(work, done)}.")
+    if not rows:
+        raise UserError("ledger: no claim has two finished runs on both sides yet; train some: python study.py run STUDY.yaml")
     return HEAD + "\n".join(rows) + "\n\n## Commands\n\n" + "\n".join(studies) + "\n"
 
 
-def _chosen(work: Work, values: dict[str, Any]) -> bool:
-    return any(all(run.values.get(key) == value for key, value in values.items()) for run in work.study.runs)
+def _seeds(work: Work, values: dict[str, Any]) -> list[int]:
+    return [run.values["seed"] for run in work.study.runs if all(run.values.get(key) == value for key, value in values.items())]
 
 
 def _values(runs: Any, values: dict[str, Any]) -> dict[Any, float]:

@@ -28,6 +28,9 @@ class Difference(NamedTuple):
     pairs: int
 
 
+SPLITS = ["train", "val", "test", "val_deficit"]
+
+
 def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Difference:
     """Return one minus the other, paired by key; the interval of a single pair is infinite."""
     pairs = [one[key] - other[key] for key in one if key in other]
@@ -38,13 +41,13 @@ def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Differen
     return Difference(mean, mean - half, mean + half, count)
 
 
-def read_over(text: str) -> int:
+def read_over(text: Any) -> int:
     """Return how many of a metric's last values are averaged: `last 5 epochs`, `last epoch`.
 
     Raises:
         UserError: for anything else.
     """
-    if found := re.fullmatch(r"last (?:(\d+) epochs|epoch)", text):
+    if found := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
         return int(found[1] or 1)
     raise UserError(f"report: over: {text}: write 'last epoch' or 'last 5 epochs'")
 
@@ -88,11 +91,14 @@ def known_metrics(configs: Iterable[dict[str, Any]]) -> set[str] | None:
     for config in configs:
         if config["model"]["class_path"] != "lightning_modules.ImageClassifier":
             return None
-        splits = [
-            "train",
-            "val",
-            "test",
-            *["val_deficit"] * bool((config["data"].get("init_args") or {}).get("also_evaluate_with_deficit")),
-        ]
+        data = config["data"].get("init_args") or {}
+        splits = [*SPLITS[:3], *SPLITS[3:] * bool(data.get("also_evaluate_with_deficit"))]
         metrics |= {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
     return metrics
+
+
+def check_metric(key: str, metric: Any, configs: Iterable[dict[str, Any]]) -> None:
+    """Raise UserError, which names the key, for a measure of a split that no run logs; what callbacks log is not known before."""
+    known = known_metrics(configs)
+    if not isinstance(metric, str) or (known is not None and metric.split("/")[0] in SPLITS and metric not in known):
+        raise UserError(f"{key}: metric: {metric}: no run logs it; they log {', '.join(sorted(known or {}))}")

@@ -1,6 +1,8 @@
 """Trains the segments of a study on a Ray cluster: fractions of GPUs, lost nodes, many machines."""
 
 import logging
+import shutil
+import socket
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -10,6 +12,7 @@ from command_line import HERE
 from errors import UserError
 from studies.engine import Events, MakeTask, ready, said
 from studies.plan import Segment
+from studies.salt import machine, present_code
 from studies.segment import Task, train_segment
 from studies.store import Store
 
@@ -29,7 +32,7 @@ def run(
         jobs: how many at once, if the cluster has room for as many.
         tell: told what happens.
         address: of the cluster; None starts one on this machine.
-        gpus: share of a GPU for each segment.
+        gpus: share of a GPU for each segment; without any, its process sees none.
 
     Raises:
         UserError: if Ray is not installed.
@@ -49,7 +52,8 @@ def run(
             for segment in ready(waiting, store)[: jobs - len(working)]:
                 waiting.remove(segment)
                 task = make(segment, store.root)
-                working[remote.options(num_cpus=task.threads).remote(task, str(store.root))] = segment
+                here = machine(task.config, present_code())
+                working[remote.options(num_cpus=task.threads).remote(task, str(store.root), here)] = segment
             if not working:
                 for segment in waiting:
                     tell.failed(segment, "what it goes on from has failed")
@@ -71,13 +75,27 @@ def run(
             ray.shutdown()
 
 
-def _train(task: Task, root: str) -> None:
+def _train(task: Task, root: str, expected: str) -> None:
+    check_machine(expected, machine(task.config, present_code()))
     store = Store(Path(root))
     place = store.workplace(task.state)
-    with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
-        try:
-            train_segment(task._replace(place=str(place)))
-        except SystemExit:
-            log.flush()
-            raise RuntimeError(said(place / "log.txt", 1)) from None
-    store.publish(place, task.state)
+    try:
+        with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
+            try:
+                train_segment(task._replace(place=str(place)))
+            except SystemExit:
+                log.flush()
+                raise RuntimeError(said(place / "log.txt", 1)) from None
+        store.publish(place, task.state)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def check_machine(expected: str, found: str) -> None:
+    """Raise RuntimeError if a node would train other numbers than those that its states are named by."""
+    if differ := [pair for pair in zip(expected.splitlines(), found.splitlines(), strict=True) if pair[0] != pair[1]]:
+        wanted, has = differ[0]
+        raise RuntimeError(
+            f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start it on a machine like the nodes, "
+            "with the same code, and give --gpus where that has a GPU"
+        )

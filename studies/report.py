@@ -1,6 +1,7 @@
 """A study's table and figure, from what is done so far."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import pandas as pd
 
 from errors import UserError
 from studies.figure import draw
-from studies.measure import by_seed, difference, known_metrics, measured, read_over
+from studies.measure import by_seed, check_metric, difference, measured, read_over
 from studies.work import Work
 
 KEYS = {"metric", "over", "x", "hue", "control", "figure", "paper", "label"}
@@ -54,13 +55,19 @@ def settings(work: Work) -> Settings:
     for key, name in (("x", chosen.x), ("hue", chosen.hue)):
         if name is not None and name not in variables:
             raise UserError(f"report: {key}: {name}: is no variable of the study; it has {', '.join(variables)}")
-    metrics = known_metrics(work.configs)
-    if metrics is not None and chosen.metric not in metrics:
-        raise UserError(f"report: metric: {chosen.metric}: no run logs it; they log {', '.join(sorted(metrics))}")
+    check_metric("report", chosen.metric, work.configs)
+    named = Counter(tuple(run.values[name] for name in (chosen.hue, chosen.x, "seed") if name) for run in work.study.runs)
+    (twice, count), *_ = named.most_common(1)
+    if count > 1:
+        others = ", ".join(name for name in variables if name not in (chosen.hue, chosen.x, "seed"))
+        raise UserError(f"report: x: {chosen.x}: {count} runs are {', '.join(map(str, twice))}; set hue to one of {others}")
     if chosen.control is not None and chosen.control not in {run.values[chosen.x] for run in work.study.runs}:
         raise UserError(f"report: control: {chosen.control}: is no value of {chosen.x}")
     if chosen.figure not in FIGURES:
         raise UserError(f"report: figure: {chosen.figure}: write {' or '.join(FIGURES)}")
+    kinds = {isinstance(run.values[chosen.x], str) for run in work.study.runs}
+    if chosen.figure == "line" and len(kinds) > 1:
+        raise UserError(f"report: figure: line: {chosen.x} has numbers and texts; write bar")
     return chosen
 
 
@@ -118,13 +125,14 @@ def origin(work: Work, done: int) -> str:
     """Say what a report comes from."""
     manifests = [work.folder(number) / "manifest.json" for number in range(len(work.study.runs))]
     sessions = [one for file in manifests if file.exists() for one in json.loads(file.read_text())["sessions"]]
-    seconds = {one["started"]: one["wall_seconds"] or 0 for one in sessions}
+    ends = [work.paths[number].states[-1] for number in range(len(work.study.runs)) if work.finished(number)]
+    seconds = sum(work.store.done(state)["seconds"] for state in {state for end in ends for state in work.store.history(end)})
     commits = sorted({(one["git"] or {}).get("commit", "unknown")[:7] for one in sessions})
     changed = any((one["git"] or {}).get("uncommitted") for one in sessions)
     return (
         f"{done} of {len(work.study.runs)} runs of {work.study.file.name}, seeds {_seeds(work)}; commit {', '.join(commits)}"
         f"{' with uncommitted changes' if changed else ''}; {', '.join(sorted({one['device'] for one in sessions}))}, "
-        f"{work.threads} thread{'s' * (work.threads > 1)} each; {sum(seconds.values()) / 60:.0f} minutes of training"
+        f"{work.threads} thread{'s' * (work.threads > 1)} each; {seconds / 60:.0f} minutes of training"
     )
 
 

@@ -29,6 +29,8 @@ class _Parse(CLI):
 def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the whole config of each run, in plain values.
 
+    Files are parsed once for all seeds of an arm.
+
     Raises:
         UserError: for a config that train.py would refuse, or two runs with the same one.
     """
@@ -38,7 +40,10 @@ def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
         kind = json.dumps([[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str)
         if kind not in parsed:
             parsed[kind] = _parsed(run)
-        found.append({**parsed[kind], SEED: run.overrides.get(SEED, parsed[kind][SEED])})
+        seed = run.overrides.get(SEED, parsed[kind][SEED])
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise UserError(f"{SEED}: {seed}: write a whole number in 0…{2**32 - 1}")
+        found.append({**parsed[kind], SEED: seed})
         if (first := found.index(found[-1])) < len(found) - 1:
             raise UserError(f"{run.name}: is the same run as {runs[first].name}; let them differ, or leave one out")
     return found

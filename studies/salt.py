@@ -31,8 +31,12 @@ def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) ->
     Raises:
         UserError: if the data cannot be read, and must.
     """
-    versions = [f"{name} {version(name)}" for name in VERSIONS]
-    return "\n".join([code, *versions, device(config), f"{threads} threads", data(config, fetch)])
+    return "\n".join([machine(config, code), f"{threads} threads", data(config, fetch)])
+
+
+def machine(config: dict[str, Any], code: str) -> str:
+    """Return what decides a run's numbers of the machine it is trained on: code, versions, device; arguments as `salt`."""
+    return "\n".join([code, *(f"{name} {version(name)}" for name in VERSIONS), device(config)])
 
 
 @cache

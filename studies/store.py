@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,19 +73,25 @@ class Store(NamedTuple):
 
     def sweep(self) -> None:
         """Remove what workers of this machine left that no longer live."""
-        for place in self.root.glob(f".tmp-*-{socket.gethostname()}-*"):
-            if not _lives(int(place.name.rsplit("-", 1)[1])):
+        for place in self._places():
+            if not _lives(place):
                 shutil.rmtree(place, ignore_errors=True)
 
-    def states(self) -> Iterator[str]:
-        """Yield all states that are kept."""
-        for file in self.root.glob("*/state.ckpt"):
-            yield file.parent.name
+    def in_work(self) -> set[str]:
+        """Return the states that are being trained towards, as far as this machine can tell."""
+        return {place.name.split("-")[1] for place in self._places() if _lives(place)}
+
+    def _places(self) -> list[Path]:
+        return list(self.root.glob(".tmp-*"))
 
 
-def _lives(pid: int) -> bool:
+def _lives(place: Path) -> bool:
+    """Whether the worker of a place may live: one of another machine may."""
+    name, pid = place.name.rsplit("-", 1)
+    if not name.endswith(f"-{socket.gethostname()}"):
+        return True
     try:
-        os.kill(pid, 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:

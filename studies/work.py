@@ -12,7 +12,7 @@ import yaml
 from errors import UserError
 from run_directory import CONFIG
 from studies import plan
-from studies.grid import Study, read_study
+from studies.grid import SEED, Study, read_study
 from studies.resolve import resolved
 from studies.salt import present_code, salt
 from studies.segment import Task
@@ -151,6 +151,8 @@ def open_study(
     on_top = [one.absolute() for one in config] or [Path(one) for one in last["config"]]
     study = read_study(file, on_top)
     configs = resolved(study.runs)
+    runs = [run._replace(values={**run.values, "seed": config[SEED]}) for run, config in zip(study.runs, configs, strict=True)]
+    study = study._replace(runs=runs)
     salts = [
         salt(one, threads, last["code"], fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)
     ]

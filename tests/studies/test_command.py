@@ -6,6 +6,7 @@ import pytest
 
 from study import main
 from tests.studies.small import ARMS, small
+from tests.studies.test_engine import BROKEN
 
 
 def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,6 +26,12 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
         ({"arms": {"one": {}, "two": {}}}, "two,seed=0: is the same run as one,seed=0; let them differ, or leave one out"),
         ({"arms": {"one": {}}, "report": {"metric": "val/acc"}}, "report: metric: val/acc: no run logs it"),
         ({"arms": {"one": {"trainer.callbacks+": [{"class_path": "callbacks.None"}]}}}, "one,seed=0: trainer.callbacks"),
+        (
+            {"arms": {"one": {"data.init_args.batch_size": 5000, "data.init_args.drop_last": True}}},
+            "one,seed=0: batch_size: 5000: no full batch",
+        ),
+        ({"arms": {"one": {"seed_everything": -1}}, "axes": []}, "seed_everything: -1: write a whole number in 0…4294967295"),
+        ({"arms": {"one": {}}, "axes": [{"seed_everything": [0, 1.5]}]}, "seed_everything: 1.5: write a whole number"),
     ],
 )
 def test_one_line(keys: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,7 +57,27 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     refused(["report", "small.yaml"], "report: no run of small is done", capsys)
     refused(["verify", "small.yaml"], "verify: no run of small is done", capsys)
     refused(["run", "small.yaml", "--jobs", "0"], "jobs, threads: write 1 or more", capsys)
+    refused(["run", "small.yaml", "--ledger"], "ledger: run: goes with report", capsys)
+    refused(["report", "small.yaml", "--ledger"], "ledger: no claim has two finished runs", capsys)
     refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
+
+
+def test_one_study_that_fails_does_not_stop_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    small({"plain": ARMS["plain"]}, seeds=1)
+    file = Path("small.yaml").rename("second.yaml")
+    file.write_text(file.read_text().replace("name: small", "name: second"))
+    small({"broken": BROKEN}, seeds=1)
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "small.yaml", "second.yaml"])
+    assert stopped.value.code == 1
+    assert "| plain | 1 |" in capsys.readouterr().out
+    assert Path("runs/studies/second/report/figure.png").exists()
+
+
+def test_the_seed_is_the_configs() -> None:
+    Path("seed.yaml").write_text("seed_everything: 3")
+    (run,) = small({"plain": {"config": "seed.yaml"}}, axes=[]).study.runs
+    assert run.name == "plain,seed=3"
 
 
 def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,6 +98,8 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
     work = small(
         {"plain": {}, "warm": ARMS["warm"]}, seeds=2, report={"metric": "val/accuracy", "control": "plain"}, claims=[CLAIM]
     )
+    with pytest.raises(UserError, match="ledger: no claim has two finished runs"):
+        ledger([work])
     with pytest.raises(UserError, match="report: no run of small is done; train some"):
         write_report(work)
     for number, run in enumerate(work.study.runs):
@@ -124,13 +126,26 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
         ({"x": "removed"}, "report: x: removed: is no variable of the study; it has arm, seed"),
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
         ({"over": "5"}, "report: over: 5: write 'last epoch' or 'last 5 epochs'"),
+        ({"over": 5}, "report: over: 5: write 'last epoch' or 'last 5 epochs'"),
+        ({"over": "last 0 epochs"}, "report: over: last 0 epochs: write"),
+        ({"x": "seed"}, "report: x: seed: 2 runs are 0, 0; set hue to one of arm"),
         ({"figure": "pie"}, "report: figure: pie: write line or bar"),
         ({"colour": "red"}, "report: colour: a report has no such key"),
     ],
 )
 def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        settings(small({"plain": {}}, report=report))
+        settings(small({"plain": {}, "warm": ARMS["warm"]}, seeds=1, report=report))
+
+
+def test_a_line_needs_numbers() -> None:
+    axes = [{"removed": [0, "never"], "trainer.max_epochs": [2, 3]}]
+    with pytest.raises(UserError, match="report: figure: line: removed has numbers and texts; write bar"):
+        settings(small({}, axes=axes))
+
+
+def test_what_callbacks_log_may_be_reported() -> None:
+    assert settings(small({"plain": {}}, report={"metric": "lr-SGD"})).metric == "lr-SGD"
 
 
 @pytest.mark.parametrize(
@@ -139,9 +154,14 @@ def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: st
         ({**CLAIM, "arm": {"arm": "cold"}}, "claims: B1: arm: .*cold.*: no run has these values"),
         ({**CLAIM, "expect": "same"}, "claims: B1: expect: write lower, higher, or same with within"),
         ({"id": "B1"}, "claims: B1: arm: a claim needs it"),
+        ("B1", "claims: B1: write keys and values"),
+        ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: no run has these values"),
+        ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
+        ({**CLAIM, "metric": "val/acc"}, "metric: val/acc: no run logs it"),
+        ({**CLAIM, "expect": "same", "within": "little"}, "claims: B1: within: little: write a number"),
         ({**CLAIM, "than": 1}, "claims: B1: than: a claim has no such key"),
     ],
 )
-def test_what_is_wrong_with_a_claim_is_said(claim: dict[str, Any], message: str) -> None:
+def test_what_is_wrong_with_a_claim_is_said(claim: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_claims(small({"plain": {}, "warm": ARMS["warm"]}, claims=[claim]))
