@@ -1,0 +1,98 @@
+"""When a network is measured, and where what was measured goes."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from callbacks.clock import Clock
+from callbacks.diagnostics.invisible import invisible
+from callbacks.diagnostics.probe import Probe, probe
+from datamodules import ImageDataModule
+from datamodules.naming import Named
+from errors import UserError
+from timing import Time
+
+Measured = Mapping[str, float | Figure]
+"""What was measured, by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""
+
+
+class Diagnostic(Named, Callback, ABC):
+    """Measures the network before the first batch and then again and again; a run with it is bitwise the run without it.
+
+    After n optimizer steps a value is logged as `diagnostics/<name>` at step n - 1, beside that batch's loss; the one at step 0 is
+    of the network before it. Measured in evaluation mode, in full precision (autocast off), uncompiled, on a probe: examples of the
+    whole training split, the same throughout the run, not augmented.
+
+    Args:
+        every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
+        early: also after 2, 4, 8, … steps of the first epoch.
+        examples: size of the probe.
+        impaired: whether the probe has the deficits in force, as training has them.
+
+    Raises:
+        UserError: for another unit, or a probe of no examples.
+    """
+
+    def __init__(self, every: Time, early: bool = False, examples: int = 1000, impaired: bool = False) -> None:
+        if every.unit not in ("ep", "st") or not every.number:
+            raise UserError(f"every: {every}: write a number of epochs or steps, such as '1ep' or '100st'")
+        if examples < 1:
+            raise UserError(f"examples: {examples}: write 1 or more")
+        self.every, self.early, self.examples, self.impaired = every, early, examples, impaired
+        self._probe: Probe | None = None
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Raise UserError, before training, for what this run does not have."""
+        if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
+            raise UserError(f"{type(self).__name__}: needs datamodules.ImageDataModule")
+
+    @abstractmethod
+    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
+        """Return what is measured of a network in evaluation mode, with gradients on."""
+
+    @property
+    def state_key(self) -> str:
+        """What its state is kept by in checkpoints: several of one class differ in their arguments."""
+        return repr(self)
+
+    def due(self, epoch: int, before: int, step: int, ends_epoch: bool) -> bool:
+        """Whether it is time, after a batch.
+
+        Args:
+            epoch: of the batch.
+            before: optimizer steps taken before it.
+            step: optimizer steps taken now.
+            ends_epoch: whether it is the epoch's last.
+        """
+        if step < 2:
+            return False  # step 0 holds the network before it
+        if self.early and epoch == 0 and step.bit_length() > before.bit_length():
+            return True
+        number = int(self.every.number)
+        return ends_epoch and (epoch + 1) % number == 0 if self.every.unit == "ep" else step // number > before // number
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if Clock.of(trainer).last is None:
+            self._log(trainer, pl_module, 0)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        before, step = Clock.of(trainer).now.step, trainer.global_step
+        if self.due(trainer.current_epoch, before, step, trainer.is_last_batch):
+            self._log(trainer, pl_module, step - 1)
+
+    def _log(self, trainer: Trainer, module: LightningModule, step: int) -> None:
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if self._probe is None or self.impaired:
+            self._probe = probe(data, self.examples, self.impaired)
+        with invisible(module):
+            measured = self.measure(trainer, module, self._probe)
+        for logger in trainer.loggers:
+            logger.log_metrics({f"diagnostics/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step)
+            if isinstance(logger, TensorBoardLogger):
+                for name, value in measured.items():
+                    if isinstance(value, Figure):
+                        logger.experiment.add_figure(f"diagnostics/{name}", value, step)

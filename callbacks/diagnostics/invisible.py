@@ -1,0 +1,42 @@
+"""Looking at a network without leaving a trace."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def invisible(module: nn.Module) -> Iterator[None]:
+    """Measure a network in evaluation mode, in full precision and uncompiled, and leave everything as it was found.
+
+    Each part's own mode, the buffers' values and the global random streams are restored. Gradients may be taken by
+    `torch.autograd.grad` or `torch.func`, which leave `.grad` alone (`backward()` does not).
+    """
+    modes = {part: part.training for part in module.modules()}
+    buffers = {buffer: buffer.clone() for buffer in module.buffers()}
+    device = next((one.device for one in module.parameters()), torch.device("cpu"))
+    streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
+    precision = torch.get_float32_matmul_precision()
+    try:
+        module.eval()
+        torch.set_float32_matmul_precision("highest")
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+            torch.compiler.set_stance("force_eager"),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        random.setstate(streams[0])
+        np.random.set_state(streams[1])  # noqa: NPY002
+        with torch.no_grad():
+            for buffer, value in buffers.items():
+                buffer.copy_(value)
+        for part, mode in modes.items():
+            part.training = mode
