@@ -4,6 +4,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
+from callbacks.diagnostics.base import check_diagnostics
 from callbacks.interventions.moments import check_interventions, events, interventions, times
 from callbacks.interventions.past import check_past
 from datamodules import ImageDataModule, timeline
@@ -26,6 +27,7 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
             data.load_state_dict(past)
             data.course.check_past()
     check_interventions(trainer, module)
+    check_diagnostics(trainer, module)
     if checkpoint:
         check_past(trainer, module, checkpoint["callbacks"])
 

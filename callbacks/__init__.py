@@ -3,6 +3,7 @@
 from callbacks.branch import Branch
 from callbacks.clock import Clock
 from callbacks.data_log import DataLog
+from callbacks.diagnostics import Curvature, Diagnostic, FisherInformation, GradientNoise, HessianSpectrum, KernelAlignment
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
@@ -27,10 +28,16 @@ __all__ = [
     "AugmentationSchedule",
     "Branch",
     "Clock",
+    "Curvature",
     "DataLog",
+    "Diagnostic",
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
+    "FisherInformation",
+    "GradientNoise",
+    "HessianSpectrum",
+    "KernelAlignment",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",

@@ -119,6 +119,7 @@ REGISTRY: dict[str, Entry] = {
 NOT_SWITCHED = {
     "Augmentation",
     "Branch",
+    "Diagnostic",
     "Batch",
     "Clock",
     "Level",
@@ -160,3 +161,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "streaming": _data(resident=False, workers=2),
 }
 """Ways to train under which every contract holds."""
+
+
+def _diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
+    return _intervention(name, every="1ep", **arguments)
+
+
+DIAGNOSTICS: dict[str, dict[str, Any]] = {
+    "Curvature": _diagnostic("Curvature", examples=30, tolerance=0.1),
+    "FisherInformation": _diagnostic("FisherInformation", examples=30, early=True),
+    "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),
+    "HessianSpectrum": _diagnostic("HessianSpectrum", examples=20, steps=10, draws=2, signs=2),
+    "KernelAlignment": _diagnostic("KernelAlignment", examples=20),
+}
+"""What measures; tested in tests/callbacks/diagnostics/test_contract.py."""

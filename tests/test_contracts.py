@@ -12,7 +12,7 @@ import callbacks
 import datamodules
 from callbacks import interventions
 from lightning_modules import networks
-from tests.registry import DATASETS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
+from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
 from tests.runs import REPOSITORY, fit, logged, pictures, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
@@ -34,7 +34,7 @@ IDENTITIES = {name: entry.identity for name, entry in REGISTRY.items() if entry.
 
 def test_every_exported_class_is_registered() -> None:
     exported = {*callbacks.__all__, *interventions.__all__, *datamodules.__all__, *networks.__all__}
-    assert exported == {*(name for name in REGISTRY if name[0].isupper()), *NOT_SWITCHED, *DATASETS, *NETWORKS}
+    assert exported == {*(name for name in REGISTRY if name[0].isupper()), *NOT_SWITCHED, *DATASETS, *NETWORKS, *DIAGNOSTICS}
 
 
 def test_every_intervention_stands_in_the_readme_and_answers_four_questions() -> None:

@@ -91,8 +91,21 @@ class Diagnostic(Named, Callback, ABC):
         with invisible(module):
             measured = self.measure(trainer, module, self._probe)
         for logger in trainer.loggers:
-            logger.log_metrics({f"diagnostics/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step)
+            logger.log_metrics(
+                {f"diagnostics/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step
+            )
             if isinstance(logger, TensorBoardLogger):
                 for name, value in measured.items():
                     if isinstance(value, Figure):
                         logger.experiment.add_figure(f"diagnostics/{name}", value, step)
+
+
+def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError, before training, for a diagnostic that this run cannot have, or has twice."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    diagnostics = [one for one in callbacks if isinstance(one, Diagnostic)]
+    kinds = [type(one).__name__ for one in diagnostics]
+    for one, kind in zip(diagnostics, kinds, strict=True):
+        if kinds.count(kind) > 1:
+            raise UserError(f"{kind}: stands twice in callbacks, and both would log the same tags; leave one out")
+        one.check(trainer, module)

@@ -12,7 +12,7 @@ def trained(module: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def by_block(module: nn.Module, names: Iterable[str]) -> dict[str, list[str]]:
-    """Group names of parameters by the blocks that the network lists, or else by its direct parts; those of no block by their own name.
+    """Group names of parameters by the blocks that the network lists, or by its direct parts; one of none is its own block.
 
     Args:
         module: a network, or what holds one as `network`.

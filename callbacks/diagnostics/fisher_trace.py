@@ -1,0 +1,95 @@
+"""The trace of the Fisher information, in total and by parameter."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, vmap
+
+from callbacks.diagnostics.function import Parameters, logits, parameters_of
+
+
+class Trace(NamedTuple):
+    """An estimate of a trace for each parameter tensor; their sum is the whole.
+
+    Attributes:
+        parts: by name of the parameter.
+        error: standard error of the sum; 0 for an exact one.
+    """
+
+    parts: dict[str, float]
+    error: float
+
+    @property
+    def total(self) -> float:
+        """The whole trace."""
+        return sum(self.parts.values())
+
+
+def fisher_trace(network: nn.Module, images: Tensor, generator: torch.Generator, batch_size: int = 10) -> Trace:
+    """Estimate tr F = E_x E_{y ~ p(y|x)} |grad log p(y|x)|² without bias, by one backward pass for each batch.
+
+    Labels are drawn from the model, so that scores have mean zero and the cross terms of a batch vanish: batch_size · |mean score|²
+    has the expectation tr F. Small batches are best, since the variance of one draw hardly falls with its size.
+
+    Args:
+        network: in evaluation mode.
+        images: (examples, …); those that fill no batch are left out, unless there is none.
+        generator: draws the labels, on the CPU.
+        batch_size: examples in a batch.
+
+    Returns:
+        the mean over batches, with its standard error (infinite for one batch).
+    """
+    parameters = parameters_of(network)
+    size = min(batch_size, len(images))
+    batches = [batch for batch in torch.split(images, size) if len(batch) == size]
+    draws = torch.stack([_one_draw(network, parameters, batch, generator) for batch in batches]).double().cpu()
+    totals = draws.sum(1)
+    error = float(totals.std() / len(totals) ** 0.5) if len(totals) > 1 else float("inf")
+    return Trace(dict(zip(parameters, draws.mean(0).tolist(), strict=True)), error)
+
+
+def _one_draw(network: nn.Module, parameters: Parameters, images: Tensor, generator: torch.Generator) -> Tensor:
+    log_shares = logits(network, parameters, images).log_softmax(1)
+    drawn = log_shares.detach().exp().float().cpu().multinomial(1, generator=generator).to(images.device)
+    scores = torch.autograd.grad(log_shares.gather(1, drawn).mean(), list(parameters.values()))
+    return len(images) * torch.stack([score.pow(2).sum() for score in scores])
+
+
+def fisher_trace_per_example(network: nn.Module, images: Tensor, generator: torch.Generator, chunk: int = 64) -> Trace:
+    """Estimate tr F from one drawn label for each example, by a gradient of each (`vmap`); arguments as `fisher_trace`."""
+    parameters = parameters_of(network)
+    squares = vmap(grad(_score(network)), in_dims=(None, 0, 0), chunk_size=chunk)
+    with torch.no_grad():
+        shares = logits(network, parameters, images).softmax(1)
+    drawn = shares.float().cpu().multinomial(1, generator=generator).squeeze(1).to(images.device)
+    each = _squares(squares(parameters, images, drawn))
+    error = float(torch.stack(list(each.values())).sum(0).std() / len(images) ** 0.5)
+    return Trace({name: float(part.mean()) for name, part in each.items()}, error)
+
+
+def exact_fisher_trace(network: nn.Module, images: Tensor, chunk: int = 64) -> Trace:
+    """Return tr F by summing over all classes, weighted by the model: (classes) gradients of each example."""
+    parameters = parameters_of(network)
+    squares = vmap(grad(_score(network)), in_dims=(None, 0, 0), chunk_size=chunk)
+    with torch.no_grad():
+        shares = logits(network, parameters, images).softmax(1)
+    parts = dict.fromkeys(parameters, 0.0)
+    for label in range(shares.shape[1]):
+        each = _squares(squares(parameters, images, torch.full((len(images),), label, device=images.device)))
+        for name, part in each.items():
+            parts[name] += float((shares[:, label] * part).mean())
+    return Trace(parts, 0.0)
+
+
+def _score(network: nn.Module) -> Callable[[Parameters, Tensor, Tensor], Tensor]:
+    def log_share(parameters: Parameters, image: Tensor, label: Tensor) -> Tensor:
+        return logits(network, parameters, image[None])[0].log_softmax(0).gather(0, label[None])[0]
+
+    return log_share
+
+
+def _squares(scores: Parameters) -> Parameters:
+    return {name: score.detach().pow(2).flatten(1).sum(1) for name, score in scores.items()}

@@ -1,0 +1,50 @@
+"""How much mini-batch gradients differ."""
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.function import mean_loss, network_of, parameters_of
+from callbacks.diagnostics.gradient_covariance import gradient_covariance
+from callbacks.diagnostics.probe import Probe
+from callbacks.diagnostics.products import gradient
+from errors import UserError
+from randomness import generator
+from timing import Time
+
+
+class GradientNoise(Diagnostic):
+    """Logs trace and largest eigenvalue of the covariance of mini-batch gradients (Jastrzebski et al. 2020, break-even point).
+
+    Tags: `gradient_covariance/trace`, `gradient_covariance/eigenvalue`. Costs one gradient of the probe, and memory for examples /
+    batch_size gradients. Batches are the same throughout a run.
+
+    Args:
+        every: how often.
+        early: also after 2, 4, 8, … steps of the first epoch.
+        examples: size of the probe.
+        impaired: whether the probe has the deficits in force.
+        batch_size: examples in each batch; the covariance is about inversely proportional to it.
+
+    Raises:
+        UserError: if the probe has fewer than two batches.
+    """
+
+    def __init__(
+        self, every: Time, early: bool = False, examples: int = 2048, impaired: bool = False, batch_size: int = 128
+    ) -> None:
+        super().__init__(every, early, examples, impaired)
+        if not 1 <= batch_size <= examples // 2:
+            raise UserError(f"batch_size: {batch_size}: two batches at least must fit into examples: {examples}")
+        self.batch_size = batch_size
+
+    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
+        """Return trace and largest eigenvalue."""
+        network, seed = network_of(module), trainer.datamodule.seed  # type: ignore[attr-defined]  # set by a helper of Trainer
+        parameters = parameters_of(network)
+        order = torch.randperm(len(probe.labels), generator=generator(seed, "gradient noise")).to(probe.labels.device)
+        size = min(self.batch_size, len(order) // 2)
+        batches = [batch for batch in torch.split(order, size) if len(batch) == size]
+        losses = [mean_loss(network, probe.images[batch], probe.labels[batch]) for batch in batches]
+        found = gradient_covariance([gradient(loss, parameters) for loss in losses])
+        return {"gradient_covariance/trace": found.trace, "gradient_covariance/eigenvalue": found.largest}

@@ -1,0 +1,80 @@
+"""The whole spectrum of the Hessian, as a picture."""
+
+import torch
+from matplotlib.figure import Figure
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.function import flat, mean_loss, network_of, parameters_of
+from callbacks.diagnostics.probe import Probe
+from callbacks.diagnostics.products import hessian_product
+from callbacks.diagnostics.spectrum import Nodes, density, hutchinson, quadrature
+from errors import UserError
+from randomness import generator
+from timing import Time
+
+
+class HessianSpectrum(Diagnostic):
+    """Draws the density of the Hessian's eigenvalues and logs their sum and extremes (Ghorbani, Krishnan & Xiao 2019).
+
+    Tags: `hessian/trace` with its standard error `hessian/trace_error`, by random signs; `hessian/smallest` and `hessian/largest`;
+    the figure `hessian/density`, by stochastic Lanczos quadrature. Costs draws x steps + signs products, each four gradients of the
+    probe: for now and then.
+
+    Args:
+        every: how often.
+        early: also after 2, 4, 8, … steps of the first epoch.
+        examples: size of the probe.
+        impaired: whether the probe has the deficits in force.
+        steps: of Lanczos, for each draw.
+        draws: start vectors.
+        signs: vectors of random signs for the trace, at least 2.
+
+    Raises:
+        UserError: for fewer steps, draws or signs than that.
+    """
+
+    def __init__(
+        self,
+        every: Time,
+        early: bool = False,
+        examples: int = 512,
+        impaired: bool = False,
+        steps: int = 80,
+        draws: int = 4,
+        signs: int = 20,
+    ) -> None:
+        super().__init__(every, early, examples, impaired)
+        for key, value, least in (("steps", steps, 2), ("draws", draws, 1), ("signs", signs, 2)):
+            if value < least:
+                raise UserError(f"{key}: {value}: write {least} or more")
+        self.steps, self.draws, self.signs = steps, draws, signs
+
+    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
+        """Return trace, extremes and picture."""
+        network, data = network_of(module), trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+        parameters = parameters_of(network)
+        product, vector = hessian_product(mean_loss(network, probe.images, probe.labels), parameters), flat(parameters).detach()
+        trace, error = hutchinson(product, vector, self.signs, generator(data.seed, "signs", trainer.global_step))
+        steps = min(self.steps, len(vector))
+        nodes = quadrature(product, vector, steps, self.draws, generator(data.seed, "quadrature", trainer.global_step))
+        return {
+            "hessian/trace": trace,
+            "hessian/trace_error": error,
+            "hessian/smallest": float(nodes.values.min()),
+            "hessian/largest": float(nodes.values.max()),
+            "hessian/density": picture(nodes, trainer.global_step),
+        }
+
+
+def picture(nodes: Nodes, step: int) -> Figure:
+    """Draw the density of eigenvalues, smoothed over a hundredth of their range, on a logarithmic axis."""
+    low, high = float(nodes.values.min()), float(nodes.values.max())
+    width = max(high - low, 1e-12)
+    grid = torch.linspace(low - 0.05 * width, high + 0.05 * width, 1000, dtype=torch.float64)
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.semilogy(grid, density(nodes, grid, (0.01 * width) ** 2).clamp_min(1e-12))
+    axes.set(xlabel="eigenvalue of the Hessian", ylabel="share per unit", title=f"after {step} steps", ylim=(1e-7 / width, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,157 @@
+"""Diagnostics in a run: what they log is what the functions say of the network."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from callbacks.diagnostics.base import Diagnostic
+from callbacks.diagnostics.fisher_trace import fisher_trace
+from callbacks.diagnostics.function import mean_loss, network_of, parameters_of
+from callbacks.diagnostics.invisible import invisible
+from callbacks.diagnostics.kernel import tangent_kernels
+from callbacks.diagnostics.probe import probe
+from callbacks.diagnostics.products import gradient
+from randomness import generator
+from tests.runs import fit, logged, tiny
+from timing import Time
+
+
+def measured(name: str, *more: dict[str, Any], **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
+    """Run the tiny run with a diagnostic; return the run and what the diagnostic logged."""
+    callback = {"class_path": f"callbacks.{name}", "init_args": {"every": "1ep", **arguments}}
+    cli = fit(*tiny({"trainer": {"callbacks+": [callback]}}, *more))
+    return cli, {tag: values for tag, values in logged(cli.place.directory).items() if tag.startswith("diagnostics/")}
+
+
+def test_values_stand_beside_those_of_the_epoch() -> None:
+    cli, tags = measured("FisherInformation", examples=40)
+    assert [step for step, _ in tags["diagnostics/fisher/trace"]] == [0, 3, 7, 11]
+    assert [step for step, _ in logged(cli.place.directory)["val/accuracy"]] == [3, 7, 11]
+
+
+def test_the_first_epoch_may_be_measured_closely() -> None:
+    _, tags = measured("FisherInformation", examples=20, every="5st", early=True)
+    assert [step for step, _ in tags["diagnostics/fisher/trace"]] == [0, 1, 3, 4, 9]
+
+
+@pytest.mark.parametrize(
+    ("every", "early", "epoch", "before", "step", "ends", "due"),
+    [
+        ("2ep", False, 0, 3, 4, True, False),
+        ("2ep", False, 1, 7, 8, True, True),
+        ("2ep", False, 1, 7, 8, False, False),
+        ("3st", False, 0, 2, 3, False, True),
+        ("3st", False, 0, 3, 3, False, False),
+        ("1st", False, 0, 0, 1, False, False),
+        ("1st", False, 0, 1, 2, False, True),
+        ("9ep", True, 0, 7, 8, False, True),
+        ("9ep", True, 0, 8, 9, False, False),
+        ("9ep", True, 1, 15, 16, False, False),
+    ],
+)
+def test_when_it_is_due(every: str, early: bool, epoch: int, before: int, step: int, ends: bool, due: bool) -> None:
+    class Nothing(Diagnostic):
+        """Measures nothing."""
+
+        def measure(self, *_: Any) -> dict[str, float]:
+            return {}
+
+    assert Nothing(Time(every), early).due(epoch, before, step, ends) == due
+
+
+def test_fisher_information_is_that_of_the_network() -> None:
+    cli, tags = measured("FisherInformation", examples=40)
+    with invisible(cli.model):
+        images = probe(cli.datamodule, 40).images
+        trace = fisher_trace(network_of(cli.model), images, generator(0, "fisher", 12))
+    assert tags["diagnostics/fisher/trace"][-1][1] == pytest.approx(trace.total, rel=1e-6)
+    assert tags["diagnostics/fisher/error"][-1][1] == pytest.approx(trace.error, rel=1e-6)
+    head = trace.parts["head.weight"] + trace.parts["head.bias"]
+    assert tags["diagnostics/fisher/trace/head"][-1][1] == pytest.approx(head, rel=1e-6)
+    assert tags["diagnostics/fisher/share/head"][-1][1] == pytest.approx(head / trace.total, rel=1e-6)
+
+
+def dense(cli: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the Hessian and the gradient of the loss on the probe."""
+    with invisible(cli.model):
+        network, chosen = network_of(cli.model), probe(cli.datamodule, examples)
+        parameters, loss = parameters_of(network), mean_loss(network, chosen.images, chosen.labels)
+        slope = gradient(loss, parameters)
+        rows = []
+        for place in range(len(slope)):
+            values = list(parameters.values())
+            grads = torch.autograd.grad(loss(parameters), values, create_graph=True)
+            row = torch.autograd.grad(torch.cat([part.flatten() for part in grads])[place], values, materialize_grads=True)
+            rows.append(torch.cat([part.flatten() for part in row]))
+        return torch.stack(rows).double(), slope.double()
+
+
+def test_curvature_is_that_of_the_network() -> None:
+    cli, tags = measured("Curvature", examples=60)
+    hessian, slope = dense(cli, 60)
+    values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
+    for place in range(1, 4):
+        assert tags[f"diagnostics/hessian/eigenvalue/{place}"][-1][1] == pytest.approx(float(values[-place]), rel=2e-3)
+    f_top = float((vectors[:, -10:].T @ slope).norm() ** 2 / slope.norm() ** 2)
+    assert tags["diagnostics/hessian/f_top"][-1][1] == pytest.approx(f_top, abs=0.01)
+    image = hessian @ slope
+    assert tags["diagnostics/hessian/overlap"][-1][1] == pytest.approx(float(slope @ image / slope.norm() / image.norm()), rel=1e-3)
+    steps = [step for step, _ in tags["diagnostics/hessian/subspace_overlap"]]
+    assert steps == [3, 7, 11], "from the second measurement on"
+
+
+def test_the_spectrum_is_that_of_the_network() -> None:
+    cli, tags = measured("HessianSpectrum", examples=60, steps=40, signs=400)
+    hessian, _ = dense(cli, 60)
+    values = torch.linalg.eigvalsh((hessian + hessian.T) / 2)
+    assert tags["diagnostics/hessian/largest"][-1][1] == pytest.approx(float(values[-1]), rel=1e-3)
+    assert tags["diagnostics/hessian/smallest"][-1][1] == pytest.approx(float(values[0]), rel=1e-2)
+    trace, error = (tags[f"diagnostics/hessian/{name}"][-1][1] for name in ("trace", "trace_error"))
+    assert abs(trace - float(values.sum())) < 4 * error
+    assert error < 0.1 * abs(trace)
+
+
+def test_gradient_noise_is_that_of_the_network() -> None:
+    cli, tags = measured("GradientNoise", examples=60, batch_size=20)
+    with invisible(cli.model):
+        network, chosen = network_of(cli.model), probe(cli.datamodule, 60)
+        order = torch.randperm(60, generator=generator(0, "gradient noise"))
+        losses = [mean_loss(network, chosen.images[part], chosen.labels[part]) for part in torch.split(order, 20)]
+        rows = torch.stack([gradient(loss, parameters_of(network)) for loss in losses])
+    trace = float((rows - rows.mean(0)).pow(2).sum() / 3)
+    assert tags["diagnostics/gradient_covariance/trace"][-1][1] == pytest.approx(trace, rel=1e-4)
+    assert tags["diagnostics/gradient_covariance/eigenvalue"][-1][1] <= trace
+
+
+def test_kernel_alignment_is_that_of_the_network() -> None:
+    cli, tags = measured("KernelAlignment", examples=50)
+    with invisible(cli.model):
+        kernels = tangent_kernels(network_of(cli.model), probe(cli.datamodule, 50).images)
+    values = torch.linalg.eigvalsh(torch.stack(list(kernels.values())).sum(0))
+    assert tags["diagnostics/kernel/trace"][-1][1] == pytest.approx(float(values.sum()), rel=1e-5)
+    assert tags["diagnostics/kernel/eigenvalue"][-1][1] == pytest.approx(float(values[-1]), rel=1e-5)
+    vectors = torch.linalg.eigh(torch.stack(list(kernels.values())).sum(0))[1][:, -10:]
+    with invisible(cli.model):
+        chosen = probe(cli.datamodule, 50)
+        outputs = cli.model(chosen.images).detach().double()
+    hot = torch.nn.functional.one_hot(chosen.labels, 10).double()
+    for name, target in (
+        ("labels", hot - hot.mean(0)),
+        ("outputs", outputs - outputs.mean(0)),
+        ("residuals", hot - outputs.softmax(1)),
+    ):
+        expected = float((vectors.T @ target).norm() ** 2 / target.norm() ** 2)
+        assert tags[f"diagnostics/kernel/{name}"][-1][1] == pytest.approx(expected, rel=1e-3), name
+    rate = tags["diagnostics/kernel/stability"][0][1] / tags["diagnostics/kernel/eigenvalue"][0][1] * 2 * 50
+    assert rate == pytest.approx(0.1, rel=1e-5)
+    assert -1 <= tags["diagnostics/kernel/alignment/head"][-1][1] <= 1
+
+
+def test_a_probe_may_be_impaired() -> None:
+    blur = {"class_path": "datamodules.WhiteNoise", "init_args": {"during": ["1ep", "2ep"]}}
+    data = {"data": {"init_args": {"deficits": [blur]}}}
+    _, clean = measured("FisherInformation", data, examples=40)
+    _, impaired = measured("FisherInformation", data, examples=40, impaired=True)
+    differ = [a != b for a, b in zip(clean["diagnostics/fisher/trace"], impaired["diagnostics/fisher/trace"], strict=True)]
+    assert differ == [False, False, True, False], "the second epoch is that of the noise"

@@ -1,0 +1,167 @@
+"""A run with a diagnostic is the run without it, bit for bit, in every way a run can be."""
+
+import gc
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import nn
+
+from callbacks import diagnostics
+from callbacks.diagnostics.invisible import invisible
+from studies.digest import digest
+from tests.callbacks.interventions.arms import ALL
+from tests.registry import DIAGNOSTICS, VARIANTS
+from tests.runs import fit, logged, pictures, state, tiny
+from tests.studies.test_fork import check as check_segments
+from tests.test_contracts import EVERY_KIND, check_resumes
+
+WAYS: dict[str, dict[str, Any]] = {
+    **{name: VARIANTS[name] for name in ("fp32", "bf16", "accumulation", "adam", "streaming")},
+    "all interventions": ALL,
+    "frozen": {"trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Frozen"}]}},
+}
+
+
+class Frozen(Callback):
+    """Freezes a layer, and keeps a norm in evaluation mode."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        network: Any = pl_module.network
+        network.conv.weight.requires_grad_(False)
+        network.norm.eval()
+
+
+class Draws(Callback):
+    """Writes down what the global streams would draw next, gradients and modes after every batch."""
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+        grads = [None if value.grad is None else digest(value.grad) for value in pl_module.parameters()]
+        modes = [part.training for part in pl_module.modules()]
+        frozen = [value.requires_grad for value in pl_module.parameters()]
+        hooks = [len(part._forward_hooks) for part in pl_module.modules()]
+        self.found.append((grads, modes, frozen, hooks, digest(torch.random.get_rng_state())))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        (Path(trainer.default_root_dir) / "draws.txt").write_text(repr(self.found))
+
+
+DRAWS = {"trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Draws"}]}}
+EVERYTHING = {"trainer": {"callbacks+": [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]}}
+
+
+@cache
+def without(way: str) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]], str]:
+    cli = fit(*tiny(WAYS[way], DRAWS))
+    return state(cli), logged(cli.place.directory), (cli.place.directory / "draws.txt").read_text()
+
+
+def check_invisible(way: str, fragment: dict[str, Any]) -> None:
+    cli = fit(*tiny(WAYS[way], fragment, DRAWS))
+    expected, logs, draws = without(way)
+    found = logged(cli.place.directory)
+    assert state(cli) == expected
+    assert {tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")} == logs
+    assert (cli.place.directory / "draws.txt").read_text() == draws
+    assert any(tag.startswith("diagnostics/") for tag in found), "it measured something"
+
+
+def test_every_diagnostic_is_registered() -> None:
+    assert {*diagnostics.__all__} - {"Diagnostic", "Dashboard"} == {*DIAGNOSTICS}
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_a_diagnostic_is_invisible(name: str) -> None:
+    check_invisible("fp32", DIAGNOSTICS[name])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_all_together_are_invisible(way: str) -> None:
+    check_invisible(way, EVERYTHING)
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_a_resume_is_bitwise_with(name: str) -> None:
+    check_resumes(DIAGNOSTICS[name], EVERY_KIND, every=8, first=list(DIAGNOSTICS).index(name) % 8)
+
+
+@pytest.mark.slow
+def test_a_resume_is_bitwise_from_every_kind_of_checkpoint() -> None:
+    check_resumes(EVERYTHING, ALL, EVERY_KIND)
+
+
+def test_segments_of_a_study_are_the_run() -> None:
+    check_segments(EVERYTHING)
+
+
+def test_values_are_the_same_in_reduced_precision_and_compiled() -> None:
+    """At the beginning, where the weights are the same: measured in full precision, uncompiled."""
+    found = {}
+    for way, model in (("32-true", {}), ("bf16-mixed", {}), ("compiled", {"init_args": {"compile": True}})):
+        trainer = {"precision": way} if way != "compiled" else {}
+        cli = fit(*tiny(EVERYTHING, {"trainer": trainer, "model": model}))
+        tags = logged(cli.place.directory)
+        found[way] = {tag: values[0] for tag, values in tags.items() if tag.startswith("diagnostics/") and values[0][0] == 0}
+    assert found["32-true"] == found["bf16-mixed"] == found["compiled"]
+    assert found["32-true"]
+
+
+def test_pictures_come_again_on_a_resume() -> None:
+    cli = fit(*tiny(EVERYTHING))
+    assert any(tag.startswith("diagnostics/") for tag in pictures(cli.place.directory))
+
+
+def test_what_it_finds_is_restored_even_after_an_error() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
+    network[1].eval()
+    before = digest(network.state_dict()), torch.random.get_rng_state(), torch.get_float32_matmul_precision()
+
+    def look() -> None:
+        with invisible(network):
+            assert not network.training
+            torch.rand(3)
+            network.train()
+            network(torch.randn(5, 2))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        look()
+    after = digest(network.state_dict()), torch.random.get_rng_state(), torch.get_float32_matmul_precision()
+    assert before[0] == after[0]
+    assert before[1].equal(after[1])
+    assert before[2] == after[2]
+    assert [part.training for part in network.modules()] == [True, True, False]
+
+
+def test_memory_returns_to_its_level() -> None:
+    def tensors() -> int:
+        gc.collect()
+        return sum(one.numel() for one in gc.get_objects() if type(one) in (torch.Tensor, nn.Parameter))
+
+    levels: list[int] = []
+
+    class Level(Callback):
+        """Counts what tensors hold."""
+
+        def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+            if batch_idx == 1:
+                levels.append(tensors())
+
+    from train import CLI, main
+
+    class Counting(CLI):
+        """Adds the count."""
+
+        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+            trainer = super().instantiate_trainer(**kwargs)
+            trainer.callbacks.append(Level())  # type: ignore[attr-defined]
+            return trainer
+
+    main(["fit", *tiny(EVERYTHING)], Counting)
+    assert levels[1] == levels[2], "after the second epoch's measurements as after the first one's"

@@ -1,0 +1,64 @@
+"""The tangent kernel against the dense Jacobian."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from callbacks.diagnostics.function import flat, like, logits, parameters_of
+from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
+from tests.callbacks.diagnostics.toys import Toy, convolutional, mlp
+
+
+def jacobian(toy: Toy) -> Tensor:
+    """Return (examples, classes, parameters)."""
+    parameters = parameters_of(toy.network)
+    dense: Tensor = torch.func.jacrev(lambda one: logits(toy.network, like(one, parameters), toy.images))(flat(parameters).detach())
+    return dense
+
+
+@pytest.mark.parametrize("toy", [mlp(nn.Tanh), convolutional()])
+@pytest.mark.parametrize("chunk", [5, 100])
+def test_kernels_of_parameters_sum_to_that_of_the_jacobian(toy: Toy, chunk: int) -> None:
+    kernels, dense = tangent_kernels(toy.network, toy.images, chunk), jacobian(toy).flatten(1)
+    whole = torch.stack(list(kernels.values())).sum(0)
+    assert torch.allclose(whole, dense @ dense.T, rtol=1e-12, atol=1e-14)
+    assert list(kernels) == list(parameters_of(toy.network))
+
+
+def test_v_k_v_is_one_backward_pass() -> None:
+    toy = mlp(nn.Tanh)
+    vector = torch.randn(24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole = torch.stack(list(tangent_kernels(toy.network, toy.images).values())).sum(0)
+    parameters = parameters_of(toy.network)
+    squares = 0.0
+    for place in range(3):
+        output = logits(toy.network, parameters, toy.images)[:, place] @ vector
+        squares += sum(float(part.pow(2).sum()) for part in torch.autograd.grad(output, list(parameters.values())))
+    assert float(vector @ whole @ vector) == pytest.approx(squares)
+
+
+def test_energy_is_the_squared_cosine() -> None:
+    toy = mlp(nn.Tanh)
+    values, vectors = spectrum(torch.stack(list(tangent_kernels(toy.network, toy.images).values())).sum(0))
+    assert (values.diff() <= 0).all()
+    assert energy(vectors, vectors[:, 0])[0] == pytest.approx(1)
+    target = torch.randn(24, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = energy(vectors, target)
+    assert (found.diff() >= 0).all()
+    assert found[-1] == pytest.approx(1)
+    top = vectors[:, :4] @ vectors[:, :4].T @ target
+    assert found[3] == pytest.approx(float(top.norm() ** 2 / target.norm() ** 2))
+    many = torch.randn(24, 20_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert torch.allclose(energy(vectors, many), torch.arange(1, 25).double() / 24, atol=0.01), "k / examples for random ones"
+
+
+def test_alignment_is_the_cosine_of_centred_kernels() -> None:
+    labels = centred_labels(torch.tensor([0, 0, 1, 2, 2, 2]), 3)
+    assert torch.allclose(labels.sum(0), torch.zeros(3, dtype=torch.float64))
+    assert alignment(labels @ labels.T, labels) == pytest.approx(1)
+    assert alignment(labels @ labels.T + 5, labels) == pytest.approx(1), "the constant does not count"
+    kernel = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    kernel = kernel @ kernel.T
+    middle = torch.eye(6, dtype=torch.float64) - 1 / 6
+    expected = torch.cosine_similarity((middle @ kernel @ middle).flatten(), (labels @ labels.T).flatten(), dim=0)
+    assert alignment(kernel, labels) == pytest.approx(float(expected))
