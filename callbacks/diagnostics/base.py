@@ -35,7 +35,12 @@ class Diagnostic(Named, Callback, ABC):
 
     Raises:
         UserError: for another unit, or a probe of no examples.
+
+    Attributes:
+        charts: names that have a chart of their own on the `Dashboard`, each with its values by block.
     """
+
+    charts: tuple[str, ...] = ()
 
     def __init__(self, every: Time, early: bool = False, examples: int = 1000, impaired: bool = False) -> None:
         if every.unit not in ("ep", "st") or not every.number:

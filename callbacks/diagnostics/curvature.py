@@ -37,6 +37,8 @@ class Curvature(Diagnostic):
         UserError: for a tolerance outside (0, 1).
     """
 
+    charts = ("hessian/eigenvalue", "hessian/f_top", "hessian/overlap", "hessian/subspace_overlap")
+
     def __init__(
         self, every: Time, early: bool = False, examples: int = 512, impaired: bool = False, tolerance: float = 1e-3
     ) -> None:

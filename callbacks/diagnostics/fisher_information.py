@@ -24,6 +24,8 @@ class FisherInformation(Diagnostic):
         impaired: whether the probe has the deficits in force.
     """
 
+    charts = ("fisher/trace", "fisher/share")
+
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return the trace, its error, and each block's part of it."""
         network = network_of(module)

@@ -30,6 +30,8 @@ class GradientNoise(Diagnostic):
         UserError: if the probe has fewer than two batches.
     """
 
+    charts = ("gradient_covariance/trace", "gradient_covariance/eigenvalue")
+
     def __init__(
         self, every: Time, early: bool = False, examples: int = 2048, impaired: bool = False, batch_size: int = 128
     ) -> None:

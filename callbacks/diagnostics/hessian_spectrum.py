@@ -34,6 +34,8 @@ class HessianSpectrum(Diagnostic):
         UserError: for fewer steps, draws or signs than that.
     """
 
+    charts = ("hessian/trace", "hessian/largest", "hessian/smallest")
+
     def __init__(
         self,
         every: Time,

@@ -1,35 +1,55 @@
-"""The neural tangent kernel of a probe, and what lies in its top eigenvectors (Kopitkov & Indelman 2019)."""
+"""The neural tangent kernel of a probe, and what lies in its top eigenvectors (Kopitkov & Indelman 2020)."""
+
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import jacrev, vmap
+from torch.func import grad, vmap
 
-from callbacks.diagnostics.function import logits, parameters_of
+from callbacks.diagnostics.function import Parameters, logits, parameters_of
+
+NUMBERS = 2**26
+"""Numbers of per-example gradients that are held at once: a quarter of a gigabyte in float32."""
 
 
-def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 16) -> dict[str, Tensor]:
+def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict[str, Tensor]:
     """Return K_ij = sum over classes of grad f_c(x_i)·grad f_c(x_j), the trace kernel, by parameter tensor; their sum is the whole.
 
-    The Jacobian of only one parameter tensor is held at a time: examples x classes x its size.
+    One pass of per-example gradients for each class, and each group of parameters whose gradients fit into memory.
 
     Args:
         network: in evaluation mode.
         images: (examples, …).
-        chunk: examples whose Jacobian is taken at once.
+        chunk: examples whose gradients are taken at once.
 
     Returns:
         by name, (examples, examples), float64.
     """
     fixed = {name: value.detach() for name, value in parameters_of(network).items()}
-    kernels = {}
-    for name, parameter in fixed.items():
-
-        def output(value: Tensor, image: Tensor, name: str = name) -> Tensor:
-            return logits(network, {**fixed, name: value}, image[None])[0]
-
-        rows = vmap(jacrev(output), in_dims=(None, 0), chunk_size=chunk)(parameter, images).flatten(1)
-        kernels[name] = (rows @ rows.T).double()
+    with torch.no_grad():
+        classes = logits(network, fixed, images[:1]).shape[1]
+    kernels = {name: torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device) for name in fixed}
+    for group in _groups(fixed, len(images)):
+        for label in range(classes):
+            found = vmap(grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk)(group, images)
+            for name, part in found.items():
+                rows = part.detach().flatten(1)
+                kernels[name] += (rows @ rows.T).double()
     return kernels
+
+
+def _groups(parameters: Parameters, examples: int) -> Iterator[Parameters]:
+    group: Parameters = {}
+    for name, value in parameters.items():
+        if group and examples * (value.numel() + sum(one.numel() for one in group.values())) > NUMBERS:
+            yield group
+            group = {}
+        group[name] = value
+    yield group
+
+
+def _output(network: nn.Module, fixed: Mapping[str, Tensor], label: int) -> Callable[[Parameters, Tensor], Tensor]:
+    return lambda group, image: logits(network, {**fixed, **group}, image[None])[0, label]
 
 
 def spectrum(kernel: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,8 +19,8 @@ class KernelAlignment(Diagnostic):
     `kernel/trace`; `kernel/stability`, rate x eigenvalue / (2 x examples), where full-batch descent on squared loss is unstable
     above 1; `kernel/labels`, `kernel/outputs`, `kernel/residuals`: the share of centred one-hot labels, of centred logits and of
     labels less probabilities in the top k eigenvectors (k / examples for random ones); `kernel/alignment` and
-    `kernel/alignment/<block>`, kernel-target alignment (Baratin et al. 2021). Costs (classes) gradients of each example for each
-    parameter tensor, and memory for the Jacobian of the largest.
+    `kernel/alignment/<block>`, kernel-target alignment (Baratin et al. 2021). Costs a gradient of each example for each class,
+    more often where per-example gradients of all parameters do not fit into a quarter of a gigabyte.
 
     Args:
         every: how often.
@@ -28,6 +28,8 @@ class KernelAlignment(Diagnostic):
         examples: size of the probe.
         impaired: whether the probe has the deficits in force.
     """
+
+    charts = ("kernel/labels", "kernel/outputs", "kernel/residuals", "kernel/eigenvalue", "kernel/stability", "kernel/alignment")
 
     def __init__(self, every: Time, early: bool = False, examples: int = 256, impaired: bool = False) -> None:
         super().__init__(every, early, examples, impaired)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from callbacks.diagnostics import kernel
 from callbacks.diagnostics.function import flat, like, logits, parameters_of
 from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
 from tests.callbacks.diagnostics.toys import Toy, convolutional, mlp
@@ -23,6 +24,14 @@ def test_kernels_of_parameters_sum_to_that_of_the_jacobian(toy: Toy, chunk: int)
     whole = torch.stack(list(kernels.values())).sum(0)
     assert torch.allclose(whole, dense @ dense.T, rtol=1e-12, atol=1e-14)
     assert list(kernels) == list(parameters_of(toy.network))
+
+
+def test_what_does_not_fit_is_taken_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    toy = mlp(nn.Tanh)
+    at_once = tangent_kernels(toy.network, toy.images)
+    monkeypatch.setattr(kernel, "NUMBERS", 24 * 20)
+    assert [len(group) for group in kernel._groups(parameters_of(toy.network), 24)] == [1, 1, 1, 1]
+    assert all(torch.equal(part, at_once[name]) for name, part in tangent_kernels(toy.network, toy.images).items())
 
 
 def test_v_k_v_is_one_backward_pass() -> None:
@@ -57,8 +66,8 @@ def test_alignment_is_the_cosine_of_centred_kernels() -> None:
     assert torch.allclose(labels.sum(0), torch.zeros(3, dtype=torch.float64))
     assert alignment(labels @ labels.T, labels) == pytest.approx(1)
     assert alignment(labels @ labels.T + 5, labels) == pytest.approx(1), "the constant does not count"
-    kernel = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    kernel = kernel @ kernel.T
+    square = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    square = square @ square.T
     middle = torch.eye(6, dtype=torch.float64) - 1 / 6
-    expected = torch.cosine_similarity((middle @ kernel @ middle).flatten(), (labels @ labels.T).flatten(), dim=0)
-    assert alignment(kernel, labels) == pytest.approx(float(expected))
+    expected = torch.cosine_similarity((middle @ square @ middle).flatten(), (labels @ labels.T).flatten(), dim=0)
+    assert alignment(square, labels) == pytest.approx(float(expected))

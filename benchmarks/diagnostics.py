@@ -1,0 +1,199 @@
+"""What measurements cost, against what is usually done instead, in one process. About 5 minutes on digits, on one core.
+
+    OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--config FILE ...] [--json FILE]
+
+The network is trained for a few epochs first (by default configs/digits.yaml at width 16). Fisher trace: seconds to the same standard
+error, which is time x variance of a draw. Largest eigenvalues: products until all ten are within 1e-3 of the converged ones.
+configs/diagnostics/all.yaml: seconds of training with it and without, in turns.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from callbacks.diagnostics.fisher_trace import exact_fisher_trace, fisher_trace, fisher_trace_per_example
+from callbacks.diagnostics.function import flat, logits, mean_loss, network_of, parameters_of
+from callbacks.diagnostics.invisible import invisible
+from callbacks.diagnostics.lanczos import largest_eigenpairs
+from callbacks.diagnostics.probe import Probe, probe
+from callbacks.diagnostics.products import Product, gradient, hessian_product
+from command_line import HERE
+from manifest import session
+from train import CLI, main
+
+EXAMPLES, COUNT, TOLERANCE = 500, 10, 1e-3
+
+
+class Stopwatch(Callback):
+    """Times training from its start to its end."""
+
+    seconds = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.seconds = time.perf_counter() - self.started
+
+
+def trained(configs: list[str], *more: str) -> tuple[CLI, float]:
+    """Run `train.py fit`; return the run and seconds of training."""
+    watch = Stopwatch()
+
+    class Timed(CLI):
+        """Has a stopwatch."""
+
+        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+            trainer = super().instantiate_trainer(**kwargs)
+            trainer.callbacks.append(watch)  # type: ignore[attr-defined]  # set by a helper of Trainer
+            return trainer
+
+    files = [part for file in configs for part in ("--config", file)]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        cli = main(["fit", *files, *quiet, "--trainer.default_root_dir", folder, *more], Timed)
+    return cli, watch.seconds
+
+
+def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return |grad log p(y|x)|² of each example, one backward pass after the other, as public code does."""
+    parameters, found = parameters_of(network), []
+    for image in images:
+        shares = logits(network, parameters, image[None]).log_softmax(1)[0]
+        label = int(shares.detach().exp().multinomial(1, generator=generator))
+        grads = torch.autograd.grad(shares[label], list(parameters.values()))
+        found.append(sum(float(part.pow(2).sum()) for part in grads))
+    return torch.tensor(found)
+
+
+def fisher(network: nn.Module, chosen: Probe) -> dict[str, float]:
+    """Return how much faster each estimator reaches a standard error than single examples do."""
+    images, draws = chosen.images, torch.Generator().manual_seed(0)
+    found: dict[str, float] = {}
+    costs: dict[str, list[float]] = {}
+    for _ in range(3):
+        started = time.perf_counter()
+        each = one_by_one(network, images, draws)
+        costs.setdefault("one by one", []).append((time.perf_counter() - started) * float(each.var()) / len(each))
+        estimators: dict[str, Callable[[], float]] = {
+            "vmap": lambda: fisher_trace_per_example(network, images, draws).error,
+            **{
+                f"one backward a batch of {size}": lambda size=size: fisher_trace(network, images, draws, size).error  # type: ignore[misc]
+                for size in (5, 10, 20, 50)
+            },
+        }
+        for name, run in estimators.items():
+            started = time.perf_counter()
+            error = run()
+            costs.setdefault(name, []).append((time.perf_counter() - started) * error**2)
+    for name, cost in costs.items():
+        found[name] = round(sum(costs["one by one"]) / sum(cost), 2)
+    found["relative error of 500 examples in batches of 10"] = round(
+        fisher_trace(network, images, draws).error / exact_fisher_trace(network, images[:100]).total, 3
+    )
+    return found
+
+
+def power_iteration(product: Product, size: int, count: int) -> tuple[list[float], int]:
+    """Return eigenvalues by power iteration with deflation (as PyHessian: 100 steps each, relative change 1e-3), and products."""
+    draws, vectors, values, products = torch.Generator().manual_seed(0), list[Tensor](), list[float](), 0
+    for _ in range(count):
+        vector = torch.randn(size, generator=draws, dtype=torch.float64)
+        value: float | None = None
+        for _ in range(100):
+            for other in vectors:
+                vector = vector - (vector @ other) * other
+            vector = vector / vector.norm()
+            moved = product(vector)
+            products += 1
+            before = value
+            value, vector = float(vector @ moved), moved
+            if before is not None and abs(value - before) / (abs(value) + 1e-6) < 1e-3:
+                break
+        vectors.append(vector / vector.norm())
+        values.append(float(value or 0))
+    return values, products
+
+
+def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
+    """Return what the ten largest eigenvalues of the Hessian cost."""
+    parameters, loss = parameters_of(network), mean_loss(network, chosen.images, chosen.labels)
+    product = hessian_product(loss, parameters)
+    size = flat(parameters).numel()
+    start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    exact = largest_eigenpairs(product, start, COUNT, 1e-9, most=300).values
+    ours = largest_eigenpairs(product, start, COUNT, TOLERANCE)
+    values, products = power_iteration(product, size, COUNT)
+    seconds = {}
+    timed: dict[str, Callable[[], Tensor]] = {"gradient": lambda: gradient(loss, parameters), "product": lambda: product(start)}
+    for name, run in timed.items():
+        started = time.perf_counter()
+        for _ in range(3):
+            run()
+        seconds[name] = time.perf_counter() - started
+    return {
+        "Lanczos: products": ours.products,
+        "Lanczos: within 1e-3": int(((ours.values - exact).abs() <= TOLERANCE * exact.abs()).sum()),
+        "Lanczos: largest relative error": float(f"{((ours.values - exact) / exact).abs().max():.1e}"),
+        "power iteration with deflation: products": products,
+        "power iteration with deflation: within 1e-3": int(((torch.tensor(values) - exact).abs() <= TOLERANCE * exact.abs()).sum()),
+        "gradients a product costs": round(seconds["product"] / seconds["gradient"], 2),
+        "parameters": size,
+    }
+
+
+def everything(configs: list[str], epochs: int) -> dict[str, float]:
+    """Return what configs/diagnostics/all.yaml costs, as a share of training, three times in turns."""
+    length = ["--trainer.max_epochs", str(epochs)]
+    without, with_all = [], []
+    for _ in range(3):
+        without.append(trained(configs, *length)[1])
+        with_all.append(trained([*configs, str(HERE / "configs/diagnostics/all.yaml")], *length)[1])
+    return {
+        "epochs": epochs,
+        "share of training": round(sum(with_all) / sum(without) - 1, 3),
+        "seconds without": round(min(without), 1),
+    }
+
+
+def main_() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", action="append")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    wide = {"model": {"init_args": {"network": {"init_args": {"width": 16}}}}}
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(wide, file)
+        file.flush()
+        configs = given.config or [str(HERE / "configs/digits.yaml"), file.name]
+        cli, _ = trained(configs, "--trainer.max_epochs", "3")
+        network, data = network_of(cli.model), cli.datamodule
+        with invisible(cli.model):
+            chosen = probe(data, EXAMPLES)
+            results: dict[str, Any] = {
+                "configs": [Path(name).name for name in given.config or ["digits.yaml at width 16"]],
+                "Fisher trace: times faster to a standard error": fisher(network, chosen),
+                "ten largest eigenvalues": eigenvalues(network, chosen),
+            }
+        results["all.yaml"] = everything(configs, given.epochs)
+    found = session(torch.device("cpu"), [], None)
+    results["manifest"] = {key: value for key, value in found.items() if key in ("versions", "device", "git")}
+    print(json.dumps(results, indent=1))
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main_()
