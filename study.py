@@ -10,7 +10,7 @@ from command_line import HERE, quiet
 from errors import UserError
 from studies import commands, engine
 from studies.check import check_arms
-from studies.ledger import check_claims, ledger
+from studies.ledger import check_claims, write_ledger
 from studies.report import settings, write_report
 from studies.verify import verify
 from studies.work import open_study
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
     one.add_argument("--trust_code", action="store_true", help="run, plan: count what the last run trained, though code was edited")
     one.add_argument("--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml")
-    one.add_argument("--ledger", action="store_true", help="report: write RESULTS.md from the claims of all studies given")
+    one.add_argument("--ledger", action="store_true", help="report: write RESULTS.md and figures from all claims of the studies")
     return one
 
 
@@ -60,7 +60,7 @@ def work_on(given: argparse.Namespace) -> int:
         for work in works:
             check_arms(work)
     if given.ledger:
-        Path("RESULTS.md").write_text(ledger(works))
+        print(write_ledger(works, Path()))
         return 0
     missing = 0
     for work in works:

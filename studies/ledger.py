@@ -1,15 +1,18 @@
 """Claims of papers, and whether the finished studies show them: RESULTS.md."""
 
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from errors import UserError
 from studies.measure import Difference, by_seed, check_metric, difference, scale
-from studies.report import frame, origin, settings
+from studies.report import frame, origin, settings, write_report
 from studies.work import Work
 
 KEYS = {"id", "claim", "paper", "arm", "control", "expect", "within", "metric"}
 EXPECT = ("lower", "higher", "same")
+FIGURES = "docs/results"
 
 HEAD = """# Results
 
@@ -62,11 +65,26 @@ def verdict(gap: Difference, expect: str, within: float = 0) -> str:
     return "reproduced" if reproduced else "contradicted" if contradicted else "not seen at this scale"
 
 
-def ledger(works: Sequence[Work]) -> str:
-    """Return RESULTS.md for some studies, from what is done of them.
+def write_ledger(works: Sequence[Work], folder: Path) -> Path:
+    """Write RESULTS.md and its figures, `docs/results/<study>.png`, for some studies, from what is done of them; return the file.
 
     Raises:
         UserError: if no claim can be told from it.
+    """
+    text = ledger(works)
+    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    for work in works:
+        if f"{work.study.name}.png" in text:
+            shutil.copy(write_report(work) / "figure.png", folder / FIGURES / f"{work.study.name}.png")
+    (folder / "RESULTS.md").write_text(text)
+    return folder / "RESULTS.md"
+
+
+def ledger(works: Sequence[Work]) -> str:
+    """Return the text of RESULTS.md.
+
+    Raises:
+        UserError: if no claim can be told from what is done.
     """
     rows, studies = [], []
     for work in works:
@@ -81,8 +99,8 @@ def ledger(works: Sequence[Work]) -> str:
             gap = difference(arm, control)
             if gap.pairs < 2:
                 continue
-            unit = " %" if scale(metric) == 100 else ""
-            here = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]{unit} {metric}, {_mean(arm)} against {_mean(control)}"
+            unit = "points of " if scale(metric) == 100 else ""
+            here = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] {unit}{metric}, {_mean(arm)} against {_mean(control)}"
             said = verdict(gap, claim["expect"], claim.get("within", 0))
             margin = f" (within {claim['within']})" if "within" in claim else ""
             rows.append(
@@ -91,10 +109,13 @@ def ledger(works: Sequence[Work]) -> str:
             )
         if any(f"[{work.study.name}]" in row for row in rows):
             done = sum(work.finished(number) for number in range(len(work.study.runs)))
-            studies.append(f"* `python study.py run configs/studies/{work.study.file.name}`: {origin(work, done)}.")
+            on_top = "".join(f" --config {file.name}" for file in work.config)
+            command = f"python study.py run configs/studies/{work.study.file.name}{on_top}"
+            picture = f"![{work.study.name}]({FIGURES}/{work.study.name}.png)"
+            studies.append(f"### {work.study.name}\n\n`{command}`: {origin(work, done)}.\n\n{picture}")
     if not rows:
         raise UserError("ledger: no claim has two finished runs on both sides yet; train some: python study.py run STUDY.yaml")
-    return HEAD + "\n".join(rows) + "\n\n## Commands\n\n" + "\n".join(studies) + "\n"
+    return HEAD + "\n".join(rows) + "\n\n## Studies\n\n" + "\n\n".join(studies) + "\n"
 
 
 def _seeds(work: Work, values: dict[str, Any]) -> list[int]:

@@ -134,7 +134,13 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
     chance = random.Random(0)
     for attempt in range(4):
         before = done()
-        process = subprocess.Popen(command("run", "small.yaml", "--jobs", "2"), env=environment, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command("run", "small.yaml", "--jobs", "2"),
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which background jobs ignore
+        )
         until(partial(lambda before: len(done()) > len(before), before))
         time.sleep(1.5 * chance.random())
         if attempt % 2:

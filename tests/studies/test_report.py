@@ -12,7 +12,7 @@ from scipy import stats
 from errors import UserError
 from run_log import RunLog
 from studies.figure import draw
-from studies.ledger import check_claims, ledger, verdict
+from studies.ledger import check_claims, ledger, verdict, write_ledger
 from studies.measure import Difference, difference, measured
 from studies.report import Settings, frame, settings, table, write_report
 from tests.studies.small import ARMS, small
@@ -114,7 +114,9 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
     folder = write_report(work)
     assert {file.name for file in folder.iterdir()} == {"table.csv", "table.md", "figure.png", "figure.svg"}
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
-    text = ledger([work])
+    text = write_ledger([work], Path()).read_text()
+    assert "![small](docs/results/small.png)" in text
+    assert Path("docs/results/small.png").read_bytes() == (folder / "figure.png").read_bytes()
     assert "| **B1** c | p | -7.50 [" in text
     assert "2 seeds | not seen at this scale" in text
 
