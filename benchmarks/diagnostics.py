@@ -2,8 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--config FILE ...] [--json FILE]
 
-The network is trained for a few epochs first (by default configs/digits.yaml at width 16). Fisher trace: seconds to the same standard
-error, which is time x variance of a draw. Largest eigenvalues: products until all ten are within 1e-3 of the converged ones.
+The network is trained for a few epochs first (by default configs/digits.yaml at width 16). Fisher trace: seconds to a
+standard error, which is time x variance of a draw. Largest eigenvalues: products until they are within 1e-3 of the converged ones.
 configs/diagnostics/all.yaml: seconds of training with it and without, in turns.
 """
 

@@ -1,7 +1,7 @@
 """A study's figure."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import pandas as pd
@@ -20,12 +20,9 @@ def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
         chosen: what stands where.
         folder: where to.
     """
-    matplotlib.use("Agg")
+    figure, axes = _begin()
     import seaborn as sns
-    from matplotlib import pyplot as plt
 
-    sns.set_theme(style="ticks", context="paper", font_scale=1.2)
-    figure, axes = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
     where = {"data": runs, "x": chosen.x, "y": "value", "hue": chosen.hue, "ax": axes, "palette": "deep" if chosen.hue else None}
     if chosen.figure == "line":
         bars = {"err_style": "band"} if chosen.hue else {"err_style": "bars", "err_kws": {"capsize": 3}}  # bars of several overlap
@@ -42,8 +39,44 @@ def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
         axes.legend(frameon=False)
     if chosen.hue:
         sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
-    axes.set_xlabel(chosen.label or chosen.x)
-    axes.set_ylabel(f"{chosen.metric}{' (%)' if scale(chosen.metric) == 100 else ''}, {chosen.over}")
+    _finish(figure, axes, chosen.label or chosen.x, f"{_unit(chosen)}, {chosen.over}", folder)
+
+
+def draw_curves(points: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
+    """Draw a metric over time: means and standard deviations over seeds, a line for each value of `x`; as `draw`.
+
+    Args:
+        points: one row for each value: the run's variables, `step`, `value`.
+        chosen: what stands where.
+        folder: where to.
+    """
+    figure, axes = _begin()
+    import seaborn as sns
+
+    sns.lineplot(data=points, x="step", y="value", hue=chosen.x, style=chosen.hue, palette="deep", errorbar="sd", ax=axes)
+    sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+    _finish(figure, axes, chosen.label or "optimizer step", _unit(chosen), folder)
+
+
+def _begin() -> Any:
+    matplotlib.use("Agg")
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    sns.set_theme(style="ticks", context="paper", font_scale=1.2)
+    return plt.subplots(figsize=(5.2, 3.4), layout="constrained")
+
+
+def _unit(chosen: "Settings") -> str:
+    return f"{chosen.metric.removeprefix('diagnostics/')}{' (%)' if scale(chosen.metric) == 100 else ''}"
+
+
+def _finish(figure: Any, axes: Any, across: str, up: str, folder: Path) -> None:
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
     sns.despine()
     for kind in ("png", "svg"):
         figure.savefig(folder / f"figure.{kind}", dpi=160)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from errors import UserError
-from studies.measure import Difference, by_seed, check_metric, difference, scale
+from studies.measure import Difference, by_seed, check_metric, difference, read_over, scale
 from studies.report import frame, origin, settings, write_report
 from studies.work import Work
 
-KEYS = {"id", "claim", "paper", "arm", "control", "expect", "within", "metric"}
+KEYS = {"id", "claim", "paper", "arm", "control", "expect", "within", "metric", "over", "control_over"}
 EXPECT = ("lower", "higher", "same")
 FIGURES = "docs/results"
 
@@ -45,6 +45,11 @@ def check_claims(work: Work) -> None:
             if len(set(seeds)) < len(seeds):
                 raise UserError(f"{name}: {side}: {claim[side]}: several runs of one seed have these values; name more of them")
         check_metric(name, claim.get("metric", settings(work).metric), work.configs)
+        for key in ("over", "control_over"):
+            try:
+                read_over(claim.get(key, "last epoch"))
+            except UserError as error:
+                raise UserError(f"{name}: {error}") from None
         if not isinstance(claim.get("within", 0), int | float):
             raise UserError(f"{name}: within: {claim['within']}: write a number")
 
@@ -89,13 +94,11 @@ def ledger(works: Sequence[Work]) -> str:
     rows, studies = [], []
     for work in works:
         chosen = settings(work)
-        metrics = {claim.get("metric", chosen.metric) for claim in work.study.claims}
-        frames = {metric: frame(work, metric, chosen.over) for metric in metrics}
         for claim in work.study.claims:
             metric = claim.get("metric", chosen.metric)
-            if frames[metric].empty:
-                continue
-            arm, control = (_values(frames[metric], claim[side]) for side in ("arm", "control"))
+            over = claim.get("over", chosen.over)
+            arm = _values(frame(work, metric, over), claim["arm"])
+            control = _values(frame(work, metric, claim.get("control_over", over)), claim["control"])
             gap = difference(arm, control)
             if gap.pairs < 2:
                 continue
@@ -123,7 +126,7 @@ def _seeds(work: Work, values: dict[str, Any]) -> list[int]:
 
 
 def _values(runs: Any, values: dict[str, Any]) -> dict[Any, float]:
-    for key, value in values.items():
+    for key, value in values.items() if len(runs) else ():
         runs = runs[runs[key] == value]
     return by_seed(runs)
 

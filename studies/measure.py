@@ -1,7 +1,7 @@
 """Numbers of a study's runs, from their TensorBoard files."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,15 +41,20 @@ def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Differen
     return Difference(mean, mean - half, mean + half, count)
 
 
-def read_over(text: Any) -> int:
-    """Return how many of a metric's last values are averaged: `last 5 epochs`, `last epoch`.
+def read_over(text: Any) -> Callable[[Sequence[float]], float]:
+    """Return how a metric's values over time become one.
+
+    `last 5 epochs` is the mean of the last five values, `last epoch` the last, `first` and `largest` are what they say.
 
     Raises:
         UserError: for anything else.
     """
     if found := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
-        return int(found[1] or 1)
-    raise UserError(f"report: over: {text}: write 'last epoch' or 'last 5 epochs'")
+        count = int(found[1] or 1)
+        return lambda values: sum(values[-count:]) / len(values[-count:])
+    if text in ("first", "largest"):
+        return max if text == "largest" else lambda values: values[0]
+    raise UserError(f"over: {text}: write 'last epoch', 'last 5 epochs', 'first' or 'largest'")
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -63,15 +68,25 @@ def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
 
-def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, last: int) -> pd.DataFrame:
-    """Return one row for each run that is done, none if none is: its variables, and the mean of a metric's last values in `value`.
+def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str) -> pd.DataFrame:
+    """Return one row for each run that has a metric, none if none has: its variables, and its values over time as one in `value`.
 
     Shares (accuracies) are in percent.
     """
-    rows = []
+    rows, as_one = [], read_over(over)
     for folder, named in zip(folders, values, strict=True):
-        if points := series(folder, metric)[-last:] if folder.exists() else []:
-            rows.append({**named, "value": scale(metric) * sum(value for _, value in points) / len(points)})
+        if points := series(folder, metric) if folder.exists() else []:
+            rows.append({**named, "value": scale(metric) * as_one([value for _, value in points])})
+    return pd.DataFrame(rows)
+
+
+def curves(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str) -> pd.DataFrame:
+    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before) and `value`."""
+    rows = [
+        {**named, "step": step, "value": scale(metric) * value}
+        for folder, named in zip(folders, values, strict=True)
+        for step, value in series(folder, metric)
+    ]
     return pd.DataFrame(rows)
 
 

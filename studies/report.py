@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from errors import UserError
-from studies.figure import draw
-from studies.measure import by_seed, check_metric, difference, measured, read_over
+from studies.figure import draw, draw_curves
+from studies.measure import by_seed, check_metric, curves, difference, measured, read_over
 from studies.work import Work
 
 KEYS = {"metric", "over", "x", "hue", "control", "figure", "paper", "label"}
-FIGURES = ("line", "bar")
+FIGURES = ("line", "bar", "curve")
 
 
 class Settings(NamedTuple):
@@ -21,11 +21,11 @@ class Settings(NamedTuple):
 
     Attributes:
         metric: a tag of its runs' logs.
-        over: how it is averaged over time, as `last 5 epochs`.
+        over: how its values over time become one: `last 5 epochs`, `last epoch`, `first`, `largest`.
         x: the variable on the horizontal axis, and of the table's rows; by default the study's first.
         hue: a second variable, with a line or colour for each of its values.
         control: the value of `x` that the others are compared with, seed by seed.
-        figure: `line` or `bar`.
+        figure: `line` or `bar` over `x`; or `curve`, the metric over time, a line for each value of `x`.
         paper: the paper's numbers, by value of `x`; text stands in the table only.
         label: what stands at the horizontal axis.
     """
@@ -51,7 +51,10 @@ def settings(work: Work) -> Settings:
         raise UserError(f"report: {sorted(unknown)[0]}: a report has no such key; it has {', '.join(sorted(KEYS))}")
     variables = work.study.runs[0].values
     chosen = Settings(**{"x": next(iter(variables)), **given})
-    read_over(chosen.over)
+    try:
+        read_over(chosen.over)
+    except UserError as error:
+        raise UserError(f"report: {error}") from None
     for key, name in (("x", chosen.x), ("hue", chosen.hue)):
         if name is not None and name not in variables:
             raise UserError(f"report: {key}: {name}: is no variable of the study; it has {', '.join(variables)}")
@@ -64,7 +67,7 @@ def settings(work: Work) -> Settings:
     if chosen.control is not None and chosen.control not in {run.values[chosen.x] for run in work.study.runs}:
         raise UserError(f"report: control: {chosen.control}: is no value of {chosen.x}")
     if chosen.figure not in FIGURES:
-        raise UserError(f"report: figure: {chosen.figure}: write {' or '.join(FIGURES)}")
+        raise UserError(f"report: figure: {chosen.figure}: write {', '.join(FIGURES)}")
     kinds = {isinstance(run.values[chosen.x], str) for run in work.study.runs}
     if chosen.figure == "line" and len(kinds) > 1:
         raise UserError(f"report: figure: line: {chosen.x} has numbers and texts; write bar")
@@ -75,7 +78,7 @@ def frame(work: Work, metric: str, over: str) -> pd.DataFrame:
     """Return one row for each finished run: its variables and `value`."""
     numbers = [number for number in range(len(work.study.runs)) if work.assembled(number)]
     values = [work.study.runs[number].values for number in numbers]
-    return measured([work.folder(number) for number in numbers], values, metric, read_over(over))
+    return measured([work.folder(number) for number in numbers], values, metric, over)
 
 
 def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
@@ -110,7 +113,12 @@ def write_report(work: Work) -> Path:
     shown = table(runs, chosen)
     shown.to_csv(folder / "table.csv", index=False)
     (folder / "table.md").write_text(markdown(shown) + "\n" + origin(work, len(runs)) + "\n")
-    draw(runs, chosen, folder)
+    if chosen.figure == "curve":
+        done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
+        values = [work.study.runs[number].values for number in done]
+        draw_curves(curves([work.folder(number) for number in done], values, chosen.metric), chosen, folder)
+    else:
+        draw(runs, chosen, folder)
     return folder
 
 

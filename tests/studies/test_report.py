@@ -11,9 +11,9 @@ from scipy import stats
 
 from errors import UserError
 from run_log import RunLog
-from studies.figure import draw
+from studies.figure import draw, draw_curves
 from studies.ledger import check_claims, ledger, verdict, write_ledger
-from studies.measure import Difference, difference, measured
+from studies.measure import Difference, curves, difference, measured, read_over
 from studies.report import Settings, frame, settings, table, write_report
 from tests.studies.small import ARMS, small
 
@@ -36,9 +36,18 @@ def test_last_epochs_are_averaged(tmp_path: Path) -> None:
     for step, value in enumerate([0.1, 0.2, 0.4]):
         log.log_metrics({"val/accuracy": value}, step)
     log.finalize("success")
-    runs = measured([tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", 2)
+    runs = measured([tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs")
     assert runs.seed.tolist() == [0], "what is not there is left out"
     assert runs.value.tolist() == pytest.approx([30.0])
+    points = curves([tmp_path], [{"seed": 0}], "val/accuracy")
+    assert points.step.tolist() == [0, 1, 2]
+    assert points.value.tolist() == pytest.approx([10, 20, 40])
+
+
+def test_values_over_time_become_one() -> None:
+    values = [1.0, 5.0, 2.0, 4.0]
+    found = {text: read_over(text)(values) for text in ("first", "largest", "last epoch", "last 2 epochs", "last 9 epochs")}
+    assert found == {"first": 1, "largest": 5, "last epoch": 4, "last 2 epochs": 3, "last 9 epochs": 3}
 
 
 def runs() -> pd.DataFrame:
@@ -72,6 +81,12 @@ def test_figures_are_drawn(chosen: Settings, tmp_path: Path) -> None:
     draw(runs(), chosen, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
     assert "<svg" in (tmp_path / "figure.svg").read_text()
+
+
+def test_curves_are_drawn(tmp_path: Path) -> None:
+    points = pd.concat([runs().assign(step=step) for step in (0, 10, 20)])
+    draw_curves(points, Settings(figure="curve"), tmp_path)
+    assert (tmp_path / "figure.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(
@@ -127,11 +142,11 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
         ({"metric": "val/acc"}, "report: metric: val/acc: no run logs it; they log test/accuracy"),
         ({"x": "removed"}, "report: x: removed: is no variable of the study; it has arm, seed"),
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
-        ({"over": "5"}, "report: over: 5: write 'last epoch' or 'last 5 epochs'"),
-        ({"over": 5}, "report: over: 5: write 'last epoch' or 'last 5 epochs'"),
+        ({"over": "5"}, "report: over: 5: write 'last epoch', 'last 5 epochs', 'first' or 'largest'"),
+        ({"over": 5}, "report: over: 5: write 'last epoch'"),
         ({"over": "last 0 epochs"}, "report: over: last 0 epochs: write"),
         ({"x": "seed"}, "report: x: seed: 2 runs are 0, 0; set hue to one of arm"),
-        ({"figure": "pie"}, "report: figure: pie: write line or bar"),
+        ({"figure": "pie"}, "report: figure: pie: write line, bar, curve"),
         ({"colour": "red"}, "report: colour: a report has no such key"),
     ],
 )
@@ -157,6 +172,7 @@ def test_what_callbacks_log_may_be_reported() -> None:
         ({**CLAIM, "expect": "same"}, "claims: B1: expect: write lower, higher, or same with within"),
         ({"id": "B1"}, "claims: B1: arm: a claim needs it"),
         ("B1", "claims: B1: write keys and values"),
+        ({**CLAIM, "control_over": "all"}, "claims: B1: over: all: write 'last epoch'"),
         ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: no run has these values"),
         ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
         ({**CLAIM, "metric": "val/acc"}, "metric: val/acc: no run logs it"),
