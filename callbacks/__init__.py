@@ -3,7 +3,25 @@
 from callbacks.branch import Branch
 from callbacks.clock import Clock
 from callbacks.data_log import DataLog
-from callbacks.diagnostics import Curvature, Diagnostic, FisherInformation, GradientNoise, HessianSpectrum, KernelAlignment
+from callbacks.diagnostics import (
+    Curvature,
+    Dashboard,
+    Diagnostic,
+    FisherInformation,
+    Flatness,
+    Forgetting,
+    GradientNoise,
+    GradientNorms,
+    HessianSpectrum,
+    KernelAlignment,
+    Margins,
+    NeuralCode,
+    NormBiases,
+    Ranks,
+    Similarity,
+    Units,
+    Weights,
+)
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
@@ -29,13 +47,17 @@ __all__ = [
     "Branch",
     "Clock",
     "Curvature",
+    "Dashboard",
     "DataLog",
     "Diagnostic",
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
     "FisherInformation",
+    "Flatness",
+    "Forgetting",
     "GradientNoise",
+    "GradientNorms",
     "HessianSpectrum",
     "KernelAlignment",
     "L2Init",
@@ -43,12 +65,19 @@ __all__ = [
     "LearningRateFactor",
     "LearningRateRestart",
     "Level",
+    "Margins",
+    "NeuralCode",
+    "NormBiases",
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
     "PredictionFile",
+    "Ranks",
     "Rewind",
     "RunRecord",
     "ShrinkPerturb",
+    "Similarity",
+    "Units",
     "WeightDecaySchedule",
+    "Weights",
 ]

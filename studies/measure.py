@@ -28,6 +28,9 @@ class Difference(NamedTuple):
     pairs: int
 
 
+Points = Sequence[tuple[int, float]]
+"""A metric over time: (step, value)."""
+
 SPLITS = ["train", "val", "test", "val_deficit"]
 
 
@@ -41,20 +44,24 @@ def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Differen
     return Difference(mean, mean - half, mean + half, count)
 
 
-def read_over(text: Any) -> Callable[[Sequence[float]], float]:
+def read_over(text: Any) -> Callable[[Points], float]:
     """Return how a metric's values over time become one.
 
-    `last 5 epochs` is the mean of the last five values, `last epoch` the last, `first` and `largest` are what they say.
+    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and `at 10%`
+    the last one within that share of the steps.
 
     Raises:
         UserError: for anything else.
     """
     if found := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
         count = int(found[1] or 1)
-        return lambda values: sum(values[-count:]) / len(values[-count:])
+        return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
+    if found := re.fullmatch(r"at (\d+)%", str(text)):
+        share = int(found[1])
+        return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
     if text in ("first", "largest"):
-        return max if text == "largest" else lambda values: values[0]
-    raise UserError(f"over: {text}: write 'last epoch', 'last 5 epochs', 'first' or 'largest'")
+        return (lambda points: max(value for _, value in points)) if text == "largest" else lambda points: points[0][1]
+    raise UserError(f"over: {text}: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -76,7 +83,7 @@ def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metri
     rows, as_one = [], read_over(over)
     for folder, named in zip(folders, values, strict=True):
         if points := series(folder, metric) if folder.exists() else []:
-            rows.append({**named, "value": scale(metric) * as_one([value for _, value in points])})
+            rows.append({**named, "value": scale(metric) * as_one(points)})
     return pd.DataFrame(rows)
 
 

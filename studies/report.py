@@ -21,7 +21,7 @@ class Settings(NamedTuple):
 
     Attributes:
         metric: a tag of its runs' logs.
-        over: how its values over time become one: `last 5 epochs`, `last epoch`, `first`, `largest`.
+        over: how its values over time become one: `last 5 epochs`, `last epoch`, `first`, `largest`, `at 10%`.
         x: the variable on the horizontal axis, and of the table's rows; by default the study's first.
         hue: a second variable, with a line or colour for each of its values.
         control: the value of `x` that the others are compared with, seed by seed.

@@ -91,6 +91,8 @@ class Work(NamedTuple):
         last = self.store.done(end)["stop"]
         for file in (self.store.root / end / "test").glob("*tfevents*"):
             place(file, folder / f"events.out.tfevents.{last:010d}.test.{end}")
+        for file in (self.store.root / end).glob("*.csv"):
+            place(file, folder / file.name)
         if self.store.kept(end):
             place(self.store.checkpoint(end), folder / "checkpoints" / "last.ckpt")
         sessions = [json.loads((self.store.root / state / "manifest.json").read_text())["sessions"] for state in history]

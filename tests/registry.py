@@ -119,6 +119,7 @@ REGISTRY: dict[str, Entry] = {
 NOT_SWITCHED = {
     "Augmentation",
     "Branch",
+    "Dashboard",
     "Diagnostic",
     "Batch",
     "Clock",
@@ -171,7 +172,17 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "Curvature": _diagnostic("Curvature", examples=30, tolerance=0.1),
     "FisherInformation": _diagnostic("FisherInformation", examples=30, early=True),
     "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),
+    "Flatness": _diagnostic("Flatness", examples=30, draws=2, noise=[0.1]),
+    "Forgetting": _diagnostic("Forgetting"),
+    "GradientNorms": _diagnostic("GradientNorms", examples=30, batch_size=10),
     "HessianSpectrum": _diagnostic("HessianSpectrum", examples=20, steps=10, draws=2, signs=2),
     "KernelAlignment": _diagnostic("KernelAlignment", examples=20),
+    "Margins": _diagnostic("Margins", examples=30),
+    "NeuralCode": _diagnostic("NeuralCode", examples=40),
+    "NormBiases": _diagnostic("NormBiases"),
+    "Ranks": _diagnostic("Ranks", examples=30),
+    "Similarity": _diagnostic("Similarity", examples=30),
+    "Units": _diagnostic("Units", examples=30),
+    "Weights": _diagnostic("Weights", early=True),
 }
 """What measures; tested in tests/callbacks/diagnostics/test_contract.py."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pytorch_lightning import Callback
 
+from callbacks import diagnostics
 from tests.datamodules.test_datasets import make_folder
 from tests.runs import REPOSITORY, fit, logged
 
@@ -51,6 +53,27 @@ def test_an_arm_is_short_says_what_it_reproduces_and_replaces_nothing(arm: str) 
 
 
 def test_configs_have_no_folder_of_their_own_that_is_not_tested() -> None:
-    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == {*FOLDERS, "studies"}, (
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == {*FOLDERS, "diagnostics", "studies"}, (
         "tests/studies/test_configs.py has those"
     )
+
+
+def test_everything_is_measured_by_one_file() -> None:
+    short = ("--trainer.max_epochs", "1", "--data.init_args.dataset.init_args.subset", "300")
+    cli = fit("--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short)
+    callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    listed = {type(one).__name__ for one in callbacks}
+    assert {*diagnostics.__all__} - {"Diagnostic"} <= listed
+    families = {tag.split("/")[1] for tag in logged(cli.place.directory) if tag.startswith("diagnostics/")}
+    assert families >= {
+        "fisher",
+        "hessian",
+        "kernel",
+        "weights",
+        "forgetting",
+        "margin",
+        "cka",
+        "code",
+        "effective_rank",
+        "dormant",
+    }

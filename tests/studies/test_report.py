@@ -45,9 +45,18 @@ def test_last_epochs_are_averaged(tmp_path: Path) -> None:
 
 
 def test_values_over_time_become_one() -> None:
-    values = [1.0, 5.0, 2.0, 4.0]
-    found = {text: read_over(text)(values) for text in ("first", "largest", "last epoch", "last 2 epochs", "last 9 epochs")}
-    assert found == {"first": 1, "largest": 5, "last epoch": 4, "last 2 epochs": 3, "last 9 epochs": 3}
+    points = [(3, 1.0), (10, 5.0), (20, 2.0), (40, 4.0)]
+    expected = {
+        "first": 1,
+        "largest": 5,
+        "last epoch": 4,
+        "last 2 epochs": 3,
+        "last 9 epochs": 3,
+        "at 0%": 1,
+        "at 25%": 5,
+        "at 99%": 2,
+    }
+    assert {text: read_over(text)(points) for text in expected} == expected
 
 
 def runs() -> pd.DataFrame:
@@ -142,7 +151,7 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
         ({"metric": "val/acc"}, "report: metric: val/acc: no run logs it; they log test/accuracy"),
         ({"x": "removed"}, "report: x: removed: is no variable of the study; it has arm, seed"),
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
-        ({"over": "5"}, "report: over: 5: write 'last epoch', 'last 5 epochs', 'first' or 'largest'"),
+        ({"over": "5"}, "report: over: 5: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"),
         ({"over": 5}, "report: over: 5: write 'last epoch'"),
         ({"over": "last 0 epochs"}, "report: over: last 0 epochs: write"),
         ({"x": "seed"}, "report: x: seed: 2 runs are 0, 0; set hue to one of arm"),

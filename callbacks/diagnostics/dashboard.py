@@ -1,0 +1,46 @@
+"""What was done to a run and what changed with it, over one axis of time."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from callbacks.diagnostics.base import Diagnostic
+
+Layout = dict[str, dict[str, list[Any]]]
+"""Category to chart to its kind and its tags' regular expressions, as `SummaryWriter.add_custom_scalars` takes it."""
+
+
+def layout(names: Sequence[str]) -> Layout:
+    """Return the dashboard of a run.
+
+    Args:
+        names: of what is measured, as `rank` or `weights/angle`: each has a chart, with its values by block; all others share one.
+    """
+    charts = {
+        "accuracy": r"(train|val|val_deficit|test)/accuracy$",
+        "loss": r"(train|val|val_deficit|test)/loss$",
+        "interventions": r"interventions/.*",
+        "data": r"(data/(?!examples)|deficits/).*",
+        "examples": r"data/examples$",
+    }
+    ours = [rf"{re.escape(name)}(/.*)?$" for name in names]
+    charts |= {name: f"diagnostics/{pattern}" for name, pattern in zip(names, ours, strict=True)}
+    charts["other diagnostics"] = f"diagnostics/{''.join(f'(?!{pattern})' for pattern in ours)}.*"
+    return {"plasticity": {title: ["Multiline", [pattern]] for title, pattern in charts.items()}}
+
+
+class Dashboard(Callback):
+    """Lays out TensorBoard's tab Custom Scalars: accuracy, loss, interventions and data, and then each diagnostic.
+
+    It measures nothing. A diagnostic's class names its charts in `charts`.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        names = [name for one in callbacks if isinstance(one, Diagnostic) for name in one.charts]
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_custom_scalars(layout(names))

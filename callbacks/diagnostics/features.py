@@ -1,0 +1,156 @@
+"""What the layers of a network make of images."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from callbacks.diagnostics.function import network_of
+from callbacks.diagnostics.invisible import invisible
+from errors import UserError
+
+CHUNK = 250
+"""Images that pass through the network at once."""
+
+RELUS = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+"""What counts as a rectifier: `nn.ReLU` calls the first."""
+
+BEFORE = "input"
+"""Stands for the block of what is rectified before any block."""
+
+
+def blocks_of(network: nn.Module) -> list[str]:
+    """Return the names of the blocks that a network lists, or else of its direct parts."""
+    return list(getattr(network, "blocks", None) or [name for name, _ in network.named_children()])
+
+
+def last_layer(network: nn.Module) -> str:
+    """Return the name of the layer from the last hidden features to the logits: the last block listed, or else linear layer.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    listed = list(getattr(network, "blocks", None) or [])
+    linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not (names := listed or linear):
+        raise UserError(f"{type(network).__name__}: has no linear layer; list its parts, bottom to top, in an attribute blocks")
+    return str(names[-1])
+
+
+@torch.no_grad()
+def last_features(network: nn.Module, images: Tensor, state: Mapping[str, Tensor] | None = None) -> Tensor:
+    """Return the last hidden features, what the last layer is given: (examples, features).
+
+    Maps (examples, channels, height, width) are averaged over positions, with which a last 1x1 convolution commutes.
+
+    Args:
+        network: in evaluation mode.
+        images: (examples, channels, height, width).
+        state: values of parameters and buffers in place of its own.
+    """
+    layer = network.get_submodule(last_layer(network))
+    seen: list[Tensor] = []
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].mean((2, 3)) if inputs[0].ndim == 4 else inputs[0].flatten(1).clone())
+
+    rows = []
+    with _hooks(layer.register_forward_pre_hook(keep)):
+        for part in torch.split(images, CHUNK):
+            functional_call(network, dict(state or {}), (part,))
+            rows.append(seen[-1])
+            seen.clear()
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+def block_outputs(network: nn.Module, images: Tensor, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Return the outputs of the blocks, bottom to top, each (examples, units) with every position a unit; as `last_features`."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+            seen[name] = output.flatten(1).clone()
+
+        return hook
+
+    rows = []
+    with _hooks(*(network.get_submodule(name).register_forward_hook(keep(name)) for name in blocks_of(network))):
+        for part in torch.split(images, CHUNK):
+            functional_call(network, dict(state or {}), (part,))
+            rows.append(dict(seen))
+            seen.clear()
+    return {name: torch.cat([part[name] for part in rows]) for name in rows[0]}
+
+
+@torch.no_grad()
+def rectified(network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]) -> dict[str, list[Tensor]]:
+    """Return something of the output of every ReLU of the network, module or function, by block, in the order in which they act.
+
+    A ReLU belongs to the block that runs, or that ran last before it. Only rectifiers count: no other activation, no `clamp`.
+
+    Args:
+        network: in evaluation mode.
+        images: (examples, channels, height, width).
+        take: from the ReLU's number and its output, examples first, to a new tensor with as many rows.
+
+    Returns:
+        for each block a list of (examples, …), one for each of its ReLUs; nothing if there is none.
+    """
+    seen: list[tuple[str, Tensor]] = []
+    here = [BEFORE]
+
+    def enter(name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(layer: nn.Module, inputs: Any) -> None:
+            here.append(name)
+
+        return hook
+
+    rows: list[Sequence[tuple[str, Tensor]]] = []
+    recorder = _Recorder(lambda output: seen.append((here[-1], take(len(seen), output))))
+    with _hooks(*(network.get_submodule(name).register_forward_pre_hook(enter(name)) for name in blocks_of(network))):
+        for part in torch.split(images, CHUNK):
+            with recorder:
+                network(part)
+            rows.append(tuple(seen))
+            seen.clear()
+    found: dict[str, list[Tensor]] = {}
+    for parts in zip(*rows, strict=True):
+        found.setdefault(parts[0][0], []).append(torch.cat([part for _, part in parts]))
+    return found
+
+
+def check_rectified(who: str, module: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Raise UserError, in the name of who asks, if no ReLU acts on an image (channels, height, width)."""
+    with invisible(module):
+        blank = torch.zeros(1, *shape, device=next(module.parameters()).device)
+        if not rectified(network_of(module), blank, lambda number, output: output.flatten(1)):
+            raise UserError(f"{who}: the network has no ReLU, whose units it looks at; leave it out")
+
+
+class _Recorder(TorchFunctionMode):
+    """Shows each rectifier's output to a function."""
+
+    def __init__(self, record: Callable[[Tensor], None]) -> None:
+        super().__init__()
+        self.record = record
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in RELUS:
+            self.record(result)
+        return result
+
+
+@contextmanager
+def _hooks(*handles: Any) -> Iterator[None]:
+    """Remove hooks at the end."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.callback(handle.remove)
+        yield

@@ -1,0 +1,106 @@
+"""Networks on the line between two others."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Pairs = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""Makes a pass over batches of images and labels."""
+
+
+class Point(NamedTuple):
+    """A network on the line.
+
+    Attributes:
+        alpha: share of the first network, in [0, 1].
+        loss: mean cross-entropy.
+        error: share of examples classified wrongly.
+    """
+
+    alpha: float
+    loss: float
+    error: float
+
+
+def interpolate(one: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """Return alpha · one + (1 - alpha) · other, parameters and buffers; whole numbers (counts of batches) are the other's."""
+    return {name: torch.lerp(value, one[name], alpha) if value.is_floating_point() else value for name, value in other.items()}
+
+
+def barrier(values: Sequence[float]) -> float:
+    """Return the largest value on the line minus the mean of both ends (Frankle et al. 2020, https://arxiv.org/abs/1912.05671).
+
+    (Others subtract the larger end, or the line between the ends.)
+    """
+    return max(values) - (values[0] + values[-1]) / 2
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, pairs: Pairs) -> tuple[float, float]:
+    """Return mean cross-entropy and the share of wrong predictions, in evaluation mode."""
+    network.eval()
+    loss, wrong, count = 0.0, 0, 0
+    for images, labels in pairs():
+        logits = network(images)
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        wrong += int((logits.argmax(1) != labels).sum())
+        count += len(labels)
+    return loss / count, wrong / count
+
+
+@torch.no_grad()
+def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the running statistics of batch norm to plain averages over batches, in place; the rest is in evaluation mode."""
+    network.eval()
+    for norm in norms(network):
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average
+        norm.train()
+    for images in batches:
+        network(images)
+    network.eval()
+
+
+def line(
+    network: nn.Module,
+    one: Mapping[str, Tensor],
+    other: Mapping[str, Tensor],
+    points: int,
+    pairs: Pairs,
+    batches: Sequence[Tensor],
+) -> dict[str, list[Point]]:
+    """Evaluate networks on the line from the other (alpha 0) to the one (alpha 1), evenly spaced, ends included.
+
+    Args:
+        network: takes the values; left with other ones.
+        one: a `state_dict` of it.
+        other: another.
+        points: how many, 2 or more.
+        pairs: what they are evaluated on.
+        batches: images that normalisation statistics are estimated from.
+
+    Returns:
+        `interpolated`: normalisation statistics on the line as well; with batch norm also `estimated`: estimated at each point.
+    """
+    kinds = ("interpolated", "estimated") if norms(network) else ("interpolated",)
+    found: dict[str, list[Point]] = {kind: [] for kind in kinds}
+    for alpha in torch.linspace(0, 1, points, dtype=torch.float64).tolist():
+        for kind, curve in found.items():
+            network.load_state_dict(interpolate(one, other, alpha))
+            if kind == "estimated":
+                estimate_statistics(network, batches)
+            curve.append(Point(alpha, *evaluate(network, pairs)))
+    return found
+
+
+def barriers(curve: Sequence[Point]) -> dict[str, float]:
+    """Return the barriers of loss and error."""
+    return {"loss": barrier([point.loss for point in curve]), "error": barrier([point.error for point in curve])}
+
+
+def norms(network: nn.Module) -> list[Any]:
+    """Return the batch-norm layers of a network."""
+    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

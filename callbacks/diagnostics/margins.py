@@ -1,0 +1,67 @@
+"""Margins of classification."""
+
+from collections.abc import Iterable
+
+import torch
+from matplotlib.figure import Figure
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+from torch.nn import functional as F
+
+from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.layers import trained
+from callbacks.diagnostics.probe import Probe
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the logit of the label minus the largest other one, (examples,): below 0 where the prediction is wrong.
+
+    Args:
+        logits: (examples, classes), two classes or more.
+        labels: int64 (examples,).
+    """
+    own = F.one_hot(labels, logits.shape[1]).bool()
+    return logits[own] - logits.masked_fill(own, -torch.inf).amax(1)
+
+
+def weight_norm(parameters: Iterable[Tensor]) -> float:
+    """Return the Euclidean norm of all weights together: parameters of more than one dimension, not biases or batch norm's."""
+    return float(torch.stack([one.detach().double().square().sum() for one in parameters if one.ndim > 1]).sum().sqrt())
+
+
+def histogram(values: Tensor) -> Figure:
+    """Draw how margins are distributed."""
+    figure = Figure(figsize=(4, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.hist(values.cpu().numpy(), bins=50, color="tab:blue")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel("margin (logit of the label minus the largest other)")
+    axes.set_ylabel("examples")
+    return figure
+
+
+class Margins(Diagnostic):
+    """Margins of the probe: 10 % quantile, median and share below 0, as they are and over the norm of the weights.
+
+    The quantiles are interpolated linearly. The margin over |w|, of all trained weights, is the simplest of those normalised
+    (cf. Bartlett et al. 2017, Jiang et al. 2020). Alabdulmohsin et al. 2021 (https://arxiv.org/abs/2109.00267) find that margins
+    grow under layer-wise resets while the norm does not. Batch norm is not folded into the weights. One forward pass. Values:
+    `margin/q10`, `margin/median`, `margin/negative`, `normalised_margin/q10`, `normalised_margin/median`; picture: `margins`.
+    """
+
+    charts = ("margin", "normalised_margin")
+
+    @torch.no_grad()
+    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
+        """Return quantiles, share and histogram."""
+        found = margins(module(probe.images), probe.labels).double()
+        low, middle = (float(one) for one in found.quantile(found.new_tensor([0.1, 0.5])))
+        norm = weight_norm(trained(module).values())
+        return {
+            "margin/q10": low,
+            "margin/median": middle,
+            "margin/negative": float((found < 0).double().mean()),
+            "normalised_margin/q10": low / norm,
+            "normalised_margin/median": middle / norm,
+            "margins": histogram(found),
+        }

@@ -1,0 +1,125 @@
+"""Loss and error on the line between two trained networks: `python -m callbacks.diagnostics.mode_connectivity A.ckpt B.ckpt`."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from callbacks.diagnostics.interpolation import Point, barriers, line, norms
+from callbacks.diagnostics.probe import probe
+from checkpoint_files import check_network, read_checkpoint
+from errors import UserError
+from run_directory import CONFIG, Place
+
+EXAMPLES = 10_000
+"""Training examples from which normalisation statistics are estimated again."""
+
+
+def draw(curves: Mapping[str, Sequence[Point]], file: Path) -> None:
+    """Draw loss and error on the line."""
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "error"), strict=True):
+        for kind, curve in curves.items():
+            axes.plot(
+                [point.alpha for point in curve], [getattr(point, name) for point in curve], marker=".", label=f"statistics {kind}"
+            )
+        axes.set_xlabel("share of the first network")
+        axes.set_ylabel(f"test {name}")
+    axes.legend(frameon=False)
+    figure.savefig(file, dpi=160)
+
+
+def table(curves: Mapping[str, Sequence[Point]]) -> str:
+    """Return barriers, ends and middle of each curve as text."""
+    rows = [f"{'statistics':14}{'':7}{'barrier':>10}{'second':>10}{'middle':>10}{'first':>10}"]
+    for kind, curve in curves.items():
+        for name, height in barriers(curve).items():
+            places = [getattr(curve[place], name) for place in (0, len(curve) // 2, -1)]
+            rows.append(f"{kind:14}{name:7}" + "".join(f"{value:10.4f}" for value in (height, *places)))
+    return "\n".join(rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mode_connectivity", description=__doc__, allow_abbrev=False)
+    parser.add_argument("one", type=Path, help="a checkpoint, in the directory of its run, whose config says what is evaluated")
+    parser.add_argument("other", type=Path, help="a checkpoint of a network of the same shape")
+    parser.add_argument("--points", type=int, default=30, help="networks on the line, ends included")
+    parser.add_argument("--json", type=Path, default=None, help="write the numbers there; the picture stands beside it")
+    return parser
+
+
+def _build(checkpoint: Path) -> Any:
+    """Return the run of a checkpoint, built but not run, as `train.CLI`."""
+    import train  # which imports all callbacks
+
+    home = checkpoint.absolute().parent.parent
+    if not (home / CONFIG).is_file():
+        raise UserError(f"{checkpoint}: no {CONFIG} in {home}; name a checkpoint in the directory of its run")
+
+    class Built(train.CLI):
+        """The run, built."""
+
+        def before_instantiate_classes(self) -> None:
+            self.config_text, self.place = "", Place(home, None, None)
+
+        def _run_subcommand(self, subcommand: str) -> None:
+            self.datamodule.trainer = self.trainer
+
+    return train.main(["test", "--config", str(home / CONFIG)], Built)
+
+
+def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
+    """Evaluate the line between two checkpoints on the test split of the first one's run.
+
+    Raises:
+        UserError: for a missing checkpoint or config, or networks of different shapes.
+    """
+    if points < 2:
+        raise UserError(f"points: {points}: write 2 or more")
+    if missing := [path for path in (one, other) if not path.is_file()]:
+        raise UserError(f"{missing[0]}: no such file; name a checkpoint")
+    states = [read_checkpoint(path) for path in (one, other)]
+    built = _build(one)
+    data, module = built.datamodule, built.model.to(built.datamodule.device)
+    for path, state in zip((one, other), states, strict=True):
+        check_network(state, module.state_dict(), path)
+
+    def pairs() -> Iterable[tuple[Tensor, Tensor]]:
+        for raw in data.test_dataloader():
+            batch = data.on_after_batch_transfer(type(raw)(*(part.to(data.device) for part in raw)), 0)
+            yield batch.images, batch.labels
+
+    images = probe(data, min(EXAMPLES, len(data.splits.train))).images if norms(module) else None
+    batches = () if images is None else torch.split(images, data.batch_size)
+    ends = [{name: value.to(data.device) for name, value in state["state_dict"].items()} for state in states]
+    return line(module, ends[0], ends[1], points, pairs, batches)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    given = _parser().parse_args(args)
+    try:
+        curves = connect(given.one, given.other, given.points)
+    except UserError as error:
+        print(f"mode_connectivity: error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(table(curves))
+    picture = (given.json or Path("mode_connectivity.json")).with_suffix(".png")
+    if given.json:
+        found = {
+            kind: {"barrier": barriers(curve), "points": [point._asdict() for point in curve]} for kind, curve in curves.items()
+        }
+        given.json.write_text(json.dumps({"one": str(given.one), "other": str(given.other), **found}, indent=2) + "\n")
+    draw(curves, picture)
+    print(f"picture: {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""Similarity to the features of another network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
+
+from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.features import block_outputs, last_features, last_layer
+from callbacks.diagnostics.function import network_of
+from callbacks.diagnostics.probe import Probe
+from checkpoint_files import check_network, read_checkpoint
+from errors import UserError
+from timing import Time
+
+
+def gram(features: Tensor) -> Tensor:
+    """Return the inner products of features (examples, columns) with each column's mean taken off, (examples, examples)."""
+    centred = features - features.mean(0)
+    return centred @ centred.T
+
+
+def alignment(one: Tensor, other: Tensor) -> float:
+    """Return the cosine between two Gram matrices of the same examples; 0 if one is zero."""
+    one, other = one.double(), other.double()
+    norms = float(one.norm() * other.norm())
+    return float((one * other).sum()) / norms if norms else 0.0
+
+
+def linear_cka(one: Tensor, other: Tensor) -> float:
+    """Return the linear CKA of two feature matrices, in [0, 1] (Kornblith et al. 2019, https://arxiv.org/abs/1905.00414).
+
+    |Y'X|² / (|X'X| |Y'Y|) of centred columns, with Frobenius norms. Rotations and factors of either change nothing.
+
+    Args:
+        one: (examples, columns).
+        other: (examples, other columns), of the same examples.
+    """
+    return alignment(gram(one), gram(other))
+
+
+class Similarity(Diagnostic):
+    """Linear CKA of the features with those of a reference network, on the same images.
+
+    Values: `cka` of the last hidden features, `cka/<block>` of the output of each block with every position a feature. One forward
+    pass over the probe, and products of all pairs of examples for each block. With its initial network as the reference it keeps
+    their matrices, examples² numbers for each block, in checkpoints. Inputs with deficits would make the reference another
+    with time: it has none.
+
+    Args:
+        every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
+        reference: a checkpoint; None is this run's network before the first batch (in a branch from a checkpoint that has none,
+            the first network measured).
+        early: also after 2, 4, 8, … steps of the first epoch.
+        examples: size of the probe.
+
+    Raises:
+        UserError: for a checkpoint that is missing, damaged or of another network.
+    """
+
+    charts = ("cka",)
+
+    def __init__(self, every: Time, reference: str | None = None, early: bool = False, examples: int = 1000) -> None:
+        super().__init__(every, early, examples)
+        self.reference = reference
+        self._grams: dict[str, Tensor] | None = None
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse a reference that cannot be compared with."""
+        super().check(trainer, module)
+        last_layer(network_of(module))
+        if self.reference is not None:
+            self._read(Path(self.reference), module)
+
+    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
+        """Return the similarity of last features and of blocks."""
+        now = _grams(module, probe.images)
+        if self._grams is None:
+            self._grams = now if self.reference is None else self._of_reference(module, probe.images)
+        found = {name: alignment(one, self._grams[name].to(one.device)) for name, one in now.items()}
+        return {f"cka/{name}".rstrip("/"): value for name, value in found.items()}
+
+    def _of_reference(self, module: LightningModule, images: Tensor) -> dict[str, Tensor]:
+        assert self.reference is not None
+        state = self._read(Path(self.reference), module)
+        start = "" if network_of(module) is module else "network."
+        return _grams(module, images, {name.removeprefix(start): value.to(images.device) for name, value in state.items()})
+
+    def _read(self, path: Path, module: LightningModule) -> dict[str, Tensor]:
+        if not path.is_file():
+            raise UserError(f"{type(self).__name__}: reference: {path}: no such file; name a checkpoint")
+        try:
+            checkpoint = read_checkpoint(path)
+            check_network(checkpoint, module.state_dict(), path)
+        except UserError as error:
+            raise UserError(f"{type(self).__name__}: reference: {str(error).removeprefix('ckpt_path: ')}") from error
+        state: dict[str, Tensor] = checkpoint["state_dict"]
+        return state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the matrices of the network before the first batch."""
+        if self.reference is not None or self._grams is None:
+            return {}
+        return {"grams": {name: one.cpu() for name, one in self._grams.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._grams = state_dict["grams"]
+
+
+def _grams(module: LightningModule, images: Tensor, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """Return the matrix of the last hidden features (key ``""``) and of each block."""
+    network = network_of(module)
+    with torch.no_grad():
+        last = gram(last_features(network, images, state))
+        return {"": last, **{name: gram(one) for name, one in block_outputs(network, images, state).items()}}

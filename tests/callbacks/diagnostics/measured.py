@@ -1,0 +1,58 @@
+"""Tiny runs with one diagnostic."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from callbacks.diagnostics.base import Diagnostic
+from callbacks.diagnostics.invisible import invisible
+from callbacks.diagnostics.probe import Probe, probe
+from tests.runs import fit, logged, tiny
+from train import CLI
+
+
+def fragment(path: str, **arguments: Any) -> dict[str, Any]:
+    one = {"class_path": f"callbacks.diagnostics.{path}", "init_args": {"every": "1ep", **arguments}}
+    return {"trainer": {"callbacks+": [one]}}
+
+
+def run(path: str, **arguments: Any) -> tuple[CLI, dict[str, list[tuple[int, float]]]]:
+    """Return a run of 12 steps with a diagnostic measured after every epoch, and what it logged."""
+    cli = fit(*tiny(fragment(path, **arguments)))
+    values = {tag: value for tag, value in logged(cli.place.directory).items() if tag.startswith("diagnostics/")}
+    assert values
+    assert all([step for step, _ in value] == [0, 3, 7, 11] for value in values.values())
+    return cli, {tag.removeprefix("diagnostics/"): value for tag, value in values.items()}
+
+
+def end(cli: CLI) -> tuple[nn.Module, Probe]:
+    """Return the trained network, in evaluation mode, and its probe: all of the 100 examples."""
+    return cli.model.network.eval(), probe(cli.datamodule, 1000)
+
+
+def diagnostic(cli: CLI) -> Any:
+    """Return the diagnostic of a run."""
+    callbacks: list[Any] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    (one,) = [one for one in callbacks if isinstance(one, Diagnostic)]
+    return one
+
+
+def check_invisible(cli: CLI, one: Diagnostic) -> None:
+    """A measurement leaves no hook, no gradient and no value changed, and draws nothing."""
+    module, examples = cli.model, probe(cli.datamodule, 1000)
+    for parameter in module.parameters():
+        parameter.grad = None
+    before, stream = {name: value.clone() for name, value in module.state_dict().items()}, torch.get_rng_state()
+    with invisible(module):
+        one.measure(cli.trainer, module, examples)
+        assert torch.equal(torch.get_rng_state(), stream)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert all(parameter.grad is None for parameter in module.parameters())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+
+
+def last(values: dict[str, list[tuple[int, float]]]) -> dict[str, Any]:
+    """Return the last value of each tag, to be compared in single precision."""
+    return {tag: pytest.approx(value[-1][1], rel=1e-6, abs=1e-7) for tag, value in values.items()}

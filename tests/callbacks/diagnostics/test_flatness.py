@@ -1,0 +1,115 @@
+"""How the loss rises around the weights."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from callbacks.diagnostics.flatness import Flatness, filter_relative, gaussian, loss_near, sam_sharpness
+from callbacks.diagnostics.function import flat
+from errors import UserError
+from tests.callbacks.diagnostics.measured import check_invisible, end, run
+from timing import Time
+
+STREAM = torch.Generator().manual_seed(0)
+ROOT = torch.randn(7, 7, dtype=torch.float64, generator=STREAM)
+CURVATURE = ROOT @ ROOT.T
+WEIGHTS = {
+    "matrix": torch.randn(2, 2, dtype=torch.float64, generator=STREAM),
+    "bias": torch.randn(3, dtype=torch.float64, generator=STREAM),
+}
+
+
+def quadratic(parameters: dict[str, Tensor]) -> Tensor:
+    vector = flat(parameters)
+    return 0.5 * vector @ CURVATURE @ vector
+
+
+def leaves() -> dict[str, Tensor]:
+    return {name: one.clone().requires_grad_() for name, one in WEIGHTS.items()}
+
+
+def test_noise_changes_a_quadratic_loss_as_in_closed_form() -> None:
+    noise = gaussian(WEIGHTS, 0, 0)
+    w, xi = flat(WEIGHTS), flat(noise)
+    for sigma in (0.01, 1):
+        wanted = sigma * w @ CURVATURE @ xi + sigma**2 / 2 * xi @ CURVATURE @ xi
+        change = loss_near(quadratic, WEIGHTS, noise, sigma) - float(quadratic(WEIGHTS))
+        assert change == pytest.approx(float(wanted), rel=1e-10)
+
+
+def test_the_ascent_step_on_a_quadratic_loss_is_as_in_closed_form() -> None:
+    gradient = CURVATURE @ flat(WEIGHTS)
+    length = gradient.norm()
+    for rho in (0.05, 2):
+        wanted = rho * length + rho**2 / 2 * gradient @ CURVATURE @ gradient / length**2
+        assert sam_sharpness(quadratic, leaves(), rho) == pytest.approx(float(wanted), rel=1e-10)
+
+
+def test_at_a_minimum_there_is_no_ascent_step() -> None:
+    zeros = {name: torch.zeros_like(one).requires_grad_() for name, one in WEIGHTS.items()}
+    assert sam_sharpness(quadratic, zeros, 0.05) == 0
+
+
+def test_draws_are_keyed_by_seed_number_and_name() -> None:
+    parameters = {"one": torch.zeros(3000), "two": torch.zeros(3000)}
+    first = gaussian(parameters, 0, 0)
+    assert torch.equal(first["one"], gaussian({"one": torch.ones(3000)}, 0, 0)["one"])
+    others = [first["two"], gaussian(parameters, 0, 1)["one"], gaussian(parameters, 1, 0)["one"]]
+    assert not any(torch.equal(first["one"], other) for other in others)
+    assert abs(float(first["one"].std()) - 1) < 0.05
+    assert abs(float(first["one"].mean())) < 0.06
+
+
+def test_relative_noise_has_each_filters_norm_and_leaves_biases() -> None:
+    parameters = {"kernel": torch.randn(4, 3, 2, 2), "matrix": torch.randn(5, 6), "bias": torch.randn(4)}
+    noise = gaussian(parameters, 0, 0)
+    relative = filter_relative(noise, parameters)
+    for name in ("kernel", "matrix"):
+        for scaled, raw, own in zip(relative[name], noise[name], parameters[name], strict=True):
+            torch.testing.assert_close(scaled, raw * own.norm() / raw.norm())
+    assert not relative["bias"].any()
+
+
+def test_a_run_logs_how_its_loss_rises() -> None:
+    cli, values = run("flatness.Flatness", noise=[0.05, 0.2], draws=3, rho=0.1)
+    network, (images, labels, _) = end(cli)
+    own = {name: one.detach().clone() for name, one in network.named_parameters()}
+
+    def loss(moved: dict[str, Tensor]) -> Tensor:
+        logits = torch.func.functional_call(network, moved, (images,))
+        return F.cross_entropy(logits, labels).detach()
+
+    def mean_change(level: float, relative: bool) -> float:
+        changes = []
+        for draw in range(3):
+            noise = gaussian(own, 0, draw)
+            noise = filter_relative(noise, own) if relative else noise
+            changes.append(float(loss({name: one + level * noise[name] for name, one in own.items()}) - loss(own)))
+        return sum(changes) / 3
+
+    gradients = torch.autograd.grad(F.cross_entropy(network(images), labels), list(network.parameters()))
+    length = torch.cat([one.flatten() for one in gradients]).norm()
+    ascent = {name: own[name] + 0.1 * one / length for name, one in zip(own, gradients, strict=True)}
+    wanted = {f"loss_change/{level}": mean_change(level, False) for level in (0.05, 0.2)}
+    wanted |= {f"relative_loss_change/{level}": mean_change(level, True) for level in (0.05, 0.2)}
+    wanted["sam_sharpness"] = float(loss(ascent) - loss(own))
+    found = {tag: value[-1][1] for tag, value in values.items()}
+    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6), "differences of single-precision losses"
+    assert wanted["loss_change/0.2"] > wanted["loss_change/0.05"]
+    assert wanted["sam_sharpness"] > 0
+    check_invisible(cli, Flatness(Time("1ep"), draws=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ({"noise": (0.1, 0.0)}, r"noise: \[0.1, 0.0\]: write different numbers above 0"),
+        ({"noise": (0.1, 0.1)}, "noise: .*different"),
+        ({"draws": 0}, "draws: 0: write 1 or more"),
+        ({"rho": -1.0}, "rho: -1.0: write a number above 0"),
+    ],
+)
+def test_values_outside_their_ranges_are_refused(arguments: dict[str, float], line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        Flatness(Time("1ep"), **arguments)  # type: ignore[arg-type]

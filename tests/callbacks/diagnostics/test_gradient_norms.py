@@ -1,0 +1,96 @@
+"""Gradient norms of old and new data."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from callbacks.diagnostics.gradient_norms import GradientNorms, mean_gradient_norm
+from callbacks.diagnostics.invisible import invisible
+from callbacks.diagnostics.probe import probe
+from errors import UserError
+from randomness import generator
+from tests.networks import SmallNet
+from tests.runs import fit, logged, tiny
+from timing import Time
+
+IMAGES = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)).double()
+LABELS = torch.arange(20) % 3
+
+
+def backward(network: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The norm of what `backward()` leaves."""
+    other = copy.deepcopy(network)
+    F.cross_entropy(other(images), labels).backward()  # type: ignore[no-untyped-call]
+    return float(torch.cat([one.grad.flatten() for one in other.parameters() if one.grad is not None]).norm())
+
+
+def test_it_is_the_mean_of_the_norms_that_backward_leaves() -> None:
+    """By trained parameters only, also if one has no part in the loss."""
+    network = SmallNet(1, 3, dropout=0).double().eval()
+    network.norm.weight.requires_grad_(False)
+    network.idle = nn.Linear(2, 2).double()
+    batches = [(IMAGES[:8], LABELS[:8]), (IMAGES[8:16], LABELS[8:16])]
+    expected = sum(backward(network, *batch) for batch in batches) / 2
+    assert mean_gradient_norm(network, batches) == pytest.approx(expected, rel=1e-12)
+    assert expected > 1.01 * backward(network, IMAGES[:16], LABELS[:16]), "which is not the norm of the mean"
+    assert all(one.grad is None for one in network.parameters())
+
+
+def entry(**arguments: Any) -> dict[str, Any]:
+    one = {"class_path": "callbacks.diagnostics.gradient_norms.GradientNorms", "init_args": {"every": "1ep", **arguments}}
+    return {"trainer": {"callbacks+": [one]}}
+
+
+GROWING = {
+    "data": {
+        "init_args": {"growth": {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [70, 100], "at": ["2ep"]}}}
+    }
+}
+PREFIX = "diagnostics/gradient_norm/"
+
+
+def test_a_run_compares_what_came_last_with_what_was_there() -> None:
+    cli = fit(*tiny(entry(batch_size=12), GROWING))
+    values = {tag.removeprefix(PREFIX): points for tag, points in logged(cli.place.directory).items() if tag.startswith(PREFIX)}
+    assert [step for step, _ in values["all"]] == [0, 2, 5, 9]
+    assert [step for step, _ in values["old"]] == [9]
+    data, module = cli.datamodule, cli.model
+    seen, found = probe(data, 1000), {}
+    assert len(seen.labels) == 100
+    old = torch.isin(seen.indices, data.course.stages.members(0))
+    mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
+    chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
+    assert [len(part) for part in chosen.values()] == [100, 70, 30]
+    with invisible(module):
+        for name, part in chosen.items():
+            whole = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
+            found[name] = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in whole) / len(whole)
+    assert len(chosen["new"]) // 12 == 2
+    for name, value in {**found, "imbalance": found["new"] / found["old"]}.items():
+        assert values[name][-1][1] == pytest.approx(value, rel=1e-5), name
+
+
+def test_a_smaller_part_sets_the_size_of_both() -> None:
+    """30 new examples are fewer than a batch of 64: old ones go in batches of 30."""
+    cli = fit(*tiny(entry(batch_size=64), GROWING))
+    values, data, module = logged(cli.place.directory), cli.datamodule, cli.model
+    seen, mixed = probe(data, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
+    old = mixed[torch.isin(seen.indices, data.course.stages.members(0))[mixed]]
+    with invisible(module):
+        parts = [old[:30], old[30:60]]
+        expected = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in parts) / 2
+    assert values[f"{PREFIX}old"][-1][1] == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_growth_there_is_neither_old_nor_new() -> None:
+    tags = [tag for tag in logged(fit(*tiny(entry())).place.directory) if tag.startswith(PREFIX)]
+    assert tags == [f"{PREFIX}all"]
+
+
+def test_batches_of_nothing_are_refused() -> None:
+    with pytest.raises(UserError, match="batch_size: 0: write 1 or more"):
+        GradientNorms(Time("1ep"), batch_size=0)

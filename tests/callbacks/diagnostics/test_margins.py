@@ -1,0 +1,50 @@
+"""Margins."""
+
+import numpy as np
+import torch
+
+from callbacks.diagnostics.margins import Margins, histogram, margins, weight_norm
+from tests.callbacks.diagnostics.measured import check_invisible, end, last, run
+from tests.runs import pictures
+from timing import Time
+
+
+def test_margins_are_to_the_largest_other_logit() -> None:
+    logits = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(50) % 4
+    wanted = [
+        row[label] - max(value for other, value in enumerate(row) if other != label)
+        for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
+    ]
+    assert margins(logits, labels).tolist() == wanted
+    assert ((margins(logits, labels) < 0) == (logits.argmax(1) != labels)).all()
+
+
+def test_the_norm_is_of_weights_only() -> None:
+    assert weight_norm([torch.tensor([[3.0, 0.0]]), torch.tensor([100.0]), torch.tensor([[[[4.0]]]])]) == 5
+
+
+def test_the_histogram_holds_all_margins() -> None:
+    (axes,) = histogram(torch.tensor([-1.0, 0.5, 0.5, 2.0])).axes
+    assert sum(bar.get_height() for bar in axes.patches) == 4  # type: ignore[attr-defined]
+
+
+def test_a_run_logs_its_margins() -> None:
+    cli, values = run("margins.Margins")
+    network, examples = end(cli)
+    with torch.no_grad():
+        found = margins(network(examples.images), examples.labels).double().numpy()
+    low, middle = np.quantile(found, [0.1, 0.5])
+    weights = [network.get_parameter(f"{layer}.weight").detach().flatten() for layer in ("conv", "head")]
+    norm = float(torch.cat(weights).norm())
+    negative = (network(examples.images).argmax(1) != examples.labels).float().mean().item()
+    assert 0 < negative < 1
+    assert last(values) == {
+        "margin/q10": low,
+        "margin/median": middle,
+        "margin/negative": negative,
+        "normalised_margin/q10": low / norm,
+        "normalised_margin/median": middle / norm,
+    }
+    assert [step for step, _ in pictures(cli.place.directory)["diagnostics/margins"]] == [0, 3, 7, 11]
+    check_invisible(cli, Margins(Time("1ep")))

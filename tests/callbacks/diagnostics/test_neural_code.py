@@ -1,0 +1,138 @@
+"""The neural code."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsOneClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from torch import nn
+
+from callbacks.diagnostics.neural_code import (
+    Codes,
+    NeuralCode,
+    categorise,
+    chosen_tests,
+    cluster_accuracies,
+    codes,
+    redundancy,
+    varying,
+)
+from errors import UserError
+from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, end, last, run
+from timing import Time
+
+
+def random_codes(examples: int, columns: int, seed: int) -> Codes:
+    return np.random.default_rng(seed).random((examples, columns)) < 0.4
+
+
+def test_a_code_says_which_units_are_active() -> None:
+    torch.manual_seed(0)
+    network = (
+        nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 2)).double().eval()
+    )
+    images = torch.randn(7, 1, 4, 4, dtype=torch.float64)
+    wanted = torch.cat([network[:1](images).flatten(1) > 0, network[:4](images) > 0], 1).numpy()
+    whole = codes(network, images, seed=0)
+    assert whole.shape == (7, 13)
+    assert (whole == wanted).all()
+    some = codes(network, images, seed=0, columns=6)
+    chosen = [index for index in itertools.combinations(range(13), 6) if (wanted[:, index] == some).all()]
+    assert chosen, "columns of the whole, in its order"
+    assert not all((codes(network, images, seed=seed, columns=6) == some).all() for seed in range(1, 4))
+    assert (codes(network, images[:3], seed=0, columns=6) == some[:3]).all()
+
+
+def test_duplicates_raise_redundancy_by_exactly_themselves() -> None:
+    code = np.unique(random_codes(40, 12, 0), axis=0)
+    assert redundancy(code) == 0
+    repeated = np.concatenate([code, code[:5], code[:2]])
+    assert redundancy(repeated) == pytest.approx(7 / len(repeated), rel=1e-15)
+    assert redundancy(np.zeros((4, 3), bool)) == 0.75
+
+
+def test_columns_constant_over_both_splits_are_dropped() -> None:
+    train, test = np.array([[1, 0, 1, 0, 1]] * 3, bool), np.array([[1, 0, 0, 1, 1]] * 2, bool)
+    kept = varying(train, test)
+    assert (kept[0].tolist(), kept[1].tolist()) == ([[True, False]] * 3, [[False, True]] * 2)
+    one, other = varying(train, train)
+    assert (one.shape, other.shape) == ((3, 1), (3, 1))
+    assert redundancy(one) == pytest.approx(2 / 3)
+
+
+def test_clusters_are_mapped_to_labels_by_the_best_permutation() -> None:
+    stream = np.random.default_rng(0)
+    clusters, labels = stream.integers(0, 4, 60), stream.integers(0, 4, 60)
+    best = max(np.mean(np.array(order)[clusters] == labels) for order in itertools.permutations(range(4)))
+    most = sum(np.bincount(labels[clusters == one]).max() for one in range(4)) / 60
+    assert cluster_accuracies(clusters, labels) == pytest.approx((best, most))
+    assert cluster_accuracies((labels + 1) % 4, labels) == (1, 1)
+    assert cluster_accuracies(np.zeros(60, int), labels)[0] == np.bincount(labels).max() / 60
+
+
+def test_accuracies_are_those_of_the_classifiers_on_plain_codes() -> None:
+    stream = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    prototypes = stream.random((3, 30)) < 0.5
+    train, test = (prototypes[labels] ^ (stream.random((60, 30)) < 0.25) for _ in range(2))
+    found = categorise(train, labels, test, labels)
+    near = KNeighborsClassifier(9, metric="hamming", algorithm="brute").fit(train, labels)
+    lines = OneVsOneClassifier(LogisticRegression(random_state=9)).fit(train, labels)
+    means = KMeans(3, n_init=10, random_state=9).fit(test.astype(float)).labels_
+    assert found["nearest_neighbours"] == near.score(test, labels)
+    assert found["logistic_regression"] == lines.score(test, labels)
+    assert (found["kmeans"], found["kmeans_majority"]) == cluster_accuracies(means, labels)
+    assert all(0.5 < value < 1 for value in found.values())
+
+
+def test_a_code_of_dead_units_is_categorised_by_chance() -> None:
+    labels = np.arange(40) % 4
+    found = categorise(np.zeros((40, 1), bool), labels, np.zeros((40, 1), bool), labels)
+    assert set(found.values()) == {0.25}
+
+
+def test_a_run_logs_its_code() -> None:
+    cli, values = run("neural_code.NeuralCode", examples=60)
+    network, _ = end(cli)
+    callback = diagnostic(cli)
+    found = callback.measure(cli.trainer, cli.model.eval(), callback._probe)
+    assert last(values) == found
+    images, labels = chosen_tests(cli.datamodule, 60)
+    assert np.bincount(labels).tolist() == [6] * 10
+    train = codes(network, callback._probe.images, 0)
+    train, test = varying(train, codes(network, images, 0))
+    assert found["code/redundancy_train"] == redundancy(train)
+    assert found["code/redundancy_test"] == redundancy(test)
+    assert found["code/columns"] == train.shape[1] <= 256
+    assert set(found) == {
+        f"code/{name}"
+        for name in (
+            "redundancy_train",
+            "redundancy_test",
+            "columns",
+            "kmeans",
+            "kmeans_majority",
+            "nearest_neighbours",
+            "logistic_regression",
+        )
+    }
+    check_invisible(cli, NeuralCode(Time("1ep"), examples=20))
+
+
+def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() -> None:
+    cli, _ = run("margins.Margins")
+    images, labels = chosen_tests(cli.datamodule, 10**6)
+    (batches, seen) = zip(
+        *[cli.datamodule.on_after_batch_transfer(raw, 0)[:2] for raw in cli.datamodule.test_dataloader()], strict=True
+    )
+    assert torch.equal(images, torch.cat(batches))
+    assert torch.equal(labels, torch.cat(seen))
+
+
+def test_too_few_examples_are_refused() -> None:
+    with pytest.raises(UserError, match="examples: 8: write 9 or more"):
+        NeuralCode(Time("1ep"), examples=8)

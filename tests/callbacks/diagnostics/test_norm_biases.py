@@ -1,0 +1,49 @@
+"""Signs of batch norm's biases."""
+
+import pytest
+import torch
+from torch import nn
+
+from callbacks.diagnostics.norm_biases import NormBiases, negative_share, norm_biases
+from errors import UserError
+from lightning_modules.networks import ResNet
+from tests.callbacks.diagnostics.measured import check_invisible, last, run
+from tests.networks import SmallNet
+from timing import Time
+
+
+def test_zeros_are_not_negative() -> None:
+    assert negative_share([torch.tensor([-1.0, 0.0, -0.0, 2.0]), torch.tensor([-3.0])]) == 0.4
+
+
+def test_all_batch_norms_with_biases_count() -> None:
+    assert len(norm_biases(ResNet(3, 5, depth=1, width=4))) == 1 + 8 + 3
+    assert not norm_biases(ResNet(3, 5, depth=1, width=16, norm="group"))
+    assert list(norm_biases(nn.Sequential(nn.BatchNorm1d(2, affine=False), nn.BatchNorm1d(2)))) == ["1.bias"]
+
+
+def test_a_run_logs_the_share_of_its_biases() -> None:
+    cli, values = run("norm_biases.NormBiases")
+    share = float((cli.model.network.norm.bias < 0).float().mean())
+    assert share > 0
+    assert last(values) == {"negative_norm_biases": share, "negative_norm_biases/norm.bias": share}
+    assert values["negative_norm_biases"][0] == (0, 0), "all are 0 at first"
+    check_invisible(cli, NormBiases(Time("1ep")))
+    cli.model.network = SmallNet(1, 10, norm=False)
+    with pytest.raises(UserError, match="NormBiases: the network has no batch norm with biases"):
+        NormBiases(Time("1ep")).check(cli.trainer, cli.model)
+
+
+def test_shares_by_block() -> None:
+    network = ResNet(3, 5, depth=1, width=4)
+    with torch.no_grad():
+        network.layer2[0].norm1.bias.fill_(-1)  # type: ignore[index,union-attr]
+    found = NormBiases(Time("1ep")).measure(None, network, None)  # type: ignore[arg-type]
+    assert found == {
+        "negative_norm_biases": 8 / (4 + 2 * 60 + 8 + 16 + 32),
+        "negative_norm_biases/stem": 0,
+        "negative_norm_biases/layer1": 0,
+        "negative_norm_biases/layer2": 8 / 24,
+        "negative_norm_biases/layer3": 0,
+        "negative_norm_biases/layer4": 0,
+    }
