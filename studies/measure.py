@@ -47,8 +47,8 @@ def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Differen
 def read_over(text: Any) -> Callable[[Points], float]:
     """Return how a metric's values over time become one.
 
-    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and `at 10%`
-    the last one within that share of the steps.
+    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and
+    `at 10%` the last one within that share of the steps.
 
     Raises:
         UserError: for anything else.

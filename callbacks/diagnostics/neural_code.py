@@ -118,7 +118,7 @@ class NeuralCode(Diagnostic):
         UserError: for fewer than 9 examples, or a network without ReLU.
     """
 
-    charts = ("code",)
+    charts = ("code/redundancy_train", "code/redundancy_test", "code/kmeans", "code/nearest_neighbours")
 
     def __init__(self, every: Time, early: bool = False, examples: int = 2000) -> None:
         super().__init__(every, early, examples)
