@@ -1,6 +1,7 @@
 """A figure's worth of runs from one YAML file, every epoch that runs share trained once."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -92,4 +93,5 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… plan | head` ends quietly
     main()

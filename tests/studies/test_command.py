@@ -1,10 +1,14 @@
 """study.py from the command line."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from study import main
+from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
 from tests.studies.test_engine import BROKEN
 
@@ -78,6 +82,14 @@ def test_the_seed_is_the_configs() -> None:
     Path("seed.yaml").write_text("seed_everything: 3")
     (run,) = small({"plain": {"config": "seed.yaml"}}, axes=[]).study.runs
     assert run.name == "plain,seed=3"
+
+
+def test_a_reader_may_leave() -> None:
+    small({"plain": ARMS["plain"]}, seeds=200, set={"trainer.default_root_dir": 1000 * "x"})
+    line = f"{sys.executable} {REPOSITORY / 'study.py'} plan small.yaml | head -1"
+    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert ended.stdout.startswith("small: 200 runs")
+    assert not ended.stderr
 
 
 def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:
