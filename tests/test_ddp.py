@@ -8,6 +8,7 @@ import torch
 
 from datamodules import Digits
 from studies.digest import digest
+from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL
 from tests.processes import run, run_directory, start
 from tests.registry import REGISTRY
@@ -82,6 +83,20 @@ def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count:
 def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
     two, _ = ranks(2, ALL, arguments=("--data.init_args.batch_size", "16"))
     assert two[0]["state"] == two[1]["state"]
+
+
+@pytest.mark.slow
+def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_does() -> None:
+    half = ("--data.init_args.batch_size", "16")
+    without, _ = ranks(2, arguments=half)
+    two, together = ranks(2, EVERYTHING, arguments=half)
+    _, alone = ranks(1, EVERYTHING)
+    assert [record["state"] for record in two] == [record["state"] for record in without]
+    found, expected = logged(together), logged(alone)
+    first = {tag for tag, values in expected.items() if tag.startswith("diagnostics/") and values[0][0] == 0}
+    assert len(first) > 50
+    assert {tag: found[tag][0] for tag in first} == {tag: expected[tag][0] for tag in first}
+    assert found.keys() == expected.keys()
 
 
 @pytest.mark.slow

@@ -18,13 +18,16 @@ def gradient(loss: Loss, parameters: Parameters) -> Tensor:
 
 
 def hessian_product(loss: Loss, parameters: Parameters) -> Product:
-    """Return v -> H v, with H the Hessian of a loss; by two backward passes (Pearlmutter 1994), 3 to 5 gradients each."""
+    """Return v -> H v, with H the Hessian of a loss, by a second backward pass (Pearlmutter 1994).
+
+    The graph of the gradient is made once and stays in memory as long as the product; then each product costs 2 to 3 gradients.
+    """
+    values = list(parameters.values())
+    grads = torch.autograd.grad(loss(parameters), values, create_graph=True)
+    slope = flat(dict(zip(parameters, grads, strict=True)))
 
     def product(vector: Tensor) -> Tensor:
-        values = list(parameters.values())
-        grads = torch.autograd.grad(loss(parameters), values, create_graph=True)
-        slope = flat(dict(zip(parameters, grads, strict=True))) @ vector.to(grads[0].dtype)
-        along = torch.autograd.grad(slope, values, materialize_grads=True)
+        along = torch.autograd.grad(slope, values, vector.to(slope.dtype), retain_graph=True, materialize_grads=True)
         return flat(dict(zip(parameters, along, strict=True))).to(vector.dtype)
 
     return product
