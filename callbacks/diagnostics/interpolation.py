@@ -1,11 +1,13 @@
 """Networks on the line between two others."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from callbacks.norm_statistics import norms, recalibrate
 
 Pairs = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Makes a pass over batches of images and labels."""
@@ -51,19 +53,6 @@ def evaluate(network: nn.Module, pairs: Pairs) -> tuple[float, float]:
     return loss / count, wrong / count
 
 
-@torch.no_grad()
-def estimate_statistics(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the running statistics of batch norm to plain averages over batches, in place; the rest is in evaluation mode."""
-    network.eval()
-    for norm in norms(network):
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average
-        norm.train()
-    for images in batches:
-        network(images)
-    network.eval()
-
-
 def line(
     network: nn.Module,
     one: Mapping[str, Tensor],
@@ -91,7 +80,7 @@ def line(
         for kind, curve in found.items():
             network.load_state_dict(interpolate(one, other, alpha))
             if kind == "estimated":
-                estimate_statistics(network, batches)
+                recalibrate(network, batches)
             curve.append(Point(alpha, *evaluate(network, pairs)))
     return found
 
@@ -99,8 +88,3 @@ def line(
 def barriers(curve: Sequence[Point]) -> dict[str, float]:
     """Return the barriers of loss and error."""
     return {"loss": barrier([point.loss for point in curve]), "error": barrier([point.error for point in curve])}
-
-
-def norms(network: nn.Module) -> list[Any]:
-    """Return the batch-norm layers of a network."""
-    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.func import grad, vmap
 
 from callbacks.diagnostics.function import Parameters, logits, parameters_of
+from callbacks.diagnostics.gram import cosine, gram
 
 NUMBERS = 2**26
 """Numbers of per-example gradients that are held at once: a quarter of a gigabyte in float32."""
@@ -77,11 +78,10 @@ def alignment(kernel: Tensor, target: Tensor) -> float:
 
     Args:
         kernel: (examples, examples).
-        target: centred one-hot labels, (examples, classes).
+        target: (examples, classes), centred here.
     """
     centred = kernel - kernel.mean(0) - kernel.mean(1, keepdim=True) + kernel.mean()
-    labels = target.to(kernel) @ target.to(kernel).T
-    return float((centred * labels).sum() / (centred.norm() * labels.norm()))
+    return cosine(centred, gram(target.to(kernel)))
 
 
 def centred_labels(labels: Tensor, classes: int) -> Tensor:

@@ -11,8 +11,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from callbacks.diagnostics.interpolation import Point, barriers, line, norms
+from callbacks.diagnostics.interpolation import Point, barriers, line
 from callbacks.diagnostics.probe import probe
+from callbacks.norm_statistics import norms
 from checkpoint_files import check_network, read_checkpoint
 from errors import UserError
 from run_directory import CONFIG, Place

@@ -11,23 +11,11 @@ from torch import Tensor
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.features import block_outputs, last_features, last_layer
 from callbacks.diagnostics.function import network_of
+from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.probe import Probe
 from checkpoint_files import check_network, read_checkpoint
 from errors import UserError
 from timing import Time
-
-
-def gram(features: Tensor) -> Tensor:
-    """Return the inner products of features (examples, columns) with each column's mean taken off, (examples, examples)."""
-    centred = features - features.mean(0)
-    return centred @ centred.T
-
-
-def alignment(one: Tensor, other: Tensor) -> float:
-    """Return the cosine between two Gram matrices of the same examples; 0 if one is zero."""
-    one, other = one.double(), other.double()
-    norms = float(one.norm() * other.norm())
-    return float((one * other).sum()) / norms if norms else 0.0
 
 
 def linear_cka(one: Tensor, other: Tensor) -> float:
@@ -39,7 +27,7 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
         one: (examples, columns).
         other: (examples, other columns), of the same examples.
     """
-    return alignment(gram(one), gram(other))
+    return cosine(gram(one), gram(other))
 
 
 class Similarity(Diagnostic):
@@ -80,7 +68,7 @@ class Similarity(Diagnostic):
         now = _grams(module, probe.images)
         if self._grams is None:
             self._grams = now if self.reference is None else self._of_reference(module, probe.images)
-        found = {name: alignment(one, self._grams[name].to(one.device)) for name, one in now.items()}
+        found = {name: cosine(one, self._grams[name].to(one.device)) for name, one in now.items()}
         return {f"cka/{name}".rstrip("/"): value for name, value in found.items()}
 
     def _of_reference(self, module: LightningModule, images: Tensor) -> dict[str, Tensor]:

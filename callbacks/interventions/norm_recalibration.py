@@ -1,41 +1,16 @@
 """Batch-norm statistics of the data at hand."""
 
 import math
-from collections.abc import Iterable
 
-import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
-from torch import Tensor, nn
 
 from callbacks.interventions.base import log
+from callbacks.norm_statistics import norms, recalibrate
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from errors import UserError
 from timing import Epoch, Time
-
-
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Set the running statistics of batch norm to the averages over batches, in place.
-
-    Args:
-        network: all its other layers are in evaluation mode meanwhile; modes are restored.
-        batches: what its `forward` takes.
-    """
-    modes = {layer: layer.training for layer in network.modules()}
-    norms = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in norms]
-    network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-        norm.momentum = None  # a plain average
-    for images in batches:
-        network(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    for layer, mode in modes.items():
-        layer.training = mode
 
 
 class NormRecalibration(Named, Callback):
@@ -60,7 +35,7 @@ class NormRecalibration(Named, Callback):
         """Refuse what has no statistics."""
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
             raise UserError("NormRecalibration: needs datamodules.ImageDataModule")
-        if not any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in module.modules()):
+        if not norms(module):
             raise UserError("NormRecalibration: the network has no batch norm; leave it out")
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         if any(isinstance(one, WeightAveraging) for one in callbacks):
@@ -79,7 +54,7 @@ class NormRecalibration(Named, Callback):
         if trainer.state.fn != "fit" or trainer.sanity_checking or (trainer.current_epoch + 1) % int(self.every.number):
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        with trainer.precision_plugin.forward_context():
             recalibrate(pl_module, (batch.images for batch in data.training_pass()))
             if trainer.world_size > 1:
                 for name, buffer in pl_module.named_buffers():

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from callbacks.diagnostics.interpolation import barrier, barriers, estimate_statistics, evaluate, interpolate, line
+from callbacks.diagnostics.interpolation import barrier, barriers, evaluate, interpolate, line
 from callbacks.diagnostics.mode_connectivity import main, table
+from callbacks.norm_statistics import recalibrate
 from tests.runs import fit, logged, tiny
 
 IMAGES = torch.randn(30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -78,18 +79,17 @@ def test_the_line_of_a_linear_model_is_that_of_its_logits() -> None:
 
 def test_statistics_are_averages_over_batches_of_the_network_on_the_line() -> None:
     one, batches = network(0), [IMAGES[:10], IMAGES[10:20], IMAGES[20:]]
-    estimate_statistics(one, batches)
+    recalibrate(one, batches)
     hidden = [one[0](batch).detach() for batch in batches]
     norm: nn.BatchNorm1d = one[1]  # type: ignore[assignment]
     torch.testing.assert_close(norm.running_mean, sum(part.mean(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(norm.running_var, sum(part.var(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12)
-    assert not any(part.training for part in one.modules())
     two = network(1)
     curves = line(network(2), one.state_dict(), two.state_dict(), 3, pairs, batches)
     assert curves["estimated"][2].loss == curves["interpolated"][2].loss, "the first network has these statistics"
     middle = network(2)
     middle.load_state_dict(interpolate(one.state_dict(), two.state_dict(), 0.5))
-    estimate_statistics(middle, batches)
+    recalibrate(middle, batches)
     assert curves["estimated"][1][1:] == evaluate(middle, pairs)
     assert curves["estimated"][1] != curves["interpolated"][1]
 

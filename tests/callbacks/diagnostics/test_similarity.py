@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from callbacks.diagnostics.features import block_outputs, last_features
-from callbacks.diagnostics.similarity import Similarity, alignment, gram, linear_cka
+from callbacks.diagnostics.gram import cosine, gram
+from callbacks.diagnostics.similarity import Similarity, linear_cka
 from errors import UserError
 from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, end, fragment, last, run
 from tests.networks import SmallNet
@@ -56,7 +57,7 @@ def test_a_run_logs_similarity_to_the_network_it_began_with() -> None:
     initial = fit(*tiny({"model": {"init_args": {"optimizer": {"init_args": {"lr": 0.0}}}}}), "--trainer.max_epochs", "1")
     initial.model.network.norm.reset_running_stats()
     then = matrices(initial)
-    assert last(values) == {name: alignment(one, then[name]) for name, one in now.items()}
+    assert last(values) == {name: cosine(one, then[name]) for name, one in now.items()}
     assert all(value[0][1] == pytest.approx(1, abs=1e-6) for value in values.values())
     assert values["cka"][-1][1] < 0.999
     check_invisible(cli, Similarity(Time("1ep")))
@@ -67,7 +68,7 @@ def test_a_checkpoint_may_be_the_reference() -> None:
     path = first.place.directory / "checkpoints/last.ckpt"
     cli, values = run("similarity.Similarity", reference=str(path))
     there, examples = first.model.network.eval(), end(cli)[1]
-    wanted = alignment(matrices(cli)["cka"], gram(last_features(there, examples.images)))
+    wanted = cosine(matrices(cli)["cka"], gram(last_features(there, examples.images)))
     assert last(values)["cka"] == wanted
     assert wanted < 0.999
     assert diagnostic(cli).state_dict() == {}

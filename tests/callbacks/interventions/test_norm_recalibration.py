@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from callbacks.interventions.norm_recalibration import recalibrate
+from callbacks.norm_statistics import recalibrate
 from tests.callbacks.interventions.arms import one, run
 from tests.runs import state
 
