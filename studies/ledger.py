@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from errors import UserError
+from studies.agreement import agreements
 from studies.measure import Difference, by_seed, check_metric, difference, read_over, scale
 from studies.report import frame, origin, settings, write_report
 from studies.work import Work
@@ -115,7 +116,8 @@ def ledger(works: Sequence[Work]) -> str:
             on_top = "".join(f" --config {file.name}" for file in work.config)
             command = f"python study.py run configs/studies/{work.study.file.name}{on_top}"
             picture = f"![{work.study.name}]({FIGURES}/{work.study.name}.png)"
-            studies.append(f"### {work.study.name}\n\n`{command}`: {origin(work, done)}.\n\n{picture}")
+            said = f"`{command}`: {origin(work, done)}. {agreements(work)}".rstrip()
+            studies.append(f"### {work.study.name}\n\n{said}\n\n{picture}")
     if not rows:
         raise UserError("ledger: no claim has two finished runs on both sides yet; train some: python study.py run STUDY.yaml")
     return HEAD + "\n".join(rows) + "\n\n## Studies\n\n" + "\n\n".join(studies) + "\n"

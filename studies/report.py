@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from errors import UserError
+from studies.agreement import agreements
 from studies.figure import draw, draw_curves
 from studies.measure import by_seed, check_metric, curves, difference, measured, read_over
 from studies.work import Work
@@ -112,7 +113,8 @@ def write_report(work: Work) -> Path:
     folder.mkdir(exist_ok=True)
     shown = table(runs, chosen)
     shown.to_csv(folder / "table.csv", index=False)
-    (folder / "table.md").write_text(markdown(shown) + "\n" + origin(work, len(runs)) + "\n")
+    said = "\n\n".join(filter(None, [origin(work, len(runs)), agreements(work)]))
+    (folder / "table.md").write_text(f"{markdown(shown)}\n{said}\n")
     if chosen.figure == "curve":
         done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
         values = [work.study.runs[number].values for number in done]

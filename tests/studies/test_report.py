@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -132,6 +133,10 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
         (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
+        if run.values["arm"] == "warm":
+            events = [[0, 1, 5], [2, 2, 1]][run.values["seed"]]
+            rows = [f"{index},10,{'' if index == 2 else 0},{count}" for index, count in enumerate(events)]
+            (folder / "forgetting.csv").write_text("\n".join(["index,presentations,first_learned,events", *rows]))
     (work.folder(0) / "run.json").write_text(json.dumps({"state": "of other settings"}))
     assert len(frame(work, "val/accuracy", "last epoch")) == 3, "numbers of other settings do not count"
     (work.folder(0) / "run.json").write_text(json.dumps({"state": work.paths[0].states[-1]}))
@@ -142,6 +147,9 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
     assert "![small](docs/results/small.png)" in text
     assert Path("docs/results/small.png").read_bytes() == (folder / "figure.png").read_bytes()
     assert "| **B1** c | p | -7.50 [" in text
+    alike = f"{np.corrcoef([0, 1, 10], [2, 2, 10])[0, 1]:.2f}"  # of an example never learned, its presentations
+    assert f"correlate (Pearson, mean over pairs) with arm warm: {alike}." in text
+    assert alike in (folder / "table.md").read_text()
     assert "2 seeds | not seen at this scale" in text
 
 
