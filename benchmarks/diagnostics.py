@@ -23,11 +23,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from callbacks.diagnostics.fisher_trace import exact_fisher_trace, fisher_trace, fisher_trace_per_example
-from callbacks.diagnostics.function import flat, logits, mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import flat, logits, mean_loss, parameters_of
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.probe import Probe, probe
 from callbacks.diagnostics.products import Product, gradient, hessian_product
+from callbacks.network import network_of
 from command_line import HERE
 from manifest import session
 from train import CLI, main

@@ -50,7 +50,7 @@ def check_claims(work: Work) -> None:
             try:
                 read_over(claim.get(key, "last epoch"))
             except UserError as error:
-                raise UserError(f"{name}: {error}") from None
+                raise UserError(f"{name}: {str(error).replace('over', key, 1)}") from None
         if not isinstance(claim.get("within", 0), int | float):
             raise UserError(f"{name}: within: {claim['within']}: write a number")
 

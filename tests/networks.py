@@ -15,7 +15,7 @@ class SmallNet(nn.Module):
         self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(4, num_classes)
-        self.blocks = ("conv", "head")
+        self.blocks: tuple[str, ...] = ("conv", "head")
 
     def in_force(self, epoch: Epoch) -> None:
         """A function of its arguments: studies may share its epochs."""
@@ -36,3 +36,19 @@ class TokenNet(SmallNet):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + self.token
+
+
+class SparePartNet(SmallNet):
+    """A network with a layer that it never uses."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.spare = nn.Linear(4, num_classes)
+        self.blocks = ()
+
+
+class BranchingNet(SmallNet):
+    """A network whose path depends on values."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x if x.sum() > 0 else -x)

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -25,7 +26,7 @@ class Diagnostic(Named, Callback, ABC):
 
     After n optimizer steps a value is logged as `diagnostics/<name>` at step n - 1, beside that batch's loss; the one at step 0 is
     of the network before it. Measured in evaluation mode, in full precision (autocast off), uncompiled, on a probe: examples of the
-    whole training split, the same throughout the run, not augmented.
+    whole training split, the same throughout the run, not augmented. Where the network's outputs on it are not finite, nothing is.
 
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
@@ -34,7 +35,7 @@ class Diagnostic(Named, Callback, ABC):
         impaired: whether the probe has the deficits in force, as training has them.
 
     Raises:
-        UserError: for another unit, or a probe of no examples.
+        UserError: for another unit, more epochs than the run has, or a probe of no examples.
 
     Attributes:
         charts: names that have a chart of their own on the `Dashboard`, each with its values by block.
@@ -54,6 +55,9 @@ class Diagnostic(Named, Callback, ABC):
         """Raise UserError, before training, for what this run does not have."""
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
             raise UserError(f"{type(self).__name__}: needs datamodules.ImageDataModule")
+        epochs, single = trainer.max_epochs or 0, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if self.every.unit == "ep" and 0 < epochs < self.every.number and not single:
+            raise UserError(f"{type(self).__name__}: every: {self.every}: the run has {epochs} epochs; write {epochs}ep or fewer")
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
@@ -61,7 +65,7 @@ class Diagnostic(Named, Callback, ABC):
 
     @property
     def state_key(self) -> str:
-        """What its state is kept by in checkpoints: several of one class differ in their arguments."""
+        """What its state is kept by in checkpoints: one with other arguments begins anew."""
         return repr(self)
 
     def due(self, epoch: int, before: int, step: int, ends_epoch: bool) -> bool:
@@ -94,7 +98,7 @@ class Diagnostic(Named, Callback, ABC):
         if self._probe is None or self.impaired:
             self._probe = probe(data, self.examples, self.impaired)
         with invisible(module):
-            measured = self.measure(trainer, module, self._probe)
+            measured = self.measure(trainer, module, self._probe) if _finite(module, self._probe) else {}
         for logger in trainer.loggers:
             logger.log_metrics(
                 {f"diagnostics/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step
@@ -103,6 +107,12 @@ class Diagnostic(Named, Callback, ABC):
                 for name, value in measured.items():
                     if isinstance(value, Figure):
                         logger.experiment.add_figure(f"diagnostics/{name}", value, step)
+
+
+@torch.no_grad()
+def _finite(module: LightningModule, probe: Probe) -> bool:
+    """Whether a network has not diverged, in which case its training says so."""
+    return bool(module(probe.images).isfinite().all())
 
 
 def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:

@@ -7,11 +7,12 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.function import mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import gradient, hessian_product
 from callbacks.diagnostics.subspace import curvature_overlap, share_within, subspace_overlap
+from callbacks.network import network_of
 from errors import UserError
 from randomness import generator
 from timing import Time
@@ -22,9 +23,10 @@ class Curvature(Diagnostic):
 
     The Hessian is that of the network in evaluation mode, without weight decay. Tags: `hessian/eigenvalue/1` …; `hessian/f_top`,
     the gradient's share within the span of as many eigenvectors as there are classes; `hessian/overlap`, g·Hg / (|g| |Hg|);
-    `hessian/subspace_overlap`, how much of that span was in it at the last measurement; `hessian/products`, what it took. Costs
-    some 20 to 60 products, each four gradients of the probe, and memory for as many vectors in float64. The span is kept in
-    checkpoints, in float16: classes x parameters.
+    `hessian/subspace_overlap/last`, how much of that span is in that of the measurement before, and
+    `hessian/subspace_overlap/early`, in that of the first one after training began; `hessian/products`, what it took. Costs
+    some 20 to 60 products, each two to three gradients of the probe, and memory for as many vectors of all parameters. Both
+    spans are kept in checkpoints, in float16: 2 x classes x parameters.
 
     Args:
         every: how often.
@@ -46,30 +48,33 @@ class Curvature(Diagnostic):
         if not 0 < tolerance < 1:
             raise UserError(f"tolerance: {tolerance}: write a number between 0 and 1")
         self.tolerance = tolerance
-        self._span: Tensor | None = None
+        self._spans: dict[str, Tensor] = {}
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return eigenvalues, and what lies in the span of their vectors."""
         network, data = network_of(module), trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         parameters, loss = parameters_of(network), mean_loss(network, probe.images, probe.labels)
-        product, slope = hessian_product(loss, parameters), gradient(loss, parameters).double()
+        product, slope = hessian_product(loss, parameters), gradient(loss, parameters)
         start = torch.randn(len(slope), generator=generator(data.seed, "lanczos")).to(slope.device)
         top = largest_eigenpairs(product, start, min(data.num_classes, len(slope)), self.tolerance)
-        span, before = top.vectors.to(torch.float16).cpu(), self._span
+        span = top.vectors.to(torch.float16).cpu()
         measured: dict[str, Any] = {f"hessian/eigenvalue/{place}": value for place, value in enumerate(top.values.tolist(), 1)}
         measured["hessian/products"] = top.products
         if slope.any():
             measured["hessian/f_top"] = share_within(slope, top.vectors)
             measured["hessian/overlap"] = curvature_overlap(slope, product(slope))
-        if before is not None and before.shape == span.shape:
-            measured["hessian/subspace_overlap"] = subspace_overlap(before.double(), span.double())
-        self._span = span
+        for when, before in self._spans.items():
+            if before.shape == span.shape:
+                measured[f"hessian/subspace_overlap/{when}"] = subspace_overlap(before.double(), span.double())
+        self._spans["last"] = span
+        if trainer.global_step:
+            self._spans.setdefault("early", span)
         return measured
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the span of the last measurement."""
-        return {"span": self._span}
+        """Return the spans that are compared with."""
+        return dict(self._spans)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self._span = state_dict["span"]
+        self._spans = dict(state_dict)

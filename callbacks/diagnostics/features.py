@@ -10,8 +10,9 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from callbacks.diagnostics.function import network_of
 from callbacks.diagnostics.invisible import invisible
+from callbacks.diagnostics.layers import blocks_of
+from callbacks.network import network_of
 from errors import UserError
 
 CHUNK = 250
@@ -22,11 +23,6 @@ RELUS = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 
 BEFORE = "input"
 """Stands for the block of what is rectified before any block."""
-
-
-def blocks_of(network: nn.Module) -> list[str]:
-    """Return the names of the blocks that a network lists, or else of its direct parts."""
-    return list(getattr(network, "blocks", None) or [name for name, _ in network.named_children()])
 
 
 def last_layer(network: nn.Module) -> str:
@@ -66,6 +62,18 @@ def last_features(network: nn.Module, images: Tensor, state: Mapping[str, Tensor
             rows.append(seen[-1])
             seen.clear()
     return torch.cat(rows)
+
+
+def check_last_layer(who: str, module: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Raise UserError, in the name of who asks, if an image (channels, height, width) has no last hidden features."""
+    network = network_of(module)
+    with invisible(module):
+        try:
+            last_features(network, torch.zeros(1, *shape, device=next(module.parameters()).device))
+        except IndexError:
+            name = type(network).__name__
+            message = f"{name}: its last layer, {last_layer(network)}, has no part in what it answers; list its parts in blocks"
+            raise UserError(f"{who}: {message}") from None
 
 
 @torch.no_grad()

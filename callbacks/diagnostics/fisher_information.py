@@ -4,9 +4,9 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.fisher_trace import fisher_trace
-from callbacks.diagnostics.function import network_of
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
+from callbacks.network import network_of
 from randomness import generator
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from callbacks.diagnostics.function import Parameters, logits, parameters_of
+from callbacks.diagnostics.function import Parameters, gradients, logits, parameters_of
 
 
 class Trace(NamedTuple):
@@ -54,8 +54,8 @@ def fisher_trace(network: nn.Module, images: Tensor, generator: torch.Generator,
 def _one_draw(network: nn.Module, parameters: Parameters, images: Tensor, generator: torch.Generator) -> Tensor:
     log_shares = logits(network, parameters, images).log_softmax(1)
     drawn = log_shares.detach().exp().float().cpu().multinomial(1, generator=generator).to(images.device)
-    scores = torch.autograd.grad(log_shares.gather(1, drawn).mean(), list(parameters.values()))
-    return len(images) * torch.stack([score.pow(2).sum() for score in scores])
+    scores = gradients(log_shares.gather(1, drawn).mean(), parameters)
+    return len(images) * torch.stack([score.pow(2).sum() for score in scores.values()])
 
 
 def fisher_trace_per_example(network: nn.Module, images: Tensor, generator: torch.Generator, chunk: int = 64) -> Trace:

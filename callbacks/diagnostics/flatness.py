@@ -7,8 +7,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.function import Loss, Parameters, mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import Loss, Parameters, gradients, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
+from callbacks.network import network_of
 from datamodules import ImageDataModule
 from errors import UserError
 from randomness import generator
@@ -55,9 +56,8 @@ def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> f
     the gradient is 0.
     """
     here = loss(dict(parameters))
-    gradient = torch.autograd.grad(here, list(parameters.values()))
-    length = float(torch.stack([one.double().square().sum() for one in gradient]).sum().sqrt())
-    ascent = dict(zip(parameters, gradient, strict=True))
+    ascent = gradients(here, dict(parameters))
+    length = float(torch.stack([one.double().square().sum() for one in ascent.values()]).sum().sqrt())
     return loss_near(loss, parameters, ascent, rho / length) - float(here.detach()) if length else 0.0
 
 

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
 from callbacks.diagnostics.probe import Probe
+from datamodules.images import Images, Subset
 from errors import UserError
 from timing import Time
 
@@ -47,17 +48,32 @@ def histogram(counts: ForgettingStatistics) -> Figure:
     return figure
 
 
-def write_table(path: Path, labels: Tensor, counts: ForgettingStatistics) -> None:
-    """Write a row for each example, whole or not at all; a cell is empty where there is no such presentation."""
+def write_table(path: Path, images: Images, counts: ForgettingStatistics) -> None:
+    """Write a row for each example, whole or not at all; a cell is empty where there is no such presentation.
+
+    Args:
+        path: of the CSV file.
+        images: what was trained on; of a subset the column `index` is the place in the whole split.
+        counts: of it.
+    """
+    places = images.indices if isinstance(images, Subset) else torch.arange(len(images))
     state = counts.state_dict()
     stages = [f"events_stage{stage}" for stage in range(state["events"].shape[1])]
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     with beside.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["index", "label", "presentations", "first_learned", "last_wrong", "learned", "events", *stages])
-        columns = [labels, state["presentations"], state["first_learned"], state["last_wrong"], counts.learned, counts.forgotten]
+        columns = [
+            places,
+            images.labels,
+            state["presentations"],
+            state["first_learned"],
+            state["last_wrong"],
+            counts.learned,
+            counts.forgotten,
+        ]
         rows = zip(*(column.tolist() for column in columns), state["events"].tolist(), strict=True)
-        for index, (label, presentations, first, last, learned, forgotten, by_stage) in enumerate(rows):
+        for index, label, presentations, first, last, learned, forgotten, by_stage in rows:
             cells = [first if first != NEVER else "", last if last >= 0 else "", learned, forgotten, *by_stage]
             writer.writerow([index, label, presentations, *cells])
     beside.replace(path)
@@ -69,8 +85,9 @@ class Forgetting(Diagnostic):
     Whether an example is right is seen at its own presentations in training: in training mode, as augmented and impaired, by the
     logits that the update follows from, against the labels that training is given; no pass is added. Over the examples presented
     so far `forgetting/events` is a mean, and shares are `never_learned`, `unforgettable` (learned and not forgotten) and `learned`
-    (right when last presented). At the end of training `forgetting.csv` in the run's directory holds every example, with its events
-    in each data stage; presentations are numbered from 0. Counting begins with the first batch that it is part of.
+    (right when last presented). At the end of training `forgetting.csv` in the run's directory holds every example, by its place in
+    the whole training split, with its events in each data stage; presentations are numbered from 0. Counting begins with the first
+    batch that it is part of.
 
     Args:
         every: how often it is logged, as `Diagnostic`; counted is every batch.
@@ -135,7 +152,7 @@ class Forgetting(Diagnostic):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
-            write_table(Path(trainer.default_root_dir) / "forgetting.csv", data.splits.train.labels, self._counts)
+            write_table(Path(trainer.default_root_dir) / "forgetting.csv", data.splits.train, self._counts)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._let_go()

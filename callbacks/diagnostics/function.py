@@ -1,7 +1,6 @@
 """A network as a function of its trained parameters."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +10,6 @@ from torch.nn import functional as F
 Parameters = dict[str, Tensor]
 Loss = Callable[[Parameters], Tensor]
 """From parameters to a scalar."""
-
-
-def network_of(module: nn.Module) -> nn.Module:
-    """Return what a module trains: its `network`, or itself."""
-    network: Any = getattr(module, "network", module)
-    assert isinstance(network, nn.Module)
-    return network
 
 
 def parameters_of(network: nn.Module) -> Parameters:
@@ -34,6 +26,12 @@ def logits(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor)
 def mean_loss(network: nn.Module, images: Tensor, labels: Tensor) -> Loss:
     """Return the mean cross-entropy on examples, without weight decay or label smoothing, as a function of the parameters."""
     return lambda parameters: F.cross_entropy(logits(network, parameters, images), labels)
+
+
+def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False) -> Parameters:
+    """Return the gradient of a scalar by each parameter, zero by one that it does not depend on; `.grad` is left alone."""
+    found = torch.autograd.grad(value, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
+    return dict(zip(parameters, found, strict=True))
 
 
 def flat(parts: Mapping[str, Tensor]) -> Tensor:

@@ -4,10 +4,11 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.function import mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.gradient_covariance import gradient_covariance
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import gradient
+from callbacks.network import network_of
 from errors import UserError
 from randomness import generator
 from timing import Time

@@ -7,8 +7,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.function import mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import gradients, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
+from callbacks.network import network_of
 from datamodules import ImageDataModule
 from errors import UserError
 from randomness import generator
@@ -27,9 +28,8 @@ def mean_gradient_norm(network: nn.Module, batches: Iterable[tuple[Tensor, Tenso
     parameters = parameters_of(network)
     norms = []
     for images, labels in batches:
-        loss = mean_loss(network, images, labels)(parameters)
-        parts = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-        norms.append(torch.stack([part.norm() for part in parts if part is not None]).norm())
+        parts = gradients(mean_loss(network, images, labels)(parameters), parameters)
+        norms.append(torch.stack([part.norm() for part in parts.values()]).norm())
     return float(torch.stack(norms).mean())
 
 

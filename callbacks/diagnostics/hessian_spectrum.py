@@ -5,10 +5,11 @@ from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.function import flat, mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import flat, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import hessian_product
 from callbacks.diagnostics.spectrum import Nodes, density, hutchinson, quadrature
+from callbacks.network import network_of
 from errors import UserError
 from randomness import generator
 from timing import Time
@@ -18,8 +19,8 @@ class HessianSpectrum(Diagnostic):
     """Draws the density of the Hessian's eigenvalues and logs their sum and extremes (Ghorbani, Krishnan & Xiao 2019).
 
     Tags: `hessian/trace` with its standard error `hessian/trace_error`, by random signs; `hessian/smallest` and `hessian/largest`;
-    the figure `hessian/density`, by stochastic Lanczos quadrature. Costs draws x steps + signs products, each four gradients of the
-    probe: for now and then.
+    the figure `hessian/density`, by stochastic Lanczos quadrature. Costs draws x steps + signs products, each two to three
+    gradients of the probe: for now and then.
 
     Args:
         every: how often.
@@ -44,7 +45,7 @@ class HessianSpectrum(Diagnostic):
         impaired: bool = False,
         steps: int = 80,
         draws: int = 4,
-        signs: int = 20,
+        signs: int = 100,
     ) -> None:
         super().__init__(every, early, examples, impaired)
         for key, value, least in (("steps", steps, 2), ("draws", draws, 1), ("signs", signs, 2)):

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,10 +21,13 @@ def invisible(module: nn.Module) -> Iterator[None]:
     buffers = {buffer: buffer.clone() for buffer in module.buffers()}
     device = next((one.device for one in module.parameters()), torch.device("cpu"))
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
-    precision = torch.get_float32_matmul_precision()
+    nvidia, intel = cast(Any, torch.backends.cudnn), cast(Any, torch.backends.mkldnn)
+    backends = torch.backends.cuda.matmul, nvidia.conv, intel.matmul, intel.conv
+    precisions = [backend.fp32_precision for backend in backends]  # TF32 is convolutions' default on a GPU
     try:
         module.eval()
-        torch.set_float32_matmul_precision("highest")
+        for backend in backends:
+            backend.fp32_precision = "ieee"
         with (
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             torch.enable_grad(),
@@ -32,7 +36,8 @@ def invisible(module: nn.Module) -> Iterator[None]:
         ):
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
+        for backend, precision in zip(backends, precisions, strict=True):
+            backend.fp32_precision = precision
         random.setstate(streams[0])
         np.random.set_state(streams[1])  # noqa: NPY002
         with torch.no_grad():

@@ -10,7 +10,7 @@ from callbacks.diagnostics.function import Parameters, logits, parameters_of
 from callbacks.diagnostics.gram import cosine, gram
 
 NUMBERS = 2**26
-"""Numbers of per-example gradients that are held at once: a quarter of a gigabyte in float32."""
+"""Numbers of per-example gradients that are held at once, or those of one tensor: a quarter of a gigabyte in float32, or those."""
 
 
 def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """Eigenvalues of a matrix that is only known by its products with vectors (Lanczos 1950)."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,12 +15,12 @@ class Tridiagonal(NamedTuple):
     Attributes:
         diagonal: of T, (steps,), float64.
         beside: beside the diagonal; its last entry is the remainder, 0 if the space is exhausted, (steps,).
-        vectors: V, orthonormal columns, (size, steps), float64.
+        vectors: the columns of V, (size,) each, orthonormal.
     """
 
     diagonal: Tensor
     beside: Tensor
-    vectors: Tensor
+    vectors: Sequence[Tensor]
 
     def eigh(self) -> tuple[Tensor, Tensor]:
         """Return eigenvalues of T, increasing, and its eigenvectors as columns."""
@@ -33,7 +34,7 @@ class Eigenpairs(NamedTuple):
 
     Attributes:
         values: decreasing, (count,), float64.
-        vectors: orthonormal columns, (size, count), float64.
+        vectors: orthonormal columns, (size, count).
         products: how many products it took.
     """
 
@@ -43,39 +44,36 @@ class Eigenpairs(NamedTuple):
 
 
 class Lanczos:
-    """Grows a Krylov space, one product a step, in float64 and with two passes of re-orthogonalisation.
+    """Grows a Krylov space, one product a step, with two passes of re-orthogonalisation; its vectors are all that it keeps.
 
     Args:
         product: the matrix.
-        start: first vector, (size,), of any length but 0; its device is that of the work.
+        start: first vector, (size,), of any length but 0; its device and type are those of the work.
     """
 
     def __init__(self, product: Product, start: Tensor) -> None:
         self.product = product
-        start = start.double()
         self.vectors = [start / start.norm()]
         self.diagonal: list[Tensor] = []
         self.beside: list[Tensor] = []
 
     def step(self) -> bool:
         """Take a step; return whether there may be another one."""
-        basis = torch.stack(self.vectors)
-        moved = self.product(basis[-1]).double()
-        self.diagonal.append(moved @ basis[-1])
+        moved = self.product(self.vectors[-1])
+        self.diagonal.append((moved @ self.vectors[-1]).double())
         scale = moved.norm()
-        for _ in range(2):
-            moved = moved - basis.T @ (basis @ moved)
+        for vector in (*self.vectors, *self.vectors):
+            moved = torch.addcmul(moved, vector, vector @ moved, value=-1)
         length = moved.norm()
         exhausted = len(self.vectors) == len(moved) or bool(length <= 1e-10 * scale)
-        self.beside.append(torch.zeros_like(length) if exhausted else length)
+        self.beside.append((torch.zeros_like(length) if exhausted else length).double())
         if not exhausted:
             self.vectors.append(moved / length)
         return not exhausted
 
     def result(self) -> Tridiagonal:
         """Return what has been found so far."""
-        vectors = torch.stack(self.vectors[: len(self.diagonal)], 1)
-        return Tridiagonal(torch.stack(self.diagonal), torch.stack(self.beside), vectors)
+        return Tridiagonal(torch.stack(self.diagonal), torch.stack(self.beside), self.vectors[: len(self.diagonal)])
 
 
 def lanczos(product: Product, start: Tensor, steps: int) -> Tridiagonal:
@@ -116,4 +114,12 @@ def largest_eigenpairs(product: Product, start: Tensor, count: int, tolerance: f
     found = run.result()
     values, inner = found.eigh()
     top = values.argsort(descending=True)[:count]
-    return Eigenpairs(values[top], found.vectors @ inner[:, top], steps)
+    vectors = torch.stack([_combined(found.vectors, inner[:, place]) for place in top], 1)
+    return Eigenpairs(values[top], vectors, steps)
+
+
+def _combined(vectors: Sequence[Tensor], weights: Tensor) -> Tensor:
+    total = torch.zeros_like(vectors[0])
+    for vector, weight in zip(vectors, weights.to(vectors[0]), strict=True):
+        total = torch.addcmul(total, vector, weight)
+    return total

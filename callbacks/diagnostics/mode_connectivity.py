@@ -106,6 +106,8 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     given = _parser().parse_args(args)
     try:
+        if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
+            raise UserError(f"json: {given.json}: name a file .json in a folder that there is")
         curves = connect(given.one, given.other, given.points)
     except UserError as error:
         print(f"mode_connectivity: error: {error}", file=sys.stderr)

@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
+from callbacks.norm_statistics import norms
 from errors import UserError
 from timing import Time
 
 
 def norm_biases(module: nn.Module) -> dict[str, Tensor]:
     """Return the biases of all batch-norm layers by name of the parameter, (channels,) each."""
-    norms = {name: layer for name, layer in module.named_modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}
-    return {f"{name}.bias": layer.bias for name, layer in norms.items() if layer.affine}
+    chosen = norms(module)
+    return {f"{name}.bias": layer.bias for name, layer in module.named_modules() if layer in chosen and layer.affine}
 
 
 def negative_share(biases: Iterable[Tensor]) -> float:
@@ -28,7 +29,7 @@ class NormBiases(Diagnostic):
     """Share of batch-norm biases that are negative, which lets units be zero on most examples (Tian et al. 2019, 1905.13405).
 
     The paper's claim is of trained VGG networks: most are, in upper layers above all. Its code counts zeros too, of which a network
-    begins with nothing else; here they do not count. Costs nothing. Values: `negative_norm_biases`, `negative_norm_biases/<block>`.
+    begins with nothing else; here they do not count. Values: `negative_norm_biases`, `negative_norm_biases/<block>`.
 
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
@@ -41,7 +42,7 @@ class NormBiases(Diagnostic):
     charts = ("negative_norm_biases",)
 
     def __init__(self, every: Time, early: bool = False) -> None:
-        super().__init__(every, early)
+        super().__init__(every, early, examples=1)
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse what has no such biases."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from callbacks.diagnostics.function import Loss, Parameters, flat
+from callbacks.diagnostics.function import Loss, Parameters, flat, gradients
 
 Product = Callable[[Tensor], Tensor]
 """From a vector (parameters,) to a symmetric matrix times it, in the vector's type."""
@@ -13,8 +13,7 @@ Product = Callable[[Tensor], Tensor]
 
 def gradient(loss: Loss, parameters: Parameters) -> Tensor:
     """Return the gradient of a loss as a vector (parameters,)."""
-    grads = torch.autograd.grad(loss(parameters), list(parameters.values()))
-    return flat(dict(zip(parameters, grads, strict=True)))
+    return flat(gradients(loss(parameters), parameters))
 
 
 def hessian_product(loss: Loss, parameters: Parameters) -> Product:
@@ -23,8 +22,7 @@ def hessian_product(loss: Loss, parameters: Parameters) -> Product:
     The graph of the gradient is made once and stays in memory as long as the product; then each product costs 2 to 3 gradients.
     """
     values = list(parameters.values())
-    grads = torch.autograd.grad(loss(parameters), values, create_graph=True)
-    slope = flat(dict(zip(parameters, grads, strict=True)))
+    slope = flat(gradients(loss(parameters), parameters, create_graph=True))
 
     def product(vector: Tensor) -> Tensor:
         along = torch.autograd.grad(slope, values, vector.to(slope.dtype), retain_graph=True, materialize_grads=True)

@@ -5,9 +5,10 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.features import last_features, last_layer
-from callbacks.diagnostics.function import network_of
+from callbacks.diagnostics.features import check_last_layer, last_features
 from callbacks.diagnostics.probe import Probe
+from callbacks.network import network_of
+from datamodules import ImageDataModule
 
 
 def effective_rank(features: Tensor) -> float:
@@ -51,7 +52,8 @@ class Ranks(Diagnostic):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a network without a last layer."""
         super().check(trainer, module)
-        last_layer(network_of(module))
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+        check_last_layer(type(self).__name__, module, data.splits.train.shape)
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return the three ranks."""

@@ -9,11 +9,12 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.features import block_outputs, last_features, last_layer
-from callbacks.diagnostics.function import network_of
+from callbacks.diagnostics.features import block_outputs, check_last_layer, last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.probe import Probe
+from callbacks.network import network_of
 from checkpoint_files import check_network, read_checkpoint
+from datamodules import ImageDataModule
 from errors import UserError
 from timing import Time
 
@@ -33,8 +34,8 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
 class Similarity(Diagnostic):
     """Linear CKA of the features with those of a reference network, on the same images.
 
-    Values: `cka` of the last hidden features, `cka/<block>` of the output of each block with every position a feature. One forward
-    pass over the probe, and products of all pairs of examples for each block. With its initial network as the reference it keeps
+    Values: `cka` of the last hidden features, `cka/<block>` of the output of each block with every position a feature. Two forward
+    passes over the probe, and products of all pairs of examples for each block. With its initial network as the reference it keeps
     their matrices, examples² numbers for each block, in checkpoints. Inputs with deficits would make the reference another
     with time: it has none.
 
@@ -59,7 +60,8 @@ class Similarity(Diagnostic):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a reference that cannot be compared with."""
         super().check(trainer, module)
-        last_layer(network_of(module))
+        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+        check_last_layer(type(self).__name__, module, data.splits.train.shape)
         if self.reference is not None:
             self._read(Path(self.reference), module)
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.features import check_rectified, rectified
-from callbacks.diagnostics.function import network_of
 from callbacks.diagnostics.probe import Probe
+from callbacks.network import network_of
 from datamodules import ImageDataModule
 from errors import UserError
 from timing import Time

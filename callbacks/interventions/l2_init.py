@@ -10,7 +10,8 @@ from torch.optim import Optimizer
 from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level
-from callbacks.interventions.layers import check_initial, every_layer, network_of, own_parameters, redrawn
+from callbacks.interventions.layers import check_initial, every_layer, own_parameters, redrawn
+from callbacks.network import network_of
 from errors import UserError
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)

@@ -7,8 +7,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_initial, choose, copy_buffers, network_of, redrawn
+from callbacks.interventions.layers import check_initial, choose, copy_buffers, redrawn
 from callbacks.interventions.optimizers import forget
+from callbacks.network import network_of
 from timing import Time
 
 

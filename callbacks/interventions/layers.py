@@ -13,13 +13,6 @@ from lightning_modules import ImageClassifier
 from randomness import global_stream
 
 
-def network_of(module: LightningModule) -> nn.Module:
-    """Return what a module trains: its `network`, or itself."""
-    network = getattr(module, "network", module)
-    assert isinstance(network, nn.Module)
-    return network
-
-
 def choose(network: nn.Module, last: int | None, layers: Sequence[str] | None) -> dict[str, nn.Module]:
     """Return the layers, by name, that draw their own values (`reset_parameters()`), among those chosen.
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import choose, network_of
+from callbacks.interventions.layers import choose
 from callbacks.interventions.optimizers import SCHEDULED, forget
+from callbacks.network import network_of
 from errors import UserError
 from timing import Epoch, Time
 

@@ -8,8 +8,9 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_initial, copy_buffers, every_layer, network_of, own_parameters, redrawn
+from callbacks.interventions.layers import check_initial, copy_buffers, every_layer, own_parameters, redrawn
 from callbacks.interventions.optimizers import forget
+from callbacks.network import network_of
 from errors import UserError
 from timing import Time
 

@@ -7,12 +7,14 @@ import torch
 
 from callbacks.diagnostics.base import Diagnostic
 from callbacks.diagnostics.fisher_trace import fisher_trace
-from callbacks.diagnostics.function import mean_loss, network_of, parameters_of
+from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.kernel import tangent_kernels
 from callbacks.diagnostics.probe import probe
 from callbacks.diagnostics.products import gradient
+from callbacks.network import network_of
 from randomness import generator
+from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
 from timing import Time
 
@@ -97,8 +99,8 @@ def test_curvature_is_that_of_the_network() -> None:
     assert tags["diagnostics/hessian/f_top"][-1][1] == pytest.approx(f_top, abs=0.01)
     image = hessian @ slope
     assert tags["diagnostics/hessian/overlap"][-1][1] == pytest.approx(float(slope @ image / slope.norm() / image.norm()), rel=1e-3)
-    steps = [step for step, _ in tags["diagnostics/hessian/subspace_overlap"]]
-    assert steps == [3, 7, 11], "from the second measurement on"
+    for when, expected in (("last", [3, 7, 11]), ("early", [7, 11])):
+        assert [step for step, _ in tags[f"diagnostics/hessian/subspace_overlap/{when}"]] == expected
 
 
 def test_the_spectrum_is_that_of_the_network() -> None:
@@ -146,6 +148,54 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
     rate = tags["diagnostics/kernel/stability"][0][1] / tags["diagnostics/kernel/eigenvalue"][0][1] * 2 * 50
     assert rate == pytest.approx(0.1, rel=1e-5)
     assert -1 <= tags["diagnostics/kernel/alignment/head"][-1][1] <= 1
+
+
+UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.SparePartNet"}}}}
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_a_parameter_without_part_in_the_answers_has_no_gradient(name: str) -> None:
+    if name in ("Ranks", "Similarity"):
+        with pytest.raises(SystemExit):
+            fit(*tiny(DIAGNOSTICS[name], UNUSED))
+    else:
+        cli = fit(*tiny(DIAGNOSTICS[name], UNUSED))
+        assert any(tag.startswith("diagnostics/") for tag in logged(cli.place.directory))
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "arguments", "message"),
+    [
+        (
+            "Ranks",
+            "SparePartNet",
+            {},
+            "Ranks: SparePartNet: its last layer, spare, has no part in what it answers; list its parts in",
+        ),
+        ("KernelAlignment", "BranchingNet", {}, "KernelAlignment: torch.func.vmap cannot take this network (vmap: It looks like"),
+        ("Weights", "SmallNet", {"every": "4ep"}, "Weights: every: 4ep: the run has 3 epochs; write 3ep or fewer"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_training(
+    name: str, network: str, arguments: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        measured(name, {"model": {"init_args": {"network": {"class_path": f"tests.networks.{network}"}}}}, **arguments)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_a_run_that_diverges_says_so_whatever_is_measured(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    often = {"trainer": {"callbacks+": [{**node, "init_args": {**node["init_args"], "every": "1st"}} for node in _nodes(name)]}}
+    with pytest.raises(SystemExit):
+        fit(*tiny(often), "--model.init_args.optimizer.init_args.lr", "1e30")
+    assert "the training loss is not finite at step" in capsys.readouterr().err
+
+
+def _nodes(name: str) -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = DIAGNOSTICS[name]["trainer"]["callbacks+"]
+    return nodes
 
 
 def test_a_probe_may_be_impaired() -> None:

@@ -117,14 +117,23 @@ def test_pictures_come_again_on_a_resume() -> None:
     assert any(tag.startswith("diagnostics/") for tag in pictures(cli.place.directory))
 
 
-def test_what_it_finds_is_restored_even_after_an_error() -> None:
+def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRequest) -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).train()
     network[1].eval()
-    before = digest(network.state_dict()), torch.random.get_rng_state(), torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    request.addfinalizer(lambda: torch.set_float32_matmul_precision("highest"))
+
+    def found() -> tuple[Any, ...]:
+        precisions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        return digest(network.state_dict()), digest(torch.random.get_rng_state()), precisions
+
+    before = found()
 
     def look() -> None:
         with invisible(network):
             assert not network.training
+            convolutions: Any = torch.backends.cudnn
+            assert torch.backends.cuda.matmul.fp32_precision == convolutions.conv.fp32_precision == "ieee"
             torch.rand(3)
             network.train()
             network(torch.randn(5, 2))
@@ -132,10 +141,7 @@ def test_what_it_finds_is_restored_even_after_an_error() -> None:
 
     with pytest.raises(KeyError):
         look()
-    after = digest(network.state_dict()), torch.random.get_rng_state(), torch.get_float32_matmul_precision()
-    assert before[0] == after[0]
-    assert before[1].equal(after[1])
-    assert before[2] == after[2]
+    assert found() == before
     assert [part.training for part in network.modules()] == [True, True, False]
 
 

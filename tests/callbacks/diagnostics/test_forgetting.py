@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics.forgetting import Forgetting, histogram, summary, write_table
 from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
+from datamodules.images import TensorImages
 from lightning_modules import ImageClassifier
 from studies.digest import digest
 from tests.processes import run as start
@@ -91,7 +92,7 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
         forgotten = [history[n][0] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]]
         events.append(len(forgotten))
         assert rows[index] == {
-            "index": str(index),
+            "index": str(int(cli.datamodule.splits.train.indices[index])),  # in the whole split, of which it has 100
             "label": str(int(cli.datamodule.splits.train.labels[index])),
             "presentations": str(len(history)),
             "first_learned": str(answers.index(True)) if True in answers else "",
@@ -195,13 +196,17 @@ def test_summary_and_histogram_leave_out_what_was_not_presented() -> None:
     assert summary(counts([0], [0], [NEVER], [False])) == {}
 
 
+def images(labels: list[int]) -> TensorImages:
+    return TensorImages(torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), torch.tensor(labels), list("0123456789"))
+
+
 def test_a_table_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "table.csv"
     made = counts([2, 0], [1, 0], [0, NEVER], [False, False])
-    write_table(file, torch.tensor([7, 8]), made)
+    write_table(file, images([7, 8]), made)
     first = file.read_text()
     with pytest.raises(ValueError, match="zip"):
-        write_table(file, torch.tensor([1, 2, 3]), made)
+        write_table(file, images([1, 2, 3]), made)
     assert file.read_text() == first
 
 
