@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 
-def norms(network: nn.Module) -> list[Any]:
-    """Return the batch-norm layers of a network."""
-    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+def norms(network: nn.Module) -> dict[str, Any]:
+    """Return the batch-norm layers of a network by name."""
+    return {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}
 
 
 @torch.no_grad()
@@ -21,7 +21,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
         batches: what its `forward` takes.
     """
     modes = {layer: layer.training for layer in network.modules()}
-    layers = norms(network)
+    layers = norms(network).values()
     momenta = [layer.momentum for layer in layers]
     network.eval()
     for norm in layers:

@@ -33,8 +33,8 @@ def agreement(tables: Sequence[pd.DataFrame]) -> float:
     """
     found = []
     for one, other in combinations(tables, 2):
-        labels = one["label"].to_frame().join(other["label"], how="inner", rsuffix=" there")
-        if len(labels) < 3 or not labels["label"].equals(labels["label there"].rename("label")):
+        shared = one.index.intersection(other.index)
+        if len(shared) < 3 or not one["label"][shared].equals(other["label"][shared]):
             raise UserError("the runs count examples of other data; name runs on the same training split")
         found.append(scores(one).corr(scores(other)))  # by index
     return float(sum(found) / len(found))

@@ -16,8 +16,7 @@ from timing import Time
 
 def norm_biases(module: nn.Module) -> dict[str, Tensor]:
     """Return the biases of all batch-norm layers by name of the parameter, (channels,) each."""
-    chosen = norms(module)
-    return {f"{name}.bias": layer.bias for name, layer in module.named_modules() if layer in chosen and layer.affine}
+    return {f"{name}.bias": layer.bias for name, layer in norms(module).items() if layer.affine}
 
 
 def negative_share(biases: Iterable[Tensor]) -> float:

@@ -135,8 +135,8 @@ def test_report_and_ledger_are_written_from_what_is_done() -> None:
         (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
         if run.values["arm"] == "warm":
             events = [[0, 1, 5], [2, 2, 1]][run.values["seed"]]
-            rows = [f"{index},10,{'' if index == 2 else 0},{count}" for index, count in enumerate(events)]
-            (folder / "forgetting.csv").write_text("\n".join(["index,presentations,first_learned,events", *rows]))
+            rows = [f"{index},7,10,{'' if index == 2 else 0},{count}" for index, count in enumerate(events)]
+            (folder / "forgetting.csv").write_text("\n".join(["index,label,presentations,first_learned,events", *rows]))
     (work.folder(0) / "run.json").write_text(json.dumps({"state": "of other settings"}))
     assert len(frame(work, "val/accuracy", "last epoch")) == 3, "numbers of other settings do not count"
     (work.folder(0) / "run.json").write_text(json.dumps({"state": work.paths[0].states[-1]}))
@@ -189,7 +189,7 @@ def test_what_callbacks_log_may_be_reported() -> None:
         ({**CLAIM, "expect": "same"}, "claims: B1: expect: write lower, higher, or same with within"),
         ({"id": "B1"}, "claims: B1: arm: a claim needs it"),
         ("B1", "claims: B1: write keys and values"),
-        ({**CLAIM, "control_over": "all"}, "claims: B1: over: all: write 'last epoch'"),
+        ({**CLAIM, "control_over": "all"}, "claims: B1: control_over: all: write 'last epoch'"),
         ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: no run has these values"),
         ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
         ({**CLAIM, "metric": "val/acc"}, "metric: val/acc: no run logs it"),

@@ -54,7 +54,7 @@ def mixture() -> dict[int, Point]:
 def measured(network: nn.Module, images: Tensor, labels: Tensor) -> Point:
     parameters, loss = parameters_of(network), mean_loss(network, images, labels)
     product, slope = hessian_product(loss, parameters), gradient(loss, parameters).double()
-    start = torch.randn(len(slope), generator=torch.Generator().manual_seed(0))
+    start = torch.randn(len(slope), generator=torch.Generator().manual_seed(0)).double()
     pairs = largest_eigenpairs(product, start, 20, 1e-6)
     return Point(
         accuracy=float((network(images).argmax(1) == labels).float().mean()),
