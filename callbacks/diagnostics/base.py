@@ -15,27 +15,27 @@ from callbacks.diagnostics.probe import Probe, probe
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from errors import UserError
-from timing import Time
+from timing import Epoch, Time
 
 Measured = Mapping[str, float | Figure]
 """What was measured, by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""
 
 
 class Diagnostic(Named, Callback, ABC):
-    """Measures the network before the first batch and then again and again; a run with it is bitwise the run without it.
+    """Measures the network before the first batch, again and again, and after the last; a run with it is bitwise the run without.
 
     After n optimizer steps a value is logged as `diagnostics/<name>` at step n - 1, beside that batch's loss; the one at step 0 is
     of the network before it. Measured in evaluation mode, in full precision (autocast off), uncompiled, on a probe: examples of the
     whole training split, the same throughout the run, not augmented. Where the network's outputs on it are not finite, nothing is.
 
     Args:
-        every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
+        every: how often: `1ep` after each epoch, `100st` after so many optimizer steps; and after the last epoch.
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
         impaired: whether the probe has the deficits in force, as training has them.
 
     Raises:
-        UserError: for another unit, more epochs than the run has, or a probe of no examples.
+        UserError: for another unit, or a probe of no examples.
 
     Attributes:
         charts: names that have a chart of their own on the `Dashboard`, each with its values by block.
@@ -55,9 +55,6 @@ class Diagnostic(Named, Callback, ABC):
         """Raise UserError, before training, for what this run does not have."""
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
             raise UserError(f"{type(self).__name__}: needs datamodules.ImageDataModule")
-        epochs, single = trainer.max_epochs or 0, trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if self.every.unit == "ep" and 0 < epochs < self.every.number and not single:
-            raise UserError(f"{type(self).__name__}: every: {self.every}: the run has {epochs} epochs; write {epochs}ep or fewer")
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
@@ -68,17 +65,26 @@ class Diagnostic(Named, Callback, ABC):
         """What its state is kept by in checkpoints: one with other arguments begins anew."""
         return repr(self)
 
-    def due(self, epoch: int, before: int, step: int, ends_epoch: bool) -> bool:
+    def in_force(self, epoch: Epoch) -> str:
+        """Return what is logged in an epoch, by which studies tell whether two runs can share it."""
+        trained = epoch.now.epoch + 1
+        anyway = self.every.unit == "ep" and trained % int(self.every.number) == 0
+        return f"{self!r} every {self.every}{' and at the end' * (trained == epoch.epochs and not anyway)}"
+
+    def due(self, epoch: int, epochs: int, before: int, step: int, ends_epoch: bool) -> bool:
         """Whether it is time, after a batch.
 
         Args:
             epoch: of the batch.
+            epochs: of the run; -1 if that is not known.
             before: optimizer steps taken before it.
             step: optimizer steps taken now.
             ends_epoch: whether it is the epoch's last.
         """
         if step < 2:
             return False  # step 0 holds the network before it
+        if ends_epoch and epoch + 1 == epochs:
+            return True
         if self.early and epoch == 0 and step.bit_length() > before.bit_length():
             return True
         number = int(self.every.number)
@@ -90,7 +96,7 @@ class Diagnostic(Named, Callback, ABC):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         before, step = Clock.of(trainer).now.step, trainer.global_step
-        if self.due(trainer.current_epoch, before, step, trainer.is_last_batch):
+        if self.due(trainer.current_epoch, trainer.max_epochs or -1, before, step, trainer.is_last_batch):
             self._log(trainer, pl_module, step - 1)
 
     def _log(self, trainer: Trainer, module: LightningModule, step: int) -> None:

@@ -66,6 +66,7 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
 
 
+@pytest.mark.slow
 def test_one_study_that_fails_does_not_stop_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     small({"plain": ARMS["plain"]}, seeds=1)
     file = Path("small.yaml").rename("second.yaml")

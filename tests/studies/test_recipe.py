@@ -225,3 +225,17 @@ def test_torchs_and_our_classes_promise() -> None:
 def test_levels_keep_their_order() -> None:
     late = epochs(20, callback("WeightDecaySchedule", levels={"5ep": 0.1, "15ep": 0.0}))
     assert common(late, epochs(20)) == 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        (epochs(2, callback("NormBiases", every="1ep")), epochs(3, callback("NormBiases", every="1ep")), 2),
+        (epochs(2, callback("NormBiases", every="3ep")), epochs(3, callback("NormBiases", every="3ep")), 1),
+        (epochs(2, callback("NormBiases", every="5st")), epochs(3, callback("NormBiases", every="5st")), 1),
+        (epochs(3, callback("NormBiases", every="1ep")), epochs(3, callback("NormBiases", every="2ep")), 0),
+        (epochs(3, callback("NormBiases", every="1ep")), epochs(3), 0),
+    ],
+)
+def test_a_diagnostic_measures_at_the_end_of_a_run_too(one: dict[str, Any], other: dict[str, Any], shared: int) -> None:
+    assert common(one, other) == shared

@@ -76,16 +76,24 @@ def test_every_diagnostic_is_registered() -> None:
     assert {*diagnostics.__all__} - {"Diagnostic", "Dashboard"} == {*DIAGNOSTICS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_diagnostic_is_invisible(name: str) -> None:
     check_invisible("fp32", DIAGNOSTICS[name])
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [way if way in ("fp32", "all interventions") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+)
 def test_all_together_are_invisible(way: str) -> None:
     check_invisible(way, EVERYTHING)
 
 
+def test_a_resume_is_bitwise() -> None:
+    check_resumes(EVERYTHING, EVERY_KIND, every=4)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_resume_is_bitwise_with(name: str) -> None:
     check_resumes(DIAGNOSTICS[name], EVERY_KIND, every=8, first=list(DIAGNOSTICS).index(name) % 8)
@@ -100,6 +108,7 @@ def test_segments_of_a_study_are_the_run() -> None:
     check_segments(EVERYTHING)
 
 
+@pytest.mark.slow
 def test_values_are_the_same_in_reduced_precision_and_compiled() -> None:
     """At the beginning, where the weights are the same: measured in full precision, uncompiled."""
     found = {}
