@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--config FILE ...] [--json FILE]
 
-The network is trained for a few epochs first (by default configs/digits.yaml at width 16). Fisher trace: seconds to a
-standard error, which is time x variance of a draw. Largest eigenvalues: products until they are within 1e-3 of the converged ones.
-configs/diagnostics/all.yaml: seconds in it, over those of the rest of the same run.
+On digits, at width 16, after a few epochs: Fisher trace, seconds to a standard error, which is time x variance of a draw; largest
+eigenvalues, products until they are within 1e-3 of the converged ones. On the config given (by default the same): seconds in
+configs/diagnostics/all.yaml, over those of the rest of the same run.
 """
 
 import argparse
@@ -203,17 +203,17 @@ def main_() -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(wide, file)
         file.flush()
-        configs = given.config or [str(HERE / "configs/digits.yaml"), file.name]
-        cli, _ = trained(configs, "--trainer.max_epochs", "3")
+        digits = [str(HERE / "configs/digits.yaml"), file.name]
+        cli, _ = trained(digits, "--trainer.max_epochs", "3")
         network, data = network_of(cli.model), cli.datamodule
         with invisible(cli.model):
             chosen = probe(data, EXAMPLES)
             results: dict[str, Any] = {
-                "configs": [Path(name).name for name in given.config or ["digits.yaml at width 16"]],
                 "Fisher trace: times faster to a standard error": fisher(network, chosen),
                 "ten largest eigenvalues": eigenvalues(network, chosen),
             }
-        results["all.yaml"] = everything(configs, given.epochs)
+        name = " + ".join(Path(name).name for name in given.config or ["digits.yaml at width 16"])
+        results[f"all.yaml on {name}"] = everything(given.config or digits, given.epochs)
     found = session(torch.device("cpu"), [], None)
     results["manifest"] = {key: value for key, value in found.items() if key in ("versions", "device", "git")}
     print(json.dumps(results, indent=1))

@@ -1,5 +1,6 @@
 """Trajectories that other code has measured, reproduced by the functions here."""
 
+import copy
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from callbacks.diagnostics.function import flat, mean_loss, parameters_of
 from callbacks.diagnostics.kernel import energy, spectrum, tangent_kernels
 from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.products import gradient, hessian_product
+from callbacks.diagnostics.spectrum import Nodes, density, quadrature
 from callbacks.diagnostics.subspace import curvature_overlap, share_within, subspace_overlap
+from tests.callbacks.diagnostics.toys import Toy
 
 STEPS = (0, 10, 30, 100, 300, 800, 1500)
 
@@ -28,6 +31,7 @@ class Point(NamedTuple):
     trace: float
     top: Tensor
     following: Tensor
+    toy: Toy
 
 
 @cache
@@ -64,6 +68,7 @@ def measured(network: nn.Module, images: Tensor, labels: Tensor) -> Point:
         trace=exact_fisher_trace(network, images).total,
         top=pairs.vectors[:, :10],
         following=pairs.vectors[:, 10:],
+        toy=Toy(copy.deepcopy(network).double(), images.double(), labels),
     )
 
 
@@ -98,6 +103,22 @@ def test_the_mixtures_fisher_information_rises_and_falls() -> None:
     traces = [mixture()[step].trace for step in STEPS]
     assert max(traces) == traces[STEPS.index(100)]
     assert traces[-1] < 0.5 * max(traces)
+
+
+@pytest.mark.slow
+def test_the_mixtures_spectrum_is_the_dense_one() -> None:
+    network, images, labels = toy = mixture()[1500].toy
+    values = torch.linalg.eigvalsh(toy.hessian())
+    assert float(values[-1]) == pytest.approx(1.6311, abs=1e-3)
+    parameters = parameters_of(network)
+    product = hessian_product(mean_loss(network, images, labels), parameters)
+    nodes = quadrature(product, flat(parameters).detach(), 80, 10, torch.Generator().manual_seed(0))
+    assert float(nodes.values.max()) == pytest.approx(float(values[-1]), abs=1e-7)
+    grid = torch.linspace(float(values[0]) - 0.05, float(values[-1]) + 0.05, 5000, dtype=torch.float64)
+    dense = Nodes(values[None], torch.full_like(values, 1 / len(values))[None])
+    for variance, distance in ((1.65e-5, 0.014), (1e-4, 0.0053), (1e-3, 0.0021), (1e-2, 0.0010)):
+        far = (density(nodes, grid, variance) - density(dense, grid, variance)).abs()
+        assert float(far.sum() * (grid[1] - grid[0])) < 3 * distance, "other draws than theirs, as close to it"
 
 
 class Aligned(NamedTuple):
