@@ -20,9 +20,8 @@ def layout(names: Sequence[str]) -> Layout:
         names: of what is measured, as `rank` or `weights/angle`: each has a chart, with its values by block; all others share one.
     """
     charts = {
-        "accuracy": r"(train|val|val_deficit|test)/accuracy$",
+        "accuracy and interventions": r"((train|val|val_deficit|test)/accuracy$|interventions/.*)",  # a moment is a dot at 1
         "loss": r"(train|val|val_deficit|test)/loss$",
-        "interventions": r"interventions/.*",
         "data": r"(data/(?!examples)|deficits/).*",
         "examples": r"data/examples$",
     }
@@ -33,7 +32,7 @@ def layout(names: Sequence[str]) -> Layout:
 
 
 class Dashboard(Callback):
-    """Lays out TensorBoard's tab Custom Scalars: accuracy, loss, interventions and data, and then each diagnostic.
+    """Lays out TensorBoard's tab Custom Scalars: accuracy with interventions, loss, data, and then each diagnostic.
 
     It measures nothing. A diagnostic's class names its charts in `charts`.
     """

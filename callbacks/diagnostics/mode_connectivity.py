@@ -32,7 +32,7 @@ def draw(curves: Mapping[str, Sequence[Point]], file: Path) -> None:
             )
         axes.set_xlabel("share of the first network")
         axes.set_ylabel(f"test {name}")
-    axes.legend(frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
     figure.savefig(file, dpi=160)
 
 

@@ -18,10 +18,10 @@ NAMES = ["rank", "weights/angle", "weights/norm"]
 @pytest.mark.parametrize(
     ("tag", "chart"),
     [
-        ("train/accuracy", "accuracy"),
-        ("val_deficit/accuracy", "accuracy"),
+        ("train/accuracy", "accuracy and interventions"),
+        ("val_deficit/accuracy", "accuracy and interventions"),
         ("test/loss", "loss"),
-        ("interventions/ShrinkPerturb", "interventions"),
+        ("interventions/ShrinkPerturb", "accuracy and interventions"),
         ("data/stage", "data"),
         ("data/examples", "examples"),
         ("deficits/Blur", "data"),
@@ -46,7 +46,7 @@ def shown(tag: str, patterns: list[str]) -> bool:
 
 
 def test_without_names_all_diagnostics_share_a_chart() -> None:
-    assert list(layout([])["plasticity"]) == ["accuracy", "loss", "interventions", "data", "examples", "other diagnostics"]
+    assert list(layout([])["plasticity"]) == ["accuracy and interventions", "loss", "data", "examples", "other diagnostics"]
     assert shown("diagnostics/rank", layout([])["plasticity"]["other diagnostics"][1])
 
 
@@ -85,7 +85,7 @@ def test_a_run_has_all_that_it_logs_in_one_chart_each_also_after_a_resume() -> N
     (category,) = first.category
     assert category.title == "plasticity"
     charts = {chart.title: list(chart.multiline.tag) for chart in category.chart}
-    names = ["accuracy", "loss", "interventions", "data", "examples", *(f"weights/{what}" for what in WEIGHTS)]
+    names = ["accuracy and interventions", "loss", "data", "examples", *(f"weights/{what}" for what in WEIGHTS)]
     names += [*(f"forgetting/{what}" for what in FORGETTING), "gradient_norm", "other diagnostics"]
     assert list(charts) == names
     tags = [tag for tag in logged(home) if not tag.startswith(("epoch", "lr"))]
