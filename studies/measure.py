@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +72,11 @@ def series(folder: Path, metric: str) -> list[tuple[int, float]]:
 
 def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all scalars of a run: tag to (step, value)."""
+    return _read(folder.absolute(), tuple((file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))))
+
+
+@cache
+def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tuple[int, float]]]:
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
     return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
