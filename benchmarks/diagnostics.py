@@ -1,10 +1,9 @@
-"""What measurements cost, against what is usually done instead, in one process. About 5 minutes on digits, on one core.
+"""What measurements cost, against what is usually done instead, in one process. About 4 minutes on one core.
 
-    OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--config FILE ...] [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--json FILE]
 
 On digits, at width 16, after a few epochs: Fisher trace, seconds to a standard error, which is time x variance of a draw; largest
-eigenvalues, products until they are within 1e-3 of the converged ones. On the config given (by default the same): seconds in
-configs/diagnostics/all.yaml, over those of the rest of the same run.
+eigenvalues, products until they are within 1e-3 of the converged ones.
 """
 
 import argparse
@@ -18,11 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
-from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
-from callbacks.diagnostics.base import Diagnostic
 from callbacks.diagnostics.fisher_trace import exact_fisher_trace, fisher_trace, fisher_trace_per_example
 from callbacks.diagnostics.function import flat, logits, mean_loss, parameters_of
 from callbacks.diagnostics.invisible import invisible
@@ -37,61 +33,12 @@ from train import CLI, main
 EXAMPLES, COUNT, TOLERANCE = 500, 10, 1e-3
 
 
-class Stopwatch(Callback):
-    """Times training, and in it what diagnostics do.
-
-    Attributes:
-        seconds: of training as a whole.
-        spent: of each diagnostic.
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.spent: dict[str, float] = {}
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.started = time.perf_counter()
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.seconds = time.perf_counter() - self.started
-
-    def watch(self, one: Diagnostic) -> None:
-        """Time whatever it does in training."""
-        name = type(one).__name__
-        self.spent[name] = 0.0
-        for hook in ("on_train_batch_start", "on_before_backward", "on_before_optimizer_step", "on_train_batch_end"):
-            setattr(one, hook, self._timed(name, getattr(one, hook)))
-
-    def _timed(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:
-        def timed(*arguments: Any) -> None:
-            started = time.perf_counter()
-            hook(*arguments)
-            self.spent[name] += time.perf_counter() - started
-
-        return timed
-
-
-def trained(configs: list[str], *more: str) -> tuple[CLI, Stopwatch]:
-    """Run `train.py fit`; return the run and how long it took."""
-    watch = Stopwatch()
-
-    class Timed(CLI):
-        """Has a stopwatch."""
-
-        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-            trainer = super().instantiate_trainer(**kwargs)
-            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-            for one in callbacks:
-                if isinstance(one, Diagnostic):
-                    watch.watch(one)
-            callbacks.append(watch)
-            return trainer
-
-    files = [part for file in configs for part in ("--config", file)]
+def trained() -> CLI:
+    """Train on digits at width 16 for three epochs."""
+    wide = ["--model.init_args.network.init_args.width", "16", "--trainer.max_epochs", "3"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        cli = main(["fit", *files, *quiet, "--trainer.default_root_dir", folder, *more], Timed)
-    return cli, watch
+        return main(["fit", "--config", str(HERE / "configs/digits.yaml"), *wide, *quiet, "--trainer.default_root_dir", folder])
 
 
 def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -181,39 +128,18 @@ def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
     }
 
 
-def everything(configs: list[str], epochs: int) -> dict[str, Any]:
-    """Return what configs/diagnostics/all.yaml costs, as a share of the rest of the same training."""
-    _, watch = trained([*configs, str(HERE / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs))
-    spent = sum(watch.spent.values())
-    return {
-        "epochs": epochs,
-        "share of training": round(spent / (watch.seconds - spent), 3),
-        "seconds of training": round(watch.seconds - spent, 1),
-        "seconds of each": {name: round(seconds, 1) for name, seconds in watch.spent.items()},
-    }
-
-
 def main_() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--config", action="append")
-    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    wide = {"model": {"init_args": {"network": {"init_args": {"width": 16}}}}}
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(wide, file)
-        file.flush()
-        digits = [str(HERE / "configs/digits.yaml"), file.name]
-        cli, _ = trained(digits, "--trainer.max_epochs", "3")
-        network, data = network_of(cli.model), cli.datamodule
-        with invisible(cli.model):
-            chosen = probe(data, EXAMPLES)
-            results: dict[str, Any] = {
-                "Fisher trace: times faster to a standard error": fisher(network, chosen),
-                "ten largest eigenvalues": eigenvalues(network, chosen),
-            }
-        name = " + ".join(Path(name).name for name in given.config or ["digits.yaml at width 16"])
-        results[f"all.yaml on {name}"] = everything(given.config or digits, given.epochs)
+    cli = trained()
+    network = network_of(cli.model)
+    with invisible(cli.model):
+        chosen = probe(cli.datamodule, EXAMPLES)
+        results: dict[str, Any] = {
+            "Fisher trace: times faster to a standard error": fisher(network, chosen),
+            "ten largest eigenvalues": eigenvalues(network, chosen),
+        }
     found = session(torch.device("cpu"), [], None)
     results["manifest"] = {key: value for key, value in found.items() if key in ("versions", "device", "git")}
     print(json.dumps(results, indent=1))
