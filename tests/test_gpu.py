@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
 from tests.test_contracts import EVERY_KIND, IDENTITIES, check_resumes
@@ -26,6 +27,11 @@ def test_resume_is_bitwise_while_data_change() -> None:
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_identity_is_bitwise_nothing(name: str) -> None:
     assert state(fit(*tiny(IDENTITIES[name], GPU))) == state(fit(*tiny(GPU)))
+
+
+@pytest.mark.gpu
+def test_diagnostics_are_invisible() -> None:
+    assert state(fit(*tiny(EVERYTHING, GPU))) == state(fit(*tiny(GPU)))
 
 
 @pytest.mark.gpu

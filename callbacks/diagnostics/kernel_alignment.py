@@ -77,7 +77,7 @@ class KernelAlignment(Diagnostic):
         measured |= {f"kernel/{name}": float(energy(vectors, target)[top]) for name, target in targets.items() if target.any()}
         for block, names in by_block(network, kernels).items():
             measured[f"kernel/alignment/{block}"] = alignment(torch.stack([kernels[name] for name in names]).sum(0), labels)
-        curves = {name: energy(vectors, target).cpu() for name, target in targets.items() if target.any()}
+        curves = {name: energy(vectors, target) for name, target in targets.items() if target.any()}
         return {**measured, "kernel/energy": picture(curves, trainer.global_step)}
 
 
