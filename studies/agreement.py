@@ -1,8 +1,11 @@
 """Whether the seeds of a study forget the same examples."""
 
+from contextlib import suppress
+
 import pandas as pd
 
 from callbacks.diagnostics.forgetting_agreement import agreement, read
+from errors import UserError
 from studies.work import Work
 
 
@@ -13,5 +16,8 @@ def agreements(work: Work) -> str:
         if work.assembled(number) and (work.folder(number) / "forgetting.csv").exists():
             arm = ", ".join(f"{name} {value}" for name, value in run.values.items() if name != "seed") or "all"
             arms.setdefault(arm, []).append(read(work.folder(number)))
-    found = [f"{arm}: {agreement(tables):.2f}" for arm, tables in arms.items() if len(tables) > 1]
+    found = []
+    for arm, tables in arms.items():
+        with suppress(UserError):  # of other data each
+            found += [f"{arm}: {agreement(tables):.2f}"] if len(tables) > 1 else []
     return f"Forgetting events of two seeds correlate (Pearson, mean over pairs) with {'; '.join(found)}." if found else ""

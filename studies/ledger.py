@@ -3,11 +3,12 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from errors import UserError
 from studies.agreement import agreements
-from studies.measure import Difference, by_seed, check_metric, difference, read_over, scale
+from studies.measure import Difference, by_seed, check_metric, difference, digits, read_over, scale
 from studies.report import frame, origin, settings, write_report
 from studies.work import Work
 
@@ -103,8 +104,9 @@ def ledger(works: Sequence[Work]) -> str:
             gap = difference(arm, control)
             if gap.pairs < 2:
                 continue
-            unit = "points of " if scale(metric) == 100 else ""
-            here = f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}] {unit}{metric}, {_mean(arm)} against {_mean(control)}"
+            unit, signed, plain = "points of " if scale(metric) == 100 else "", digits(metric, "+"), digits(metric)
+            means = f"{mean(arm.values()):{plain}} against {mean(control.values()):{plain}}"
+            here = f"{gap.mean:{signed}} [{gap.low:{signed}}, {gap.high:{signed}}] {unit}{metric}, {means}"
             said = verdict(gap, claim["expect"], claim.get("within", 0))
             margin = f" (within {claim['within']})" if "within" in claim else ""
             rows.append(
@@ -131,7 +133,3 @@ def _values(runs: Any, values: dict[str, Any]) -> dict[Any, float]:
     for key, value in values.items() if len(runs) else ():
         runs = runs[runs[key] == value]
     return by_seed(runs)
-
-
-def _mean(values: dict[Any, float]) -> str:
-    return f"{sum(values.values()) / len(values):.2f}"

@@ -108,6 +108,11 @@ def scale(metric: str) -> int:
     return 100 if metric.endswith("accuracy") else 1
 
 
+def digits(metric: str, sign: str = "") -> str:
+    """Return how values of a metric are written: percentages with two decimals, others with three significant digits."""
+    return f"{sign}.2f" if scale(metric) == 100 else f"{sign}#.3g"
+
+
 def by_seed(frame: pd.DataFrame) -> dict[Any, float]:
     """Return the values of one arm by seed."""
     return {row.seed: row.value for row in frame.itertuples()}

@@ -10,7 +10,7 @@ import pandas as pd
 from errors import UserError
 from studies.agreement import agreements
 from studies.figure import draw, draw_curves
-from studies.measure import by_seed, check_metric, curves, difference, measured, read_over
+from studies.measure import by_seed, check_metric, curves, difference, digits, measured, read_over
 from studies.work import Work
 
 KEYS = {"metric", "over", "x", "hue", "control", "figure", "paper", "label"}
@@ -114,7 +114,7 @@ def write_report(work: Work) -> Path:
     shown = table(runs, chosen)
     shown.to_csv(folder / "table.csv", index=False)
     said = "\n\n".join(filter(None, [origin(work, len(runs)), agreements(work)]))
-    (folder / "table.md").write_text(f"{markdown(shown)}\n{said}\n")
+    (folder / "table.md").write_text(f"{markdown(shown, chosen.metric)}\n{said}\n")
     if chosen.figure == "curve":
         done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
         values = [work.study.runs[number].values for number in done]
@@ -124,9 +124,11 @@ def write_report(work: Work) -> Path:
     return folder
 
 
-def markdown(shown: pd.DataFrame) -> str:
-    """Return a table as text for Markdown, numbers rounded."""
-    cells = [[_cell(value) for value in row] for row in shown.itertuples(index=False)]
+def markdown(shown: pd.DataFrame, metric: str) -> str:
+    """Return a table as text for Markdown, a metric's numbers rounded."""
+    measured_here = {"mean", "sd", "difference", "low", "high"}
+    forms = [digits(metric) if column in measured_here else "g" for column in shown.columns]
+    cells = [[_cell(value, form) for value, form in zip(row, forms, strict=True)] for row in shown.itertuples(index=False)]
     rows = [list(shown.columns), ["---"] * len(shown.columns), *cells]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) + "\n"
 
@@ -150,5 +152,5 @@ def _seeds(work: Work) -> str:
     return ", ".join(map(str, sorted({run.values["seed"] for run in work.study.runs})))
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else "" if value is None else str(value)
+def _cell(value: Any, form: str) -> str:
+    return f"{value:{form}}" if isinstance(value, float) else "" if value is None else str(value)

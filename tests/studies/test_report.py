@@ -15,7 +15,7 @@ from run_log import RunLog
 from studies.figure import draw, draw_curves
 from studies.ledger import check_claims, ledger, verdict, write_ledger
 from studies.measure import Difference, curves, difference, measured, read_over
-from studies.report import Settings, frame, settings, table, write_report
+from studies.report import Settings, frame, markdown, settings, table, write_report
 from tests.studies.small import ARMS, small
 
 VALUES = {("plain", 0): 0.80, ("plain", 1): 0.90, ("plain", 2): 0.85, ("warm", 0): 0.70, ("warm", 1): 0.85, ("warm", 2): 0.74}
@@ -30,6 +30,12 @@ def test_an_interval_is_students() -> None:
     assert gap.pairs == 3
     assert difference({0: 1.0}, {0: 2.0}) == Difference(-1.0, float("-inf"), float("inf"), 1)
     assert difference({0: 1.0}, {}).pairs == 0
+
+
+def test_numbers_have_the_digits_that_say_something() -> None:
+    accuracy, small = pd.DataFrame({"noise": [0.2], "mean": [98.5149]}), pd.DataFrame({"noise": [0.2], "mean": [0.0123456]})
+    assert "| 0.2 | 98.51 |" in markdown(accuracy, "val/accuracy")
+    assert "| 0.2 | 0.0123 |" in markdown(small, "diagnostics/margin/median")
 
 
 def test_last_epochs_are_averaged(tmp_path: Path) -> None:
