@@ -100,12 +100,6 @@ def test_a_resume_is_bitwise() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", DIAGNOSTICS)
-def test_a_resume_is_bitwise_with(name: str) -> None:
-    check_resumes(DIAGNOSTICS[name], EVERY_KIND, every=8, first=list(DIAGNOSTICS).index(name) % 8)
-
-
-@pytest.mark.slow
 def test_a_resume_is_bitwise_from_every_kind_of_checkpoint() -> None:
     check_resumes(EVERYTHING, ALL, EVERY_KIND)
 
