@@ -54,7 +54,7 @@ def draw_curves(points: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
     import seaborn as sns
 
     sns.lineplot(data=points, x="step", y="value", hue=chosen.x, style=chosen.hue, palette="deep", errorbar="sd", ax=axes)
-    sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None)
+    sns.move_legend(axes, "center left", bbox_to_anchor=(1, 0.5), frameon=False, title=None if chosen.hue else chosen.x)
     _finish(figure, axes, chosen.label or "optimizer step", _unit(chosen), folder)
 
 
