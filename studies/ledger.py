@@ -8,7 +8,7 @@ from typing import Any
 
 from errors import UserError
 from studies.agreement import agreements
-from studies.measure import Difference, by_seed, check_metric, difference, digits, read_over, scale
+from studies.measure import Difference, by_seed, check_metric, difference, read_over, scale, written
 from studies.report import frame, origin, settings, write_report
 from studies.work import Work
 
@@ -104,9 +104,10 @@ def ledger(works: Sequence[Work]) -> str:
             gap = difference(arm, control)
             if gap.pairs < 2:
                 continue
-            unit, signed, plain = "points of " if scale(metric) == 100 else "", digits(metric, "+"), digits(metric)
-            means = f"{mean(arm.values()):{plain}} against {mean(control.values()):{plain}}"
-            here = f"{gap.mean:{signed}} [{gap.low:{signed}}, {gap.high:{signed}}] {unit}{metric}, {means}"
+            unit = "points of " if scale(metric) == 100 else ""
+            moved, low, high = (written(value, metric, "+") for value in gap[:3])
+            means = " against ".join(written(mean(side.values()), metric) for side in (arm, control))
+            here = f"{moved} [{low}, {high}] {unit}{metric}, {means}"
             said = verdict(gap, claim["expect"], claim.get("within", 0))
             margin = f" (within {claim['within']})" if "within" in claim else ""
             rows.append(

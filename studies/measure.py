@@ -108,9 +108,10 @@ def scale(metric: str) -> int:
     return 100 if metric.endswith("accuracy") else 1
 
 
-def digits(metric: str, sign: str = "") -> str:
-    """Return how values of a metric are written: percentages with two decimals, others with three significant digits."""
-    return f"{sign}.2f" if scale(metric) == 100 else f"{sign}#.3g"
+def written(value: float, metric: str, sign: str = "") -> str:
+    """Write a value of a metric: percentages with two decimals, others with three significant digits or as whole numbers."""
+    form = ".2f" if scale(metric) == 100 else ",.0f" if abs(value) >= 100 else "#.3g"
+    return f"{value:{sign}{form}}"
 
 
 def by_seed(frame: pd.DataFrame) -> dict[Any, float]:

@@ -10,7 +10,7 @@ import pandas as pd
 from errors import UserError
 from studies.agreement import agreements
 from studies.figure import draw, draw_curves
-from studies.measure import by_seed, check_metric, curves, difference, digits, measured, read_over
+from studies.measure import by_seed, check_metric, curves, difference, measured, read_over, written
 from studies.work import Work
 
 KEYS = {"metric", "over", "x", "hue", "control", "figure", "paper", "label"}
@@ -126,9 +126,11 @@ def write_report(work: Work) -> Path:
 
 def markdown(shown: pd.DataFrame, metric: str) -> str:
     """Return a table as text for Markdown, a metric's numbers rounded."""
-    measured_here = {"mean", "sd", "difference", "low", "high"}
-    forms = [digits(metric) if column in measured_here else "g" for column in shown.columns]
-    cells = [[_cell(value, form) for value, form in zip(row, forms, strict=True)] for row in shown.itertuples(index=False)]
+    numbers = {"mean", "sd", "difference", "low", "high"}
+    cells = [
+        [_cell(value, metric if name in numbers else None) for name, value in zip(shown.columns, row, strict=True)]
+        for row in shown.itertuples(index=False)
+    ]
     rows = [list(shown.columns), ["---"] * len(shown.columns), *cells]
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) + "\n"
 
@@ -152,5 +154,7 @@ def _seeds(work: Work) -> str:
     return ", ".join(map(str, sorted({run.values["seed"] for run in work.study.runs})))
 
 
-def _cell(value: Any, form: str) -> str:
-    return f"{value:{form}}" if isinstance(value, float) else "" if value is None else str(value)
+def _cell(value: Any, metric: str | None) -> str:
+    if isinstance(value, float):
+        return written(value, metric) if metric else f"{value:g}"
+    return "" if value is None else str(value)

@@ -33,9 +33,12 @@ def test_an_interval_is_students() -> None:
 
 
 def test_numbers_have_the_digits_that_say_something() -> None:
-    accuracy, small = pd.DataFrame({"noise": [0.2], "mean": [98.5149]}), pd.DataFrame({"noise": [0.2], "mean": [0.0123456]})
-    assert "| 0.2 | 98.51 |" in markdown(accuracy, "val/accuracy")
-    assert "| 0.2 | 0.0123 |" in markdown(small, "diagnostics/margin/median")
+    for value, metric, expected in (
+        (98.5149, "val/accuracy", "98.51"),
+        (0.0123456, "diagnostics/margin/median", "0.0123"),
+        (1234.56, "diagnostics/fisher/trace", "1,235"),
+    ):
+        assert f"| 0.2 | {expected} |" in markdown(pd.DataFrame({"noise": [0.2], "mean": [value]}), metric)
 
 
 def test_last_epochs_are_averaged(tmp_path: Path) -> None:
