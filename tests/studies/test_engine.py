@@ -128,7 +128,7 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
     work, killed = small(arms, seeds=3), 0
 
     def done() -> dict[str, int]:
-        return {state.parent.name: state.stat().st_mtime_ns for state in work.store.root.glob("*/done.json")}
+        return {state.parent.name: state.stat().st_mtime_ns for state in work.store.root.glob("[!.]*/done.json")}
 
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     chance = random.Random(0)
