@@ -191,8 +191,7 @@ class Levels(Generic[Value]):
 
     def at(self, now: Position, epochs: int) -> Value | None:
         """Return the value in force at `now` in a run of `epochs` epochs, None before the first moment."""
-        reached = [value for time, value in self.entries if time.reached(now, epochs)]
-        return reached[-1] if reached else None
+        return next((value for time, value in reversed(self.entries) if time.reached(now, epochs)), None)
 
     def in_force(self, epoch: Epoch) -> Value | str | None:
         """Return the value in force during an epoch, or all levels if that is not known."""

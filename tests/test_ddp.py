@@ -88,11 +88,12 @@ def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
 @pytest.mark.slow
 def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_does() -> None:
     half = ("--data.init_args.batch_size", "16")
-    without, _ = ranks(2, arguments=half)
+    without, plain = ranks(2, arguments=half)
     two, together = ranks(2, EVERYTHING, arguments=half)
     _, alone = ranks(1, EVERYTHING)
     assert [record["state"] for record in two] == [record["state"] for record in without]
     found, expected = logged(together), logged(alone)
+    assert {tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")} == logged(plain)
     first = {tag for tag, values in expected.items() if tag.startswith("diagnostics/") and values[0][0] == 0}
     assert len(first) > 50
     assert {tag: found[tag][0] for tag in first} == {tag: expected[tag][0] for tag in first}

@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.function import Loss, Parameters, gradients, mean_loss, parameters_of
+from callbacks.diagnostics.function import Loss, Parameters, gradients, mean_loss, norm, parameters_of
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from datamodules import ImageDataModule
@@ -57,7 +57,7 @@ def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> f
     """
     here = loss(dict(parameters))
     ascent = gradients(here, dict(parameters))
-    length = float(torch.stack([one.double().square().sum() for one in ascent.values()]).sum().sqrt())
+    length = float(norm(ascent.values()))
     return loss_near(loss, parameters, ascent, rho / length) - float(here.detach()) if length else 0.0
 
 

@@ -1,6 +1,6 @@
 """A network as a function of its trained parameters."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,13 @@ def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False)
     """Return the gradient of a scalar by each parameter, zero by one that it does not depend on; `.grad` is left alone."""
     found = torch.autograd.grad(value, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
     return dict(zip(parameters, found, strict=True))
+
+
+def norm(parts: Iterable[Tensor]) -> Tensor:
+    """Return ||w||, a float64 scalar on the parameters' device."""
+    sizes = torch.stack([torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts])
+    size: Tensor = torch.linalg.vector_norm(sizes)
+    return size
 
 
 def flat(parts: Mapping[str, Tensor]) -> Tensor:

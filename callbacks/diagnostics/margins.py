@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.function import norm
 from callbacks.diagnostics.layers import trained
 from callbacks.diagnostics.probe import Probe
 
@@ -26,7 +27,7 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 
 def weight_norm(parameters: Iterable[Tensor]) -> float:
     """Return the Euclidean norm of all weights together: parameters of more than one dimension, not biases or batch norm's."""
-    return float(torch.stack([one.detach().double().square().sum() for one in parameters if one.ndim > 1]).sum().sqrt())
+    return float(norm(one.detach() for one in parameters if one.ndim > 1))
 
 
 def histogram(values: Tensor) -> Figure:
@@ -56,12 +57,12 @@ class Margins(Diagnostic):
         """Return quantiles, share and histogram."""
         found = margins(module(probe.images), probe.labels).double()
         low, middle = (float(one) for one in found.quantile(found.new_tensor([0.1, 0.5])))
-        norm = weight_norm(trained(module).values())
+        size = weight_norm(trained(module).values())
         return {
             "margin/q10": low,
             "margin/median": middle,
             "margin/negative": float((found < 0).double().mean()),
-            "normalised_margin/q10": low / norm,
-            "normalised_margin/median": middle / norm,
+            "normalised_margin/q10": low / size,
+            "normalised_margin/median": middle / size,
             "margins": histogram(found),
         }

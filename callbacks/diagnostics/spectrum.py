@@ -58,11 +58,6 @@ def quadrature(product: Product, like: Tensor, steps: int, draws: int, generator
     return Nodes(torch.stack(values), torch.stack(weights))
 
 
-def kernel_variance(nodes: Nodes) -> float:
-    """Return the variance of the authors' Gaussian kernel: 1e-5 times the spectrum's range, or 1e-5 where that is below 1."""
-    return 1e-5 * max(1.0, float(nodes.values.max() - nodes.values.min()))
-
-
 def density(nodes: Nodes, grid: Tensor, variance: float) -> Tensor:
     """Return the share of eigenvalues per unit at points of a grid, smoothed by a Gaussian; (points,)."""
     far = grid[:, None, None] - nodes.values

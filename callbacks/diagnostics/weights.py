@@ -1,7 +1,7 @@
 """How large weights are, how far they have come from where they began, and how fast they move."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,19 +10,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.function import norm
 from callbacks.diagnostics.layers import by_block, trained
 from callbacks.diagnostics.probe import Probe
 from timing import Time
 
 Parts = Mapping[str, Tensor]
 """Parameters by name, taken together as one vector w."""
-
-
-def norm(parts: Iterable[Tensor]) -> Tensor:
-    """Return ||w||, a float64 scalar on the parameters' device."""
-    sizes = torch.stack([torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts])
-    size: Tensor = torch.linalg.vector_norm(sizes)
-    return size
 
 
 def distance(one: Parts, other: Parts) -> Tensor:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.diagnostics.weights import Weights, angle, distance, norm, relative_distance
+from callbacks.diagnostics.function import norm
+from callbacks.diagnostics.weights import Weights, angle, distance, relative_distance
 from lightning_modules.initialisation import initialise
 from studies.digest import digest
 from tests.networks import SmallNet, TokenNet
