@@ -1,5 +1,6 @@
 """The running statistics of batch norm."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -34,3 +35,18 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
         norm.momentum = momentum
     for layer, mode in modes.items():
         layer.training = mode
+
+
+def estimate(network: nn.Module, images: Tensor, chunk: int = 250) -> None:
+    """Set running statistics to those of images, in place: what batch norm would use if it were trained on them alone.
+
+    Running statistics are 0 and 1 before the first batch, and averages over networks of the past for some hundred batches after
+    it and after every reset of them. A network without batch norm is left alone, and costs nothing.
+
+    Args:
+        network: all its layers but batch norm are in evaluation mode meanwhile; modes are restored.
+        images: two or more, (examples, channels, height, width).
+        chunk: images that pass through the network at once; statistics are plain averages over equal chunks.
+    """
+    if norms(network):
+        recalibrate(network, images.tensor_split(math.ceil(len(images) / chunk)))

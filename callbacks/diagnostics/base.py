@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -12,6 +12,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from callbacks.clock import Clock
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.probe import Probe, probe
+from callbacks.network import network_of
+from callbacks.norm_statistics import estimate
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from errors import UserError
@@ -19,6 +21,12 @@ from timing import Epoch, Time
 
 Measured = Mapping[str, float | Figure]
 """What was measured, by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""
+
+NormStatistics = Literal["estimated", "running"]
+"""Which mean and variance batch norm uses while a network is measured."""
+
+GROUPS = {"estimated": "diagnostics", "running": "diagnostics_running"}
+"""What the tags of values begin with, by the statistics of batch norm that they were measured with."""
 
 
 class Diagnostic(Named, Callback, ABC):
@@ -28,27 +36,45 @@ class Diagnostic(Named, Callback, ABC):
     of the network before it. Measured in evaluation mode, in full precision (autocast off), uncompiled, on a probe: examples of the
     whole training split, the same throughout the run, not augmented. Where the network's outputs on it are not finite, nothing is.
 
+    Batch norm uses statistics estimated on the probe, by one forward pass more, and the run's own are left as they are. Those
+    are 0 and 1 before the first batch and stale for the first epochs and after every reset of them or switch of the data, when
+    a network that uses them is another one than the network that is trained. `norm_statistics: running` measures with them
+    nevertheless, as evaluation does; its tags begin with `diagnostics_running/` instead of `diagnostics/`.
+
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps; and after the last epoch.
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
         impaired: whether the probe has the deficits in force, as training has them.
+        norm_statistics: of batch norm: `estimated` on the probe, or the `running` ones. The same for a network without.
 
     Raises:
-        UserError: for another unit, or a probe of no examples.
+        UserError: for another unit, a probe of no examples, or one of a single example to estimate statistics on.
 
     Attributes:
         charts: names that have a chart of their own on the `Dashboard`, each with its values by block.
+        runs_network: whether it looks at what the network makes of the probe, so that statistics of batch norm matter.
     """
 
     charts: tuple[str, ...] = ()
+    runs_network: bool = True
 
-    def __init__(self, every: Time, early: bool = False, examples: int = 1000, impaired: bool = False) -> None:
+    def __init__(
+        self,
+        every: Time,
+        early: bool = False,
+        examples: int = 1000,
+        impaired: bool = False,
+        norm_statistics: NormStatistics = "estimated",
+    ) -> None:
         if every.unit not in ("ep", "st") or not every.number:
             raise UserError(f"every: {every}: write a number of epochs or steps, such as '1ep' or '100st'")
         if examples < 1:
             raise UserError(f"examples: {examples}: write 1 or more")
+        if examples == 1 and self.runs_network and norm_statistics == "estimated":
+            raise UserError("examples: 1: too few to estimate the statistics of batch norm on; set 2 or more")
         self.every, self.early, self.examples, self.impaired = every, early, examples, impaired
+        self.norm_statistics = norm_statistics
         self._probe: Probe | None = None
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
@@ -104,15 +130,18 @@ class Diagnostic(Named, Callback, ABC):
         if self._probe is None or self.impaired:
             self._probe = probe(data, self.examples, self.impaired)
         with invisible(module):
+            if self.runs_network and self.norm_statistics == "estimated":
+                estimate(network_of(module), self._probe.images)
             measured = self.measure(trainer, module, self._probe) if _finite(module, self._probe) else {}
+        group = GROUPS[self.norm_statistics]
         for logger in trainer.loggers:
             logger.log_metrics(
-                {f"diagnostics/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step
+                {f"{group}/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step
             )
             if isinstance(logger, TensorBoardLogger):
                 for name, value in measured.items():
                     if isinstance(value, Figure):
-                        logger.experiment.add_figure(f"diagnostics/{name}", value, step)
+                        logger.experiment.add_figure(f"{group}/{name}", value, step)
 
 
 @torch.no_grad()
@@ -125,8 +154,8 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError, before training, for a diagnostic that this run cannot have, or has twice."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     diagnostics = [one for one in callbacks if isinstance(one, Diagnostic)]
-    kinds = [type(one).__name__ for one in diagnostics]
+    kinds = [(type(one).__name__, one.norm_statistics) for one in diagnostics]
     for one, kind in zip(diagnostics, kinds, strict=True):
         if kinds.count(kind) > 1:
-            raise UserError(f"{kind}: stands twice in callbacks, and both would log the same tags; leave one out")
+            raise UserError(f"{kind[0]}: stands twice in callbacks, and both would log the same tags; remove one")
         one.check(trainer, module)

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.probe import Probe
@@ -34,6 +34,7 @@ class Curvature(Diagnostic):
         examples: size of the probe.
         impaired: whether the probe has the deficits in force.
         tolerance: of the eigenvalues, relative to themselves.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for a tolerance outside (0, 1).
@@ -42,9 +43,15 @@ class Curvature(Diagnostic):
     charts = ("hessian/eigenvalue", "hessian/f_top", "hessian/overlap", "hessian/subspace_overlap")
 
     def __init__(
-        self, every: Time, early: bool = False, examples: int = 512, impaired: bool = False, tolerance: float = 1e-3
+        self,
+        every: Time,
+        early: bool = False,
+        examples: int = 512,
+        impaired: bool = False,
+        tolerance: float = 1e-3,
+        norm_statistics: NormStatistics = "estimated",
     ) -> None:
-        super().__init__(every, early, examples, impaired)
+        super().__init__(every, early, examples, impaired, norm_statistics)
         if not 0 < tolerance < 1:
             raise UserError(f"tolerance: {tolerance}: write a number between 0 and 1")
         self.tolerance = tolerance

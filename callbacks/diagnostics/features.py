@@ -1,12 +1,11 @@
 """What the layers of a network make of images."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -39,7 +38,7 @@ def last_layer(network: nn.Module) -> str:
 
 
 @torch.no_grad()
-def last_features(network: nn.Module, images: Tensor, state: Mapping[str, Tensor] | None = None) -> Tensor:
+def last_features(network: nn.Module, images: Tensor) -> Tensor:
     """Return the last hidden features, what the last layer is given: (examples, features).
 
     Maps (examples, channels, height, width) are averaged over positions, with which a last 1x1 convolution commutes.
@@ -47,7 +46,6 @@ def last_features(network: nn.Module, images: Tensor, state: Mapping[str, Tensor
     Args:
         network: in evaluation mode.
         images: (examples, channels, height, width).
-        state: values of parameters and buffers in place of its own.
     """
     layer = network.get_submodule(last_layer(network))
     seen: list[Tensor] = []
@@ -58,7 +56,7 @@ def last_features(network: nn.Module, images: Tensor, state: Mapping[str, Tensor
     rows = []
     with _hooks(layer.register_forward_pre_hook(keep)):
         for part in torch.split(images, CHUNK):
-            functional_call(network, dict(state or {}), (part,))
+            network(part)
             rows.append(seen[-1])
             seen.clear()
     return torch.cat(rows)
@@ -77,7 +75,7 @@ def check_last_layer(who: str, module: nn.Module, shape: tuple[int, int, int]) -
 
 
 @torch.no_grad()
-def block_outputs(network: nn.Module, images: Tensor, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """Return the outputs of the blocks, bottom to top, each (examples, units) with every position a unit; as `last_features`."""
     seen: dict[str, Tensor] = {}
 
@@ -90,7 +88,7 @@ def block_outputs(network: nn.Module, images: Tensor, state: Mapping[str, Tensor
     rows = []
     with _hooks(*(network.get_submodule(name).register_forward_hook(keep(name)) for name in blocks_of(network))):
         for part in torch.split(images, CHUNK):
-            functional_call(network, dict(state or {}), (part,))
+            network(part)
             rows.append(dict(seen))
             seen.clear()
     return {name: torch.cat([part[name] for part in rows]) for name in rows[0]}

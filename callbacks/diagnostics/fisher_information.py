@@ -22,6 +22,7 @@ class FisherInformation(Diagnostic):
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
         impaired: whether the probe has the deficits in force.
+        norm_statistics: of batch norm, as `Diagnostic`.
     """
 
     charts = ("fisher/trace", "fisher/share")

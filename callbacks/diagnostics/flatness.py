@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import Loss, Parameters, gradients, mean_loss, norm, parameters_of
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
@@ -76,6 +76,7 @@ class Flatness(Diagnostic):
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
         impaired: whether the probe has the deficits in force, as training has them.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for values outside their ranges.
@@ -92,8 +93,9 @@ class Flatness(Diagnostic):
         early: bool = False,
         examples: int = 1000,
         impaired: bool = False,
+        norm_statistics: NormStatistics = "estimated",
     ) -> None:
-        super().__init__(every, early, examples, impaired)
+        super().__init__(every, early, examples, impaired, norm_statistics)
         if not all(level > 0 for level in noise) or len(set(noise)) < len(noise):
             raise UserError(f"noise: {list(noise)}: write different numbers above 0")
         if draws < 1:

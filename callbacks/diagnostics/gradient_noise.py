@@ -3,7 +3,7 @@
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.gradient_covariance import gradient_covariance
 from callbacks.diagnostics.probe import Probe
@@ -26,6 +26,7 @@ class GradientNoise(Diagnostic):
         examples: size of the probe.
         impaired: whether the probe has the deficits in force.
         batch_size: examples in each batch; the covariance is about inversely proportional to it.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: if the probe has fewer than two batches.
@@ -34,9 +35,15 @@ class GradientNoise(Diagnostic):
     charts = ("gradient_covariance/trace", "gradient_covariance/eigenvalue")
 
     def __init__(
-        self, every: Time, early: bool = False, examples: int = 2048, impaired: bool = False, batch_size: int = 128
+        self,
+        every: Time,
+        early: bool = False,
+        examples: int = 2048,
+        impaired: bool = False,
+        batch_size: int = 128,
+        norm_statistics: NormStatistics = "estimated",
     ) -> None:
-        super().__init__(every, early, examples, impaired)
+        super().__init__(every, early, examples, impaired, norm_statistics)
         if not 1 <= batch_size <= examples // 2:
             raise UserError(f"batch_size: {batch_size}: two batches at least must fit into examples: {examples}")
         self.batch_size = batch_size

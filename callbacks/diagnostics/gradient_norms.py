@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import gradients, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
@@ -47,6 +47,7 @@ class GradientNorms(Diagnostic):
         early: as `Diagnostic`.
         examples: as `Diagnostic`.
         impaired: as `Diagnostic`.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for batches of no examples.
@@ -55,9 +56,15 @@ class GradientNorms(Diagnostic):
     charts = ("gradient_norm",)
 
     def __init__(
-        self, every: Time, batch_size: int = 128, early: bool = False, examples: int = 1000, impaired: bool = False
+        self,
+        every: Time,
+        batch_size: int = 128,
+        early: bool = False,
+        examples: int = 1000,
+        impaired: bool = False,
+        norm_statistics: NormStatistics = "estimated",
     ) -> None:
-        super().__init__(every, early, examples, impaired)
+        super().__init__(every, early, examples, impaired, norm_statistics)
         if batch_size < 1:
             raise UserError(f"batch_size: {batch_size}: write 1 or more")
         self.batch_size = batch_size

@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule, Trainer
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import flat, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import hessian_product
@@ -30,6 +30,7 @@ class HessianSpectrum(Diagnostic):
         steps: of Lanczos, for each draw.
         draws: start vectors.
         signs: vectors of random signs for the trace, at least 2.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for fewer steps, draws or signs than that.
@@ -46,8 +47,9 @@ class HessianSpectrum(Diagnostic):
         steps: int = 80,
         draws: int = 4,
         signs: int = 100,
+        norm_statistics: NormStatistics = "estimated",
     ) -> None:
-        super().__init__(every, early, examples, impaired)
+        super().__init__(every, early, examples, impaired, norm_statistics)
         for key, value, least in (("steps", steps, 2), ("draws", draws, 1), ("signs", signs, 2)):
             if value < least:
                 raise UserError(f"{key}: {value}: write {least} or more")

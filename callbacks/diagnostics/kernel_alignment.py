@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import functional
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import logits
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
@@ -35,6 +35,7 @@ class KernelAlignment(Diagnostic):
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
         impaired: whether the probe has the deficits in force.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for a network that `torch.func.vmap` cannot take.
@@ -42,8 +43,15 @@ class KernelAlignment(Diagnostic):
 
     charts = ("kernel/labels", "kernel/outputs", "kernel/residuals", "kernel/eigenvalue", "kernel/stability", "kernel/alignment")
 
-    def __init__(self, every: Time, early: bool = False, examples: int = 256, impaired: bool = False) -> None:
-        super().__init__(every, early, examples, impaired)
+    def __init__(
+        self,
+        every: Time,
+        early: bool = False,
+        examples: int = 256,
+        impaired: bool = False,
+        norm_statistics: NormStatistics = "estimated",
+    ) -> None:
+        super().__init__(every, early, examples, impaired, norm_statistics)
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a network whose gradients cannot be taken example by example."""

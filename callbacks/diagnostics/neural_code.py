@@ -15,7 +15,7 @@ from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.features import check_rectified, rectified
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
@@ -113,6 +113,7 @@ class NeuralCode(Diagnostic):
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: training examples, and as many of the test split, none impaired; all if there are no more.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for fewer than 9 examples, or a network without ReLU.
@@ -120,8 +121,14 @@ class NeuralCode(Diagnostic):
 
     charts = ("code/redundancy_train", "code/redundancy_test", "code/kmeans", "code/nearest_neighbours")
 
-    def __init__(self, every: Time, early: bool = False, examples: int = 2000) -> None:
-        super().__init__(every, early, examples)
+    def __init__(
+        self,
+        every: Time,
+        early: bool = False,
+        examples: int = 2000,
+        norm_statistics: NormStatistics = "estimated",
+    ) -> None:
+        super().__init__(every, early, examples, norm_statistics=norm_statistics)
         if examples < NEIGHBOURS:
             raise UserError(f"examples: {examples}: write {NEIGHBOURS} or more, for as many neighbours")
 

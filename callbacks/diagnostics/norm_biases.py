@@ -39,6 +39,7 @@ class NormBiases(Diagnostic):
     """
 
     charts = ("negative_norm_biases",)
+    runs_network = False
 
     def __init__(self, every: Time, early: bool = False) -> None:
         super().__init__(every, early, examples=1)

@@ -1,18 +1,19 @@
 """Similarity to the features of another network."""
 
-from collections.abc import Mapping
+import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.features import block_outputs, check_last_layer, last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
+from callbacks.norm_statistics import estimate
 from checkpoint_files import check_network, read_checkpoint
 from datamodules import ImageDataModule
 from errors import UserError
@@ -45,6 +46,7 @@ class Similarity(Diagnostic):
             the first network measured).
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for a checkpoint that is missing, damaged or of another network.
@@ -52,8 +54,15 @@ class Similarity(Diagnostic):
 
     charts = ("cka",)
 
-    def __init__(self, every: Time, reference: str | None = None, early: bool = False, examples: int = 1000) -> None:
-        super().__init__(every, early, examples)
+    def __init__(
+        self,
+        every: Time,
+        reference: str | None = None,
+        early: bool = False,
+        examples: int = 1000,
+        norm_statistics: NormStatistics = "estimated",
+    ) -> None:
+        super().__init__(every, early, examples, norm_statistics=norm_statistics)
         self.reference = reference
         self._grams: dict[str, Tensor] | None = None
 
@@ -67,7 +76,7 @@ class Similarity(Diagnostic):
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return the similarity of last features and of blocks."""
-        now = _grams(module, probe.images)
+        now = _grams(network_of(module), probe.images)
         if self._grams is None:
             self._grams = now if self.reference is None else self._of_reference(module, probe.images)
         found = {name: cosine(one, self._grams[name].to(one.device)) for name, one in now.items()}
@@ -75,9 +84,12 @@ class Similarity(Diagnostic):
 
     def _of_reference(self, module: LightningModule, images: Tensor) -> dict[str, Tensor]:
         assert self.reference is not None
-        state = self._read(Path(self.reference), module)
+        state, other = self._read(Path(self.reference), module), copy.deepcopy(network_of(module))
         start = "" if network_of(module) is module else "network."
-        return _grams(module, images, {name.removeprefix(start): value.to(images.device) for name, value in state.items()})
+        other.load_state_dict({name.removeprefix(start): value for name, value in state.items() if name.startswith(start)})
+        if self.norm_statistics == "estimated":
+            estimate(other, images)
+        return _grams(other, images)
 
     def _read(self, path: Path, module: LightningModule) -> dict[str, Tensor]:
         if not path.is_file():
@@ -101,9 +113,8 @@ class Similarity(Diagnostic):
         self._grams = state_dict["grams"]
 
 
-def _grams(module: LightningModule, images: Tensor, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+@torch.no_grad()
+def _grams(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     """Return the matrix of the last hidden features (key ``""``) and of each block."""
-    network = network_of(module)
-    with torch.no_grad():
-        last = gram(last_features(network, images, state))
-        return {"": last, **{name: gram(one) for name, one in block_outputs(network, images, state).items()}}
+    last = gram(last_features(network, images))
+    return {"": last, **{name: gram(one) for name, one in block_outputs(network, images).items()}}

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.features import check_rectified, rectified
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
@@ -70,6 +70,7 @@ class Units(Diagnostic):
         early: also after 2, 4, 8, … steps of the first epoch.
         examples: size of the probe.
         impaired: whether the probe has the deficits in force, as training has them.
+        norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
         UserError: for a negative tau, or a network without ReLU.
@@ -77,8 +78,16 @@ class Units(Diagnostic):
 
     charts = ("dormant", "dead")
 
-    def __init__(self, every: Time, tau: float = 0.025, early: bool = False, examples: int = 1000, impaired: bool = False) -> None:
-        super().__init__(every, early, examples, impaired)
+    def __init__(
+        self,
+        every: Time,
+        tau: float = 0.025,
+        early: bool = False,
+        examples: int = 1000,
+        impaired: bool = False,
+        norm_statistics: NormStatistics = "estimated",
+    ) -> None:
+        super().__init__(every, early, examples, impaired, norm_statistics)
         if not tau >= 0:
             raise UserError(f"tau: {tau}: write 0 or more")
         self.tau = tau

@@ -1,5 +1,7 @@
 """Tiny runs with one diagnostic."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from torch import nn
 from callbacks.diagnostics.base import Diagnostic
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.probe import Probe, probe
+from callbacks.norm_statistics import estimate
 from tests.runs import fit, logged, tiny
 from train import CLI
 
@@ -27,9 +30,20 @@ def run(path: str, **arguments: Any) -> tuple[CLI, dict[str, list[tuple[int, flo
     return cli, {tag.removeprefix("diagnostics/"): value for tag, value in values.items()}
 
 
+@contextmanager
+def as_measured(cli: CLI, examples: int) -> Iterator[tuple[nn.Module, Probe]]:
+    """Give a run's network as a diagnostic sees it, with statistics of its probe, and the probe."""
+    chosen = probe(cli.datamodule, examples)
+    with invisible(cli.model):
+        estimate(cli.model.network, chosen.images)
+        yield cli.model.network, chosen
+
+
 def end(cli: CLI) -> tuple[nn.Module, Probe]:
-    """Return the trained network, in evaluation mode, and its probe: all of the 100 examples."""
-    return cli.model.network.eval(), probe(cli.datamodule, 1000)
+    """Return the trained network as it is measured, with statistics of its probe, and the probe: all of the 100 examples."""
+    examples = probe(cli.datamodule, 1000)
+    estimate(cli.model.network.eval(), examples.images)
+    return cli.model.network, examples
 
 
 def diagnostic(cli: CLI) -> Any:

@@ -8,12 +8,10 @@ import torch
 from callbacks.diagnostics.base import Diagnostic
 from callbacks.diagnostics.fisher_trace import fisher_trace
 from callbacks.diagnostics.function import mean_loss, parameters_of
-from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.kernel import tangent_kernels
-from callbacks.diagnostics.probe import probe
 from callbacks.diagnostics.products import gradient
-from callbacks.network import network_of
 from randomness import generator
+from tests.callbacks.diagnostics.measured import as_measured
 from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
 from timing import Time
@@ -67,9 +65,8 @@ def test_when_it_is_due(every: str, early: bool, epoch: int, before: int, step: 
 
 def test_fisher_information_is_that_of_the_network() -> None:
     cli, tags = measured("FisherInformation", examples=40)
-    with invisible(cli.model):
-        images = probe(cli.datamodule, 40).images
-        trace = fisher_trace(network_of(cli.model), images, generator(0, "fisher", 12))
+    with as_measured(cli, 40) as (network, chosen):
+        trace = fisher_trace(network, chosen.images, generator(0, "fisher", 12))
     assert tags["diagnostics/fisher/trace"][-1][1] == pytest.approx(trace.total, rel=1e-6)
     assert tags["diagnostics/fisher/error"][-1][1] == pytest.approx(trace.error, rel=1e-6)
     head = trace.parts["head.weight"] + trace.parts["head.bias"]
@@ -79,8 +76,7 @@ def test_fisher_information_is_that_of_the_network() -> None:
 
 def dense(cli: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the Hessian and the gradient of the loss on the probe."""
-    with invisible(cli.model):
-        network, chosen = network_of(cli.model), probe(cli.datamodule, examples)
+    with as_measured(cli, examples) as (network, chosen):
         parameters, loss = parameters_of(network), mean_loss(network, chosen.images, chosen.labels)
         slope = gradient(loss, parameters)
         rows = []
@@ -119,8 +115,7 @@ def test_the_spectrum_is_that_of_the_network() -> None:
 
 def test_gradient_noise_is_that_of_the_network() -> None:
     cli, tags = measured("GradientNoise", examples=60, batch_size=20)
-    with invisible(cli.model):
-        network, chosen = network_of(cli.model), probe(cli.datamodule, 60)
+    with as_measured(cli, 60) as (network, chosen):
         order = torch.randperm(60, generator=generator(0, "gradient noise"))
         losses = [mean_loss(network, chosen.images[part], chosen.labels[part]) for part in torch.split(order, 20)]
         rows = torch.stack([gradient(loss, parameters_of(network)) for loss in losses])
@@ -131,15 +126,13 @@ def test_gradient_noise_is_that_of_the_network() -> None:
 
 def test_kernel_alignment_is_that_of_the_network() -> None:
     cli, tags = measured("KernelAlignment", examples=50)
-    with invisible(cli.model):
-        kernels = tangent_kernels(network_of(cli.model), probe(cli.datamodule, 50).images)
+    with as_measured(cli, 50) as (network, chosen):
+        kernels = tangent_kernels(network, chosen.images)
+        outputs = network(chosen.images).detach().double()
     values = torch.linalg.eigvalsh(torch.stack(list(kernels.values())).sum(0))
     assert tags["diagnostics/kernel/trace"][-1][1] == pytest.approx(float(values.sum()), rel=1e-5)
     assert tags["diagnostics/kernel/eigenvalue"][-1][1] == pytest.approx(float(values[-1]), rel=1e-5)
     vectors = torch.linalg.eigh(torch.stack(list(kernels.values())).sum(0))[1][:, -10:]
-    with invisible(cli.model):
-        chosen = probe(cli.datamodule, 50)
-        outputs = cli.model(chosen.images).detach().double()
     hot = torch.nn.functional.one_hot(chosen.labels, 10).double()
     for name, target in (
         ("labels", hot - hot.mean(0)),

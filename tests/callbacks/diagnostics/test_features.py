@@ -94,14 +94,6 @@ def test_images_pass_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(parts, once, rtol=0, atol=1e-12)
 
 
-def test_values_may_be_put_in_place_of_a_networks_own() -> None:
-    network, other = (ResNet(3, 5, depth=1, width=4).double().eval() for _ in range(2))
-    x, state = images(3, 3, 8, 8), other.state_dict()
-    assert torch.equal(last_features(network, x, state), last_features(other, x))
-    assert not torch.equal(last_features(network, x), last_features(other, x))
-    assert torch.equal(block_outputs(network, x, state)["layer2"], block_outputs(other, x)["layer2"])
-
-
 def test_a_network_without_blocks_has_its_last_linear_layer_last() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Softmax(1)).double()
     assert last_layer(network) == "3"

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from callbacks.diagnostics.gradient_norms import GradientNorms, mean_gradient_norm
-from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.probe import probe
 from errors import UserError
 from randomness import generator
+from tests.callbacks.diagnostics.measured import as_measured
 from tests.networks import SmallNet
 from tests.runs import fit, logged, tiny
 from timing import Time
@@ -65,7 +65,7 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
     assert [len(part) for part in chosen.values()] == [100, 70, 30]
-    with invisible(module):
+    with as_measured(cli, 1000):
         for name, part in chosen.items():
             whole = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
             found[name] = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in whole) / len(whole)
@@ -80,7 +80,7 @@ def test_a_smaller_part_sets_the_size_of_both() -> None:
     values, data, module = logged(cli.place.directory), cli.datamodule, cli.model
     seen, mixed = probe(data, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     old = mixed[torch.isin(seen.indices, data.course.stages.members(0))[mixed]]
-    with invisible(module):
+    with as_measured(cli, 1000):
         parts = [old[:30], old[30:60]]
         expected = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in parts) / 2
     assert values[f"{PREFIX}old"][-1][1] == pytest.approx(expected, rel=1e-5)

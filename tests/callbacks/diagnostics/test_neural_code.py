@@ -21,8 +21,9 @@ from callbacks.diagnostics.neural_code import (
     redundancy,
     varying,
 )
+from callbacks.norm_statistics import estimate
 from errors import UserError
-from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, end, last, run
+from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, last, run
 from timing import Time
 
 
@@ -97,8 +98,8 @@ def test_a_code_of_dead_units_is_categorised_by_chance() -> None:
 
 def test_a_run_logs_its_code() -> None:
     cli, values = run("neural_code.NeuralCode", examples=60)
-    network, _ = end(cli)
-    callback = diagnostic(cli)
+    network, callback = cli.model.network.eval(), diagnostic(cli)
+    estimate(network, callback._probe.images)
     found = callback.measure(cli.trainer, cli.model.eval(), callback._probe)
     assert last(values) == found
     images, labels = chosen_tests(cli.datamodule, 60)

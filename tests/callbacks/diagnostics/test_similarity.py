@@ -9,6 +9,7 @@ from torch import Tensor
 from callbacks.diagnostics.features import block_outputs, last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.similarity import Similarity, linear_cka
+from callbacks.norm_statistics import estimate
 from errors import UserError
 from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, end, fragment, last, run
 from tests.networks import SmallNet
@@ -68,6 +69,7 @@ def test_a_checkpoint_may_be_the_reference() -> None:
     path = first.place.directory / "checkpoints/last.ckpt"
     cli, values = run("similarity.Similarity", reference=str(path))
     there, examples = first.model.network.eval(), end(cli)[1]
+    estimate(there, examples.images)
     wanted = cosine(matrices(cli)["cka"], gram(last_features(there, examples.images)))
     assert last(values)["cka"] == wanted
     assert wanted < 0.999

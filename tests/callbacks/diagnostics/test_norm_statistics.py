@@ -1,0 +1,104 @@
+"""Which statistics batch norm uses while a network is measured."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from callbacks import FisherInformation, Weights
+from callbacks.diagnostics.features import last_features
+from callbacks.diagnostics.gram import cosine, gram
+from callbacks.norm_statistics import estimate
+from errors import UserError
+from lightning_modules.networks import ResNet
+from tests.networks import SmallNet
+from tests.runs import REPOSITORY, fit, logged, state, tiny
+from timing import Time
+
+
+def test_statistics_are_those_of_the_inputs_of_each_layer() -> None:
+    """Layer by layer, each on what the layers below it make of the images with their own batch statistics."""
+    torch.manual_seed(0)
+    network, images = ResNet(3, 5, depth=1, width=4).double().eval(), torch.randn(40, 3, 8, 8, dtype=torch.float64)
+    inputs: dict[nn.Module, Tensor] = {}
+    twin = copy.deepcopy(network).train()  # batch statistics throughout
+    for layer in twin.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.register_forward_pre_hook(lambda layer, given: inputs.setdefault(layer, given[0].detach()))
+    twin(images)
+    estimate(network, images)
+    names = [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(names) == 12
+    for name in names:
+        given, found = inputs[twin.get_submodule(name)], network.get_submodule(name)
+        torch.testing.assert_close(found.running_mean, given.mean((0, 2, 3)))
+        torch.testing.assert_close(found.running_var, given.var((0, 2, 3)))
+    assert not any(layer.training for layer in network.modules())
+
+
+def test_chunks_are_averaged() -> None:
+    torch.manual_seed(0)
+    network, images = SmallNet(1, 3).double().eval(), torch.randn(7, 1, 16, 16, dtype=torch.float64)
+    parts = [network.conv(part) for part in (images[:3], images[3:5], images[5:])]
+    estimate(network, images, chunk=3)
+    torch.testing.assert_close(network.norm.running_mean, torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0))
+    torch.testing.assert_close(network.norm.running_var, torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0))
+
+
+def digits(*callbacks: dict[str, Any]) -> dict[str, list[tuple[int, float]]]:
+    """Return what diagnostics log of configs/digits.yaml before its first batch and after one."""
+    arguments = ["--config", str(REPOSITORY / "configs/digits.yaml"), *tiny({"trainer": {"callbacks+": list(callbacks)}})[2:]]
+    run = fit(
+        *arguments, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.enable_progress_bar", "false"
+    )
+    return logged(run.place.directory)
+
+
+def diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"class_path": f"callbacks.{name}", "init_args": {"every": "1ep", **arguments}}
+
+
+def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained() -> None:
+    """Numbers of statistics estimated by a pass over all training data, and those of statistics 0 and 1."""
+    kinds = ("FisherInformation", "Ranks", "Similarity")
+    tags = digits(*(diagnostic(kind, norm_statistics=of) for kind in kinds for of in ("estimated", "running")))
+    assert tags["diagnostics/fisher/trace"][0][1] == pytest.approx(913, abs=100)
+    assert tags["diagnostics_running/fisher/trace"][0][1] == pytest.approx(1.2, abs=0.4)
+    assert tags["diagnostics/effective_rank"][0][1] == pytest.approx(42.6, abs=2)
+    assert tags["diagnostics_running/effective_rank"][0][1] == pytest.approx(9.25, abs=1)
+    assert tags["diagnostics/cka"][0][1] == tags["diagnostics_running/cka"][0][1] == pytest.approx(1)
+
+
+def test_curvature_and_kernel_before_the_first_batch() -> None:
+    tags = digits(diagnostic("Curvature", examples=500), diagnostic("KernelAlignment", examples=128))
+    assert tags["diagnostics/hessian/eigenvalue/1"][0][1] == pytest.approx(95, rel=0.15)
+    assert tags["diagnostics/kernel/eigenvalue"][0][1] == pytest.approx(239_000, rel=0.2)
+
+
+def test_the_same_weights_are_another_network_under_the_other_convention() -> None:
+    torch.manual_seed(0)
+    network, images = ResNet(1, 10, depth=1, width=8).eval(), torch.rand(200, 1, 16, 16)
+    running = gram(last_features(network, images))
+    estimate(network, images)
+    assert cosine(running, gram(last_features(network, images))) < 0.9
+
+
+def test_running_statistics_are_not_touched() -> None:
+    """Bitwise, also by a measurement amid the first epoch, and the other convention measures the network as evaluation does."""
+    callbacks = [diagnostic("Margins", every="1st", norm_statistics=of) for of in ("estimated", "running")]
+    assert state(fit(*tiny({"trainer": {"callbacks+": callbacks}}))) == state(fit(*tiny()))
+
+
+def test_one_example_has_no_statistics() -> None:
+    with pytest.raises(UserError, match="examples: 1: too few to estimate the statistics of batch norm on; set 2 or more"):
+        FisherInformation(Time("1ep"), examples=1)
+    FisherInformation(Time("1ep"), examples=1, norm_statistics="running")
+    Weights(Time("1ep"))
+
+
+def test_both_conventions_stand_beside_each_other_but_none_twice() -> None:
+    twice = [diagnostic("Margins", norm_statistics="running")] * 2
+    with pytest.raises(SystemExit):
+        fit(*tiny({"trainer": {"callbacks+": twice}}))
