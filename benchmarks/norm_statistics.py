@@ -1,0 +1,76 @@
+"""Draw what diagnostics read with estimated and with running statistics of batch norm, from the first step on, on digits."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+
+from studies.measure import everything
+
+HERE = Path(__file__).parents[1]
+NAMES = {
+    "fisher/trace": "trace of the Fisher information",
+    "hessian/eigenvalue/1": "largest Hessian eigenvalue",
+    "kernel/eigenvalue": "largest eigenvalue of the trace kernel",
+    "effective_rank": "effective rank of the last features",
+    "cka": "linear CKA with the initial network",
+}
+GROUPS = {"diagnostics": "estimated on the probe", "diagnostics_running": "running"}
+
+
+def train(seed: int, epochs: int, folder: Path) -> pd.DataFrame:
+    """Train digits with everything measured twice; return a row for each value."""
+    command = [sys.executable, str(HERE / "train.py"), "fit", "--config", str(HERE / "configs/digits.yaml")]
+    command += ["--config", str(HERE / "configs/diagnostics/norm_statistics.yaml"), "--run_dir", str(folder / str(seed))]
+    subprocess.run([*command, "--seed_everything", str(seed), "--trainer.max_epochs", str(epochs)], check=True)
+    logged = everything(folder / str(seed))
+    return pd.DataFrame(
+        {"seed": seed, "name": name, "statistics": statistics, "step": step, "value": value}
+        for group, statistics in GROUPS.items()
+        for name in NAMES
+        for step, value in logged[f"{group}/{name}"]
+    )
+
+
+def draw(points: pd.DataFrame, file: Path) -> None:
+    """Draw a panel for each quantity, over optimizer steps, both axes logarithmic where values span decades."""
+    matplotlib.use("Agg")
+    import seaborn as sns
+    from matplotlib import pyplot as plt
+
+    sns.set_theme(style="ticks", context="paper", font_scale=1.1)
+    figure, panels = plt.subplots(1, len(NAMES), figsize=(16, 3.2), layout="constrained")
+    for axes, (name, title) in zip(panels, NAMES.items(), strict=True):
+        chosen = points[points.name == name].assign(step=lambda rows: rows.step + 1)
+        last = name == "cka"
+        sns.lineplot(chosen, x="step", y="value", hue="statistics", errorbar="sd", marker="o", markersize=4, ax=axes, legend=last)
+        axes.set(xscale="log", yscale="linear" if name in ("effective_rank", "cka") else "log", ylabel="")
+        axes.set_xlabel("optimizer steps + 1")
+        axes.set_title(title)
+    panels[-1].legend(title="batch norm's statistics", frameon=False, loc="best")
+    sns.despine()
+    figure.savefig(file, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Train, write the numbers beside this file and the picture where asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--picture", type=Path, default=HERE / "docs/norm_statistics.png")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        points = pd.concat(train(seed, given.epochs, Path(folder)) for seed in range(given.seeds))
+    means = points.groupby(["name", "statistics", "step"]).value.agg(["mean", "std"]).reset_index()
+    (HERE / "benchmarks/norm_statistics.json").write_text(json.dumps(means.to_dict("records"), indent=1))
+    draw(points, given.picture)
+
+
+if __name__ == "__main__":
+    main()
