@@ -1,7 +1,10 @@
 """Small networks with everything that a resume, or an intervention, can get wrong."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from timing import Epoch
 
@@ -52,3 +55,32 @@ class BranchingNet(SmallNet):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x if x.sum() > 0 else -x)
+
+
+class OnceNet(SmallNet):
+    """A network that can be differentiated once."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = Once.apply(super().forward(x))
+        return logits
+
+
+class Once(torch.autograd.Function):
+    """The identity, whose gradient has no derivative."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        """Return a copy."""
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Nothing is needed."""
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
+        """Return the gradient as it is."""
+        return slope

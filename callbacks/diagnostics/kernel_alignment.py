@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
+from callbacks.diagnostics.full_kernel import largest_full_eigenvalue, stability
 from callbacks.diagnostics.function import logits
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
@@ -22,13 +23,23 @@ from timing import Time
 class KernelAlignment(Diagnostic):
     """Logs the spectrum of the neural tangent kernel and what lies in its top eigenvectors (Kopitkov & Indelman 2020).
 
-    The trace kernel over classes, on the probe. With k the number of classes, tags: `kernel/eigenvalue`, the largest;
-    `kernel/trace`; `kernel/stability`, rate x eigenvalue / (2 x examples), where full-batch descent on squared loss is unstable
-    above 1; `kernel/labels`, `kernel/outputs`, `kernel/residuals`: the share of centred one-hot labels, of centred logits and of
-    labels less probabilities in the top k eigenvectors (k / examples for random ones); `kernel/alignment` and
-    `kernel/alignment/<block>`, kernel-target alignment (Baratin et al. 2021); the figure `kernel/energy`, those shares for
-    every k. Costs a gradient of each example for each class,
-    more often where per-example gradients of all parameters do not fit into a quarter of a gigabyte.
+    The trace kernel over classes, on the probe. With k the number of classes, tags:
+    `kernel/eigenvalue`, the largest; `kernel/trace`; `kernel/labels`, `kernel/outputs`,
+    `kernel/residuals`: the share of centred one-hot labels, of centred logits and of labels less
+    probabilities in the top k eigenvectors (k / examples for random ones); `kernel/alignment` and
+    `kernel/alignment/<block>`, kernel-target alignment (Baratin et al. 2021); the figure
+    `kernel/energy`, those shares for every k. Costs a gradient of each example for each class, more
+    often where per-example gradients of all parameters do not fit into a quarter of a gigabyte.
+
+    The full kernel between all logits of all examples, whose sum over classes the trace kernel is,
+    has another largest eigenvalue: `kernel/full_eigenvalue`, by Lanczos to a relative error of 1e-4
+    from some ten products of two backward passes. `kernel/stability` is the learning rate of the
+    step to come (of the first parameter group) x full eigenvalue / (2 x examples). Full-batch
+    gradient descent on squared loss, 1 / (2 x examples) times the sum of squares over examples and
+    classes, on the probe, is unstable where it is above 1. The bound is that of momentum 0, no
+    weight decay, and outputs that do not depend on the batch. Cross-entropy has another bound, and
+    so has momentum: of a run with them `kernel/stability` says how sharp the outputs are for its
+    rate, and not whether it is stable.
 
     Args:
         every: how often.
@@ -38,7 +49,7 @@ class KernelAlignment(Diagnostic):
         norm_statistics: of batch norm, as `Diagnostic`.
 
     Raises:
-        UserError: for a network that `torch.func.vmap` cannot take.
+        UserError: for a network that `torch.func.vmap` cannot take, or that has no second derivatives.
     """
 
     charts = ("kernel/labels", "kernel/outputs", "kernel/residuals", "kernel/eigenvalue", "kernel/stability", "kernel/alignment")
@@ -54,19 +65,27 @@ class KernelAlignment(Diagnostic):
         super().__init__(every, early, examples, impaired, norm_statistics)
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse a network whose gradients cannot be taken example by example."""
+        """Refuse a network whose gradients cannot be taken example by example, or twice."""
         super().check(trainer, module)
-        shape = trainer.datamodule.splits.train.shape  # type: ignore[attr-defined]  # set by a helper of Trainer
+        network, data = network_of(module), trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+        images = torch.zeros(1, *data.splits.train.shape, device=next(module.parameters()).device)
         with invisible(module):
             try:
-                tangent_kernels(network_of(module), torch.zeros(1, *shape, device=next(module.parameters()).device))
+                tangent_kernels(network, images)
             except RuntimeError as error:
-                reason = str(error).strip().splitlines()[0]
-                raise UserError(f"KernelAlignment: torch.func.vmap cannot take this network ({reason}); leave it out") from error
+                raise UserError(
+                    f"KernelAlignment: torch.func.vmap cannot take this network ({_first_line(error)}); leave it out"
+                ) from error
+            try:
+                largest_full_eigenvalue(network, images, data.num_classes, data.seed)
+            except RuntimeError as error:
+                raise UserError(
+                    f"KernelAlignment: this network has no second derivatives ({_first_line(error)}); leave it out"
+                ) from error
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return spectrum, shares and alignments."""
-        network = network_of(module)
+        network, data = network_of(module), trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         kernels = tangent_kernels(network, probe.images)
         whole = torch.stack(list(kernels.values())).sum(0)
         values, vectors = spectrum(whole)
@@ -74,11 +93,13 @@ class KernelAlignment(Diagnostic):
         labels = centred_labels(probe.labels, outputs.shape[1])
         residuals = functional.one_hot(probe.labels, outputs.shape[1]) - outputs.softmax(1)
         targets = {"labels": labels, "outputs": outputs - outputs.mean(0), "residuals": residuals}
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        full = largest_full_eigenvalue(network, probe.images, outputs.shape[1], data.seed)
         measured = {
             "kernel/eigenvalue": float(values[0]),
             "kernel/trace": float(values.sum()),
-            "kernel/stability": float(rate * values[0] / (2 * len(values))),
+            "kernel/full_eigenvalue": full,
+            "kernel/stability": stability(rate, full, len(values)),
             "kernel/alignment": alignment(whole, labels),
         }
         top = min(outputs.shape[1], len(values)) - 1
@@ -87,6 +108,10 @@ class KernelAlignment(Diagnostic):
             measured[f"kernel/alignment/{block}"] = alignment(torch.stack([kernels[name] for name in names]).sum(0), labels)
         curves = {name: energy(vectors, target) for name, target in targets.items() if target.any()}
         return {**measured, "kernel/energy": picture(curves, trainer.global_step)}
+
+
+def _first_line(error: RuntimeError) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def picture(curves: Mapping[str, Tensor], step: int) -> Figure:

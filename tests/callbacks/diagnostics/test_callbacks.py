@@ -12,6 +12,7 @@ from callbacks.diagnostics.kernel import tangent_kernels
 from callbacks.diagnostics.products import gradient
 from randomness import generator
 from tests.callbacks.diagnostics.measured import as_measured
+from tests.callbacks.diagnostics.toys import Toy, jacobian
 from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
 from timing import Time
@@ -141,8 +142,15 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
     ):
         expected = float((vectors.T @ target).norm() ** 2 / target.norm() ** 2)
         assert tags[f"diagnostics/kernel/{name}"][-1][1] == pytest.approx(expected, rel=1e-3), name
-    rate = tags["diagnostics/kernel/stability"][0][1] / tags["diagnostics/kernel/eigenvalue"][0][1] * 2 * 50
-    assert rate == pytest.approx(0.1, rel=1e-5)
+    with as_measured(cli, 50) as (network, chosen):
+        rows = jacobian(Toy(network, chosen.images, chosen.labels)).flatten(0, 1).double()
+    largest = float(torch.linalg.eigvalsh(rows @ rows.T)[-1])
+    assert tags["diagnostics/kernel/full_eigenvalue"][-1][1] == pytest.approx(largest, rel=2e-4)
+    rates = [0.1, 0.08, 0.064, 0.0512]  # of the step to come
+    for rate, (_, eigenvalue), (_, stability) in zip(
+        rates, tags["diagnostics/kernel/full_eigenvalue"], tags["diagnostics/kernel/stability"], strict=True
+    ):
+        assert stability == pytest.approx(rate * eigenvalue / (2 * 50), rel=1e-5)
     assert -1 <= tags["diagnostics/kernel/alignment/head"][-1][1] <= 1
 
 
@@ -166,6 +174,7 @@ def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
             "Ranks: SparePartNet: its last layer, spare, has no part in what it answers; list its parts in",
         ),
         ("KernelAlignment", "BranchingNet", {}, "KernelAlignment: torch.func.vmap cannot take this network (vmap: It looks like"),
+        ("KernelAlignment", "OnceNet", {}, "KernelAlignment: this network has no second derivatives ("),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_training(

@@ -2,19 +2,12 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from callbacks.diagnostics import kernel
-from callbacks.diagnostics.function import flat, like, logits, parameters_of
+from callbacks.diagnostics.function import logits, parameters_of
 from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
-from tests.callbacks.diagnostics.toys import Toy, convolutional, mlp
-
-
-def jacobian(toy: Toy) -> Tensor:
-    """Return (examples, classes, parameters)."""
-    parameters = parameters_of(toy.network)
-    dense: Tensor = torch.func.jacrev(lambda one: logits(toy.network, like(one, parameters), toy.images))(flat(parameters).detach())
-    return dense
+from tests.callbacks.diagnostics.toys import Toy, convolutional, jacobian, mlp
 
 
 @pytest.mark.parametrize("toy", [mlp(nn.Tanh), convolutional()])

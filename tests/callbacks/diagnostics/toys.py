@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from callbacks.diagnostics.function import flat, like, mean_loss, parameters_of
+from callbacks.diagnostics.function import flat, like, logits, mean_loss, parameters_of
 
 
 class Toy(NamedTuple):
@@ -47,3 +47,10 @@ def convolutional() -> Toy:
         nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5)
     ).double()
     return Toy(network.eval(), torch.randn(12, 3, 8, 8, dtype=torch.float64), torch.randint(0, 5, (12,)))
+
+
+def jacobian(toy: Toy) -> Tensor:
+    """Return the Jacobian of the logits, dense, (examples, classes, parameters)."""
+    parameters = parameters_of(toy.network)
+    dense: Tensor = torch.func.jacrev(lambda one: logits(toy.network, like(one, parameters), toy.images))(flat(parameters).detach())
+    return dense
