@@ -1,16 +1,64 @@
-"""How things that change over time are named."""
+"""The identity of what acts over time: its class, and the arguments that it was constructed with."""
 
 import inspect
+import re
+from collections.abc import Iterator
+from typing import Any, Self
+
+from errors import UserError
 
 TIMES = ("at", "during", "until", "levels", "every")
+"""Arguments that say when something happens, which are no part of what it is."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 
 
 class Named:
-    """Shown by its class and the arguments that are set, times apart: `Blur(size=4)`."""
+    """Shown by its class and the arguments that it was constructed with, times apart: `Blur(size=4)`.
+
+    This text is the identity of an object, by which checkpoints and studies tell it from others. It
+    is taken from the constructor call itself, so that no argument can be missing from it, whatever
+    the constructor makes of the argument. Arguments that are None are left out.
+
+    Raises:
+        UserError: for an argument whose text is another in each process.
+    """
+
+    _identity: str
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note the constructor call."""
+        one = super().__new__(cls)
+        try:
+            call = inspect.signature(cls.__init__).bind(one, *args, **kwargs)
+        except TypeError:
+            # A call that the constructor itself is about to refuse, or a copy, which gets the
+            # identity of the original with its other attributes.
+            return one
+        call.apply_defaults()
+        given = ", ".join(f"{name}={_text(cls, name, value)}" for name, value in _arguments(call))
+        one._identity = f"{cls.__name__}({given})" if given else cls.__name__
+        return one
 
     def __repr__(self) -> str:
-        """Name it."""
-        names = [name for name in inspect.signature(type(self).__init__).parameters if name not in TIMES]
-        given = {name: vars(self)[name] for name in names if vars(self).get(name) is not None}
-        arguments = ", ".join(f"{name}={value}" for name, value in given.items())
-        return type(self).__name__ + f"({arguments})" * bool(arguments)
+        """Return the identity."""
+        return self._identity
+
+
+def _arguments(call: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
+    """Yield the arguments of a call that are part of an identity, by name; the first is `self`."""
+    for name, value in list(call.arguments.items())[1:]:
+        several = call.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        for key, part in value.items() if several else [(name, value)]:
+            if key not in TIMES and part is not None and part != ():
+                yield key, part
+
+
+def _text(kind: type, name: str, value: Any) -> str:
+    text = str(value)
+    if _ADDRESS.search(text):
+        raise UserError(
+            f"{kind.__name__}: {name}: a {type(value).__name__} has no text that tells it from "
+            "others; give its class a __repr__ of its arguments (a dataclass has one)"
+        )
+    return text
