@@ -8,6 +8,10 @@ import yaml
 from errors import UserError
 
 
+class RepeatedKey(UserError):
+    """A key that stands twice in one mapping."""
+
+
 def load_yaml(file: Path) -> Any:
     """Read a YAML file, whose keys may not repeat: plain YAML keeps the last and drops the others.
 
@@ -53,7 +57,7 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 def _check_keys(node: yaml.Node, name: str, seen: set[int]) -> None:
-    """Raise UserError for a key that stands twice in one mapping at or below a node."""
+    """Raise RepeatedKey for a key that stands twice in one mapping at or below a node."""
     # An anchored node is met once for each alias, and may hold itself.
     if id(node) in seen:
         return
@@ -72,7 +76,7 @@ def _check_keys(node: yaml.Node, name: str, seen: set[int]) -> None:
                 continue
             line, identity = key.start_mark.line + 1, (key.tag, key.value)
             if identity in lines:
-                raise UserError(
+                raise RepeatedKey(
                     f"{name}: line {line}: {key.value}: is written twice, first in line "
                     f"{lines[identity]}; keep one, with all that belongs to it"
                 )
