@@ -1,5 +1,6 @@
 """The command line: LightningCLI's, with one-line errors and with config files found wherever the project is installed."""
 
+import hashlib
 import logging
 import re
 import warnings
@@ -11,10 +12,12 @@ import torch
 from jsonargparse.typing import register_type
 from pytorch_lightning.cli import LightningArgumentParser
 
+from config_checks import check_given, check_numbers, given_settings
 from errors import UserError
 from timing import Time
 
 HERE = Path(__file__).parent
+_LONGEST_NAME = 200  # bytes, of a folder of runs
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
@@ -35,6 +38,15 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
+        """Parse a command line, whose config files are read strictly first."""
+        if self._subcommands_action is None:  # a parser of the arguments of one class
+            return super().parse_args(args, *rest, **options)
+        check_given(given_settings(args))
+        settings = super().parse_args(args, *rest, **options)
+        check_numbers(settings)
+        return settings
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message instead of printing usage and exiting."""
@@ -75,7 +87,12 @@ def find_configs(args: list[str]) -> list[str]:
 def run_name(configs: list[Any]) -> str:
     """Name a kind of run after its config files: `digits+blur`; a run's own config.yaml gives the name of that kind again."""
     paths = [Path(str(config)).absolute() for config in configs]
-    return "+".join(path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths) or "run"
+    name = "+".join(path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths) or "run"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    # File systems take 255 bytes; a hash keeps names apart that begin alike.
+    beginning = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{beginning}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def run_of(configs: list[Any]) -> str | None:

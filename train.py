@@ -18,8 +18,10 @@ import lightning_modules.networks  # noqa: F401
 import run_directory
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
+from config_checks import LINKS, check_links, given_settings
 from errors import Diverged, UserError
 from run_log import RunLog
+from trainer import WholeLimits
 
 
 class CLI(LightningCLI):
@@ -41,6 +43,7 @@ class CLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse (without Lightning's warning that arguments are passed from within Python)."""
         self.config = parser.parse_args(args)
+        self.given = given_settings(args)
 
     def _set_seed(self) -> None:
         """Seed the global streams."""
@@ -112,6 +115,8 @@ class CLI(LightningCLI):
 
     def after_instantiate_classes(self) -> None:
         """Refuse what only shows once everything is built, before anything is written."""
+        linked = {link.name: getattr(self.datamodule, link.name, None) for link in LINKS}
+        check_links(self.given, linked | {"seed_everything": self._get(self.config, "seed_everything")})
         if self._get(self.config, "trainer").sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
             raise UserError("sync_batchnorm: true: torch synchronises batch norm on GPUs only; leave it out, or use norm: group")
         if self.place.checkpoint:
@@ -163,6 +168,7 @@ def main(args: list[str] | None = None, kind: type[CLI] = CLI) -> CLI:
         return kind(
             LightningModule,
             LightningDataModule,
+            trainer_class=WholeLimits,
             args=find_configs(sys.argv[1:] if args is None else args),
             subclass_mode_model=True,
             subclass_mode_data=True,
