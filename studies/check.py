@@ -28,19 +28,28 @@ def check_arms(work: Work) -> None:
             continue
         arms.setdefault(json.dumps({**work.configs[number], SEED: None}, default=str), number)
     for number in arms.values():
-        heard = io.StringIO()
-        logging.disable(logging.INFO)
-        try:
-            with tempfile.TemporaryDirectory() as folder, redirect_stderr(heard), redirect_stdout(io.StringIO()):
-                _build(work, number, Path(folder))
-        except SystemExit:
-            line = heard.getvalue().strip().splitlines()[-1].partition("error: ")[2]
-            raise UserError(f"{work.study.runs[number].name}: {line}") from None
-        finally:
-            logging.disable(logging.NOTSET)
+        build(work, number)
 
 
-def _build(work: Work, number: int, folder: Path) -> None:
+def build(work: Work, number: int) -> CLI:
+    """Build a run of a study, and ask of it all that train.py asks before it trains; nothing stays on disk.
+
+    Raises:
+        UserError: with the name of the run, and the line that train.py would end with.
+    """
+    heard = io.StringIO()
+    logging.disable(logging.INFO)
+    try:
+        with tempfile.TemporaryDirectory() as folder, redirect_stderr(heard), redirect_stdout(io.StringIO()):
+            return _build(work, number, Path(folder))
+    except SystemExit:
+        line = heard.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        raise UserError(f"{work.study.runs[number].name}: {line}") from None
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _build(work: Work, number: int, folder: Path) -> CLI:
     class Check(CLI):
         """The run, built and checked."""
 
@@ -52,4 +61,4 @@ def _build(work: Work, number: int, folder: Path) -> None:
 
     file = folder / "run.yaml"
     file.write_text(yaml.safe_dump(work.configs[number], sort_keys=False))
-    main(["fit", "--config", str(file)], Check)
+    return main(["fit", "--config", str(file)], Check)

@@ -29,17 +29,17 @@ def class_paths(nest: Any) -> Iterator[str]:
 @cache
 def promises(path: str) -> bool:
     """Whether a class is known to be a function of its arguments and of what it says is in force."""
-    return path in HARMLESS or path.startswith(KNOWN) or "in_force" in vars(_class(path)) or is_ours(path)
+    return path in HARMLESS or path.startswith(KNOWN) or "in_force" in vars(class_of(path)) or is_ours(path)
 
 
 def is_ours(path: str) -> bool:
     """Whether a class is this project's."""
-    return _class(path).__module__.split(".")[0] in OURS
+    return class_of(path).__module__.split(".")[0] in OURS
 
 
 def is_timed(node: dict[str, Any]) -> bool:
     """Whether the class of a node says what is in force."""
-    return hasattr(_class(node["class_path"]), "in_force")
+    return hasattr(class_of(node["class_path"]), "in_force")
 
 
 def own_code(nest: Any) -> list[str]:
@@ -49,6 +49,7 @@ def own_code(nest: Any) -> list[str]:
     return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
 
 
-def _class(path: str) -> Any:
+def class_of(path: str) -> Any:
+    """Return the class of a path."""
     module, name = path.rsplit(".", 1)
     return getattr(importlib.import_module(module), name)

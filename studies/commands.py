@@ -9,6 +9,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from errors import UserError
+from studies.arms import described
 from studies.engine import Events, MakeTask
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.store import Store
@@ -34,7 +35,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     work.store.root.mkdir(parents=True, exist_ok=True)
     work.home.mkdir(parents=True, exist_ok=True)
     work.store.sweep()
-    last = {"file": work.study.file.name, "code": work.code, "config": [str(one) for one in work.config]}
+    last = {"file": str(work.study.file.absolute()), "code": work.code, "config": [str(one) for one in work.config]}
     write_whole(work.home / "study.json", last)
     begun = time.monotonic()
     shutil.rmtree(work.home / FAILED, ignore_errors=True)
@@ -69,13 +70,13 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
 
 
 def plan(work: Work) -> str:
-    """Say what would be trained, and what each run is."""
+    """Say what would be trained, what each run is, what sets each arm apart from the control, and how it spends its rate."""
     lines = [summary(work, segments(work.paths, work.store), 1)]
     for one, path in zip(work.study.runs, work.paths, strict=True):
         set_to = "  ".join(f"{key}={json.dumps(value)}" for key, value in one.overrides.items())
         alone = f"  shares nothing: {path.alone}" if path.alone else ""
         lines.append(f"{one.name}  {len(path.states) - 1} epochs  {' '.join(file.name for file in one.configs)}  {set_to}{alone}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *described(work)])
 
 
 def summary(work: Work, todo: list[Segment], jobs: int) -> str:

@@ -1,19 +1,25 @@
 """A study's YAML file, and the runs it names."""
 
+import hashlib
 import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from errors import UserError
 from run_directory import KEYS as CONFIG_KEYS
-from studies.expressions import filled
+from studies.expressions import filled, names
+from studies.overrides import added_up
+from yaml_files import load_yaml
 
 KEYS = {"name", "config", "axes", "arms", "set", "report", "claims"}
 SEED = "seed_everything"
+
+LONGEST_NAME = 255
+"""Bytes in the name of a folder, as file systems have it."""
+
+_KEPT = 200  # bytes of a longer name
 
 
 class Run(NamedTuple):
@@ -31,9 +37,13 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its directory is called: `removed=5,seed=0`."""
-        named = [str(value) if key == "arm" else f"{key}={value}" for key, value in self.values.items()]
-        return ",".join(named).replace("/", "-").replace(" ", "-")
+        """What its directory is called: `removed=5,seed=0`; a name too long for a folder ends in a hash of the whole."""
+        named = [shown(value) if key == "arm" else f"{key}={shown(value)}" for key, value in self.values.items()]
+        whole = ",".join(named).replace("/", "-").replace(" ", "-")
+        encoded = whole.encode()
+        if len(encoded) <= LONGEST_NAME:
+            return whole
+        return f"{encoded[:_KEPT].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 class Study(NamedTuple):
@@ -54,46 +64,55 @@ class Study(NamedTuple):
     file: Path
 
 
+def shown(value: Any) -> str:
+    """Return a variable's value as text; nothing is `null`, as in YAML."""
+    return "null" if value is None else str(value)
+
+
 def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     """Read a study.
 
     `axes` is a list of entries that are crossed. The keys of one entry move together: each has a list of as many values. A dotted
     key is one of a run's config, `config` names files, and any other is a variable. `arms` names arms that differ in kind, each a
     mapping from keys to single values, whose variables only serve to compute others. `set` holds keys of every run. A string may
-    compute with variables: `"{removed + 20}"`.
+    compute with variables: `"{removed + 20}"`. Of the same key in several of them the last counts, in the order `set`, `axes`,
+    `arms`; keys that end in `+` add up.
 
     Args:
         file: the YAML file; files it names are relative to it.
         config: files on top of those it names, for every run.
 
     Raises:
-        UserError: for a key that a study does not have, values of unequal number in an entry, or an unknown variable.
+        UserError: for a key that a study does not have, values of unequal number in an entry, an unknown variable, or one that
+            nothing uses.
     """
-    try:
-        content = yaml.safe_load(file.read_text())
-    except OSError:
-        raise UserError(f"{file}: there is no such study; they lie in configs/studies") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{file}: {' '.join(str(error).split())}") from None
+    if not file.exists():
+        raise UserError(f"{file}: there is no such study; they lie in configs/studies")
+    content = load_yaml(file)
     if not isinstance(content, dict) or "name" not in content:
         raise UserError(f"{file}: name: a study needs one")
     if unknown := set(content) - KEYS:
-        raise UserError(f"{file}: {sorted(unknown)[0]}: a study has no such key; it has {', '.join(sorted(KEYS))}")
+        raise UserError(f"{file}: {sorted(unknown, key=str)[0]}: a study has no such key; it has {', '.join(sorted(KEYS))}")
     if not re.fullmatch(r"\w[\w.-]*", str(content["name"])):
         raise UserError(f"{file}: name: {content['name']}: is a folder's; write letters, digits, '-', '_' and '.'")
+    if len(str(content["name"]).encode()) > LONGEST_NAME:
+        raise UserError(f"{file}: name: is a folder's; write at most {LONGEST_NAME} bytes")
     axes, arms, common = (_of_kind(content, key, kind) for key, kind in (("axes", list), ("arms", dict), ("set", dict)))
-    entries = [_entry(entry, number) for number, entry in enumerate(axes)]
-    if arms:
-        entries.insert(0, [_arm(arm, keys) for arm, keys in arms.items()])
+    choices = [_entry(entry, number) for number, entry in enumerate(axes)]
     if variable := next((key for key in common if _is_variable(key)), None):
         raise UserError(f"set: {variable}: is no key of a config, as data.init_args.batch_size; variables stand in axes")
-    told = ["arm"] * bool(arms) + [key for entry in axes for key in entry if _is_variable(key)]
-    on_top = [{"config": [str(one.absolute()) for one in config]}]
-    common = {"config": content.get("config") or [], **common}
-    runs = [_run(file.parent, common, choice, told) for choice in itertools.product(*entries, on_top)]
-    names = [run.name for run in runs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    naming = ["arm"] * bool(arms) + [key for entry in axes for key in entry if _is_variable(key)]
+
+    # The order in which keys and files count is that of the parts: set, axes, arms, and what is on top.
+    first = {"config": content.get("config") or [], **common}
+    last = {"config": [str(one.absolute()) for one in config]}
+    groups = [_arm(arm, keys) for arm, keys in arms.items()] or [{}]
+    parts = [[first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)]
+    runs = [_run(file.parent, part, naming) for part in parts]
+    run_names = [run.name for run in runs]
+    if twice := next((name for name in run_names if run_names.count(name) > 1), None):
         raise UserError(f"axes: {twice}: stands for several runs; give every entry of axes a variable that names its values")
+    _check_variables(axes, arms, parts)
     return Study(str(content["name"]), runs, _of_kind(content, "report", dict), _of_kind(content, "claims", list), file)
 
 
@@ -115,32 +134,66 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
         raise UserError(f"axes: entry {number}: write a list of values for each key")
     lengths = {key: len(values) for key, values in entry.items()}
     if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        raise UserError(f"axes: {shown}: keys of one entry move together and need as many values each")
+        counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        raise UserError(f"axes: {counts}: keys of one entry move together and need as many values each")
     for key, values in entry.items():
         if nest := next((one for one in values if _is_variable(key) and isinstance(one, list | dict)), None):
             raise UserError(f"axes: {key}: {nest}: a variable names runs: write a number or a text")
     return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
 
 
-def _is_variable(key: str) -> bool:
+def _is_variable(key: Any) -> bool:
+    if not isinstance(key, str):
+        raise UserError(f"{key}: write the key as a text, a config's with dots")
     if key in CONFIG_KEYS and key != SEED:
         raise UserError(f"{key}: write its keys with dots, as {key}.…, in set, axes or arms")
     return "." not in key and key not in ("config", SEED)
 
 
-def _run(home: Path, common: dict[str, Any], choice: tuple[dict[str, Any], ...], told: list[str]) -> Run:
-    merged = {key: value for part in choice for key, value in part.items()}
-    values = {key: value for key, value in merged.items() if _is_variable(key)}
-    files = [file for part in (common, *choice) for file in _listed(part.get("config"))]
-    overrides = {key: value for key, value in {**common, **merged}.items() if "." in key or key == SEED}
+def _run(home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str]) -> Run:
+    """Make a run of its parts, the earliest first; `naming` are the variables that name it."""
+    values, overrides = _variables(parts), _overrides(parts)
     seed = {"seed": overrides[SEED]} if SEED in overrides else {}
     filled_in = {key: filled(value, {**values, **seed}) for key, value in overrides.items()}
-    configs = [(home / filled(file, values)).resolve() for file in files]
+    configs = [(home / str(filled(file, values))).resolve() for file in _files(parts)]
     if missing := next((file for file in configs if not file.is_file()), None):
         raise UserError(f"config: {missing}: there is no such file; they are named relative to the study's")
-    return Run({**{key: values[key] for key in told}, "seed": overrides.get(SEED, 0)}, configs, filled_in)
+    return Run({**{key: values[key] for key in naming}, "seed": overrides.get(SEED, 0)}, configs, filled_in)
+
+
+def _variables(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {key: value for part in parts for key, value in part.items() if _is_variable(key)}
+
+
+def _overrides(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in added_up(parts).items() if "." in key or key == SEED}
+
+
+def _files(parts: Sequence[dict[str, Any]]) -> list[str]:
+    return [file for part in parts for file in _listed(part.get("config"))]
 
 
 def _listed(files: Any) -> list[str]:
     return [files] if isinstance(files, str) else list(files or [])
+
+
+def _check_variables(axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """Raise UserError for a variable that nothing uses, most likely a key of the config without its dots.
+
+    In axes a variable may also name what another key of its entry changes; the seed alone changes nothing that it could name.
+    """
+    used = [{*names(_overrides(part)), *names(_files(part))} for part in parts]
+    for entry in axes:
+        config_keys = [key for key in entry if not _is_variable(key) and key != SEED]
+        variables = [key for key in entry if _is_variable(key)]
+        if variables and not config_keys and not {*variables} & set().union(*used):
+            raise UserError(f"axes: {variables[0]}: {_UNUSED}")
+    for arm, keys in arms.items():
+        used_by_arm = set().union(*(one for one, part in zip(used, parts, strict=True) if _variables(part).get("arm") == arm))
+        if unused := next((key for key in keys or {} if _is_variable(key) and key not in used_by_arm), None):
+            raise UserError(f"arms: {arm}: {unused}: {_UNUSED}")
+
+
+_UNUSED = (
+    "nothing uses this variable; compute with it in braces, or write a key of the config with its dots, as data.init_args.deficits"
+)

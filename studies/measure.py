@@ -11,6 +11,7 @@ from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from errors import UserError
+from studies.logged_metrics import check_logged
 
 
 class Difference(NamedTuple):
@@ -31,8 +32,6 @@ class Difference(NamedTuple):
 
 Points = Sequence[tuple[int, float]]
 """A metric over time: (step, value)."""
-
-SPLITS = ["train", "val", "test", "val_deficit"]
 
 
 def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Difference:
@@ -119,20 +118,6 @@ def by_seed(frame: pd.DataFrame) -> dict[Any, float]:
     return {row.seed: row.value for row in frame.itertuples()}
 
 
-def known_metrics(configs: Iterable[dict[str, Any]]) -> set[str] | None:
-    """Return the metrics that some run logs, None if that is not known before (of a module that is not ours)."""
-    metrics: set[str] = set()
-    for config in configs:
-        if config["model"]["class_path"] != "lightning_modules.ImageClassifier":
-            return None
-        data = config["data"].get("init_args") or {}
-        splits = [*SPLITS[:3], *SPLITS[3:] * bool(data.get("also_evaluate_with_deficit"))]
-        metrics |= {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
-    return metrics
-
-
 def check_metric(key: str, metric: Any, configs: Iterable[dict[str, Any]]) -> None:
-    """Raise UserError, which names the key, for a measure of a split that no run logs; what callbacks log is not known before."""
-    known = known_metrics(configs)
-    if not isinstance(metric, str) or (known is not None and metric.split("/")[0] in SPLITS and metric not in known):
-        raise UserError(f"{key}: metric: {metric}: no run logs it; they log {', '.join(sorted(known or {}))}")
+    """Raise UserError, which names the key, for a metric that no run logs."""
+    check_logged(key, metric, configs)

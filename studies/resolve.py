@@ -13,6 +13,7 @@ from command_line import HERE, one_line
 from errors import UserError
 from run_directory import KEYS
 from studies.grid import SEED, Run
+from studies.overrides import nested
 from train import CLI, main
 
 
@@ -52,7 +53,7 @@ def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _parsed(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overrides.yaml"
-        file.write_text(yaml.safe_dump(_nested(run.overrides), sort_keys=False))
+        file.write_text(yaml.safe_dump(nested(run.overrides), sort_keys=False))
         arguments = ["fit", *(part for config in [*run.configs, file] for part in ("--config", str(config)))]
         try:
             settings = _parser().parse_args(arguments)
@@ -76,14 +77,3 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
 def _parser() -> Any:
     """Build train.py's parser, once."""
     return main(["fit", "--config", str(HERE / "configs/digits.yaml")], _Parse).parser
-
-
-def _nested(overrides: dict[str, Any]) -> dict[str, Any]:
-    nest: dict[str, Any] = {}
-    for key, value in overrides.items():
-        *folders, last = key.split(".")
-        inner = nest
-        for folder in folders:
-            inner = inner.setdefault(folder, {})
-        inner[last] = value
-    return nest

@@ -17,6 +17,7 @@ from studies.resolve import resolved
 from studies.salt import present_code, salt
 from studies.segment import Task
 from studies.store import Store
+from yaml_files import load_yaml
 
 RUN = "run.json"
 _OWN_CHECKPOINT = "{epoch:04d}"  # of the ModelCheckpoint in base.yaml, in whose place a segment keeps its end
@@ -112,6 +113,15 @@ def place(file: Path, target: Path) -> None:
         shutil.copy2(file, target)
 
 
+def read_json(file: Path) -> dict[str, Any]:
+    """Return what a file of JSON holds; nothing if it is missing or damaged."""
+    try:
+        entry = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
 def write_whole(file: Path, entry: dict[str, Any]) -> None:
     """Write JSON, whole or not at all."""
     unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
@@ -140,14 +150,15 @@ def open_study(
         config: files on top of the study's for every run.
 
     Raises:
-        UserError: for what is wrong with it, or a folder that holds another study.
+        UserError: for what is wrong with it, or a folder that holds another study: one whose file is still there. A file may
+            be renamed and moved, as a study is known by its name.
     """
     study = read_study(file)
     home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
-    been = json.loads(mark.read_text()) if mark.exists() else None
-    if been and been["file"] != file.name:
-        raise UserError(f"name: {study.name}: {home} holds the study of {been['file']}; choose another name")
-    if home.exists() and not been and any(home.iterdir()):
+    been = read_json(mark)
+    if been and (namesake := _namesake(study, Path(been["file"]))):
+        raise UserError(f"name: {study.name}: is that of {namesake} too; choose another name, or another --root")
+    if home.exists() and not mark.exists() and any(home.iterdir()):
         raise UserError(f"name: {study.name}: {home} holds something else; choose another name")
     last: dict[str, Any] = been if been and remember else {"code": present_code(), "config": []}
     on_top = [one.absolute() for one in config] or [Path(one) for one in last["config"]]
@@ -160,6 +171,19 @@ def open_study(
     ]
     paths = [plan.path(one, salted) for one, salted in zip(configs, salts, strict=True)]
     return Work(study, configs, paths, home, Store(root / "store"), threads, last["code"], on_top)
+
+
+def _namesake(study: Study, file: Path) -> Path | None:
+    """Return the file that a folder's study was last read from, if that is there and another study of the same name."""
+    if not file.is_absolute() or not file.is_file() or file.name == study.file.name:
+        return None
+    if file.samefile(study.file) or file.read_bytes() == study.file.read_bytes():
+        return None
+    try:
+        content = load_yaml(file)
+    except UserError:
+        return None
+    return file if isinstance(content, dict) and str(content.get("name")) == study.name else None
 
 
 def _is_base_checkpoint(node: dict[str, Any]) -> bool:

@@ -53,10 +53,13 @@ class Diagnostic(Named, Callback, ABC):
 
     Attributes:
         charts: names that have a chart of their own on the `Dashboard`, each with its values by block.
+        tags: names of all values that it may log, with `<…>` in place of what depends on the run, as in `fisher/trace/<block>`;
+            None if that is not known before a run. Studies refuse a metric that nothing logs by them.
         runs_network: whether it looks at what the network makes of the probe, so that statistics of batch norm matter.
     """
 
     charts: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
     runs_network: bool = True
 
     def __init__(

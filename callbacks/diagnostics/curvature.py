@@ -41,6 +41,14 @@ class Curvature(Diagnostic):
     """
 
     charts = ("hessian/eigenvalue", "hessian/f_top", "hessian/overlap", "hessian/subspace_overlap")
+    tags = (
+        "hessian/eigenvalue/<number>",
+        "hessian/f_top",
+        "hessian/overlap",
+        "hessian/products",
+        "hessian/subspace_overlap/early",
+        "hessian/subspace_overlap/last",
+    )
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ class FisherInformation(Diagnostic):
     """
 
     charts = ("fisher/trace", "fisher/share")
+    tags = ("fisher/trace", "fisher/error", "fisher/trace/<block>", "fisher/share/<block>")
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return the trace, its error, and each block's part of it."""

@@ -83,6 +83,7 @@ class Flatness(Diagnostic):
     """
 
     charts = ("loss_change", "relative_loss_change", "sam_sharpness")
+    tags = ("loss_change/<level>", "relative_loss_change/<level>", "sam_sharpness")
 
     def __init__(
         self,

@@ -98,6 +98,7 @@ class Forgetting(Diagnostic):
 
     charts = ("forgetting/events", "forgetting/never_learned", "forgetting/unforgettable", "forgetting/learned")
     runs_network = False
+    tags = charts
 
     def __init__(self, every: Time) -> None:
         super().__init__(every, examples=1)

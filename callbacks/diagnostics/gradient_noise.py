@@ -33,6 +33,7 @@ class GradientNoise(Diagnostic):
     """
 
     charts = ("gradient_covariance/trace", "gradient_covariance/eigenvalue")
+    tags = charts
 
     def __init__(
         self,

@@ -54,6 +54,7 @@ class GradientNorms(Diagnostic):
     """
 
     charts = ("gradient_norm",)
+    tags = ("gradient_norm/all", "gradient_norm/old", "gradient_norm/new", "gradient_norm/imbalance")
 
     def __init__(
         self,

@@ -37,6 +37,7 @@ class HessianSpectrum(Diagnostic):
     """
 
     charts = ("hessian/trace", "hessian/largest", "hessian/smallest")
+    tags = (*charts, "hessian/trace_error")
 
     def __init__(
         self,

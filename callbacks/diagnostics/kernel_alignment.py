@@ -53,6 +53,7 @@ class KernelAlignment(Diagnostic):
     """
 
     charts = ("kernel/labels", "kernel/outputs", "kernel/residuals", "kernel/eigenvalue", "kernel/stability", "kernel/alignment")
+    tags = (*charts, "kernel/alignment/<block>", "kernel/full_eigenvalue", "kernel/trace")
 
     def __init__(
         self,

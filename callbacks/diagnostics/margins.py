@@ -51,6 +51,13 @@ class Margins(Diagnostic):
     """
 
     charts = ("margin", "normalised_margin")
+    tags = (
+        "margin/median",
+        "margin/negative",
+        "margin/q10",
+        "normalised_margin/median",
+        "normalised_margin/q10",
+    )
 
     @torch.no_grad()
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:

@@ -40,6 +40,7 @@ class NormBiases(Diagnostic):
 
     charts = ("negative_norm_biases",)
     runs_network = False
+    tags = (*charts, "negative_norm_biases/<block>")
 
     def __init__(self, every: Time, early: bool = False) -> None:
         super().__init__(every, early, examples=1)

@@ -48,6 +48,7 @@ class Ranks(Diagnostic):
     """
 
     charts = ("effective_rank", "stable_rank", "srank")
+    tags = charts
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a network without a last layer."""

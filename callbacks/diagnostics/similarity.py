@@ -53,6 +53,7 @@ class Similarity(Diagnostic):
     """
 
     charts = ("cka",)
+    tags = (*charts, "cka/<block>")
 
     def __init__(
         self,

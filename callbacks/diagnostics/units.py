@@ -77,6 +77,7 @@ class Units(Diagnostic):
     """
 
     charts = ("dormant", "dead")
+    tags = (*charts, "dormant/<block>", "dead/<block>")
 
     def __init__(
         self,

@@ -56,6 +56,7 @@ class Weights(Diagnostic):
 
     charts = tuple(f"weights/{what}" for what in ("norm", "distance", "relative_distance", "angle", "path_length", "update_ratio"))
     runs_network = False
+    tags = tuple(f"{name}{block}" for name in charts for block in ("", "/<block>"))
 
     def __init__(self, every: Time, early: bool = False) -> None:
         super().__init__(every, early, examples=1)

@@ -1,5 +1,6 @@
 """study.py from the command line."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from studies.work import open_study
 from study import main
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
@@ -49,11 +51,25 @@ def test_a_folder_that_holds_another_study_is_left_alone(capsys: pytest.CaptureF
     small({"plain": ARMS["plain"]}, seeds=1)
     home = Path("elsewhere/studies/small")
     home.mkdir(parents=True)
-    (home / "study.json").write_text('{"file": "large.yaml"}')
-    refused(["run", "small.yaml", "--root", "elsewhere"], "holds the study of large.yaml; choose another name", capsys)
+    large = Path("large.yaml").absolute()
+    large.write_text("name: small")
+    (home / "study.json").write_text(json.dumps({"file": str(large)}))
+    refused(["run", "small.yaml", "--root", "elsewhere"], f"name: small: is that of {large} too; choose another", capsys)
     (home / "study.json").rename(home / "thesis.txt")
     refused(["run", "small.yaml", "--root", "elsewhere"], "holds something else; choose another name", capsys)
     assert [file.name for file in home.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("record", [None, '{"file": "/no', "[]"])
+def test_a_study_is_known_by_its_name_wherever_its_file_is(record: str | None) -> None:
+    work = small({"plain": ARMS["plain"]}, seeds=1)
+    work.home.mkdir(parents=True)
+    (work.home / "study.json").write_text(record or json.dumps({"file": str(work.study.file.absolute()), "code": "", "config": []}))
+    moved = Path("moved/renamed.yaml")
+    moved.parent.mkdir()
+    text = Path("small.yaml").rename(moved).read_text()
+    moved.write_text(text.replace("tiny.yaml", "../tiny.yaml"))
+    assert open_study(moved, Path("runs").absolute()).paths == work.paths
 
 
 def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:

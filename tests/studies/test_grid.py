@@ -46,6 +46,44 @@ def test_values_are_computed_from_others() -> None:
     assert runs[1].overrides == {"trainer.max_epochs": 25, "data.init_args.deficits": [{"during": ["0ep", "5ep"]}]}
 
 
+def test_keys_with_a_plus_add_up_in_the_order_set_axes_arms() -> None:
+    key, arms = "trainer.callbacks+", {"plain": {}, "treated": {"trainer.callbacks+": [3], "data.init_args.deficits+": {"a": 1}}}
+    runs = read_study(study(set={key: [1]}, axes=[{key: [[], [2]], "more": [0, 1]}], arms=arms)).runs
+    assert [run.overrides[key] for run in runs] == [[1], [1, 2], [1, 3], [1, 2, 3]]
+    assert runs[3].overrides["data.init_args.deficits+"] == [{"a": 1}]
+
+
+def test_a_key_replaces_what_was_added_before_it() -> None:
+    arms = {"without": {"trainer.callbacks": []}, "with": {"trainer.callbacks": [1], "trainer.callbacks+": [2]}}
+    without, other = read_study(study(set={"trainer.callbacks+": [0], "trainer.max_epochs": 1}, arms=arms)).runs
+    assert without.overrides == {"trainer.max_epochs": 1, "trainer.callbacks": []}
+    assert other.overrides == {"trainer.max_epochs": 1, "trainer.callbacks": [1, 2]}
+
+
+def test_the_arms_key_counts_before_those_of_axes_and_set() -> None:
+    content = {"set": {"trainer.max_epochs": 1}, "axes": [{"trainer.max_epochs": [2], "epochs": [2]}]}
+    short, long = read_study(study(**content, arms={"short": {}, "long": {"trainer.max_epochs": 3}})).runs
+    assert (short.overrides, long.overrides) == ({"trainer.max_epochs": 2}, {"trainer.max_epochs": 3})
+
+
+@pytest.mark.parametrize("size", [20, 2000])
+def test_a_name_fits_into_a_folder(size: int) -> None:
+    axes = [{"text": ["é" * size + "a", "é" * size + "b"]}]
+    content = {"axes": axes, "set": {"trainer.default_root_dir": "{text}"}}
+    one, other = (run.name for run in read_study(study(**content)).runs)
+    assert one != other
+    assert max(len(name.encode()) for name in (one, other)) <= 255
+    assert [run.name for run in read_study(study(**content)).runs] == [one, other]
+    assert (one == f"text={'é' * size}a,seed=0") == (size == 20)
+
+
+def test_nothing_is_called_null() -> None:
+    (run, _) = read_study(study(axes=[{"clip": [None, 1.0]}], set={"trainer.gradient_clip_val": "{clip}"})).runs
+    assert run.name == "clip=null,seed=0"
+    assert run.values == {"clip": None, "seed": 0}
+    assert run.overrides == {"trainer.gradient_clip_val": None}
+
+
 @pytest.mark.parametrize(
     ("text", "value"), [("{a + 2 * b}", 16), ("{a // 3}ep to {b}", "2ep to 5"), ("plain", "plain"), ("{a - b}", 1)]
 )
@@ -60,8 +98,48 @@ def test_nothing_else_is_computed(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{" + "+".join("1" * 5000) + "}", "an expression has at most 200"),
+        ("{" + "(" * 90 + "1" + ")" * 90 + "}", None),
+        ("{word * 1000000000}", "word is no number"),
+        ("{'word' * 9}", "write numbers"),
+        ("{word + word}", "word is no number"),
+        ("{none + 1}", "None is no number"),
+        ("{big * big}", "comes to more than 9007199254740992"),
+        ("{1e300 * 1e300}", "comes to more than"),
+        ("{nan + 1}", "comes to more than"),
+        ("{one // 0}", "divides by 0"),
+        ("{" + "9" * 150 + "}", None),
+        ("{long} and more", "a value written into a text has at most 10000"),
+        ("{one}" * 3000, "a text with expressions has at most 10000"),
+        ("{True + 1}", "write numbers"),
+    ],
+)
+def test_an_expression_is_of_a_sensible_size(text: str, message: str | None) -> None:
+    variables = {
+        "one": 1, "big": 10**12, "word": "word", "none": None, "nan": float("nan"), "long": "x" * 20_000
+    }  # fmt: skip
+    if message is None:
+        assert isinstance(filled(text, variables), int)
+        return
+    with pytest.raises(UserError, match=message) as refused:
+        filled(text, variables)
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
+        ({"arms": {"a": {"deficits": [{"class_path": "datamodules.Blur"}]}}}, "arms: a: deficits: nothing uses this variable"),
+        (
+            {"arms": {"a": {"n": 1}, "b": {"n": 2, "trainer.max_epochs": 1}}, "set": {"trainer.max_epochs": "{n}"}},
+            "arms: b: n: nothing uses this variable",
+        ),
+        ({"axes": [{"batch_size": [32, 64]}]}, "axes: batch_size: nothing uses this variable"),
+        ({"axes": [{"batch_size": [32, 64], "seed_everything": [0, 1]}]}, "axes: batch_size: nothing uses this variable"),
+        ({"arms": {"a": {3: 4}}}, "3: write the key as a text"),
+        ({"name": "n" * 256}, "name: is a folder's; write at most 255 bytes"),
         ({"axes": [{"a": [1, 2], "b": [1]}]}, "axes: a has 2, b has 1: keys of one entry move together"),
         ({"axes": [{"a": 1}]}, "axes: entry 0: write a list of values for each key"),
         ({"axes": [{"a": []}]}, "axes: entry 0: write a list of values for each key"),
@@ -92,5 +170,11 @@ def test_a_file_that_is_no_study_is_named() -> None:
     with pytest.raises(UserError, match=r"list\.yaml: name: a study needs one"):
         read_study(Path("list.yaml"))
     Path("bad.yaml").write_text("a: [")
-    with pytest.raises(UserError, match=r"bad\.yaml: while parsing"):
+    with pytest.raises(UserError, match=r"bad\.yaml: is not YAML: while parsing"):
         read_study(Path("bad.yaml"))
+    Path("twice.yaml").write_text("name: a\nset:\n  trainer.max_epochs: 1\n  trainer.max_epochs: 2\n")
+    with pytest.raises(UserError, match=r"twice\.yaml: line 4: trainer.max_epochs: is written twice, first in line 3"):
+        read_study(Path("twice.yaml"))
+    Path("wide.yaml").write_bytes("name: a\n".encode("utf-16"))
+    with pytest.raises(UserError, match=r"wide\.yaml: is not UTF-8"):
+        read_study(Path("wide.yaml"))

@@ -1,0 +1,65 @@
+"""In which keys two configs differ."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+
+def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    """Yield a line `key: old -> new` for each key in which two configs differ.
+
+    A list of classes is compared class by class, named as `trainer.callbacks.LayerReset`.
+    """
+    if old == new:
+        return
+    sides = _keyed(old), _keyed(new)
+    if None in sides or _class(old) != _class(new):
+        yield f"{key}: {_written(old)} -> {_written(new)}"
+        return
+    before, after = (side or {} for side in sides)
+    # Keys such as times are values themselves, and are shown together.
+    if isinstance(old, dict) and key and {*before} != {*after}:
+        yield f"{key}: {_written(old)} -> {_written(new)}"
+        return
+    if list(before) != list(after) and before == after:
+        yield f"{key}: {', '.join(before)} -> {', '.join(after)}"
+    for part in {**before, **after}:
+        where = f"{key}.{part}" if key else part
+        if part not in before or part not in after:
+            yield f"{where}: {_written(before.get(part))} -> {_written(after.get(part))}"
+        else:
+            yield from differences(before[part], after[part], where)
+
+
+def _class(value: Any) -> Any:
+    return value.get("class_path") if isinstance(value, dict) else None
+
+
+def _keyed(value: Any) -> dict[str, Any] | None:
+    """Return a mapping, or a list of classes as one from their names, numbered where a class stands twice."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, list) or not all(_class(one) for one in value):
+        return None
+    named: dict[str, Any] = {}
+    for node in value:
+        name = _short(node["class_path"])
+        count = sum(other.partition(" ")[0] == name for other in named)
+        named[f"{name} {count + 1}" if count else name] = node
+    return named
+
+
+def _short(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _written(value: Any) -> str:
+    """Write a value as text: a class with its arguments as a call, all else as JSON."""
+    if _class(value):
+        arguments = value.get("init_args") or {}
+        return f"{_short(value['class_path'])}({', '.join(f'{name}={_written(one)}' for name, one in arguments.items())})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {_written(one)}' for name, one in value.items())}}}"
+    return "none" if value is None else json.dumps(value, default=str, ensure_ascii=False)

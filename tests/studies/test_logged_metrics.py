@@ -1,0 +1,73 @@
+"""What is known of a run's metrics before it: all that runs do log, and nothing mistyped."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from callbacks import diagnostics
+from errors import UserError
+from studies.grid import Run
+from studies.logged_metrics import check_logged, logged_metrics
+from studies.resolve import resolved
+from tests.callbacks.interventions.arms import ALL
+from tests.registry import DIAGNOSTICS, REGISTRY
+from tests.runs import fit, logged, tiny
+
+EVERYTHING = {"trainer": {"callbacks+": [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]}}
+GROWN = {
+    "growth": {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}},
+    "deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["0ep", "1ep"]}}],
+    "also_evaluate_with_deficit": True,
+    "augmentation": {"class_path": "datamodules.CropFlip"},
+    "augmentation_during": ["1ep", "2ep"],
+}
+RATES = {"trainer": {"callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]}}
+
+
+def config(*fragments: dict[str, Any]) -> dict[str, Any]:
+    files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
+    (one,) = resolved([Run({"seed": 0}, files, {})])
+    return one
+
+
+@pytest.mark.parametrize(
+    "fragments",
+    [(REGISTRY["everything at once"].acting,), (ALL,), (EVERYTHING, {"data": {"init_args": GROWN}}), (RATES,)],
+    ids=["everything", "interventions", "diagnostics", "rates"],
+)
+def test_all_that_is_logged_was_known(fragments: tuple[dict[str, Any], ...]) -> None:
+    known = config(*fragments)
+    for tag in logged(fit(*tiny(*fragments)).place.directory):
+        check_logged("report", tag, [known])
+
+
+def test_every_diagnostic_names_its_tags() -> None:
+    kinds = [vars(diagnostics)[name] for name in diagnostics.__all__]
+    measuring = [kind for kind in kinds if issubclass(kind, diagnostics.Diagnostic) and kind is not diagnostics.Diagnostic]
+    assert [kind.__name__ for kind in measuring if "tags" not in vars(kind)] == []
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "val_accuracy", "val/acc", "val_deficit/accuracy", "diagnostics/fisher/trce", "diagnostics/fisher/trace/a/b",
+        "diagnostics_running/fisher/trace", "interventions/LayerReset", "deficits/Blur", "data/stage", "fisher/trace", 3, None,
+    ],
+)  # fmt: skip
+def test_what_nothing_logs_is_refused(metric: Any) -> None:
+    one = config(DIAGNOSTICS["FisherInformation"])
+    with pytest.raises(
+        UserError, match=f"report: metric: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error"
+    ):
+        check_logged("report", metric, [config(), one])
+    check_logged("report", "diagnostics/fisher/trace/conv", [config(), one])
+    with pytest.raises(UserError, match="no run logs it"):
+        check_logged("report", "diagnostics/fisher/trace", [config()])
+
+
+def test_what_others_log_is_not_known() -> None:
+    own = config({"trainer": {"callbacks+": [{"class_path": "tests.probes.StepLog"}]}})
+    assert logged_metrics(own) is None
+    check_logged("report", "anything", [config(), own])

@@ -1,0 +1,40 @@
+"""What a study's keys come to in the configs of its runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errors import UserError
+from tests.studies.small import acting, small
+
+DEFICITS = "data.init_args.deficits"
+
+
+def blur(size: int) -> dict[str, Any]:
+    return {"class_path": "datamodules.Blur", "init_args": {"size": size, "during": ["0ep", "1ep"]}}
+
+
+def classes(nodes: list[dict[str, Any]]) -> list[str]:
+    return [node["class_path"].rpartition(".")[2] for node in nodes]
+
+
+def test_what_all_runs_have_is_kept_by_an_arm_that_adds_to_it() -> None:
+    common = {**acting("OptimizerReset", at=["1ep"]), DEFICITS: [blur(4)]}
+    arm = {**acting("LayerReset", at=["1ep"], last=1), f"{DEFICITS}+": [blur(8)]}
+    Path("flip.yaml").write_text(
+        "data: {init_args: {deficits: [{class_path: datamodules.VerticalFlip, init_args: {during: [0ep, 1ep]}}]}}"
+    )
+    flipped = {"config": ["flip.yaml"], f"{DEFICITS}+": [blur(8)]}
+    base = small({"plain": {}, "treated": arm}, seeds=1, set=common).configs
+    assert classes(base[0]["trainer"]["callbacks"])[-1:] == ["OptimizerReset"]
+    assert classes(base[1]["trainer"]["callbacks"])[-2:] == ["OptimizerReset", "LayerReset"]
+    assert [node["init_args"]["size"] for node in base[1]["data"]["init_args"]["deficits"]] == [4, 8]
+    (from_a_file,) = small({"flipped": flipped}, seeds=1).configs
+    assert classes(from_a_file["data"]["init_args"]["deficits"]) == ["VerticalFlip", "Blur"]
+
+
+def test_parts_of_what_has_none_are_refused() -> None:
+    rate = {"model.init_args.lr_scheduler.init_args.gamma": 0.5}
+    with pytest.raises(UserError, match=r"init_args\.gamma: model\.init_args\.lr_scheduler is set to None, which has no keys"):
+        small({"plain": rate}, seeds=1, set={"model.init_args.lr_scheduler": None})
