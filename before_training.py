@@ -4,6 +4,7 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
+from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import check_diagnostics
 from callbacks.interventions.moments import check_interventions, events, interventions, times
 from callbacks.interventions.past import check_past
@@ -28,6 +29,9 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
             data.course.check_past()
     check_interventions(trainer, module)
     check_diagnostics(trainer, module)
+    for one in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if isinstance(one, TimeToAccuracy):
+            one.check(trainer)
     if checkpoint:
         check_past(trainer, module, checkpoint["callbacks"])
 

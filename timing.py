@@ -30,12 +30,14 @@ class Epoch(NamedTuple):
         now: where it begins; its step is not known, and 0.
         epochs: epochs of the run.
         stages_known: whether stages are, which is not so where they wait for the network.
+        in_last_stage: whether no later data stage begins, as far as that is known.
     """
 
     before: Position | None
     now: Position
     epochs: int
     stages_known: bool
+    in_last_stage: bool = True
 
     def knows(self, time: "Time") -> bool:
         """Whether it is known if a moment has been reached."""

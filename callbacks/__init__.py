@@ -19,9 +19,11 @@ from callbacks.diagnostics import (
     NormBiases,
     Ranks,
     Similarity,
+    TimeToAccuracy,
     Units,
     Weights,
 )
+from callbacks.epoch_end import EpochEnd
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
@@ -41,6 +43,7 @@ from callbacks.interventions import (
 )
 from callbacks.prediction_file import PredictionFile
 from callbacks.run_record import RunRecord
+from callbacks.stage_end import StageEnd
 
 __all__ = [
     "AugmentationSchedule",
@@ -50,6 +53,7 @@ __all__ = [
     "Dashboard",
     "DataLog",
     "Diagnostic",
+    "EpochEnd",
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
@@ -77,6 +81,8 @@ __all__ = [
     "RunRecord",
     "ShrinkPerturb",
     "Similarity",
+    "StageEnd",
+    "TimeToAccuracy",
     "Units",
     "WeightDecaySchedule",
     "Weights",

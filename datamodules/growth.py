@@ -17,9 +17,17 @@ from timing import Epoch, Position, Time
 class Until:
     """When a stage has lasted long enough: with the first epoch that meets either condition.
 
+    The last stage ends like the others (Ash & Adams 2020) or after a fixed time (Berariu et al. 2021), and
+    the run ends with it: arms that need different times for the stages before get the same training on all
+    data. `max_epochs` is the longest that the run may last. It is also what times in `%` are shares of, and
+    what a learning-rate schedule knows of the run's length (`T_max` of a cosine), wherever the run ends.
+
     Args:
         train_accuracy: the online accuracy of an epoch (`train/accuracy`) that ends it, in (0, 1].
-        at_most: how long it may last, in epochs (`350ep`) or as a share of the run (`30%`); None is for ever.
+        at_most: how long it may last, in epochs (`350ep`) or as a share of `max_epochs` (`30%`); None is
+            without a limit.
+        last: how long the last stage lasts instead, whatever its accuracy (`500ep`); `100%` is to
+            `max_epochs`. None ends it by the conditions of the others.
 
     Raises:
         UserError: for values outside these ranges.
@@ -27,13 +35,36 @@ class Until:
 
     train_accuracy: float
     at_most: Time | None = None
+    last: Time | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0 < self.train_accuracy <= 1:
             raise UserError(f"until: train_accuracy: {self.train_accuracy}: write a share in (0, 1]")
-        if self.at_most and (self.at_most.unit not in ("ep", "%") or self.at_most.number == 0):
-            raise UserError(f"until: at_most: {self.at_most}: a stage lasts whole epochs; write '350ep' or '30%'")
+        for name, time in (("at_most", self.at_most), ("last", self.last)):
+            if time and (time.unit not in ("ep", "%") or time.number == 0):
+                raise UserError(f"until: {name}: {time}: a stage lasts whole epochs; write '350ep' or '30%'")
+
+    @property
+    def to_the_cap(self) -> bool:
+        """Whether the run is meant to last to `max_epochs`."""
+        return str(self.last) == "100%"
+
+    def met(self, lasted: int, train_accuracy: float, is_last: bool, epochs: int) -> bool:
+        """Return whether a stage has lasted long enough.
+
+        Args:
+            lasted: epochs that have been trained in it.
+            train_accuracy: online accuracy of the last of them, in [0, 1].
+            is_last: whether it is the last stage.
+            epochs: `max_epochs` of the run.
+        """
+        now = Position(lasted, 0)
+        if lasted == 0:
+            return False
+        if is_last and self.last:
+            return self.last.reached(now, epochs)
+        return train_accuracy >= self.train_accuracy or bool(self.at_most and self.at_most.reached(now, epochs))
 
 
 class Growth(Named, ABC):
@@ -45,7 +76,7 @@ class Growth(Named, ABC):
 
     Args:
         at: when stages 1, 2, … begin, with an epoch each.
-        until: in place of `at`, what each stage but the last waits for before the next begins.
+        until: in place of `at`, what ends each stage; the next one begins, and after the last the run ends.
 
     Raises:
         UserError: if both or neither are given, or a time is not the start of an epoch.

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
-from torch import Tensor
-
 from datamodules.appearance import Appearance
 from datamodules.augmentation import Augmentation
 from datamodules.checks import check_run
@@ -66,7 +64,6 @@ class ImageDataModule(SplitsOnDevice):
         self.growth, self.deficits, self.also_evaluate_with_deficit = growth, deficits or [], also_evaluate_with_deficit
         self.augmentation = augmentation
         self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
-        self._earlier_accuracy: Tensor | None = None
 
     @cached_property
     def course(self) -> Course:
@@ -132,8 +129,7 @@ class ImageDataModule(SplitsOnDevice):
     def train_dataloader(self) -> EpochLoader:
         """Return the loader of the training split, set to the epoch that comes next."""
         if self.trainer:
-            self._end_epoch()
-            self._begin_epoch()
+            self._check_stages()
             self.loaders["train"].set_epoch(self._finished)  # right on every resume, unlike current_epoch
         return self.loaders["train"]
 
@@ -176,23 +172,15 @@ class ImageDataModule(SplitsOnDevice):
         progress: Any = self.trainer.fit_loop.epoch_progress.current  # type: ignore[union-attr]
         return int(progress.processed)
 
-    def _end_epoch(self) -> None:
-        """Let the stages know how the last epoch went, if that is known; before a checkpoint, too, as it will not be after it."""
-        if self.trainer and self.course.stages.waits(self._finished):
-            accuracy = self.trainer.callback_metrics.get("train/accuracy")
-            if accuracy is not None and accuracy is not self._earlier_accuracy:
-                self.course.stages.decide(self._finished, self.trainer.strategy.broadcast(float(accuracy)))
-
-    def _begin_epoch(self) -> None:
+    def _check_stages(self) -> None:
         if self.course.stages.waits(self._finished):
             if self.course.trained:
-                raise UserError("until: train_accuracy: the module does not log train/accuracy, which it waits for")
-            self.course.stages.skip(self._finished)  # a branch from a run that did not wait
-        self._earlier_accuracy = self.trainer.callback_metrics.get("train/accuracy")  # type: ignore[union-attr]
+                raise UserError("until: nothing ends the stages: add callbacks.StageEnd() to the trainer's callbacks")
+            # A branch from a run that did not wait, or a checkpoint written before the accuracy was known.
+            self.course.stages.skip(self._finished)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been shown so far."""
-        self._end_epoch()
         return self.course.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ class Stages:
         self.sizes = torch.tensor([len(added) for added in self._added]).cumsum(0).tolist()
         self.starts: list[int] = []
         self._decided = 0
+        self._accuracy: float | None = None
         self._at = growth.at if growth else []
         self._members = -1, torch.empty(0)  # of the stage last asked for
         self._shown = f"at: [{', '.join(map(str, self._at or []))}]"
@@ -57,8 +58,8 @@ class Stages:
         return self._members[1]
 
     def waits(self, finished: int) -> bool:
-        """Whether the end of the last of `finished` epochs has still to be told to `decide`."""
-        return bool(self.growth and self.growth.until and finished > self._decided and len(self.starts) < len(self.sizes) - 1)
+        """Whether `decide` has not been called yet after the last of `finished` epochs."""
+        return bool(self.growth and self.growth.until and finished > self._decided)
 
     def decide(self, finished: int, train_accuracy: float) -> None:
         """Begin the next stage after `finished` epochs if the present one has lasted long enough.
@@ -67,16 +68,38 @@ class Stages:
             finished: epochs that have been trained.
             train_accuracy: online accuracy of the last of them, in [0, 1].
         """
-        until = self.growth and self.growth.until
-        assert until
-        lasted = Position(finished - max(self.starts, default=0), 0)
-        if train_accuracy >= until.train_accuracy or (until.at_most and until.at_most.reached(lasted, self.epochs)):
+        self._decided, self._accuracy = finished, train_accuracy
+        if not self._in_last and self._long_enough:
             self.starts.append(finished)
-        self._decided = finished
 
     def skip(self, finished: int) -> None:
         """Leave undecided whether the stage ends after `finished` epochs: their accuracy is not known."""
-        self._decided = finished
+        self._decided, self._accuracy = finished, None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last stage has lasted long enough, with which the run ends.
+
+        It is no memory of its own: a branch from the end of a run, with a last stage that lasts longer, goes on.
+        """
+        return self._in_last and self._long_enough
+
+    def cut_off(self, finished: int) -> bool:
+        """Return whether the run has reached `max_epochs` after `finished` epochs before its last stage ended."""
+        until = self.growth and self.growth.until
+        return bool(until and not until.to_the_cap and finished >= self.epochs and not self.ended)
+
+    @property
+    def _in_last(self) -> bool:
+        return len(self.starts) >= len(self.sizes) - 1
+
+    @property
+    def _long_enough(self) -> bool:
+        until = self.growth and self.growth.until
+        if not until or self._accuracy is None:
+            return False
+        lasted = self._decided - max(self.starts, default=0)
+        return until.met(lasted, self._accuracy, self._in_last, self.epochs)
 
     def check(self) -> None:
         """Raise UserError unless every stage adds something and has its moment."""
@@ -94,6 +117,12 @@ class Stages:
         epochs, at = self.epochs, self._at or []
         if self._at is None and len(self.sizes) > epochs:
             raise UserError(f"until: {len(self.sizes)} stages never fit into {epochs} epochs; write fewer stages, or more epochs")
+        last = self.growth.until and self.growth.until.last
+        if last and last.unit == "ep" and len(self.sizes) - 1 + last.number > epochs:
+            raise UserError(
+                f"until: last: {last}: with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}; "
+                "write a larger max_epochs, or a shorter last"
+            )
         begins = [0, *(sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs)) for time in at), epochs]
         for stage, (one, next_one) in enumerate(pairwise(begins)):
             if one >= next_one:
@@ -108,9 +137,9 @@ class Stages:
             raise UserError(f"growth: the checkpoint was trained in stage {been}, here the last is {last}; {way_out}")
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the stages that have begun did so."""
-        return {"starts": list(self.starts), "decided": self._decided}
+        """Return where the stages that have begun did so, and how the last epoch went."""
+        return {"starts": list(self.starts), "decided": self._decided, "accuracy": self._accuracy}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the checkpoint was written."""
-        self.starts, self._decided = list(state["starts"]), state["decided"]
+        self.starts, self._decided, self._accuracy = list(state["starts"]), state["decided"], state["accuracy"]

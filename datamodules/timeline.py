@@ -93,7 +93,9 @@ def table(data: "ImageDataModule", trainer: Trainer, path: Sequence[Position], e
         rows.append(
             (str(now.epoch), *map(str, known), ", ".join(shown.deficits) or "-", augmentation, ", ".join(events.get(now, [])))
         )
-    rows.append((str(path[-1].epoch), "?" if waits else str(path[-1].step), "end", "", "", "", "", ""))
+    open_end = data.growth is not None and data.growth.until is not None and not data.growth.until.to_the_cap
+    end = f"<={path[-1].epoch}" if open_end else str(path[-1].epoch)
+    rows.append((end, "?" if waits else str(path[-1].step), "end", "", "", "", "", ""))
     if not events:
         rows = [row[:-1] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -106,6 +108,9 @@ def growth_line(stages: Stages) -> str:
     sizes, until = ", ".join(map(str, stages.sizes)), stages.growth and stages.growth.until
     line = f"{stages.growth!r}: {sizes} examples"
     if until:
-        latest = f", or at most {until.at_most}" if until.at_most else ""
-        line += f"; each stage lasts until an epoch's train/accuracy reaches {until.train_accuracy}{latest}"
+        limit = f", or at most {until.at_most}" if until.at_most else ""
+        line += f"; each stage lasts until an epoch's train/accuracy reaches {until.train_accuracy}{limit}"
+        last = f"the last stage lasts {until.last}" if until.last else "the last stage too"
+        end = f", and the run ends with it, at the latest after {stages.epochs} epochs (max_epochs)"
+        line += f"; the last stage lasts to max_epochs: {stages.epochs}" if until.to_the_cap else f"; {last}{end}"
     return line

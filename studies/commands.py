@@ -12,6 +12,7 @@ from errors import UserError
 from studies.arms import described
 from studies.engine import Events, MakeTask
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
+from studies.recipe import may_end_early
 from studies.store import Store
 from studies.work import Work, write_whole
 
@@ -45,7 +46,13 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     def one_epoch() -> None:
         bar.update()
 
-    def announce(segment: Segment | None = None) -> None:
+    def finish(segment: Segment) -> None:
+        done = work.store.done(segment.end)
+        # A run that ends early leaves epochs out.
+        bar.total -= max(0, segment.stop - segment.first - (done["stop"] - done["first"]))
+        announce()
+
+    def announce() -> None:
         for number, one in enumerate(work.study.runs):
             if work.finished(number) and work.assemble(number):
                 bar.write(f"done    {one.name}")
@@ -58,7 +65,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
 
     announce()
     try:
-        engine(todo, work.task, work.store, jobs, Events(one_epoch, announce, on_failure))
+        engine(todo, work.task, work.store, jobs, Events(one_epoch, finish, on_failure))
     except KeyboardInterrupt:
         raise UserError("stopped; the same command goes on from here") from None
     finally:
@@ -72,10 +79,11 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
 def plan(work: Work) -> str:
     """Say what would be trained, what each run is, what sets each arm apart from the control, and how it spends its rate."""
     lines = [summary(work, segments(work.paths, work.store), 1)]
-    for one, path in zip(work.study.runs, work.paths, strict=True):
+    for one, path, config in zip(work.study.runs, work.paths, work.configs, strict=True):
+        epochs = f"{'at most ' if may_end_early(config) else ''}{len(path.states) - 1} epochs"
         set_to = "  ".join(f"{key}={json.dumps(value)}" for key, value in one.overrides.items())
         alone = f"  shares nothing: {path.alone}" if path.alone else ""
-        lines.append(f"{one.name}  {len(path.states) - 1} epochs  {' '.join(file.name for file in one.configs)}  {set_to}{alone}")
+        lines.append(f"{one.name}  {epochs}  {' '.join(file.name for file in one.configs)}  {set_to}{alone}")
     return "\n".join([*lines, *described(work)])
 
 
@@ -83,7 +91,8 @@ def summary(work: Work, todo: list[Segment], jobs: int) -> str:
     """Say how much there is to train, and how long it will take as far as that is known."""
     asked = sum(len(path.states) - 1 for path in work.paths)
     whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, Nothing()), todo))
-    line = f"{work.study.name}: {len(work.paths)} runs of {asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
+    limit = "at most " if any(map(may_end_early, work.configs)) else ""
+    line = f"{work.study.name}: {len(work.paths)} runs of {limit}{asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
     line += f"; missing are {missing} epochs in {len(todo)} segments" if todo else "; nothing is missing"
     states = {state for path in work.paths for state in path.states if work.store.logged(state)}
     done = [work.store.done(state) for state in states]

@@ -97,10 +97,18 @@ def _timed_callbacks(nodes: list[dict[str, Any]]) -> Iterator[_Part]:
 def epochs(growth: Any, count: int) -> Iterator[Epoch]:
     """Yield the epochs of a run as far as they are known before it."""
     known, before = growth is None or growth.until is None, None
+    last = growth.stage(count - 1, count) if growth and known else 0
     for number in range(count):
         now = Position(number, 0, growth.stage(number, count) if growth and known else 0)
-        yield Epoch(before, now, count, known)
+        yield Epoch(before, now, count, known, now.stage == last)
         before = now
+
+
+def may_end_early(config: dict[str, Any]) -> bool:
+    """Whether a run's number of epochs is only a limit, as its last data stage waits for the network."""
+    node = (config["data"].get("init_args") or {}).get("growth")
+    until = instance(node, Growth).until if node else None
+    return until is not None and not until.to_the_cap
 
 
 def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:

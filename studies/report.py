@@ -9,6 +9,7 @@ import pandas as pd
 
 from errors import UserError
 from studies.agreement import agreements
+from studies.censored import censored
 from studies.figure import draw, draw_curves
 from studies.measure import by_seed, check_metric, curves, difference, measured, read_over, written
 from studies.work import Work
@@ -113,7 +114,7 @@ def write_report(work: Work) -> Path:
     folder.mkdir(exist_ok=True)
     shown = table(runs, chosen)
     shown.to_csv(folder / "table.csv", index=False)
-    said = "\n\n".join(filter(None, [origin(work, len(runs)), agreements(work)]))
+    said = "\n\n".join(filter(None, [origin(work, len(runs)), agreements(work), censored(work, chosen.metric)]))
     (folder / "table.md").write_text(f"{markdown(shown, chosen.metric)}\n{said}\n")
     if chosen.figure == "curve":
         done = [number for number in range(len(work.study.runs)) if work.assembled(number)]

@@ -11,6 +11,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from checkpoint_files import read_checkpoint
+from datamodules import ImageDataModule
 from run_directory import Place
 from run_log import RunLog
 from studies.digest import digest
@@ -46,6 +47,8 @@ class Task(NamedTuple):
 class SegmentEnd(Callback):
     """Ends training with an epoch and keeps the state, which is that of a longer run there.
 
+    A run whose last data stage ends earlier passes through its other segments without training.
+
     Args:
         task: what is trained.
         report: told the number of finished epochs.
@@ -60,13 +63,18 @@ class SegmentEnd(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.task.stop is not None and trainer.current_epoch != self.task.stop:
+        data: Any = getattr(trainer, "datamodule", None)
+        stages = data.course.stages if isinstance(data, ImageDataModule) else None
+        ended = stages is not None and stages.ended
+        if self.task.stop is not None and trainer.current_epoch != self.task.stop and not ended:
             raise RuntimeError(f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}")
         trainer.save_checkpoint(Path(self.task.place) / "state.ckpt")
         entry = {
             "start": self.task.start,
-            "first": self.task.first,
+            # A run that its last data stage has ended before this segment trains nothing in it.
+            "first": min(self.task.first, trainer.current_epoch),
             "stop": trainer.current_epoch,
+            "cut_off": stages is not None and stages.cut_off(trainer.current_epoch),
             "seconds": round(time.monotonic() - self.begun, 2),
             "state": fingerprint(trainer, pl_module),
         }

@@ -58,6 +58,9 @@ REGISTRY: dict[str, Entry] = {
         acting=_growth("UniformGrowth", counts=[40, 70, 100], at=["1ep", "2ep"]),
         identity=_growth("UniformGrowth", fractions=[1.0], at=[]),
     ),
+    "stages that end the run": Entry(
+        acting=_growth("UniformGrowth", counts=[50, 100], until={"train_accuracy": 0.01, "last": "1ep"}), identity=None
+    ),
     "ClassGrowth": Entry(
         acting=_growth("ClassGrowth", stages=3, uniform_fraction=0.5, until={"train_accuracy": 0.12, "at_most": "1ep"}),
         identity=_growth("ClassGrowth", stages=1, uniform_fraction=0.3, at=[]),
@@ -132,11 +135,13 @@ NOT_SWITCHED = {
     "Until",
     "ImageDataModule",
     "ImageDataset",
+    "EpochEnd",
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
     "PredictionFile",
     "RunRecord",
+    "StageEnd",
 }
 """Exported, but nothing that YAML switches on in a run."""
 
@@ -182,6 +187,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "NormBiases": _diagnostic("NormBiases"),
     "Ranks": _diagnostic("Ranks", examples=30),
     "Similarity": _diagnostic("Similarity", examples=30),
+    "TimeToAccuracy": _intervention("TimeToAccuracy", accuracy=0.1),
     "Units": _diagnostic("Units", examples=30),
     "Weights": _diagnostic("Weights", early=True),
 }

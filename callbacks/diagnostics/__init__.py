@@ -15,6 +15,7 @@ from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.ranks import Ranks
 from callbacks.diagnostics.similarity import Similarity
+from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from callbacks.diagnostics.units import Units
 from callbacks.diagnostics.weights import Weights
 
@@ -34,6 +35,7 @@ __all__ = [
     "NormBiases",
     "Ranks",
     "Similarity",
+    "TimeToAccuracy",
     "Units",
     "Weights",
 ]

@@ -52,16 +52,16 @@ def test_an_adaptive_stage_ends_with_the_epoch_that_is_good_enough() -> None:
     values = logged(cli.place.directory)
     stage = [int(value) for _, value in values["data/stage"]]
     accuracy = [value for _, value in values["train/accuracy"]]
-    assert len(stage) == len(accuracy) == 14
-    began = 0
-    for epoch in range(13):
-        lasted = epoch + 1 - began
-        ends = stage[epoch] < 3 and (accuracy[epoch] >= 0.12 or lasted == 3)
-        assert stage[epoch + 1] == stage[epoch] + ends
+    began, expected = 0, [0]
+    while expected[-1] < 4:
+        epoch = len(expected) - 1
+        ends = accuracy[epoch] >= 0.12 or epoch + 1 - began == 3
         began = epoch + 1 if ends else began
-    assert max(stage) == 3
+        expected.append(expected[-1] + ends)
+    assert stage == expected[:-1], "after stage 3, the last, the run ends"
+    assert len(accuracy) == len(stage) == cli.trainer.current_epoch < 14
     saved = torch.load(cli.place.directory / "checkpoints/last.ckpt", weights_only=True)["ImageDataModule"]
-    starts = [epoch for epoch in range(1, 14) if stage[epoch] > stage[epoch - 1]]
+    starts = [epoch for epoch in range(1, len(stage)) if stage[epoch] > stage[epoch - 1]]
     assert saved["stages"]["starts"] == starts
     assert {later - earlier for earlier, later in zip([0, *starts], starts, strict=False)} > {3}, "both conditions were met"
 
@@ -254,4 +254,6 @@ def test_the_timeline_of_stages_that_wait_says_what_is_not_known(capsys: pytest.
     assert lines[1].split() == ["0", "0", "0", "60", "2", "Blur(size=4)", "-"]
     assert lines[2].split() == ["1", "?", "?", "?", "?", "-", "-"]
     until = "each stage lasts until an epoch's train/accuracy reaches 0.9, or at most 2ep"
-    assert lines[-1] == f"UniformGrowth(step=60): 60, 100 examples; {until}"
+    end = "the last stage too, and the run ends with it, at the latest after 3 epochs (max_epochs)"
+    assert lines[-2].split() == ["<=3", "?", "end"]
+    assert lines[-1] == f"UniformGrowth(step=60): 60, 100 examples; {until}; {end}"

@@ -170,11 +170,38 @@ def test_stages_wait_for_the_network_or_for_their_time() -> None:
         if one.waits(finished):
             one.decide(finished, accuracy)
         assert not one.waits(finished), "an epoch counts once"
-    assert one.starts == [2, 5, 6], "accuracy, time, accuracy; the last stage stays"
+        assert one.ended == (finished == 7), "the last stage ends like the others"
+    assert one.starts == [2, 5, 6], "accuracy, time, accuracy"
     assert [one.stage(epoch) for epoch in range(9)] == [0, 0, 1, 1, 1, 2, 3, 3, 3]
     other = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
     other.load_state_dict(one.state_dict())
     assert other.starts == one.starts
+    assert other.ended
+
+
+@pytest.mark.parametrize(("last", "epochs"), [("3ep", 3), ("15%", 3), ("1ep", 1)])
+def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, epochs: int) -> None:
+    growth = UniformGrowth(step=20, until=Until(0.9, at_most=Time("2ep"), last=Time(last)))
+    one = stages(growth, some_labels(40, 4), epochs=20)
+    accuracies = [0.5, 0.5, *[1.0] * epochs]
+    for finished, accuracy in enumerate(accuracies, start=1):
+        assert not one.ended
+        one.decide(finished, accuracy)
+    assert one.starts == [2], "the accuracy that ends a stage does not count for the next"
+    assert one.ended
+    longer = stages(UniformGrowth(step=20, until=Until(0.9, last=Time("4ep"))), some_labels(40, 4), epochs=20)
+    longer.load_state_dict(one.state_dict())
+    assert not longer.ended, "a branch with a longer last stage goes on"
+
+
+def test_a_run_may_be_cut_off_by_max_epochs() -> None:
+    for last, cut_off in ((None, True), (Time("5ep"), True), (Time("100%"), False)):
+        one = stages(UniformGrowth(step=20, until=Until(0.9, last=last)), some_labels(40, 4), epochs=3)
+        for finished in range(1, 4):
+            assert not one.cut_off(finished - 1)
+            one.decide(finished, 0.5)
+        assert one.cut_off(3) == cut_off
+        assert not one.ended
 
 
 BAD: dict[str, tuple[Any, str]] = {
@@ -198,6 +225,8 @@ BAD: dict[str, tuple[Any, str]] = {
     "a part of none": (lambda: SmoothTransition(0.5, 0), r"fraction: 0: write a share of the training split in \(0, 1\]"),
     "an accuracy beyond one": (lambda: Until(99), r"until: train_accuracy: 99: write a share in \(0, 1\]"),
     "a stage of no time": (lambda: Until(0.9, Time("0ep")), "until: at_most: 0ep: a stage lasts whole epochs"),
+    "a last stage of no time": (lambda: Until(0.9, last=Time("0%")), "until: last: 0%: a stage lasts whole epochs"),
+    "a last stage of steps": (lambda: Until(0.9, last=Time("30st")), "until: last: 30st: a stage lasts whole epochs"),
     "a stage of steps": (lambda: Until(0.9, Time("30st")), "until: at_most: 30st: a stage lasts whole epochs"),
 }
 
@@ -222,6 +251,10 @@ IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
     "a time past from the start": (UniformGrowth(fractions=[0.5, 1.0], at=times("0ep")), "stage 0 would have no epoch of 10"),
     "a time never reached": (UniformGrowth(fractions=[0.5, 1.0], at=times("10ep")), "stage 1 would have no epoch of 10"),
     "more stages than epochs": (UniformGrowth(step=2, until=NEXT), "until: 20 stages never fit into 10 epochs; write fewer stages"),
+    "a last stage that never fits": (
+        UniformGrowth(step=20, until=Until(0.9, last=Time("10ep"))),
+        "until: last: 10ep: with 1 stages before it more than max_epochs: 10; write a larger max_epochs",
+    ),
     "times that fall": (UniformGrowth(step=10, at=times("6ep", "50%")), r"at: \[6ep, 50%\]: stage 1 would have no epoch of 10"),
 }
 

@@ -63,7 +63,7 @@ def build(node: dict[str, Any], **changed: Any) -> Any:
             arguments[key] = Time(value)
         if key == "until":
             arguments[key] = Until(value["train_accuracy"])
-    return classes._class(node["class_path"])(**arguments)
+    return classes.class_of(node["class_path"])(**arguments)
 
 
 def candidates(annotation: Any) -> Iterator[Any]:
@@ -88,7 +88,7 @@ def candidates(annotation: Any) -> Iterator[Any]:
 def variants(name: str, argument: str) -> list[Any]:
     """Return objects of a class that differ in one argument, and in what excludes it."""
     found = []
-    kind = classes._class(NODES[name]["class_path"])
+    kind = classes.class_of(NODES[name]["class_path"])
     excluded = {"last": "layers", "layers": "last", "fractions": "counts", "counts": "fractions", "step": "counts"}
     without = {excluded[argument]: None} if argument in excluded else {}
     annotation = typing.get_type_hints(kind.__init__)[argument]

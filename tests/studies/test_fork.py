@@ -36,13 +36,16 @@ def check(*fragments: dict[str, Any]) -> None:
     assert logs == logged(cli.place.directory)
 
 
-@pytest.mark.parametrize("name", ["plateau", "everything at once", "all interventions"])
+EVERYDAY = ("plateau", "everything at once", "stages that end the run", "all interventions")
+
+
+@pytest.mark.parametrize("name", EVERYDAY)
 def test_segments_are_the_run(name: str) -> None:
     check(RUNS[name])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in RUNS if name not in ("plateau", "everything at once", "all interventions")])
+@pytest.mark.parametrize("name", [name for name in RUNS if name not in EVERYDAY])
 def test_segments_are_the_run_with(name: str) -> None:
     check(RUNS[name])
 

@@ -1,0 +1,107 @@
+"""How long a run takes to learn."""
+
+from typing import Any, Literal
+
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.epoch_end import EpochEnd
+from datamodules import ImageDataModule
+from datamodules.naming import Named
+from errors import UserError
+from timing import Epoch, Position
+
+
+class TimeToAccuracy(Named, EpochEnd):
+    """Epochs and optimizer steps until an accuracy is reached, which is what a warm start may save (Ash & Adams 2020).
+
+    At the end of each epoch whose accuracy is known, `reached` is logged: 1 if it has been reached in the present
+    data stage, else 0. At the end of the epoch in which it is reached first, these are logged once, each as
+    `…/epochs` and `…/steps`:
+
+    * `time_to_accuracy/train_0.99/…`: since the run began;
+    * `time_to_accuracy/train_0.99/stage2/…`: since data stage 2 began, in every stage anew, if data grow;
+    * `time_to_accuracy/train_0.99/last_stage/…`: since the last data stage began, which is the run's beginning if
+      data do not grow: the same name in a warm start and in its control from scratch.
+
+    What is never reached is not logged: the run is censored there, its last `reached` is 0, and `study.py report`
+    names it. A branch that adds the callback sees only its own epochs. The tags begin with `diagnostics/`.
+
+    Args:
+        accuracy: in (0, 1].
+        split: `train` is the online accuracy of the epoch, `val` that of the last validation in it.
+
+    Raises:
+        UserError: for another accuracy, or a split whose accuracy the run does not log.
+    """
+
+    def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
+        super().__init__(f"{split}/accuracy")
+        if not 0 < accuracy <= 1:
+            raise UserError(f"TimeToAccuracy: accuracy: {accuracy}: write a share in (0, 1]")
+        self.accuracy, self.split = accuracy, split
+        self.stages: list[int] = []
+        self._measured: float | None = None
+
+    @property
+    def state_key(self) -> str:
+        """What its state is kept by in checkpoints."""
+        return repr(self)
+
+    def in_force(self, epoch: Epoch) -> str:
+        """Return what is logged in an epoch, by which studies tell whether two runs can share it."""
+        return f"{self!r}{' in the last stage' if epoch.in_last_stage else ''}"
+
+    def check(self, trainer: Trainer) -> None:
+        """Raise UserError, before training, if the run has no such split."""
+        if self.split == "val" and trainer.limit_val_batches == 0:
+            raise UserError("TimeToAccuracy: split: val: the run does not validate (limit_val_batches: 0); write train")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Kept here, as an epoch without validation would read the value of an earlier one.
+        if self.split == "val" and not trainer.sanity_checking:
+            self._measured = self._read(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        measured, self._measured = self._read(trainer) if self.split == "train" else self._measured, None
+        if measured is None:
+            return
+        name, step = f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}", max(0, trainer.global_step - 1)
+        began, growing, is_last = _stage(trainer)
+        values: dict[str, float] = {}
+        if measured >= self.accuracy and began.stage not in self.stages:
+            now = Position(trainer.current_epoch + 1, trainer.global_step)
+            starts = {"": Position(0, 0)} if not self.stages else {}
+            starts |= {f"/stage{began.stage}": began} if growing else {}
+            starts |= {"/last_stage": began} if is_last else {}
+            for part, start in starts.items():
+                values[f"{name}{part}/epochs"] = now.epoch - start.epoch
+                values[f"{name}{part}/steps"] = now.step - start.step
+            self.stages.append(began.stage)
+        values[f"{name}/reached"] = began.stage in self.stages
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step)
+
+    def _read(self, trainer: Trainer) -> float:
+        value = trainer.callback_metrics.get(self.monitor)
+        if value is None:
+            raise UserError(f"TimeToAccuracy: split: {self.split}: the module does not log {self.monitor}; leave it out")
+        return float(trainer.strategy.broadcast(float(value)))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return in which stages it has been reached, and a validation that its epoch has not ended with yet."""
+        return {"stages": list(self.stages), "measured": self._measured}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a checkpoint's."""
+        self.stages, self._measured = list(state_dict["stages"]), state_dict["measured"]
+
+
+def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
+    """Return where the present data stage began, whether data grow, and whether it is the last stage."""
+    data: Any = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ImageDataModule) or not data.growth:
+        return Position(0, 0), False, True
+    past = data.course.past
+    stage = past[-1][1].stage
+    began = next(now for now, shown in past if shown.stage == stage)
+    return began, True, stage == len(data.course.stages.sizes) - 1

@@ -1,0 +1,54 @@
+"""Ends data stages that wait for the network, and the run with the last of them."""
+
+import sys
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.epoch_end import EpochEnd
+from datamodules import ImageDataModule
+from datamodules.stages import Stages
+from errors import UserError
+
+
+class StageEnd(EpochEnd):
+    """Decides at each epoch's end whether a stage of growth with `until:` ends, and stops training after the last.
+
+    The run then ends as if `max_epochs` were reached: checkpoints, test split and logs are those of a run of
+    so many epochs, and a run resumed from its end trains no further. All ranks decide alike. Train.py adds it
+    where it is needed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("train/accuracy")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stages = _waiting(trainer)
+        if stages and stages.ended:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stages, finished = _waiting(trainer), trainer.current_epoch + 1
+        if stages is None or not stages.waits(finished):
+            return
+        accuracy = trainer.callback_metrics.get(self.monitor)
+        if accuracy is None:
+            raise UserError("until: train_accuracy: the module does not log train/accuracy, which it waits for")
+        stages.decide(finished, trainer.strategy.broadcast(float(accuracy)))
+        if stages.ended:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stages = _waiting(trainer)
+        if stages and stages.cut_off(trainer.current_epoch) and trainer.is_global_zero:
+            print(
+                f"warning: max_epochs: {trainer.max_epochs}: reached in data stage {len(stages.starts)}, before the last "
+                f"one ({len(stages.sizes) - 1}) had ended; write a larger max_epochs",
+                file=sys.stderr,
+            )
+
+
+def _waiting(trainer: Trainer) -> Stages | None:
+    """Return the data stages of a run if they wait for the network."""
+    data: Any = getattr(trainer, "datamodule", None)
+    return data.course.stages if isinstance(data, ImageDataModule) and data.growth and data.growth.until else None
