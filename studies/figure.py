@@ -1,18 +1,16 @@
 """A study's figure."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import pandas as pd
 
 from studies.measure import scale
-
-if TYPE_CHECKING:
-    from studies.report import Settings
+from studies.settings import Settings
 
 
-def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
+def draw(runs: pd.DataFrame, chosen: Settings, folder: Path) -> None:
     """Draw means with standard deviations over seeds, and the paper's numbers if there are any; `figure.png` and `figure.svg`.
 
     Args:
@@ -42,7 +40,7 @@ def draw(runs: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
     _finish(figure, axes, chosen.label or chosen.x, f"{_unit(chosen)}, {chosen.over}", folder)
 
 
-def draw_curves(points: pd.DataFrame, chosen: "Settings", folder: Path) -> None:
+def draw_curves(points: pd.DataFrame, chosen: Settings, folder: Path) -> None:
     """Draw a metric over time: means and standard deviations over seeds, a line for each value of `x`; as `draw`.
 
     Args:
@@ -67,7 +65,7 @@ def _begin() -> Any:
     return plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 
 
-def _unit(chosen: "Settings") -> str:
+def _unit(chosen: Settings) -> str:
     return f"{chosen.metric.removeprefix('diagnostics/')}{' (%)' if scale(chosen.metric) == 100 else ''}"
 
 

@@ -4,30 +4,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
-from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from errors import UserError
-
-
-class Difference(NamedTuple):
-    """A paired difference.
-
-    Attributes:
-        mean: over pairs.
-        low: lower end of the interval that holds the true mean with a confidence of 95 % (Student's t).
-        high: upper end of it.
-        pairs: number of pairs.
-    """
-
-    mean: float
-    low: float
-    high: float
-    pairs: int
-
 
 Points = Sequence[tuple[int, float]]
 """A metric over time: (step, value)."""
@@ -35,21 +17,15 @@ Points = Sequence[tuple[int, float]]
 SPLITS = ["train", "val", "test", "val_deficit"]
 
 
-def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Difference:
-    """Return one minus the other, paired by key; the interval of a single pair is infinite."""
-    pairs = [one[key] - other[key] for key in one if key in other]
-    count, mean = len(pairs), sum(pairs) / max(1, len(pairs))
-    if count < 2:
-        return Difference(mean if count else float("nan"), float("-inf"), float("inf"), count)
-    half = float(stats.t.ppf(0.975, count - 1) * stats.sem(pairs))
-    return Difference(mean, mean - half, mean + half, count)
-
-
-def read_over(text: Any) -> Callable[[Points], float]:
+def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     """Return how a metric's values over time become one.
 
     `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and
     `at 10%` the last one within that share of the steps.
+
+    Args:
+        text: how.
+        key: what an error names.
 
     Raises:
         UserError: for anything else.
@@ -62,7 +38,7 @@ def read_over(text: Any) -> Callable[[Points], float]:
         return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
     if text in ("first", "largest"):
         return (lambda points: max(value for _, value in points)) if text == "largest" else lambda points: points[0][1]
-    raise UserError(f"over: {text}: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
+    raise UserError(f"{key}: {text}: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -135,4 +111,4 @@ def check_metric(key: str, metric: Any, configs: Iterable[dict[str, Any]]) -> No
     """Raise UserError, which names the key, for a measure of a split that no run logs; what callbacks log is not known before."""
     known = known_metrics(configs)
     if not isinstance(metric, str) or (known is not None and metric.split("/")[0] in SPLITS and metric not in known):
-        raise UserError(f"{key}: metric: {metric}: no run logs it; they log {', '.join(sorted(known or {}))}")
+        raise UserError(f"{key}: {metric}: no run logs it; they log {', '.join(sorted(known or {}))}")
