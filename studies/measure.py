@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -70,12 +71,16 @@ def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metri
 
 
 def curves(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str) -> pd.DataFrame:
-    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before) and `value`."""
-    rows = [
-        {**named, "step": step, "value": scale(metric) * value}
-        for folder, named in zip(folders, values, strict=True)
-        for step, value in series(folder, metric)
-    ]
+    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before), `epoch`, `value`.
+
+    Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps; they are NaN where it is not.
+    """
+    rows = []
+    for folder, named in zip(folders, values, strict=True):
+        ends = [0, *(step for step, _ in series(folder, "train/loss"))]
+        for step, value in series(folder, metric):
+            epoch = round(float(np.interp(step, ends, range(len(ends)))), 4) if len(ends) > 1 else float("nan")
+            rows.append({**named, "step": step, "epoch": epoch, "value": scale(metric) * value})
     return pd.DataFrame(rows)
 
 

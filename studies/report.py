@@ -14,15 +14,20 @@ from studies.origin import origin
 from studies.settings import NO_CONTROL, Settings, settings, shown
 from studies.statistics import interval
 from studies.verdicts import outcomes
-from studies.words import NOTE, metric_words, note
+from studies.words import NOTE, axis_words, metric_words, note
 from studies.work import Work
 
 
 def frame(work: Work, metric: str, over: str) -> pd.DataFrame:
     """Return one row for each finished run that has a metric: its variables and `value`."""
     numbers = [number for number in range(len(work.study.runs)) if work.assembled(number)]
-    values = [{name: shown(value) for name, value in work.study.runs[number].values.items()} for number in numbers]
+    values = [named(work, number) for number in numbers]
     return measured([work.folder(number) for number in numbers], values, metric, over)
+
+
+def named(work: Work, number: int) -> dict[str, Any]:
+    """Return the variables of a run as they are shown."""
+    return {name: shown(value) for name, value in work.study.runs[number].values.items()}
 
 
 def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
@@ -31,15 +36,15 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
     papers = {shown(key): value for key, value in (chosen.paper or {}).items()}
     rows = []
     for values, group in runs.groupby(keys, sort=False):
-        named = dict(zip(keys, values, strict=True))
-        row = {**named, "runs": len(group), "mean": group.value.mean(), "sd": group.value.std()}
+        place = dict(zip(keys, values, strict=True))
+        row = {**place, "runs": len(group), "mean": group.value.mean(), "sd": group.value.std()}
         if chosen.control is not NO_CONTROL:
-            same = runs[runs[chosen.hue] == named[chosen.hue]] if chosen.hue else runs
+            same = runs[runs[chosen.hue] == place[chosen.hue]] if chosen.hue else runs
             control = by_seed(same[same[chosen.x] == shown(chosen.control)])
             gap = interval([value - control[seed] for seed, value in by_seed(group).items() if seed in control])
             row |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
         if papers:
-            row["paper"] = papers.get(named[chosen.x])
+            row["paper"] = papers.get(place[chosen.x])
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -69,10 +74,11 @@ def write_report(work: Work) -> Path:
     if work.study.claims:
         (folder / "claims.md").write_text(claim_table.table(work, outcomes(work)))
     if chosen.figure == "curve":
-        values = [work.study.runs[number].values for number in done]
-        draw_curves(curves([work.folder(number) for number in done], values, chosen.metric), chosen, folder)
+        values = [named(work, number) for number in done]
+        points = curves([work.folder(number) for number in done], values, chosen.metric)
+        draw_curves(points, chosen, axis_words(chosen.metric, None, work.configs), folder)
     else:
-        draw(runs, chosen, folder)
+        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.configs), folder)
     return folder
 
 

@@ -1,6 +1,6 @@
 """How numbers and metrics are written in tables and figures."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from math import exp
 from typing import Any
 
@@ -20,7 +20,7 @@ _PARTS = {
 }
 
 
-def metric_words(metric: str, configs: Iterable[dict[str, Any]]) -> str:
+def metric_words(metric: str, configs: Sequence[dict[str, Any]]) -> str:
     """Return what a metric is, in words.
 
     Args:
@@ -35,7 +35,27 @@ def metric_words(metric: str, configs: Iterable[dict[str, Any]]) -> str:
     return f"{split} {' '.join(rest)}"
 
 
-def note(metric: str, configs: Iterable[dict[str, Any]]) -> str:
+def axis_words(metric: str, over: str | None, configs: Sequence[dict[str, Any]]) -> str:
+    """Return what stands at a figure's vertical axis.
+
+    Args:
+        metric: a tag of runs' logs.
+        over: how its values over time became one; None if they are drawn over time.
+        configs: the runs' resolved configs.
+    """
+    said = f"{metric_words(metric, configs)}{' (%)' if scale(metric) == 100 else ''}"
+    return "\n".join(filter(None, [said, over_words(over) if over else "", note(metric, configs)]))
+
+
+def over_words(over: str | None) -> str:
+    """Return how values over time became one, in words."""
+    text = str(over)
+    if text.startswith("at "):
+        return f"after {text[3:-1]} % of the run"
+    return {"last epoch": "at the end", "first": "at the beginning", "largest": "largest value"}.get(text, f"mean of the {text}")
+
+
+def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
     """Return what has to be said of `val/…` where it is measured on the test split in all runs, else nothing."""
     if metric.split("/")[0] not in ("val", "val_deficit"):
         return ""

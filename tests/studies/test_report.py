@@ -1,6 +1,7 @@
 """Tables, intervals, verdicts, and what is wrong with them."""
 
 import json
+import re
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -15,6 +16,7 @@ from studies.figure import draw, draw_curves
 from studies.measure import curves, measured, read_over
 from studies.report import frame, markdown, table, write_report
 from studies.settings import Settings, settings, shown
+from studies.words import axis_words
 from studies.work import Work
 from tests.studies.small import ARMS, small
 
@@ -34,12 +36,15 @@ def test_last_epochs_are_averaged(tmp_path: Path) -> None:
     log = RunLog(tmp_path, lambda: None)
     for step, value in enumerate([0.1, 0.2, 0.4]):
         log.log_metrics({"val/accuracy": value}, step)
+    log.log_metrics({"train/loss": 1.0}, 1)
+    log.log_metrics({"train/loss": 0.5}, 3)
     log.finalize("success")
     runs = measured([tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs")
     assert runs.seed.tolist() == [0], "what is not there is left out"
     assert runs.value.tolist() == pytest.approx([30.0])
     points = curves([tmp_path], [{"seed": 0}], "val/accuracy")
     assert points.step.tolist() == [0, 1, 2]
+    assert points.epoch.tolist() == [0.0, 1.0, 1.5], "an epoch ends where its training loss is logged"
     assert points.value.tolist() == pytest.approx([10, 20, 40])
 
 
@@ -78,23 +83,45 @@ def test_each_hue_has_its_own_control() -> None:
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "named"),
     [
-        Settings(x="seed", hue="arm"),
-        Settings(figure="bar", paper={"warm": 70, "other": 3, "plain": "about 80"}),
-        Settings(x="seed"),
+        (Settings(x="seed", hue="arm"), {"seed", "arm", "one seed", "plain", "warm"}),
+        (
+            Settings(figure="bar", control="plain", paper={"warm": 70, "other": 3, "plain": "about 80"}),
+            {"mean ± s.d. of 3 seeds", "control (plain)", "paper"},
+        ),
+        (Settings(x="seed", label="which"), {"which", "one seed"}),
+        (Settings(x="seed", hue="arm", control=0), {"control (seed 0)"}),
     ],
 )
-def test_figures_are_drawn(chosen: Settings, tmp_path: Path) -> None:
-    draw(runs(), chosen, tmp_path)
+def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_path: Path) -> None:
+    what = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).configs)
+    draw(runs(), chosen, what, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    axis = {"test accuracy (%)", "mean of the last 5 epochs", "val split = test split"}
+    assert texts(tmp_path) >= axis | named
 
 
-def test_curves_are_drawn(tmp_path: Path) -> None:
-    points = pd.concat([runs().assign(step=step) for step in (0, 10, 20)])
-    draw_curves(points, Settings(figure="curve"), tmp_path)
-    assert (tmp_path / "figure.png").stat().st_size > 5000
+def texts(folder: Path) -> set[str]:
+    """Return the lines of text in a figure."""
+    return set(re.findall("<!-- (.*) -->", (folder / "figure.svg").read_text()))
+
+
+def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
+    points = pd.concat([runs().assign(step=step, epoch=step / 4) for step in (0, 10, 20)])
+    draw_curves(points, Settings(figure="curve", control="plain"), "test accuracy (%)", tmp_path)
+    assert texts(tmp_path) >= {"epoch", "arm", "mean ± s.d. of 3 seeds", "dashed: control"}
+    draw_curves(points.assign(epoch=float("nan")), Settings(figure="curve"), "test accuracy (%)", tmp_path)
+    assert texts(tmp_path) >= {"optimizer step"}
+    assert "dashed: control" not in texts(tmp_path)
+
+
+def test_metrics_have_names() -> None:
+    configs = small({"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}).configs
+    assert axis_words("val/loss", None, configs) == "validation loss"
+    assert axis_words("diagnostics/fisher/trace", "at 10%", configs) == "Fisher information, trace\nafter 10 % of the run"
+    assert axis_words("test/accuracy", "largest", configs) == "test accuracy (%)\nlargest value"
+    assert axis_words("lr-SGD", None, configs) == "lr-SGD"
 
 
 CLAIM = {"id": "B1", "claim": "c", "paper": "P 2020", "arm": {"arm": "warm"}, "control": {"arm": "plain"}, "expect": "lower"}
@@ -166,7 +193,7 @@ def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
     assert compared["clip"].tolist() == ["none", 1.0]
     assert compared["difference"].tolist() == [0.0, 2.0]
     assert markdown(compared, "val/accuracy").splitlines()[2].startswith("| none | 1 | 5.00 |")
-    draw(pd.DataFrame(rows), chosen, Path())
+    draw(pd.DataFrame(rows), chosen, "test accuracy (%)", Path())
     assert Path("figure.png").stat().st_size > 5000
 
 
