@@ -9,12 +9,14 @@ from pathlib import Path
 
 from command_line import HERE, quiet
 from errors import UserError
-from studies import commands, engine
+from studies import claim_table, commands, engine
 from studies.check import check_arms
-from studies.ledger import check_claims, write_ledger
-from studies.report import settings, write_report
+from studies.ledger import all_studies, check_target, write_ledger
+from studies.readings import check_claims
+from studies.report import write_report
+from studies.verdicts import outcomes
 from studies.verify import verify
-from studies.work import open_study
+from studies.work import Work, open_study
 
 COMMANDS = {
     "run": "train what is missing, and report",
@@ -22,7 +24,7 @@ COMMANDS = {
     "status": "say what is done, running, failed, waiting",
     "verify": "train a finished run again from scratch, and compare to the bit",
     "gc": "drop states that no missing segment needs",
-    "report": "table and figure of what is done",
+    "report": "table, figure and verdicts on claims, of what is done",
 }
 
 
@@ -40,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
     one.add_argument("--trust_code", action="store_true", help="run, plan: count what the last run trained, though code was edited")
     one.add_argument("--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml")
-    one.add_argument("--ledger", action="store_true", help="report: write RESULTS.md and figures from all claims of the studies")
+    one.add_argument("--ledger", type=Path, metavar="FILE.md", help="report: the claims of all studies into a file")
     return one
 
 
@@ -51,18 +53,23 @@ def work_on(given: argparse.Namespace) -> int:
     files = [file if file.exists() else HERE / file for file in given.study]
     fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
     remember = given.trust_code or given.command not in ("run", "plan")
-    works = [open_study(file, root, given.threads, share, remember, fetch, given.config) for file in files]
-    for work in works:
-        settings(work)
-        check_claims(work)
     if given.ledger and given.command != "report":
         raise UserError(f"ledger: {given.command}: goes with report")
+
+    def opened(file: Path) -> Work:
+        return open_study(file, root, given.threads, share, remember, fetch, given.config)
+
+    if given.ledger:
+        check_target(given.ledger)
+        write_ledger(*all_studies(files, root, opened), given.ledger)
+        print(given.ledger)
+        return 0
+    works = [opened(file) for file in files]
+    for work in works:
+        check_claims(work)
     if given.command == "run":
         for work in works:
             check_arms(work)
-    if given.ledger:
-        print(write_ledger(works, Path()))
-        return 0
     missing = 0
     for work in works:
         if given.command == "run":
@@ -74,7 +81,10 @@ def work_on(given: argparse.Namespace) -> int:
             missing += len(commands.run(work, given.jobs, train))
         if given.command == "report" or (given.command == "run" and any(map(work.assembled, range(len(work.study.runs))))):
             folder = write_report(work)
-            print(f"{(folder / 'table.md').read_text()}\n{folder}/figure.png")
+            print((folder / "table.md").read_text())
+            for one in outcomes(work):
+                print(claim_table.line(work, one))
+            print(f"{folder}/figure.png")
         if given.command == "verify":
             print(f"{verify(work)}: trained alone it is bitwise the same")
         if given.command in ("plan", "status", "gc"):

@@ -1,136 +1,174 @@
-"""Claims of papers, and whether the finished studies show them: RESULTS.md."""
+"""What papers claim and what came out here, of all studies: RESULTS.md."""
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
-from statistics import mean
-from typing import Any
+from typing import NamedTuple
 
+from command_line import HERE
 from errors import UserError
+from studies import claim_table
 from studies.agreement import agreements
-from studies.measure import Difference, by_seed, check_metric, difference, read_over, scale, written
-from studies.report import frame, origin, settings, write_report
+from studies.claims import Claim, read_claims
+from studies.grid import read_study
+from studies.origin import origin
+from studies.report import write_report
+from studies.settings import Settings, settings
+from studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
+from studies.words import metric_words, note
 from studies.work import Work
 
-KEYS = {"id", "claim", "paper", "arm", "control", "expect", "within", "metric", "over", "control_over"}
-EXPECT = ("lower", "higher", "same")
-FIGURES = "docs/results"
+MARK = "<!-- Written by study.py report --ledger; edits are lost. -->"
 
 HEAD = """# Results
 
-What papers claim, and what comes out here: written by `python study.py report --ledger` from finished studies, never by hand.
-A difference is the mean over pairs of runs with the same seed, with the 95 % interval of Student's t. *Reproduced*: the interval
-lies on the side that the paper says (for "same": within the margin stated). *Contradicted*: it lies on the other side (for "same":
-outside the margin). *Not seen at this scale*: neither.
+What papers claim, and what came out here: every claim of every study in `configs/studies`.
 
-| claim | paper | here: arm minus control | runs | verdict | study |
-|---|---|---|---|---|---|
-"""
-
-
-def check_claims(work: Work) -> None:
-    """Raise UserError for a claim that cannot be read, before anything is trained."""
-    for claim in work.study.claims:
-        if not isinstance(claim, dict):
-            raise UserError(f"claims: {claim}: write keys and values")
-        name = f"claims: {claim.get('id', '?')}"
-        if unknown := set(claim) - KEYS:
-            raise UserError(f"{name}: {sorted(unknown)[0]}: a claim has no such key; it has {', '.join(sorted(KEYS))}")
-        if missing := {"id", "claim", "paper", "arm", "control", "expect"} - set(claim):
-            raise UserError(f"{name}: {sorted(missing)[0]}: a claim needs it")
-        if claim["expect"] not in EXPECT or (claim["expect"] == "same") != ("within" in claim):
-            raise UserError(f"{name}: expect: write lower, higher, or same with within: (points)")
-        for side in ("arm", "control"):
-            seeds = _seeds(work, claim[side]) if isinstance(claim[side], dict) else []
-            if not seeds:
-                raise UserError(f"{name}: {side}: {claim[side]}: no run has these values")
-            if len(set(seeds)) < len(seeds):
-                raise UserError(f"{name}: {side}: {claim[side]}: several runs of one seed have these values; name more of them")
-        check_metric(name, claim.get("metric", settings(work).metric), work.configs)
-        for key in ("over", "control_over"):
-            try:
-                read_over(claim.get(key, "last epoch"))
-            except UserError as error:
-                raise UserError(f"{name}: {str(error).replace('over', key, 1)}") from None
-        if not isinstance(claim.get("within", 0), int | float):
-            raise UserError(f"{name}: within: {claim['within']}: write a number")
+A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is the ratio of arm to
+control.
+* **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on the other side; or
+  it holds 0, but not the effect that the paper's would be in this study, where that is stated.
+* **not after Holm**: the p-value adjusted for the number of directional claims on this page ("p, Holm") is above .05.
+  Such a verdict is an observation, not a test.
+* **same within** a margin is two one-sided tests at 5 %: **reproduced** where the 90 % interval lies within the
+  margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of must be shown, and
+  the margin be less than half of it.
+* **too weak to tell**: none of these, with the number of seeds that tell with a probability of 80 % if the difference
+  is the one seen (or the paper's). So is a claim of which a finished run has no value, such as a time that was never
+  reached.
+* "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the differences, which with n
+  seeds gives no less than 2 / 2^n; "80 %" is the smallest effect (of "same": margin) that so many seeds of this
+  spread find with that probability.
+* A commit with "+" had uncommitted changes."""
 
 
-def verdict(gap: Difference, expect: str, within: float = 0) -> str:
-    """Say what an interval of a paired difference says about a claim.
+def check_target(file: Path) -> None:
+    """Raise UserError if a ledger must not be written to a file."""
+    if file.suffix != ".md":
+        raise UserError(f"ledger: {file}: name the file to write, which ends in .md")
+    if file.is_dir() or (file.exists() and MARK not in _first_lines(file)):
+        raise UserError(f"ledger: {file}: was not written by the ledger, and is left alone; name another file, or remove this one")
+
+
+class Unopened(NamedTuple):
+    """A study that has never been run."""
+
+    file: Path
+    name: str
+    claims: list[Claim]
+
+
+def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work]) -> tuple[list[Work], list[Unopened]]:
+    """Return some studies and all that ship: those that have been run, opened, and the others.
 
     Args:
-        gap: the difference between arm and control.
-        expect: `lower`, `higher` or `same`.
-        within: for `same`, the largest difference that counts as none.
+        files: the YAML files of studies.
+        root: where runs are kept.
+        opened: how a study is opened.
     """
-    low, high = (-gap.high, -gap.low) if expect == "lower" else (gap.low, gap.high)
-    if expect == "same":
-        reproduced, contradicted = -within <= low and high <= within, low > within or high < -within
-    else:
-        reproduced, contradicted = low > 0, high < 0
-    return "reproduced" if reproduced else "contradicted" if contradicted else "not seen at this scale"
+    known = {file.resolve() for file in files}
+    shipped = [file for file in sorted((HERE / "configs/studies").glob("*.yaml")) if file.resolve() not in known]
+    works, unopened = [], []
+    for file in [*files, *shipped]:
+        study = read_study(file)
+        if (root / "studies" / study.name / "study.json").exists():
+            works.append(opened(file))
+        else:
+            defaults = Settings._field_defaults | study.report
+            unopened.append(Unopened(file, study.name, read_claims(study.claims, defaults["metric"], defaults["over"])))
+    return works, unopened
 
 
-def write_ledger(works: Sequence[Work], folder: Path) -> Path:
-    """Write RESULTS.md and its figures, `docs/results/<study>.png`, for some studies, from what is done of them; return the file.
+def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> None:
+    """Write what came out of all claims, and the figures of their studies into the folder beside it that is named as the file.
+
+    Args:
+        works: studies that have been run.
+        unopened: the others.
+        file: to be written; links are relative to it.
 
     Raises:
-        UserError: if no claim can be told from it.
+        UserError: if the file is there and not a ledger, or cannot be written.
     """
-    text = ledger(works)
-    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    check_target(file)
+    try:
+        _write(works, unopened, file)
+    except OSError as error:
+        raise UserError(f"ledger: {file}: cannot be written: {error.strerror or error}; name a file in another folder") from None
+
+
+def _write(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> None:
+    found = adjusted([one for work in works for one in outcomes(work)])
+    rest = iter(found)
+    parts, counts, waiting = [], [], [*unopened]
     for work in works:
-        if f"{work.study.name}.png" in text:
-            shutil.copy(write_report(work) / "figure.png", folder / FIGURES / f"{work.study.name}.png")
-    (folder / "RESULTS.md").write_text(text)
-    return folder / "RESULTS.md"
+        own = [*islice(rest, len(work.study.claims))]
+        if all(one.verdict == NOT_RUN for one in own):
+            waiting.append(Unopened(work.study.file, work.study.name, [one.claim for one in own]))
+            continue
+        figure = file.with_suffix("") / f"{work.study.name}.png"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(write_report(work) / "figure.png", figure)
+        parts.append(_section(work, own, file, figure))
+        counts.append(_count(work.study.file, work.study.name, own, file))
+    counts += [_count(one.file, one.name, [Outcome(claim, None, NOT_RUN) for claim in one.claims], file) for one in waiting]
+    heads = ["| study | claims | " + " | ".join(VERDICTS) + " |", "|---|" + "---|" * (1 + len(VERDICTS))]
+    total = _totals(found, sum(len(one.claims) for one in unopened))
+    not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
+    text = [MARK, HEAD, total, "\n".join(heads + counts), *parts, *["## Not run", not_run] * bool(not_run)]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n\n".join(text) + "\n")
 
 
-def ledger(works: Sequence[Work]) -> str:
-    """Return the text of RESULTS.md.
-
-    Raises:
-        UserError: if no claim can be told from what is done.
-    """
-    rows, studies = [], []
-    for work in works:
-        chosen = settings(work)
-        for claim in work.study.claims:
-            metric = claim.get("metric", chosen.metric)
-            over = claim.get("over", chosen.over)
-            arm = _values(frame(work, metric, over), claim["arm"])
-            control = _values(frame(work, metric, claim.get("control_over", over)), claim["control"])
-            gap = difference(arm, control)
-            if gap.pairs < 2:
-                continue
-            unit = "points of " if scale(metric) == 100 else ""
-            moved, low, high = (written(value, metric, "+") for value in gap[:3])
-            means = " against ".join(written(mean(side.values()), metric) for side in (arm, control))
-            here = f"{moved} [{low}, {high}] {unit}{metric}, {means}"
-            said = verdict(gap, claim["expect"], claim.get("within", 0))
-            margin = f" (within {claim['within']})" if "within" in claim else ""
-            rows.append(
-                f"| **{claim['id']}** {claim['claim']} | {claim['paper']} | {here} | {gap.pairs} seeds | {said}{margin} "
-                f"| [{work.study.name}](configs/studies/{work.study.file.name}) |"
-            )
-        if any(f"[{work.study.name}]" in row for row in rows):
-            done = sum(work.finished(number) for number in range(len(work.study.runs)))
-            on_top = "".join(f" --config {file.name}" for file in work.config)
-            command = f"python study.py run configs/studies/{work.study.file.name}{on_top}"
-            picture = f"![{work.study.name}]({FIGURES}/{work.study.name}.png)"
-            said = f"`{command}`: {origin(work, done)}. {agreements(work)}".rstrip()
-            studies.append(f"### {work.study.name}\n\n{said}\n\n{picture}")
-    if not rows:
-        raise UserError("ledger: no claim has two finished runs on both sides yet; train some: python study.py run STUDY.yaml")
-    return HEAD + "\n".join(rows) + "\n\n## Studies\n\n" + "\n\n".join(studies) + "\n"
+def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:
+    """Return what came out of a study's claims."""
+    chosen = settings(work)
+    done = sum(work.finished(number) for number in range(len(work.study.runs)))
+    on_top = "".join(f" --config {one.name}" for one in work.config)
+    study = work.study.file.absolute()
+    named = study.relative_to(HERE) if study.is_relative_to(HERE) else work.study.file
+    what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
+    said = (
+        f"`python study.py run {named}{on_top}`: {origin(work, done)}. Unless said otherwise: {what}. {agreements(work)}".rstrip()
+    )
+    title = f"## [{work.study.name}]({_link(work.study.file, file)})"
+    return f"{title}\n\n{said}\n\n{claim_table.table(work, found)}\n![{work.study.name}]({_link(figure, file)})"
 
 
-def _seeds(work: Work, values: dict[str, Any]) -> list[int]:
-    return [run.values["seed"] for run in work.study.runs if all(run.values.get(key) == value for key, value in values.items())]
+def _totals(found: Sequence[Outcome], unopened: int) -> str:
+    """Return how many claims came out how."""
+    counts = Counter(one.verdict for one in found) + Counter({NOT_RUN: unopened})
+    late = sum("not after Holm" in one.said for one in found)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    return f"{counts.total()} claims: {said}. {late} of these verdicts do not stand after Holm."
 
 
-def _values(runs: Any, values: dict[str, Any]) -> dict[Any, float]:
-    for key, value in values.items() if len(runs) else ():
-        runs = runs[runs[key] == value]
-    return by_seed(runs)
+def _count(study: Path, name: str, found: Sequence[Outcome], file: Path) -> str:
+    counts = Counter(one.verdict for one in found)
+    cells = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
+    return f"| [{name}]({_link(study, file)}) | {len(found)} | {cells} |"
+
+
+def _waiting(study: Unopened, file: Path) -> str:
+    """Return a study's claims, folded."""
+    rows = "\n".join(
+        f"* **{claim.id}** {claim.text} ({claim.paper}{f'; reported: {claim.reported}' if claim.reported else ''})"
+        for claim in study.claims
+    )
+    name = f'<a href="{_link(study.file, file)}">{study.name}</a>'
+    return f"<details><summary>{len(study.claims)} of {name}</summary>\n\n{rows}\n\n</details>"
+
+
+def _link(target: Path, file: Path) -> str:
+    """Return a link relative to a file; of a study outside this repository the path that was given, if it is absolute."""
+    if target.is_absolute() and not target.is_relative_to(HERE) and target.suffix == ".yaml":
+        return target.as_posix()
+    return Path(os.path.relpath(target.absolute(), file.absolute().parent)).as_posix()
+
+
+def _first_lines(file: Path) -> str:
+    with file.open(errors="replace") as opened:
+        return "".join(islice(opened, 3))

@@ -4,51 +4,28 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy import stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from errors import UserError
 from studies.logged_metrics import check_logged
 
-
-class Difference(NamedTuple):
-    """A paired difference.
-
-    Attributes:
-        mean: over pairs.
-        low: lower end of the interval that holds the true mean with a confidence of 95 % (Student's t).
-        high: upper end of it.
-        pairs: number of pairs.
-    """
-
-    mean: float
-    low: float
-    high: float
-    pairs: int
-
-
 Points = Sequence[tuple[int, float]]
 """A metric over time: (step, value)."""
 
 
-def difference(one: Mapping[Any, float], other: Mapping[Any, float]) -> Difference:
-    """Return one minus the other, paired by key; the interval of a single pair is infinite."""
-    pairs = [one[key] - other[key] for key in one if key in other]
-    count, mean = len(pairs), sum(pairs) / max(1, len(pairs))
-    if count < 2:
-        return Difference(mean if count else float("nan"), float("-inf"), float("inf"), count)
-    half = float(stats.t.ppf(0.975, count - 1) * stats.sem(pairs))
-    return Difference(mean, mean - half, mean + half, count)
-
-
-def read_over(text: Any) -> Callable[[Points], float]:
+def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     """Return how a metric's values over time become one.
 
     `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and
     `at 10%` the last one within that share of the steps.
+
+    Args:
+        text: how.
+        key: what an error names.
 
     Raises:
         UserError: for anything else.
@@ -61,7 +38,7 @@ def read_over(text: Any) -> Callable[[Points], float]:
         return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
     if text in ("first", "largest"):
         return (lambda points: max(value for _, value in points)) if text == "largest" else lambda points: points[0][1]
-    raise UserError(f"over: {text}: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
+    raise UserError(f"{key}: {text}: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -93,12 +70,16 @@ def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metri
 
 
 def curves(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str) -> pd.DataFrame:
-    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before) and `value`."""
-    rows = [
-        {**named, "step": step, "value": scale(metric) * value}
-        for folder, named in zip(folders, values, strict=True)
-        for step, value in series(folder, metric)
-    ]
+    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before), `epoch`, `value`.
+
+    Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps; they are NaN where it is not.
+    """
+    rows = []
+    for folder, named in zip(folders, values, strict=True):
+        ends = [0, *(step for step, _ in series(folder, "train/loss"))]
+        for step, value in series(folder, metric):
+            epoch = round(float(np.interp(step, ends, range(len(ends)))), 4) if len(ends) > 1 else float("nan")
+            rows.append({**named, "step": step, "epoch": epoch, "value": scale(metric) * value})
     return pd.DataFrame(rows)
 
 

@@ -77,8 +77,7 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     refused(["report", "small.yaml"], "report: no run of small is done", capsys)
     refused(["verify", "small.yaml"], "verify: no run of small is done", capsys)
     refused(["run", "small.yaml", "--jobs", "0"], "jobs, threads: write 1 or more", capsys)
-    refused(["run", "small.yaml", "--ledger"], "ledger: run: goes with report", capsys)
-    refused(["report", "small.yaml", "--ledger"], "ledger: no claim has two finished runs", capsys)
+    refused(["run", "small.yaml", "--ledger", "mine.md"], "ledger: run: goes with report", capsys)
     refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
 
 

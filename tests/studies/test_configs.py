@@ -12,9 +12,8 @@ import yaml
 
 from datamodules import ImageDataset
 from datamodules.images import Images, TensorImages
-from studies.ledger import check_claims
 from studies.plan import Nothing, segments
-from studies.report import settings
+from studies.readings import check_claims
 from studies.work import Work, open_study
 from tests.runs import REPOSITORY, fit
 
@@ -48,7 +47,6 @@ def test_a_study_is_planned(file: Path) -> None:
     words = " ".join(text.replace("\n# ", " ").split())
     assert any(name in words for name in ("et al.", "Ash & Adams", "Pawlak")), "a paper"
     assert work.study.name == file.stem.replace("_", "-")
-    settings(work)
     check_claims(work)
     asked = sum(len(path.states) - 1 for path in work.paths)
     trained = sum(segment.stop - segment.first for segment in segments(work.paths, Nothing()))

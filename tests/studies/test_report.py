@@ -1,6 +1,7 @@
 """Tables, intervals, verdicts, and what is wrong with them."""
 
 import json
+import re
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -8,28 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from errors import UserError
 from run_log import RunLog
 from studies.figure import draw, draw_curves
-from studies.ledger import check_claims, ledger, verdict, write_ledger
-from studies.measure import Difference, curves, difference, measured, read_over
-from studies.report import Settings, frame, markdown, settings, table, write_report
+from studies.measure import curves, measured, read_over
+from studies.report import frame, markdown, table, write_report
+from studies.settings import Settings, settings, shown
+from studies.words import axis_words
+from studies.work import Work
 from tests.studies.small import ARMS, small
 
 VALUES = {("plain", 0): 0.80, ("plain", 1): 0.90, ("plain", 2): 0.85, ("warm", 0): 0.70, ("warm", 1): 0.85, ("warm", 2): 0.74}
-
-
-def test_an_interval_is_students() -> None:
-    one, other = {0: 5.0, 1: 7.0, 2: 6.5}, {0: 4.0, 1: 5.0, 2: 6.0, 9: 100.0}
-    gap = difference(one, other)
-    expected = stats.ttest_rel([5.0, 7.0, 6.5], [4.0, 5.0, 6.0]).confidence_interval(0.95)
-    assert gap.mean == pytest.approx(7 / 6)
-    assert (gap.low, gap.high) == pytest.approx((expected.low, expected.high))
-    assert gap.pairs == 3
-    assert difference({0: 1.0}, {0: 2.0}) == Difference(-1.0, float("-inf"), float("inf"), 1)
-    assert difference({0: 1.0}, {}).pairs == 0
 
 
 def test_numbers_have_the_digits_that_say_something() -> None:
@@ -45,12 +36,15 @@ def test_last_epochs_are_averaged(tmp_path: Path) -> None:
     log = RunLog(tmp_path, lambda: None)
     for step, value in enumerate([0.1, 0.2, 0.4]):
         log.log_metrics({"val/accuracy": value}, step)
+    log.log_metrics({"train/loss": 1.0}, 1)
+    log.log_metrics({"train/loss": 0.5}, 3)
     log.finalize("success")
     runs = measured([tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs")
     assert runs.seed.tolist() == [0], "what is not there is left out"
     assert runs.value.tolist() == pytest.approx([30.0])
     points = curves([tmp_path], [{"seed": 0}], "val/accuracy")
     assert points.step.tolist() == [0, 1, 2]
+    assert points.epoch.tolist() == [0.0, 1.0, 1.5], "an epoch ends where its training loss is logged"
     assert points.value.tolist() == pytest.approx([10, 20, 40])
 
 
@@ -89,77 +83,118 @@ def test_each_hue_has_its_own_control() -> None:
 
 
 @pytest.mark.parametrize(
-    "chosen",
+    ("chosen", "named"),
     [
-        Settings(x="seed", hue="arm"),
-        Settings(figure="bar", paper={"warm": 70, "other": 3, "plain": "about 80"}),
-        Settings(x="seed"),
+        (Settings(x="seed", hue="arm"), {"seed", "arm", "one seed", "plain", "warm"}),
+        (
+            Settings(figure="bar", control="plain", paper={"warm": 70, "other": 3, "plain": "about 80"}),
+            {"mean ± s.d. of 3 seeds", "control (plain)", "paper"},
+        ),
+        (Settings(x="seed", label="which"), {"which", "one seed"}),
+        (Settings(x="seed", hue="arm", control=0), {"control (seed 0)"}),
     ],
 )
-def test_figures_are_drawn(chosen: Settings, tmp_path: Path) -> None:
-    draw(runs(), chosen, tmp_path)
+def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_path: Path) -> None:
+    what = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).configs)
+    draw(runs(), chosen, what, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
-    assert "<svg" in (tmp_path / "figure.svg").read_text()
+    axis = {"test accuracy (%)", "mean of the last 5 epochs", "val split = test split"}
+    assert texts(tmp_path) >= axis | named
 
 
-def test_curves_are_drawn(tmp_path: Path) -> None:
-    points = pd.concat([runs().assign(step=step) for step in (0, 10, 20)])
-    draw_curves(points, Settings(figure="curve"), tmp_path)
-    assert (tmp_path / "figure.png").stat().st_size > 5000
+def texts(folder: Path) -> set[str]:
+    """Return the lines of text in a figure."""
+    return set(re.findall("<!-- (.*) -->", (folder / "figure.svg").read_text()))
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "expect", "said"),
-    [
-        (-9, -1, "lower", "reproduced"),
-        (1, 9, "lower", "contradicted"),
-        (-9, 1, "lower", "not seen at this scale"),
-        (1, 9, "higher", "reproduced"),
-        (-9, -1, "higher", "contradicted"),
-        (-1, 1.5, "same", "reproduced"),
-        (-1, 5, "same", "not seen at this scale"),
-        (3, 5, "same", "contradicted"),
-    ],
-)
-def test_a_verdict_follows_from_the_interval(low: float, high: float, expect: str, said: str) -> None:
-    assert verdict(Difference((low + high) / 2, low, high, 5), expect, 2) == said
+def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
+    points = pd.concat([runs().assign(step=step, epoch=step / 4) for step in (0, 10, 20)])
+    draw_curves(points, Settings(figure="curve", control="plain"), "test accuracy (%)", tmp_path)
+    assert texts(tmp_path) >= {"epoch", "arm", "mean ± s.d. of 3 seeds", "dashed: control"}
+    draw_curves(points.assign(epoch=float("nan")), Settings(figure="curve"), "test accuracy (%)", tmp_path)
+    assert texts(tmp_path) >= {"optimizer step"}
+    assert "dashed: control" not in texts(tmp_path)
 
 
-CLAIM = {"id": "B1", "claim": "c", "paper": "p", "arm": {"arm": "warm"}, "control": {"arm": "plain"}, "expect": "lower"}
+def test_metrics_have_names() -> None:
+    configs = small({"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}).configs
+    assert axis_words("val/loss", None, configs) == "validation loss"
+    assert axis_words("diagnostics/fisher/trace", "at 10%", configs) == "Fisher information, trace\nafter 10 % of the run"
+    assert axis_words("test/accuracy", "largest", configs) == "test accuracy (%)\nlargest value"
+    assert axis_words("lr-SGD", None, configs) == "lr-SGD"
 
 
-def test_report_and_ledger_are_written_from_what_is_done() -> None:
-    work = small(
-        {"plain": {}, "warm": ARMS["warm"]}, seeds=2, report={"metric": "val/accuracy", "control": "plain"}, claims=[CLAIM]
-    )
-    with pytest.raises(UserError, match="ledger: no claim has two finished runs"):
-        ledger([work])
-    with pytest.raises(UserError, match="report: no run of small is done; train some"):
-        write_report(work)
+CLAIM = {"id": "B1", "claim": "c", "paper": "P 2020", "arm": {"arm": "warm"}, "control": {"arm": "plain"}, "expect": "lower"}
+
+
+def done(**content: Any) -> Work:
+    """Return a study whose runs are done, without training."""
+    content = {"report": {"metric": "val/accuracy", "control": "plain"}, "claims": [CLAIM], **content}
+    work = small({"plain": {}, "warm": ARMS["warm"]}, seeds=2, **content)
+    (work.home / "study.json").parent.mkdir(parents=True)
+    (work.home / "study.json").write_text(json.dumps({"file": "small.yaml", "code": work.code, "config": []}))
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
         log = RunLog(folder, lambda: None)
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
         (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
-        if run.values["arm"] == "warm":
-            events = [[0, 1, 5], [2, 2, 1]][run.values["seed"]]
-            rows = [f"{index},7,10,{'' if index == 2 else 0},{count}" for index, count in enumerate(events)]
-            (folder / "forgetting.csv").write_text("\n".join(["index,label,presentations,first_learned,events", *rows]))
+        git = {"commit": "0123456789", "uncommitted": "" if number else "diff"}
+        (folder / "manifest.json").write_text(json.dumps({"sessions": [{"git": git, "device": "cpu"}]}))
+    return work
+
+
+def test_a_report_is_written_from_what_is_done() -> None:
+    work = done()
+    for seed, events in enumerate([[0, 1, 5], [2, 2, 1]]):
+        rows = [f"{index},7,10,{'' if index == 2 else 0},{count}" for index, count in enumerate(events)]
+        folder = next(
+            work.folder(number) for number, run in enumerate(work.study.runs) if run.values == {"arm": "warm", "seed": seed}
+        )
+        (folder / "forgetting.csv").write_text("\n".join(["index,label,presentations,first_learned,events", *rows]))
     (work.folder(0) / "run.json").write_text(json.dumps({"state": "of other settings"}))
     assert len(frame(work, "val/accuracy", "last epoch")) == 3, "numbers of other settings do not count"
     (work.folder(0) / "run.json").write_text(json.dumps({"state": work.paths[0].states[-1]}))
     folder = write_report(work)
-    assert {file.name for file in folder.iterdir()} == {"table.csv", "table.md", "figure.png", "figure.svg"}
+    assert {file.name for file in folder.iterdir()} == {"table.csv", "table.md", "claims.md", "figure.png", "figure.svg"}
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
-    text = write_ledger([work], Path()).read_text()
-    assert "![small](docs/results/small.png)" in text
-    assert Path("docs/results/small.png").read_bytes() == (folder / "figure.png").read_bytes()
-    assert "| **B1** c | p | -7.50 [" in text
+    text = (folder / "table.md").read_text()
+    assert text.startswith("test accuracy, last epoch (val/accuracy; val split = test split)\n")
     alike = f"{np.corrcoef([0, 1, 10], [2, 2, 10])[0, 1]:.2f}"  # of an example never learned, its presentations
     assert f"correlate (Pearson, mean over pairs) with arm warm: {alike}." in text
-    assert alike in (folder / "table.md").read_text()
-    assert "2 seeds | not seen at this scale" in text
+    assert "seeds 0, 1; commits 0123456, 0123456+; cpu" in text
+    claims = (folder / "claims.md").read_text()
+    assert (
+        "| **B1** c<br>P 2020 |  | -7.50 [-39.27, +24.27] points; test accuracy 77.50 against 85.00 | 2 | .205 | .500 | .205 |"
+        in claims
+    )
+
+
+def test_a_split_held_out_is_no_test(tmp_path: Path) -> None:
+    work = done(set={"data.init_args.dataset.init_args.validation": 0.2})
+    assert (write_report(work) / "table.md").read_text().startswith("validation accuracy, last epoch (val/accuracy)\n")
+
+
+def test_a_metric_that_no_run_has_logged_is_named_with_those_that_were() -> None:
+    with pytest.raises(
+        UserError, match="report: metric: diagnostics/events: no finished run has logged it; they have val/accuracy"
+    ):
+        write_report(done(report={"metric": "diagnostics/events"}, claims=[]))
+
+
+def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
+    axes = [{"clip": [None, 1.0], "trainer.gradient_clip_val": [None, 1.0]}, {"seed_everything": [0, 1]}]
+    chosen = settings(small({}, axes=axes, report={"x": "clip", "control": None}))
+    assert (chosen.control, chosen.figure) == (None, "bar")
+    rows = [
+        {"clip": shown(clip), "seed": seed, "value": value} for clip, seed, value in ((None, 0, 5.0), (1.0, 0, 7.0), (1.0, 1, 7.0))
+    ]
+    compared = table(pd.DataFrame(rows), chosen)
+    assert compared["clip"].tolist() == ["none", 1.0]
+    assert compared["difference"].tolist() == [0.0, 2.0]
+    assert markdown(compared, "val/accuracy").splitlines()[2].startswith("| none | 1 | 5.00 |")
+    draw(pd.DataFrame(rows), chosen, "test accuracy (%)", Path())
+    assert Path("figure.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize(
@@ -183,29 +218,10 @@ def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: st
 
 def test_a_line_needs_numbers() -> None:
     axes = [{"removed": [0, "never"], "trainer.max_epochs": [2, 3]}]
-    with pytest.raises(UserError, match="report: figure: line: removed has numbers and texts; write bar"):
-        settings(small({}, axes=axes))
+    with pytest.raises(UserError, match="report: figure: line: removed has numbers and other values; write bar"):
+        settings(small({}, axes=axes, report={"figure": "line"}))
+    assert settings(small({}, axes=axes)).figure == "bar"
 
 
 def test_what_callbacks_log_may_be_reported() -> None:
     assert settings(small({"plain": {}}, report={"metric": "lr-SGD"})).metric == "lr-SGD"
-
-
-@pytest.mark.parametrize(
-    ("claim", "message"),
-    [
-        ({**CLAIM, "arm": {"arm": "cold"}}, "claims: B1: arm: .*cold.*: no run has these values"),
-        ({**CLAIM, "expect": "same"}, "claims: B1: expect: write lower, higher, or same with within"),
-        ({"id": "B1"}, "claims: B1: arm: a claim needs it"),
-        ("B1", "claims: B1: write keys and values"),
-        ({**CLAIM, "control_over": "all"}, "claims: B1: control_over: all: write 'last epoch'"),
-        ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: no run has these values"),
-        ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
-        ({**CLAIM, "metric": "val/acc"}, "metric: val/acc: no run logs it"),
-        ({**CLAIM, "expect": "same", "within": "little"}, "claims: B1: within: little: write a number"),
-        ({**CLAIM, "than": 1}, "claims: B1: than: a claim has no such key"),
-    ],
-)
-def test_what_is_wrong_with_a_claim_is_said(claim: Any, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        check_claims(small({"plain": {}, "warm": ARMS["warm"]}, claims=[claim]))

@@ -1,0 +1,77 @@
+"""Claims and what came out of them, as text."""
+
+from collections.abc import Sequence
+from statistics import stdev
+
+from studies.claims import Claim
+from studies.measure import written
+from studies.statistics import interval, smallest_effect, smallest_margin
+from studies.verdicts import Outcome
+from studies.words import amount, gap, metric_words, probability, unit
+from studies.work import Work
+
+HEAD = ("claim", "reported", "here", "seeds", "p, t", "p, exact", "p, Holm", "80 %", "verdict")
+
+
+def table(work: Work, found: Sequence[Outcome]) -> str:
+    """Return a table of claims for Markdown, a row for each."""
+    rows = [HEAD, ("---",) * len(HEAD), *(cells(work, one) for one in found)]
+    return "".join(f"| {' | '.join(map(plain, row))} |\n" for row in rows)
+
+
+def cells(work: Work, one: Outcome) -> tuple[str, ...]:
+    """Return the row of a claim."""
+    claim, compared = one.claim, one.compared
+    title = f"**{claim.id}** {claim.text}<br>{claim.paper}"
+    if compared is None or len(compared.differences) < 2:
+        return (title, claim.reported, "-", "-", "-", "-", "-", "-", one.said)
+    margin = "" if claim.within is None else f"same within {amount(claim, claim.inner(claim.within), '')}{unit(claim)}: "
+    return (
+        title,
+        claim.reported,
+        here(work, one),
+        str(len(compared.differences)),
+        probability(one.p),
+        probability(one.exact),
+        probability(one.adjusted),
+        smallest(claim, compared.differences),
+        margin + one.said,
+    )
+
+
+def line(work: Work, one: Outcome) -> str:
+    """Return one line for the terminal."""
+    compared = one.compared
+    if compared is None or len(compared.differences) < 2:
+        return f"{one.claim.id}  {one.claim.text}: {one.said}"
+    seeds = len(compared.differences)
+    return f"{one.claim.id}  {one.claim.text}: {one.said}\n    {here(work, one)}; {seeds} seeds, p = {probability(one.p)}"
+
+
+def here(work: Work, one: Outcome) -> str:
+    """Say how large a difference came out, with its interval, and of what."""
+    claim, compared = one.claim, one.compared
+    assert compared is not None
+    arm, control = claim.pair
+    what = metric_words(arm.metric, work.configs)
+    seen = f"{gap(claim, interval(compared.differences))}{unit(claim)}"
+    if claim.minus is not None:
+        means = (f"{value:#.3g}" if claim.ratio else written(value, arm.metric, "+") for value in (compared.arm, compared.control))
+        return f"{seen}; {what}, {' against '.join(means)}"
+    sides = [written(compared.arm, arm.metric), written(compared.control, control.metric)]
+    if arm.over != control.over:
+        sides = [f"{side} ({reading.over})" for side, reading in zip(sides, claim.pair, strict=True)]
+    if arm.metric != control.metric:
+        return f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} {sides[1]}"
+    return f"{seen}; {what} {sides[0]} against {sides[1]}"
+
+
+def smallest(claim: Claim, values: Sequence[float]) -> str:
+    """Say what so many seeds of this spread would find with a probability of 80 %."""
+    find = smallest_effect if claim.within is None else smallest_margin
+    return amount(claim, find(stdev(values), len(values)), "") + unit(claim)
+
+
+def plain(text: str) -> str:
+    """Return text that stands in a cell of a table."""
+    return text.replace("|", "\\|").replace("\n", " ")

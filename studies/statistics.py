@@ -1,0 +1,180 @@
+"""Statistics of paired differences, one value for each seed: intervals, tests, power. Functions of numbers alone."""
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from math import sqrt
+from statistics import stdev
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special, stats
+
+LEVEL = 0.05
+"""Probability with which a test may err where there is nothing."""
+
+POWER = 0.8
+"""Probability with which a design should find what is there."""
+
+LARGEST = 1000
+"""Seeds beyond which none are counted."""
+
+EXACT = 12
+"""Largest number of differences whose signs are all flipped: 4,096 ways."""
+
+_PLACES, _SHARES = np.polynomial.legendre.leggauss(400)
+
+Numbers = NDArray[np.float64]
+Alternative = Literal["two-sided", "greater"]
+Test = Callable[[Sequence[float], Alternative], float]
+
+
+class Interval(NamedTuple):
+    """A mean and an interval that holds the true one with some confidence.
+
+    Attributes:
+        mean: of the values.
+        low: the interval's lower end.
+        high: its upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(values: Sequence[float], confidence: float = 1 - LEVEL) -> Interval:
+    """Return Student's interval of a mean; that of a single value is infinite, that of none has no mean."""
+    mean = sum(values) / len(values) if values else float("nan")
+    if len(values) < 2:
+        return Interval(mean, float("-inf"), float("inf"))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    return Interval(mean, mean - half, mean + half)
+
+
+def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
+    """Return the p-value of Student's t for a mean of 0: paired, if the values are differences.
+
+    Raises:
+        ZeroDivisionError: for fewer than two values.
+    """
+    mean, error = sum(values) / len(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 1 / 0
+    t = mean / error if error else float("inf") * mean if mean else 0.0
+    if alternative == "greater":
+        return float(stats.t.sf(t, len(values) - 1))
+    return min(1.0, 2 * float(stats.t.sf(abs(t), len(values) - 1)))
+
+
+def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
+    """Return the exact p-value of a mean of 0: the share of all ways to flip signs that give one as far from it (Fisher 1935).
+
+    It supposes of the differences nothing but that they are symmetric where there is no effect. With n of them no two-sided p is
+    below 2 / 2^n: .25 for 3 seeds, .0625 for 5, .0078 for 8.
+    """
+    total = sum(values)
+    tie = 1e-9 * sum(map(abs, values))
+    sums = [sum(sign * value for sign, value in zip(signs, values, strict=True)) for signs in product((1, -1), repeat=len(values))]
+    if alternative == "greater":
+        return sum(one >= total - tie for one in sums) / len(sums)
+    return sum(abs(one) >= abs(total) - tie for one in sums) / len(sums)
+
+
+def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test) -> float:
+    """Return the p-value of two one-sided tests for a mean within ±margin (TOST; Schuirmann 1987): the larger of both.
+
+    At 5 % it is significant just where the 90 % interval lies within the margin.
+    """
+    return max(test([margin + value for value in values], "greater"), test([margin - value for value in values], "greater"))
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm 1979): the smallest times n, the next times n - 1, …, never falling."""
+    adjusted, largest = [0.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def power(effect: float, deviation: float, seeds: int) -> float:
+    """Return how likely a two-sided paired t test at 5 % finds an effect.
+
+    Args:
+        effect: the true mean of the differences.
+        deviation: their true standard deviation.
+        seeds: their number, 2 or more.
+    """
+    if not deviation:
+        return float(effect != 0)
+    shift, critical = abs(effect) / deviation * sqrt(seeds), float(stats.t.ppf(1 - LEVEL / 2, seeds - 1))
+
+    def missed(spread: Numbers) -> Numbers:
+        """Probability that the mean, in standard errors, is not beyond the critical value times the spread that was estimated."""
+        return np.asarray(special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift))
+
+    return 1 - _over_spreads(missed, seeds)
+
+
+def equivalence_power(margin: float, deviation: float, seeds: int, truth: float = 0.0, level: float = LEVEL) -> float:
+    """Return how likely two one-sided paired t tests find a mean to lie within ±margin.
+
+    Args:
+        margin: largest difference that counts as none.
+        deviation: true standard deviation of the differences.
+        seeds: their number, 2 or more.
+        truth: their true mean.
+        level: of each of the two tests.
+    """
+    if not deviation:
+        return float(abs(truth) < margin)
+    error, critical = deviation / sqrt(seeds), float(stats.t.ppf(1 - level, seeds - 1))
+
+    def found(spread: Numbers) -> Numbers:
+        """Probability that the interval of the mean lies within the margin, given the spread that was estimated."""
+        room, shift = margin / error - critical * spread, truth / error
+        return np.asarray(special.ndtr(room - shift) - special.ndtr(-room - shift))
+
+    return _over_spreads(found, seeds, edge=margin / error / critical)
+
+
+def _over_spreads(chance: Callable[[Numbers], Numbers], seeds: int, edge: float = float("inf")) -> float:
+    """Return the mean of a probability over the standard deviations that so many values may have where the true one is 1.
+
+    Args:
+        chance: the probability, given some of them.
+        seeds: number of values.
+        edge: the standard deviation beyond which the probability is 0.
+    """
+    scale = sqrt(seeds - 1)
+    low, high = max(0.0, scale - 9), min(scale + 9, edge * scale)
+    if high <= low:
+        return 0.0
+    places = low + (high - low) * (_PLACES + 1) / 2
+    return float((high - low) / 2 * np.sum(_SHARES * chance(places / scale) * stats.chi.pdf(places, seeds - 1)))
+
+
+def smallest_effect(deviation: float, seeds: int) -> float:
+    """Return the effect that a paired t test at 5 % finds with a probability of 80 %; see `power`."""
+    return deviation * float(optimize.brentq(lambda effect: power(effect, 1.0, seeds) - POWER, 1e-3, 20.0))
+
+
+def smallest_margin(deviation: float, seeds: int) -> float:
+    """Return the margin within which a difference of none is found with a probability of 80 %; see `equivalence_power`."""
+    return deviation * float(optimize.brentq(lambda margin: equivalence_power(margin, 1.0, seeds) - POWER, 1e-3, 40.0))
+
+
+def seeds_needed(reaches: Callable[[int], float]) -> int | None:
+    """Return the smallest number of seeds, from 2 on, whose power is 80 %; None if it is more than 1,000.
+
+    Args:
+        reaches: the power with a number of seeds; it rises with it.
+    """
+    low, high = 1, 2
+    while reaches(high) < POWER:
+        low, high = high, 2 * high
+        if low >= LARGEST:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) >= POWER else (middle, high)
+    return high if high <= LARGEST else None

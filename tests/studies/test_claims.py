@@ -1,0 +1,212 @@
+"""What a claim may say, and what comes of it."""
+
+import json
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from errors import UserError
+from run_log import RunLog
+from studies import claim_table
+from studies.claims import Claim, read_claims
+from studies.readings import check_claims
+from studies.verdicts import adjusted, judge, outcomes
+from studies.work import Work
+from tests.studies.small import ARMS, small
+
+CLAIM = {
+    "id": "B1",
+    "claim": "c",
+    "paper": "Some & Others 2019, Fig. 1",
+    "arm": {"arm": "warm"},
+    "control": {"arm": "plain"},
+    "expect": "lower",
+}
+SAME = {**CLAIM, "expect": "same", "within": 1, "of": 5}
+PAIR = {"arm": {"arm": "warm"}, "control": {"arm": "plain"}}
+LOSS = "val/loss"
+Values = dict[str, list[float | None]]
+
+
+def read(**keys: Any) -> Claim:
+    (claim,) = read_claims([{**CLAIM, **keys}], "val/accuracy", "last epoch")
+    return claim
+
+
+def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
+    """Return a study of which some runs are done: values of a metric for each arm, one for each seed (None logs nothing)."""
+    arms = {arm: ARMS[arm] for values in metrics.values() for arm in values}
+    seeds = max(len(one) for values in metrics.values() for one in values.values())
+    work = small(arms, seeds=seeds, claims=[{**CLAIM, "metric": LOSS, **claim} for claim in claims])
+    for number, run in enumerate(work.study.runs):
+        folder = work.folder(number)
+        log = RunLog(folder, lambda: None)
+        log.log_metrics({"train/loss": 1.0}, 0)
+        for metric, values in metrics.items():
+            of_seeds = values.get(run.values["arm"], [])
+            if run.values["seed"] < len(of_seeds) and of_seeds[run.values["seed"]] is not None:
+                log.log_metrics({metric.replace("__", "/"): of_seeds[run.values["seed"]]}, 3)
+        log.finalize("success")
+        (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
+    return work
+
+
+@pytest.mark.parametrize(
+    ("values", "keys", "said"),
+    [
+        ([-9, -8, -7], {}, ("reproduced", "")),
+        ([-9, -8, -7], {"expect": "higher"}, ("contradicted", "")),
+        ([-9, -8, -7], {"effect": -20}, ("reproduced", "smaller than the paper's")),
+        ([-1, 0.5, 0.2], {"effect": -4}, ("contradicted", "an effect of -4.00 points is excluded")),
+        ([-1, 0.5, -0.2], {}, ("too weak to tell", "84 seeds for the difference seen")),
+        ([-1, 0.5, -0.2], {"effect": -2}, ("too weak to tell", "84 seeds for the difference seen, 4 seeds for the paper's effect")),
+        ([-1, 0.5, 0.5], {}, ("too weak to tell", "more than 1,000 seeds for the difference seen")),
+        ([0.1, -0.1, 0.0, 0.1], SAME, ("reproduced", "")),
+        ([3.1, 2.9, 3.0], SAME, ("contradicted", "")),
+        ([0.4, -0.9, 0.2], SAME, ("too weak to tell", "6 seeds for the difference seen")),
+        ([1.4, 0.8, 1.5], SAME, ("too weak to tell", "23 seeds for the difference seen")),
+    ],
+)
+def test_a_verdict_follows_from_the_values(values: list[float], keys: dict[str, Any], said: tuple[str, str]) -> None:
+    assert judge(read(**keys), values) == said
+
+
+def test_a_margin_is_half_of_a_measured_effect() -> None:
+    claim, none = read(**{**SAME, "of": PAIR}), [0.1, -0.1, 0.0, 0.1]
+    assert judge(claim, none, [-5.0, -4.5, -5.5]) == ("reproduced", "")
+    weak, because = judge(claim, none, [-1.5, -1.4, -1.6])
+    assert (weak, because) == (
+        "too weak to tell",
+        "the margin is not less than half of the effect it is a matter of, -1.50 [-1.75, -1.25]",
+    )
+    weak, because = judge(claim, none, [-9.0, 1.0, 2.0])
+    assert because.startswith("the effect it is a matter of is not shown, -2.00 [")
+    assert judge(claim, [3.1, 2.9, 3.0], [-9.0, 1.0, 2.0]) == ("contradicted", "")
+
+
+def test_a_ratio_is_tested_by_logarithms() -> None:
+    work = logged(
+        [{"as": "ratio", "expect": "higher", "effect": 1.5}], val__loss={"plain": [1.0, 2.0, 4.0], "warm": [2.0, 4.2, 7.6]}
+    )
+    (found,) = outcomes(work)
+    assert found.compared is not None
+    assert found.said == "reproduced"
+    assert claim_table.here(work, found) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
+    same = read(**{**SAME, "as": "ratio", "within": 1.2, "of": 2})
+    assert judge(same, [0.01, -0.01, 0.02]) == ("reproduced", "")
+
+
+def test_an_interaction_is_a_difference_of_differences() -> None:
+    minus = {"arm": {"arm": "blurred for 2"}, "control": {"arm": "blurred for 1"}}
+    values: Values = {
+        "plain": [1.0, 2.0, 3.0],
+        "warm": [4.0, 5.0, 6.5],
+        "blurred for 1": [7.0, 7.0, 7.0],
+        "blurred for 2": [8.0, 8.1, 8.0],
+    }
+    (found,) = outcomes(work := logged([{"minus": minus, "expect": "higher"}], val__loss=values))
+    assert found.compared is not None
+    assert found.compared.differences == pytest.approx([2.0, 1.9, 2.5])
+    assert claim_table.here(work, found) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
+
+
+def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
+    within = {"arm": {"arm": "plain"}, "control": {"arm": "plain"}, "metric": "diagnostics/events/wrong", "expect": "higher"}
+    work = logged(
+        [{**within, "control_metric": "diagnostics/events/right"}],
+        diagnostics__events__wrong={"plain": [5.0, 6.0, 7.0]},
+        diagnostics__events__right={"plain": [1.0, 1.5, 3.0]},
+    )
+    (found,) = outcomes(work)
+    assert found.verdict == "reproduced"
+    assert claim_table.here(work, found) == "+4.17 [+3.45, +4.88]; events, wrong 6.00 against events, right 1.83"
+
+
+def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
+    work = logged([{}], val__loss={"plain": [9.0, 9.5, 9.2], "warm": [1.0, None, 1.2]})
+    (found,) = outcomes(work)
+    assert found.said == "too weak to tell: finished runs without a value: arm: 1 of 3"
+    assert found.p is None, "and is no test that others are adjusted for"
+
+
+def test_zero_has_no_ratio() -> None:
+    (found,) = outcomes(logged([{"as": "ratio"}], val__loss={"plain": [0.0, 1.0], "warm": [1.0, 1.2]}))
+    assert found.because == "finished runs without a value: control: 1 of 2"
+
+
+def test_p_values_are_adjusted_for_all_directional_claims() -> None:
+    work = logged(
+        [{}, {"expect": "higher"}, {"expect": "same", "within": 9, "of": 90}],
+        val__loss={"plain": [1.0, 2.0, 3.0], "warm": [2.0, 3.1, 4.5]},
+    )
+    one, other, same = outcomes(work)
+    assert one.p == pytest.approx(stats.ttest_rel([2.0, 3.1, 4.5], [1.0, 2.0, 3.0]).pvalue)
+    assert [round(claim.adjusted or 0, 6) for claim in (one, other, same)] == [round(2 * (one.p or 0), 6)] * 2 + [0]
+    assert (one.verdict, other.verdict) == ("contradicted", "reproduced")
+    assert other.exact == 0.25
+    four = adjusted([one, other, one, other])
+    assert [late.said for late in four[:2]] == ["contradicted, not after Holm", "reproduced, not after Holm"]
+
+
+def test_one_seed_is_no_test() -> None:
+    (found,) = outcomes(logged([{}], val__loss={"plain": [1.0], "warm": [2.0]}))
+    assert found.said == "not run: one seed"
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (
+            {**CLAIM, "arm": {"arm": "cold"}},
+            "claims: B1: arm: .*cold.*: no run has these values; the study's variables are arm, seed",
+        ),
+        ({**CLAIM, "arm": {"bend": None}}, "claims: B1: arm: .*bend.*: no run has these values"),
+        ({**CLAIM, "expect": "same"}, "claims: B1: expect: same: needs within"),
+        (
+            {**CLAIM, "expect": "same", "within": 1},
+            "claims: B1: expect: same: needs of: the effect that the margin must be less than half",
+        ),
+        ({**CLAIM, "expect": "worse"}, "claims: B1: expect: worse: write lower, higher or same"),
+        ({"id": "B1"}, "claims: B1: claim: a claim needs it"),
+        ("B1", "claims: B1: write keys and values"),
+        ({**CLAIM, "paper": "93.5 to 81.6 %"}, "claims: B1: paper: 93.5 to 81.6 %: name the paper with its year and figure"),
+        ({**CLAIM, "control_over": "all"}, "claims: B1: control_over: all: write 'last epoch'"),
+        ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: write variables and their values"),
+        ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
+        ({**CLAIM, "metric": "val/acc"}, "claims: B1: metric: val/acc: no run logs it"),
+        ({**CLAIM, "control_metric": "val/acc"}, "claims: B1: control_metric: val/acc: is not in the unit of val/accuracy"),
+        (
+            {**CLAIM, "control_metric": "other/accuracy", "metric": "vall/accuracy", "control": {}},
+            "claims: B1: control: .*: several runs",
+        ),
+        ({**SAME, "within": "little"}, "claims: B1: within: little: write a number"),
+        ({**SAME, "within": True}, "claims: B1: within: True: write a number"),
+        ({**SAME, "within": 0}, "claims: B1: within: 0.0: write a number above 0"),
+        ({**SAME, "within": 2.5}, "claims: B1: within: 2.5: is not less than half of 5.0"),
+        ({**SAME, "of": -1.9}, "claims: B1: within: 1.0: is not less than half of -1.9"),
+        ({**SAME, "as": "ratio", "within": 1.5, "of": 2.0}, "claims: B1: within: 1.5: is not less than half of 2.0"),
+        ({**SAME, "effect": 2}, "claims: B1: effect: 2.0: goes with lower or higher"),
+        ({**SAME, "of": {"arm": {"arm": "warm"}}}, "claims: B1: of: control: None: write variables and their values"),
+        ({**SAME, "of": {**PAIR, "over": "first"}}, "claims: B1: of: over: it has arm and control only"),
+        ({**SAME, "of": {**PAIR, "arm": {"arm": "cold"}}}, "claims: B1: of: arm: .*cold.*: no run has these values"),
+        ({**CLAIM, "minus": {**PAIR, "control": {"arm": "cold"}}}, "claims: B1: minus: control: .*cold.*: no run has these values"),
+        ({**CLAIM, "minus": 3}, "claims: B1: minus: 3: write arm and control"),
+        ({**CLAIM, "effect": 3}, "claims: B1: effect: 3.0: lower needs a number below 0"),
+        ({**CLAIM, "as": "ratio", "effect": -1}, "claims: B1: effect: -1: write a ratio above 0"),
+        ({**CLAIM, "as": "ratio", "effect": 1.2}, "claims: B1: effect: 1.2: lower needs a number below 1"),
+        ({**CLAIM, "as": "percent"}, "claims: B1: as: percent: write difference or ratio"),
+        ({**CLAIM, "within": 1}, "claims: B1: within: goes with expect: same"),
+        ({**CLAIM, "control": {"arm": "warm"}}, "claims: B1: control: is the arm itself; name other runs"),
+        ({**CLAIM, "than": 1}, "claims: B1: than: a claim has no such key"),
+    ],
+)
+def test_what_is_wrong_with_a_claim_is_said(claim: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_claims(small({"plain": {}, "warm": ARMS["warm"]}, claims=[claim]))
+
+
+def test_a_variable_that_is_null_may_be_compared() -> None:
+    claim = {**CLAIM, "arm": {"clip": 1.0}, "control": {"clip": None}}
+    axes = [{"clip": [None, 1.0], "trainer.gradient_clip_val": [None, 1.0]}, {"seed_everything": [0, 1]}]
+    assert len(check_claims(small({}, axes=axes, claims=[claim]))) == 1

@@ -1,0 +1,82 @@
+"""What papers claim, and what came out of all studies, in one file."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from errors import UserError
+from studies.claims import read_claims
+from studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
+from studies.work import Work, open_study
+from study import main
+from tests.runs import REPOSITORY
+from tests.studies.test_report import CLAIM, done
+
+OTHER = Unopened(
+    REPOSITORY / "configs/studies/digits_stages.yaml",
+    "digits-stages",
+    read_claims([{**CLAIM, "reported": "all fall"}], "", "first"),
+)
+
+
+def links(file: Path) -> list[str]:
+    return re.findall(r'(?:\]\(|href=")([^)"]+)', file.read_text())
+
+
+def test_a_ledger_has_every_claim_and_links_that_lead_somewhere() -> None:
+    work, file = done(), Path("notes/mine.md")
+    write_ledger([work], [OTHER], file)
+    text = file.read_text()
+    assert text.startswith(MARK)
+    assert (
+        "2 claims: 0 reproduced, 0 contradicted, 1 too weak to tell, 1 not run. 0 of these verdicts do not stand after Holm."
+        in text
+    )
+    assert "| **B1** c<br>P 2020 |  | -7.50 [" in text
+    assert "* **B1** c (P 2020; reported: all fall)" in text
+    assert "`python study.py run small.yaml`: " in text
+    assert "commits 0123456, 0123456+" in text
+    assert "Unless said otherwise: test accuracy, last epoch, val split = test split." in text
+    assert (file.parent / "mine/small.png").read_bytes() == (work.home / "report/figure.png").read_bytes()
+    assert len(links(file)) == 5, "of the study, twice, its figure, and the other study, twice"
+    assert all((file.parent / link).exists() for link in links(file)), links(file)
+
+
+def test_only_a_ledger_is_written_over() -> None:
+    file = Path("mine.md")
+    write_ledger([], [OTHER], file)
+    write_ledger([], [], file)
+    assert "B1" not in file.read_text()
+    file.write_text("# My notes\n")
+    with pytest.raises(UserError, match=r"ledger: mine.md: was not written by the ledger, and is left alone; name another file"):
+        write_ledger([], [OTHER], file)
+    assert file.read_text() == "# My notes\n"
+    for name in ("study.yaml", "mine"):
+        with pytest.raises(UserError, match="name the file to write, which ends in"):
+            check_target(Path(name))
+    with pytest.raises(UserError, match=r"ledger: mine.md/other.md: cannot be written: "):
+        write_ledger([], [OTHER], file / "other.md")
+
+
+def test_a_ledger_is_of_all_studies_and_opens_those_that_were_run(capsys: pytest.CaptureFixture[str]) -> None:
+    root = done().home.parents[1]
+
+    def opened(file: Path) -> Work:
+        return open_study(file, root)
+
+    works, unopened = all_studies([Path("small.yaml"), REPOSITORY / "configs/studies/digits_stages.yaml"], root, opened)
+    assert [work.study.name for work in works] == ["small"]
+    shipped = {file.stem for file in (REPOSITORY / "configs/studies").glob("*.yaml")}
+    assert sorted(one.file.stem for one in unopened) == sorted(shipped), "each once"
+    with pytest.raises(SystemExit):
+        main(["report", "small.yaml", "--ledger", "mine.md"])
+    assert capsys.readouterr().out == "mine.md\n"
+    assert "## Not run" in Path("mine.md").read_text()
+    assert not Path("RESULTS.md").exists()
+
+
+def test_a_study_elsewhere_is_linked_by_the_path_given(tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "study.yaml"
+    write_ledger([], [OTHER._replace(file=elsewhere)], Path("mine.md"))
+    assert set(links(Path("mine.md"))) == {str(elsewhere)}
