@@ -81,9 +81,9 @@ class Forgetting(Diagnostic):
 
     Whether an example is right is seen at its own presentations in training: in training mode, as
     augmented and impaired, by the logits that the update follows from, against the labels that
-    training is given; no pass is added. (So where a deficit changes labels, its begin and its end
-    are forgetting events of what it relabels.) Counting begins with the first batch that it is part
-    of.
+    training is given; no pass is added. (Where a deficit changes labels, its beginning and its end
+    therefore count as forgetting what it relabels.) Counting begins with the first batch that it is
+    part of.
 
     Over the examples presented so far `forgetting/events` is the mean of those learned at least
     once: of one never learned the number of events is 0 and says nothing. Shares of all are
