@@ -1,8 +1,7 @@
 """Whether the seeds of a study forget the same examples."""
 
 from contextlib import suppress
-
-import pandas as pd
+from pathlib import Path
 
 from callbacks.diagnostics.forgetting_agreement import agreement, read
 from errors import UserError
@@ -10,14 +9,20 @@ from studies.work import Work
 
 
 def agreements(work: Work) -> str:
-    """Say how alike the forgetting events of an arm's seeds are, where `callbacks.Forgetting` has counted them; else nothing."""
-    arms: dict[str, list[pd.DataFrame]] = {}
+    """Say how alike an arm's seeds rank their common examples by forgetting, if `callbacks.Forgetting` counted; else nothing."""
+    arms: dict[str, list[Path]] = {}
     for number, run in enumerate(work.study.runs):
         if work.assembled(number) and (work.folder(number) / "forgetting.csv").exists():
             arm = ", ".join(f"{name} {value}" for name, value in run.values.items() if name != "seed") or "all"
-            arms.setdefault(arm, []).append(read(work.folder(number)))
+            arms.setdefault(arm, []).append(work.folder(number))
     found = []
-    for arm, tables in arms.items():
-        with suppress(UserError):  # of other data each
-            found += [f"{arm}: {agreement(tables):.2f}"] if len(tables) > 1 else []
-    return f"Forgetting events of two seeds correlate (Pearson, mean over pairs) with {'; '.join(found)}." if found else ""
+    for arm, folders in arms.items():
+        # Some arms have tables that cannot be compared.
+        with suppress(UserError):
+            found += [f"{arm}: {agreement([read(folder) for folder in folders])[0]:.2f}"] if len(folders) > 1 else []
+    if not found:
+        return ""
+    return (
+        "By forgetting, two seeds rank the examples that both had under their own labels alike "
+        f"(Spearman's correlation, mean over pairs): {'; '.join(found)}."
+    )

@@ -1,7 +1,5 @@
 """Which training examples are forgotten, and how often (Toneva et al. 2019)."""
 
-import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
+from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics, whole_units
+from callbacks.diagnostics.forgetting_table import write_table
+from callbacks.diagnostics.margins import margins
 from callbacks.diagnostics.probe import Probe
-from datamodules.images import Images, Subset
+from callbacks.diagnostics.wrong_labels import auc, precision
 from errors import UserError
 from timing import Time
 
@@ -22,72 +22,84 @@ _BARS = 20
 
 
 def summary(counts: ForgettingStatistics) -> dict[str, float]:
-    """Return means over the examples presented so far: `events` of each, and shares in [0, 1]; nothing if there are none."""
-    seen = counts.presentations > 0
-    if not seen.any():
-        return {}
-    values = {
-        "events": counts.forgotten,
-        "never_learned": counts.first_learned == NEVER,
-        "unforgettable": counts.unforgettable,
-        "learned": counts.right,
+    """Return what the counts of the examples presented so far come to; nothing if there are none.
+
+    `events` is a mean over the examples learned so far, `never_learned`, `unforgettable` and
+    `learned` are shares of all in [0, 1]. Where labels are wrong, each also of the examples with
+    wrong labels and of those with their own (`events/wrong`, `events/right`), and how well scores
+    tell the two apart.
+    """
+    seen, wrong = counts.presentations > 0, counts.wrong_label
+    found = _means(counts, seen)
+    if not (seen & wrong).any():
+        return found
+    for name, group in (("wrong", seen & wrong), ("right", seen & ~wrong)):
+        found |= {f"{value}/{name}": number for value, number in _means(counts, group).items()}
+    found["wrong_labels/share"] = float(wrong[seen].double().mean())
+    if (seen & ~wrong).any():
+        scores = counts.scores[seen]
+        found["wrong_labels/precision"] = precision(scores, wrong[seen])
+        found["wrong_labels/auc"] = auc(scores, wrong[seen])
+    return found
+
+
+def _means(counts: ForgettingStatistics, group: Tensor) -> dict[str, float]:
+    learned = group & (counts.first_learned != NEVER)
+    parts = {
+        "events": counts.forgotten[learned],
+        "never_learned": counts.first_learned[group] == NEVER,
+        "unforgettable": counts.unforgettable[group],
+        "learned": counts.right[group],
     }
-    return {name: float(value[seen].double().mean()) for name, value in values.items()}
+    return {name: float(part.double().mean()) for name, part in parts.items() if len(part)}
 
 
 def histogram(counts: ForgettingStatistics) -> Figure:
-    """Draw how many examples have been forgotten how often; those never learned stand apart, those not presented are left out."""
-    learned = counts.forgotten[counts.first_learned != NEVER].clamp(max=_BARS).cpu()
-    never = int(((counts.first_learned == NEVER) & (counts.presentations > 0)).sum())
+    """Draw how many examples have been forgotten how often, wrong labels on top (as Toneva et al. 2019 do in their Fig. 3).
+
+    Those never learned stand apart, those not presented are left out.
+    """
+    seen, learned, wrong = counts.presentations > 0, counts.first_learned != NEVER, counts.wrong_label
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
-    axes.bar(range(_BARS + 1), torch.bincount(learned, minlength=_BARS + 1).tolist(), label="learned")
-    axes.bar(_BARS + 2, never, color="0.5", label="never learned")
+    below = torch.zeros(_BARS + 2, dtype=torch.int64)
+    for name, group, colour in (("own label", ~wrong, "tab:blue"), ("wrong label", wrong, "tab:red")):
+        bars = torch.bincount(counts.forgotten[seen & learned & group].clamp(max=_BARS).cpu(), minlength=_BARS + 1)
+        heights = torch.cat([bars, (seen & ~learned & group).sum().cpu()[None]])
+        if heights.any():
+            axes.bar([*range(_BARS + 1), _BARS + 2], heights.tolist(), bottom=below.tolist(), color=colour, label=name)
+        below += heights
+    if (seen & wrong).any():
+        axes.legend(frameon=False)
     axes.set_xticks([*range(0, _BARS, 5), _BARS, _BARS + 2], [*map(str, range(0, _BARS, 5)), f"{_BARS}+", "never\nlearned"])
     axes.set(xlabel="forgetting events", ylabel="training examples")
     return figure
 
 
-def write_table(path: Path, images: Images, counts: ForgettingStatistics) -> None:
-    """Write a row for each example, whole or not at all; a cell is empty where there is no such presentation.
-
-    Args:
-        path: of the CSV file.
-        images: what was trained on; of a subset the column `index` is the place in the whole split.
-        counts: of it.
-    """
-    places = images.indices if isinstance(images, Subset) else torch.arange(len(images))
-    state = counts.state_dict()
-    stages = [f"events_stage{stage}" for stage in range(state["events"].shape[1])]
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["index", "label", "presentations", "first_learned", "last_wrong", "learned", "events", *stages])
-        columns = [
-            places,
-            images.labels,
-            state["presentations"],
-            state["first_learned"],
-            state["last_wrong"],
-            counts.learned,
-            counts.forgotten,
-        ]
-        rows = zip(*(column.tolist() for column in columns), state["events"].tolist(), strict=True)
-        for index, label, presentations, first, last, learned, forgotten, by_stage in rows:
-            cells = [first if first != NEVER else "", last if last >= 0 else "", learned, forgotten, *by_stage]
-            writer.writerow([index, label, presentations, *cells])
-    beside.replace(path)
-
-
 class Forgetting(Diagnostic):
     """Forgetting events of every training example (Toneva et al. 2019, https://arxiv.org/abs/1812.05159).
 
-    Whether an example is right is seen at its own presentations in training: in training mode, as augmented and impaired, by the
-    logits that the update follows from, against the labels that training is given; no pass is added. Over the examples presented
-    so far `forgetting/events` is a mean, and shares are `never_learned`, `unforgettable` (learned and not forgotten) and `learned`
-    (right when last presented). At the end of training `forgetting.csv` in the run's directory holds every example, by its place in
-    the whole training split, with its events in each data stage; presentations are numbered from 0. Counting begins with the first
-    batch that it is part of.
+    Whether an example is right is seen at its own presentations in training: in training mode, as
+    augmented and impaired, by the logits that the update follows from, against the labels that
+    training is given; no pass is added. (Where a deficit changes labels, its beginning and its end
+    therefore count as forgetting what it relabels.) Counting begins with the first batch that it is
+    part of.
+
+    Over the examples presented so far `forgetting/events` is the mean of those learned at least
+    once: of one never learned the number of events is 0 and says nothing. Shares of all are
+    `never_learned`, `unforgettable` (learned and not forgotten) and `learned` (right when last
+    presented). Where a deficit has changed labels, each of the four is also logged of the examples
+    that training was ever given a wrong label for and of the others (`forgetting/events/wrong`,
+    `forgetting/events/right`), with `forgetting/wrong_labels/share`, the share of wrong labels;
+    `forgetting/wrong_labels/precision`, their share among as many examples as are forgotten most;
+    and `forgetting/wrong_labels/auc`, the probability that one of them ranks above one that is
+    right. Examples rank as the authors sort them: by events, and never-learned ones above all.
+
+    At the end of training `forgetting.csv` in the run's directory holds every example, by its place
+    in the whole training split, with its rank key (`score`), the label given, whether that is
+    wrong, its misclassification margin (mean of the logit of the label less the largest other one
+    where it was forgotten) and its events in each data stage; see `forgetting_table`. Presentations
+    are numbered from 0.
 
     Args:
         every: how often it is logged, as `Diagnostic`; counted is every batch.
@@ -102,8 +114,8 @@ class Forgetting(Diagnostic):
 
     def __init__(self, every: Time) -> None:
         super().__init__(every, examples=1)
-        self._counts = ForgettingStatistics(0, torch.device("cpu"))
-        self._predicted: Tensor | None = None
+        self._counts = ForgettingStatistics(torch.zeros(0, dtype=torch.int64))
+        self._logits: Tensor | None = None
         self._hook: RemovableHandle | None = None
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
@@ -124,31 +136,33 @@ class Forgetting(Diagnostic):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         state, begun = self._counts.state_dict(), len(self._counts.right)
-        self._counts = ForgettingStatistics(len(data.splits.train), pl_module.device)
+        self._counts = ForgettingStatistics(data.splits.train.labels.to(pl_module.device))
         if begun:
             self._counts.load_state_dict(state)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        self._predicted = None
+        self._logits = None
         self._hook = pl_module.register_forward_hook(self._keep)  # not on its network, where a compiler would meet it
 
     def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.ndim == 2:  # under DDP the training step's loss comes by too
-            self._predicted = output.detach().argmax(1)
+            self._logits = output.detach().clone()  # what comes after may change it
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         self._let_go()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._let_go()
-        if self._predicted is None or len(self._predicted) != len(batch.indices):
+        if self._logits is None or len(self._logits) != len(batch.indices):
             raise UserError("Forgetting: the training step does not call the module; let it compute logits by self(images)")
-        right = self._predicted == batch.labels
-        coded: Any = pl_module.all_gather(2 * batch.indices.to(right.device) + right)  # (batch,), or (ranks, batch)
-        coded = coded.reshape(-1, len(right)).T.reshape(-1)  # ranks have equal batches, dealt out in turn
+        right = self._logits.argmax(1) == batch.labels
+        columns = [batch.indices.to(right.device), batch.labels, right, whole_units(margins(self._logits, batch.labels))]
+        seen: Any = pl_module.all_gather(torch.stack([column.long() for column in columns], 1))  # (batch, 4), or (ranks, batch, 4)
+        seen = seen.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)  # ranks have equal batches, dealt out in turn
+        indices, given, correct, units = seen.unbind(1)
         data: Any = getattr(trainer, "datamodule", None)
-        self._counts.update(coded // 2, coded % 2 == 1, data.now.stage)
+        self._counts.update(indices, given, correct.bool(), units, data.now.stage)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

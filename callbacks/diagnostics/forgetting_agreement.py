@@ -10,46 +10,72 @@ import pandas as pd
 
 from errors import UserError
 
-COLUMNS = ["index", "label", "presentations", "first_learned", "events"]
+COLUMNS = ["index", "label", "wrong_label", "presentations", "first_learned", "events", "score"]
+FEWEST = 3
 
 
-def scores(table: pd.DataFrame) -> pd.Series:
-    """Return the forgetting events of each example; of one never learned its presentations, as Toneva et al. 2019 count them.
+def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
+    """Return the examples of which two runs can be expected to agree: both were shown them, and always under their own labels.
 
-    Args:
-        table: `forgetting.csv` of a run.
-    """
-    return table["events"].where(table["first_learned"].notna(), table["presentations"])
-
-
-def agreement(tables: Sequence[pd.DataFrame]) -> float:
-    """Return Pearson's correlation of the scores, the mean over pairs of runs (.892 in the paper, on CIFAR-10).
+    Seeds may draw different subsets and mislabel different examples; an example with a wrong label
+    in one run is another example in the other.
 
     Args:
-        tables: `forgetting.csv` of each run, two or more; of pairs on different subsets the examples in common are compared.
+        one: `forgetting.csv` of a run, by place in the whole split.
+        other: of another run.
 
     Raises:
-        UserError: if two have fewer than three in common, or labels that differ.
+        UserError: if there are fewer than three, or the runs' own labels of an example differ.
+    """
+    shared = one.index.intersection(other.index)
+    if not one["label"][shared].equals(other["label"][shared]):
+        raise UserError("the runs count examples of other data; name runs on the same training split")
+    for table in (one, other):
+        shared = shared[(table["wrong_label"][shared] == 0).to_numpy(bool, na_value=False)]
+    if len(shared) < FEWEST:
+        raise UserError(
+            f"two runs share {len(shared)} examples that both had under their own labels; "
+            f"name runs on the same training split that share {FEWEST} or more"
+        )
+    return shared
+
+
+def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """Return the correlations of scores by Spearman (of ranks) and by Pearson, means over pairs of runs; in [-1, 1].
+
+    Never-learned examples rank above all others. Toneva et al. 2019 report Pearson's, .892 between
+    seeds on CIFAR-10, which the scores of never-learned examples weigh on most.
+
+    Args:
+        tables: `forgetting.csv` of each run, two or more; of each pair the `comparable` examples count.
+
+    Raises:
+        UserError: if a pair cannot be compared, or all of its examples are alike in a run.
     """
     found = []
     for one, other in combinations(tables, 2):
-        shared = one.index.intersection(other.index)
-        if len(shared) < 3 or not one["label"][shared].equals(other["label"][shared]):
-            raise UserError("the runs count examples of other data; name runs on the same training split")
-        found.append(scores(one).corr(scores(other)))  # by index
-    return float(sum(found) / len(found))
+        shared = comparable(one, other)
+        scores = pd.DataFrame({"one": one["score"][shared], "other": other["score"][shared]}).astype(float)
+        if (scores.nunique() == 1).any():
+            raise UserError("a run forgets all examples equally often; train for longer, or leave it out")
+        found.append([scores.rank().corr().loc["one", "other"], scores.corr().loc["one", "other"]])
+    ranks, values = (float(sum(column) / len(column)) for column in zip(*found, strict=True))
+    return ranks, values
 
 
 def read(run: Path) -> pd.DataFrame:
     """Read the table of a run's directory.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or one without the columns that are compared.
     """
     file = run / "forgetting.csv"
     if not file.is_file():
         raise UserError(f"{run}: no forgetting.csv; name directories of finished runs with callbacks.Forgetting")
-    return pd.read_csv(file, usecols=COLUMNS, index_col="index")
+    table = pd.read_csv(file)
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise UserError(f"{file}: has no column {missing[0]}; an older version wrote it, train the run again")
+    return table[COLUMNS].astype("Int64").set_index("index")
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -61,15 +87,28 @@ def main(args: Sequence[str] | None = None) -> int:
         tables = [read(run) for run in runs]
         if len(runs) < 2:
             raise UserError("name two runs or more")
-        alike = agreement(tables)
+        ranks, values = agreement(tables)
     except UserError as error:
         print(f"forgetting_agreement: error: {error}", file=sys.stderr)
         return error.exit_code
     for run, table in zip(runs, tables, strict=True):
-        never, kept = table["first_learned"].isna(), (table["events"] == 0) & table["first_learned"].notna()
-        print(f"{run.name}: {table['events'].mean():.2f} events, {kept.mean():.1%} unforgettable, {never.mean():.1%} never learned")
-    print(f"Pearson's correlation, mean over pairs: {alike:.3f}")
+        print(f"{run.name}: {described(table)}")
+    print("of examples that two runs had under their own labels, means over pairs:")
+    print(f"Spearman's rank correlation: {ranks:.3f}")
+    print(f"Pearson's correlation: {values:.3f}")
     return 0
+
+
+def described(table: pd.DataFrame) -> str:
+    """Return what a run forgot, in words; of the examples that were presented."""
+    shown = table[table["presentations"] > 0]
+    learned = shown["first_learned"].notna()
+    kept = learned & (shown["events"] == 0)
+    return (
+        f"{len(shown)} examples, {shown['wrong_label'].mean():.1%} with wrong labels; "
+        f"{kept.mean():.1%} never forgotten, {1 - learned.mean():.1%} never learned, "
+        f"{shown['events'][learned].mean():.2f} events of each other one"
+    )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
-from torch.nn import functional as F
 
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.function import norm
@@ -21,8 +20,8 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
         logits: (examples, classes), two classes or more.
         labels: int64 (examples,).
     """
-    own = F.one_hot(labels, logits.shape[1]).bool()
-    return logits[own] - logits.masked_fill(own, -torch.inf).amax(1)
+    own = labels[:, None]
+    return logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
 
 
 def weight_norm(parameters: Iterable[Tensor]) -> float:

@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from errors import UserError
 from run_log import RunLog
@@ -146,12 +146,17 @@ def done(**content: Any) -> Work:
 
 def test_a_report_is_written_from_what_is_done() -> None:
     work = done()
-    for seed, events in enumerate([[0, 1, 5], [2, 2, 1]]):
-        rows = [f"{index},7,10,{'' if index == 2 else 0},{count}" for index, count in enumerate(events)]
+    for seed, events in enumerate([[0, 1, 2, 5], [2, 2, 9, 1]]):
+        wrong = seed * 2  # example 2 has a wrong label in one of the seeds
+        rows = [
+            f"{index},7,{int(index == wrong != 0)},10,{'' if index == 3 else 0},{count},{10 if index == 3 else count}"
+            for index, count in enumerate(events)
+        ]
         folder = next(
             work.folder(number) for number, run in enumerate(work.study.runs) if run.values == {"arm": "warm", "seed": seed}
         )
-        (folder / "forgetting.csv").write_text("\n".join(["index,label,presentations,first_learned,events", *rows]))
+        columns = "index,label,wrong_label,presentations,first_learned,events,score"
+        (folder / "forgetting.csv").write_text("\n".join([columns, *rows]))
     (work.folder(0) / "run.json").write_text(json.dumps({"state": "of other settings"}))
     assert len(frame(work, "val/accuracy", "last epoch")) == 3, "numbers of other settings do not count"
     (work.folder(0) / "run.json").write_text(json.dumps({"state": work.paths[0].states[-1]}))
@@ -160,8 +165,8 @@ def test_a_report_is_written_from_what_is_done() -> None:
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
     text = (folder / "table.md").read_text()
     assert text.startswith("test accuracy, last epoch (val/accuracy; val split = test split)\n")
-    alike = f"{np.corrcoef([0, 1, 10], [2, 2, 10])[0, 1]:.2f}"  # of an example never learned, its presentations
-    assert f"correlate (Pearson, mean over pairs) with arm warm: {alike}." in text
+    alike = f"{stats.spearmanr([0, 1, 10], [2, 2, 10]).statistic:.2f}"  # an example never learned ranks highest
+    assert f"under their own labels alike (Spearman's correlation, mean over pairs): arm warm: {alike}." in text
     assert "seeds 0, 1; commits 0123456, 0123456+; cpu" in text
     claims = (folder / "claims.md").read_text()
     assert (

@@ -1,15 +1,18 @@
 """Forgetting events of a run."""
 
-import csv
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.diagnostics.forgetting import Forgetting, histogram, summary, write_table
+from callbacks.diagnostics.forgetting import Forgetting, histogram, summary
 from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
+from callbacks.diagnostics.forgetting_table import write_table
 from datamodules.images import TensorImages
 from lightning_modules import ImageClassifier
 from studies.digest import digest
@@ -19,17 +22,27 @@ from tests.registry import REGISTRY
 from tests.runs import fit, logged, pictures, tiny
 
 
+class Seen(NamedTuple):
+    """A presentation of an example."""
+
+    stage: int
+    right: bool
+    given: int
+    margin: float
+
+
 class Witness(Callback):
     """Remembers what was answered to each example and what should have been; a module of its own writes the answers."""
 
     def __init__(self) -> None:
-        self.seen: list[list[tuple[int, bool]]] = [[] for _ in range(100)]
+        self.seen: list[list[Seen]] = [[] for _ in range(100)]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         assert not pl_module._forward_hooks, "nothing stays on the module"
-        answers = pl_module.answers.argmax(1) == batch.labels
-        for index, right in zip(batch.indices.tolist(), answers.tolist(), strict=True):
-            self.seen[index].append((trainer.datamodule.now.stage, right))  # type: ignore[attr-defined]
+        stage = trainer.datamodule.now.stage  # type: ignore[attr-defined]
+        for index, label, answers in zip(batch.indices.tolist(), batch.labels.tolist(), pl_module.answers.tolist(), strict=True):
+            best = max(answers[:label] + answers[label + 1 :])
+            self.seen[index].append(Seen(stage, int(np.argmax(answers)) == label, label, answers[label] - best))
 
 
 class Telling(ImageClassifier):
@@ -83,41 +96,78 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     cli = fit(*tiny(TELL, WATCH, fragment))
     seen, values = one(cli, Witness).seen, logged(cli.place.directory)
     stages = 2 if fragment is GROWING else 1
-    events = []
-    with (cli.place.directory / "forgetting.csv").open() as file:
-        rows = [dict(row) for row in csv.DictReader(file)]
-    assert len(rows) == 100
+    table, labels = pd.read_csv(cli.place.directory / "forgetting.csv"), cli.datamodule.splits.train.labels.tolist()
+    most = max(len(history) for history in seen)
+    rows, events = [], []
     for index, history in enumerate(seen):
-        answers = [right for _, right in history]
-        forgotten = [history[n][0] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]]
+        answers = [one.right for one in history]
+        forgotten = [history[n] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]]
         events.append(len(forgotten))
-        assert rows[index] == {
-            "index": str(int(cli.datamodule.splits.train.indices[index])),  # in the whole split, of which it has 100
-            "label": str(int(cli.datamodule.splits.train.labels[index])),
-            "presentations": str(len(history)),
-            "first_learned": str(answers.index(True)) if True in answers else "",
-            "last_wrong": str(max(n for n, right in enumerate(answers) if not right)) if False in answers else "",
-            "learned": str(len(forgotten) + bool(answers and answers[-1])),
-            "events": str(len(forgotten)),
-            **{f"events_stage{stage}": str(forgotten.count(stage)) for stage in range(stages)},
+        row = {
+            "index": int(cli.datamodule.splits.train.indices[index]),  # in the whole split, of which it has 100
+            "label": labels[index],
+            "given_label": history[-1].given if history else np.nan,
+            "wrong_label": any(one.given != labels[index] for one in history) if history else np.nan,
+            "presentations": len(history),
+            "first_learned": answers.index(True) if True in answers else np.nan,
+            "last_wrong": max(n for n, right in enumerate(answers) if not right) if False in answers else np.nan,
+            "learned": len(forgotten) + bool(answers and answers[-1]),
+            "events": len(forgotten),
+            "score": (len(forgotten) if any(answers) else most) if history else np.nan,
+            "misclassification_margin": np.mean([one.margin for one in forgotten]) if forgotten else np.nan,
+            **{f"events_stage{stage}": [one.stage for one in forgotten].count(stage) for stage in range(stages)},
         }
+        rows.append(row)
+    pd.testing.assert_frame_equal(table, pd.DataFrame(rows), check_dtype=False, rtol=0, atol=2e-6)
+    exact = table.columns.drop("misclassification_margin")
+    assert table[exact].equals(pd.DataFrame(rows)[exact].astype(table[exact].dtypes)), "numbers of presentations are exact"
+    assert (table["misclassification_margin"].dropna() < 0).all()
+
     presented = [
-        (len(history), count, [right for _, right in history]) for history, count in zip(seen, events, strict=True) if history
+        (count, [one.right for one in history], any(one.given != own for one in history))
+        for history, count, own in zip(seen, events, labels, strict=True)
+        if history
     ]
     assert (len(presented) == 100) is (fragment is LONG), "some are never presented where data are few"
     assert sum(events) > 0
-    mean = {
-        "events": sum(count for _, count, _ in presented),
-        "never_learned": sum(not any(answers) for *_, answers in presented),
-        "unforgettable": sum(any(answers) and not count for _, count, answers in presented),
-        "learned": sum(answers[-1] for *_, answers in presented),
-    }
-    for name, total in mean.items():
+    expected = shares([(count, answers) for count, answers, _ in presented])
+    if fragment is GROWING:
+        for name, kind in (("wrong", True), ("right", False)):
+            part = shares([(count, answers) for count, answers, wrong in presented if wrong is kind])
+            expected |= {f"{value}/{name}": number for value, number in part.items()}
+        ranks = [(count if any(answers) else most, wrong) for count, answers, wrong in presented]
+        expected |= {f"wrong_labels/{name}": number for name, number in told_apart(ranks).items()}
+    assert {tag.removeprefix("diagnostics/forgetting/") for tag in values if "/forgetting/" in tag} == {*expected}
+    for name, number in expected.items():
         points = values[f"diagnostics/forgetting/{name}"]
         assert points[0][0] > 0, "nothing before the first batch"
         assert points[-1][0] == cli.trainer.global_step - 1
-        assert points[-1][1] == pytest.approx(total / len(presented), rel=1e-6)
+        sampled = name == "wrong_labels/precision"
+        assert points[-1][1] == pytest.approx(number, rel=1e-6, abs=0.005 if sampled else 1e-12), name
     assert len(pictures(cli.place.directory)["diagnostics/forgetting/histogram"]) > 1
+
+
+def shares(examples: list[tuple[int, list[bool]]]) -> dict[str, float]:
+    """Return what is logged of examples, each its events and whether it was right at each presentation."""
+    return {
+        "events": fmean(count for count, answers in examples if any(answers)),
+        "never_learned": fmean(not any(answers) for _, answers in examples),
+        "unforgettable": fmean(any(answers) and not count for count, answers in examples),
+        "learned": fmean(answers[-1] for _, answers in examples),
+    }
+
+
+def told_apart(ranks: list[tuple[int, bool]]) -> dict[str, float]:
+    """Return how well scores tell wrong labels apart: over all pairs, and over all orders of equal scores."""
+    wrong, right = ([score for score, one in ranks if one is kind] for kind in (True, False))
+    pairs = [(score > other) + (score == other) / 2 for score in wrong for other in right]
+    shuffled = np.random.default_rng(0)
+    found = []
+    for _ in range(3000):
+        order = shuffled.permutation(len(ranks))
+        top = sorted(order, key=lambda place: -ranks[place][0])[: len(wrong)]
+        found.append(fmean(ranks[place][1] for place in top))
+    return {"share": len(wrong) / len(ranks), "auc": fmean(pairs), "precision": fmean(found)}
 
 
 def test_the_labels_given_count() -> None:
@@ -125,7 +175,7 @@ def test_the_labels_given_count() -> None:
     wrong = [{"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "100%"]}}]
     cli = fit(*tiny(TELL, WATCH, LONG, {"data": {"init_args": {"deficits": wrong}}}))
     counts = one(cli, Forgetting)._counts
-    assert counts.right.tolist() == [history[-1][1] for history in one(cli, Witness).seen]
+    assert counts.right.tolist() == [history[-1].right for history in one(cli, Witness).seen]
 
 
 def test_passes_in_between_are_not_answers() -> None:
@@ -134,7 +184,7 @@ def test_passes_in_between_are_not_answers() -> None:
             TELL, {"trainer": {"callbacks+": [FORGETTING, {"class_path": f"{__name__}.Other"}, WATCH["trainer"]["callbacks+"][1]]}}
         )
     )
-    assert one(cli, Forgetting)._counts.right.tolist() == [history[-1][1] for history in one(cli, Witness).seen]
+    assert one(cli, Forgetting)._counts.right.tolist() == [history[-1].right for history in one(cli, Witness).seen]
 
 
 class Other(Callback):
@@ -180,32 +230,57 @@ def test_a_resume_inside_an_epoch_has_bitwise_the_same_state_and_table() -> None
     assert int(expected["presentations"].max()) == 6
 
 
-def counts(presentations: list[int], events: list[int], first: list[int], right: list[bool]) -> ForgettingStatistics:
-    made = ForgettingStatistics(len(events), torch.device("cpu"))
+def counts(
+    presentations: list[int], events: list[int], first: list[int], right: list[bool], wrong: list[bool] | None = None
+) -> ForgettingStatistics:
+    made = ForgettingStatistics(torch.zeros(len(events), dtype=torch.int64))
     made.presentations, made.events = torch.tensor(presentations), torch.tensor(events)[:, None]
     made.first_learned, made.right = torch.tensor(first), torch.tensor(right)
+    made.mislabelled = torch.tensor(wrong or [False] * len(events)).long()
     return made
 
 
 def test_summary_and_histogram_leave_out_what_was_not_presented() -> None:
     made = counts([9, 9, 9, 9, 0], [2, 0, 0, 30, 0], [1, NEVER, 5, 0, NEVER], [True, False, True, False, False])
-    assert summary(made) == {"events": 8, "never_learned": 0.25, "unforgettable": 0.25, "learned": 0.5}
+    assert summary(made) == {"events": 32 / 3, "never_learned": 0.25, "unforgettable": 0.25, "learned": 0.5}
     patches: Any = histogram(made).axes[0].patches
     bars = [bar.get_height() for bar in patches]
     assert bars == [1, 0, 1, *[0] * 17, 1, 1]
     assert summary(counts([0], [0], [NEVER], [False])) == {}
+    assert "events" not in summary(counts([1], [0], [NEVER], [False])), "of no learned example there is no mean"
+
+
+def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forgotten() -> None:
+    """The case in which the number of events alone says the contrary."""
+    never = [NEVER, NEVER, 0, 0, 0]
+    made = counts([9] * 5, [0, 0, 3, 1, 0], never, [False, False, True, True, True], [True, True, False, False, False])
+    found = summary(made)
+    assert {name: found[f"wrong_labels/{name}"] for name in ("auc", "precision", "share")} == {
+        "auc": 1,
+        "precision": 1,
+        "share": 0.4,
+    }
+    assert found["events/right"] == found["events"] == pytest.approx(4 / 3)
+    assert "events/wrong" not in found
+    assert found["unforgettable/wrong"] == 0
+    assert found["unforgettable/right"] == pytest.approx(1 / 3)
+    patches: Any = histogram(made).axes[0].patches
+    assert [bar.get_height() for bar in patches if bar.get_height()] == [1, 1, 1, 2], "wrong labels have bars of their own"
+    only = summary(counts([9] * 2, [0, 1], [0, 0], [True, True], [True, True]))
+    assert "wrong_labels/auc" not in only, "there is no right label to compare with"
+    assert only["events/wrong"] == 0.5
 
 
 def images(labels: list[int]) -> TensorImages:
     return TensorImages(torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), torch.tensor(labels), list("0123456789"))
 
 
-def test_a_table_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_whole_or_not_there(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     made = counts([2, 0], [1, 0], [0, NEVER], [False, False])
     write_table(file, images([7, 8]), made)
     first = file.read_text()
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="same length"):
         write_table(file, images([1, 2, 3]), made)
     assert file.read_text() == first
 
@@ -226,5 +301,7 @@ def test_two_ranks_count_as_one_process_does() -> None:
             "--data.init_args.batch_size",
             str(size),
         )
-        tables.append((run_directory(output) / "forgetting.csv").read_text())
-    assert tables[0] == tables[1]
+        tables.append(pd.read_csv(run_directory(output) / "forgetting.csv"))
+    margins = [table.pop("misclassification_margin") for table in tables]
+    assert tables[0].equals(tables[1])
+    pd.testing.assert_series_equal(*margins, rtol=1e-3)  # weights differ in their last bits

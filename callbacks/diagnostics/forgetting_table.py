@@ -1,0 +1,57 @@
+"""`forgetting.csv`: a row for each training example."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
+from datamodules.images import Images, Subset
+
+
+def forgetting_table(images: Images, counts: ForgettingStatistics) -> pd.DataFrame:
+    """Return a row for each example; a cell is empty where there is no such presentation.
+
+    Args:
+        images: what was trained on; of a subset the column `index` is the place in the whole split.
+        counts: of it.
+
+    Returns:
+        columns `index`; `label`, its own; `given_label`, what training was given at the last
+        presentation; `wrong_label`, 1 if that was ever not its own; `presentations`;
+        `first_learned`; `last_wrong`; `learned`; `events`; `score`, by which the authors sort
+        (never-learned examples rank highest); `misclassification_margin`, the mean margin where it
+        was forgotten; `events_stage0` ….
+    """
+    state = counts.state_dict()
+    columns = {
+        "index": images.indices if isinstance(images, Subset) else torch.arange(len(images)),
+        "label": images.labels,
+        "given_label": state["given_label"],
+        "wrong_label": counts.wrong_label.cpu().long(),
+        "presentations": state["presentations"],
+        "first_learned": state["first_learned"],
+        "last_wrong": state["last_wrong"],
+        "learned": counts.learned.cpu(),
+        "events": counts.forgotten.cpu(),
+        "score": counts.scores.cpu(),
+    }
+    table = pd.DataFrame({name: column.numpy() for name, column in columns.items()}).astype("Int64")
+    table["misclassification_margin"] = counts.misclassification_margins.cpu().numpy().round(6)
+    for stage, events in enumerate(state["events"].T):
+        table[f"events_stage{stage}"] = events.numpy()
+
+    # What has not happened has no number.
+    absent = table["presentations"] == 0
+    table.loc[absent, ["given_label", "wrong_label", "score"]] = pd.NA
+    table.loc[table["first_learned"] == NEVER, "first_learned"] = pd.NA
+    table.loc[table["last_wrong"] < 0, "last_wrong"] = pd.NA
+    return table
+
+
+def write_table(path: Path, images: Images, counts: ForgettingStatistics) -> None:
+    """Write the table as a CSV file, whole or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    forgetting_table(images, counts).to_csv(beside, index=False)
+    beside.replace(path)
