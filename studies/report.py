@@ -1,5 +1,6 @@
 """A study's table and figure, from what is done so far."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def write_report(work: Work) -> Path:
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:
         logged = ", ".join(sorted({tag for number in done for tag in everything(work.folder(number))}))
-        raise UserError(f"report: metric: {chosen.metric}: no finished run has logged it; they have {logged}")
+        raise UserError(f"report: metric: {chosen.metric}: no finished run of {work.study.name} has logged it; they have {logged}")
     folder = work.home / "report"
     folder.mkdir(exist_ok=True)
     rows = table(runs, chosen)
@@ -96,5 +97,5 @@ def markdown(shown: pd.DataFrame, metric: str) -> str:
 
 def _cell(value: Any, metric: str | None) -> str:
     if isinstance(value, float):
-        return written(value, metric) if metric else f"{value:g}"
+        return "-" if not isfinite(value) else written(value, metric) if metric else f"{value:g}"
     return "" if value is None else str(value)

@@ -182,7 +182,7 @@ def test_a_split_held_out_is_no_test(tmp_path: Path) -> None:
 
 def test_a_metric_that_no_run_has_logged_is_named_with_those_that_were() -> None:
     with pytest.raises(
-        UserError, match="report: metric: diagnostics/events: no finished run has logged it; they have val/accuracy"
+        UserError, match="report: metric: diagnostics/events: no finished run of small has logged it; they have val/accuracy"
     ):
         write_report(done(report={"metric": "diagnostics/events"}, claims=[]))
 
