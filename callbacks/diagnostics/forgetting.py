@@ -110,7 +110,11 @@ class Forgetting(Diagnostic):
 
     charts = ("forgetting/events", "forgetting/never_learned", "forgetting/unforgettable", "forgetting/learned")
     runs_network = False
-    tags = charts
+    tags = (
+        *charts,
+        *(f"{name}/{labels}" for name in charts for labels in ("wrong", "right")),
+        *(f"forgetting/wrong_labels/{name}" for name in ("share", "precision", "auc")),
+    )
 
     def __init__(self, every: Time) -> None:
         super().__init__(every, examples=1)
