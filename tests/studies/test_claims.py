@@ -112,15 +112,15 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
 
 
 def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
-    within = {"arm": {"arm": "plain"}, "control": {"arm": "plain"}, "metric": "diagnostics/events/wrong", "expect": "higher"}
+    within = {"arm": {"arm": "plain"}, "control": {"arm": "plain"}, "metric": "train/loss", "expect": "higher"}
     work = logged(
-        [{**within, "control_metric": "diagnostics/events/right"}],
-        diagnostics__events__wrong={"plain": [5.0, 6.0, 7.0]},
-        diagnostics__events__right={"plain": [1.0, 1.5, 3.0]},
+        [{**within, "control_metric": "val/loss"}],
+        train__loss={"plain": [5.0, 6.0, 7.0]},
+        val__loss={"plain": [1.0, 1.5, 3.0]},
     )
     (found,) = outcomes(work)
     assert found.verdict == "reproduced"
-    assert claim_table.here(work, found) == "+4.17 [+3.45, +4.88]; events, wrong 6.00 against events, right 1.83"
+    assert claim_table.here(work, found) == "+4.17 [+3.45, +4.88]; training loss 6.00 against test loss 1.83"
 
 
 def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
@@ -177,7 +177,7 @@ def test_one_seed_is_no_test() -> None:
         ({**CLAIM, "metric": "val/acc"}, "claims: B1: metric: val/acc: no run logs it"),
         ({**CLAIM, "control_metric": "val/acc"}, "claims: B1: control_metric: val/acc: is not in the unit of val/accuracy"),
         (
-            {**CLAIM, "control_metric": "other/accuracy", "metric": "vall/accuracy", "control": {}},
+            {**CLAIM, "control_metric": "train/accuracy", "metric": "val/accuracy", "control": {}},
             "claims: B1: control: .*: several runs",
         ),
         ({**SAME, "within": "little"}, "claims: B1: within: little: write a number"),

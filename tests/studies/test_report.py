@@ -138,7 +138,11 @@ def done(**content: Any) -> Work:
         log = RunLog(folder, lambda: None)
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
-        (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
+        end = work.paths[number].states[-1]
+        (folder / "run.json").write_text(json.dumps({"state": end}))
+        (work.store.root / end).mkdir(parents=True)
+        how = {"start": None, "first": 0, "stop": 3, "seconds": 1.0, "cut_off": False}
+        (work.store.root / end / "done.json").write_text(json.dumps(how))
         git = {"commit": "0123456789", "uncommitted": "" if number else "diff"}
         (folder / "manifest.json").write_text(json.dumps({"sessions": [{"git": git, "device": "cpu"}]}))
     return work
@@ -182,9 +186,9 @@ def test_a_split_held_out_is_no_test(tmp_path: Path) -> None:
 
 def test_a_metric_that_no_run_has_logged_is_named_with_those_that_were() -> None:
     with pytest.raises(
-        UserError, match="report: metric: diagnostics/events: no finished run of small has logged it; they have val/accuracy"
+        UserError, match="report: metric: train/accuracy: no finished run of small has logged it; they have val/accuracy"
     ):
-        write_report(done(report={"metric": "diagnostics/events"}, claims=[]))
+        write_report(done(report={"metric": "train/accuracy"}, claims=[]))
 
 
 def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
@@ -205,7 +209,7 @@ def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
 @pytest.mark.parametrize(
     ("report", "message"),
     [
-        ({"metric": "val/acc"}, "report: metric: val/acc: no run logs it; they log test/accuracy"),
+        ({"metric": "val/acc"}, "report: metric: val/acc: no run logs it; they log .*test/accuracy"),
         ({"x": "removed"}, "report: x: removed: is no variable of the study; it has arm, seed"),
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
         ({"over": "5"}, "report: over: 5: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"),
@@ -229,4 +233,5 @@ def test_a_line_needs_numbers() -> None:
 
 
 def test_what_callbacks_log_may_be_reported() -> None:
-    assert settings(small({"plain": {}}, report={"metric": "lr-SGD"})).metric == "lr-SGD"
+    monitor = {"trainer.callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]}
+    assert settings(small({"plain": monitor}, report={"metric": "lr-SGD"})).metric == "lr-SGD"
