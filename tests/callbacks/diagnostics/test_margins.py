@@ -1,9 +1,10 @@
 """Margins."""
 
 import numpy as np
+import pytest
 import torch
 
-from callbacks.diagnostics.margins import Margins, histogram, margins, weight_norm
+from callbacks.diagnostics.margins import Margins, histogram, lowest_tenth, margins, weight_norm
 from tests.callbacks.diagnostics.measured import check_invisible, end, last, run
 from tests.runs import pictures
 from timing import Time
@@ -20,6 +21,12 @@ def test_margins_are_to_the_largest_other_logit() -> None:
     assert ((margins(logits, labels) < 0) == (logits.argmax(1) != labels)).all()
 
 
+@pytest.mark.parametrize("count", [1, 9, 10, 19, 20, 57])
+def test_the_tenth_is_that_of_the_reference(count: int) -> None:
+    values = torch.randn(count, generator=torch.Generator().manual_seed(0))
+    assert lowest_tenth(values) == float(values.kthvalue(max(count // 10, 1)).values)
+
+
 def test_the_norm_is_of_weights_only() -> None:
     assert weight_norm([torch.tensor([[3.0, 0.0]]), torch.tensor([100.0]), torch.tensor([[[[4.0]]]])]) == 5
 
@@ -34,7 +41,7 @@ def test_a_run_logs_its_margins() -> None:
     network, examples = end(cli)
     with torch.no_grad():
         found = margins(network(examples.images), examples.labels).double().numpy()
-    low, middle = np.quantile(found, [0.1, 0.5])
+    low, middle = sorted(found)[9], np.median(found)  # the tenth of 100
     weights = [network.get_parameter(f"{layer}.weight").detach().flatten() for layer in ("conv", "head")]
     norm = float(torch.cat(weights).norm())
     negative = (network(examples.images).argmax(1) != examples.labels).float().mean().item()
