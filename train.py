@@ -91,7 +91,8 @@ class CLI(LightningCLI):
             callbacks.Clock(seed),
             callbacks.DataLog(resumed=self.place.resumed_at is not None),
         ]
-        if self.subcommand == "fit" and getattr(getattr(self.datamodule, "growth", None), "until", None):
+        waits = getattr(getattr(self.datamodule, "growth", None), "until", None) is not None
+        if self.subcommand == "fit" and waits and not any(isinstance(one, callbacks.StageEnd) for one in theirs):
             own.append(callbacks.StageEnd())
         if self.subcommand == "fit" and self.place.checkpoint and self.place.resumed_at is None:
             own.append(callbacks.Branch())

@@ -20,7 +20,8 @@ class Until:
     The last stage ends like the others (Ash & Adams 2020) or after a fixed time (Berariu et al. 2021), and
     the run ends with it: arms that need different times for the stages before get the same training on all
     data. `max_epochs` is the longest that the run may last. It is also what times in `%` are shares of, and
-    what a learning-rate schedule knows of the run's length (`T_max` of a cosine), wherever the run ends.
+    what a learning-rate schedule knows of the run's length (`T_max` of a cosine), wherever the run ends. What
+    diagnostics measure after the last epoch they measure at `max_epochs` only: let them measure `every: 1ep`.
 
     Args:
         train_accuracy: the online accuracy of an epoch (`train/accuracy`) that ends it, in (0, 1].

@@ -101,6 +101,15 @@ def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_doe
 
 
 @pytest.mark.slow
+def test_ranks_end_together_with_the_last_stage() -> None:
+    ends = REGISTRY["stages that end the run"].acting
+    two, home = ranks(2, ends, {"trainer": {"max_epochs": 9}}, arguments=("--data.init_args.batch_size", "16"))
+    assert two[0]["state"] == two[1]["state"]
+    assert [len(record["seen"]) for record in two] == [2 + 4] * 2, "an epoch of 50 examples and one of 100"
+    assert len(logged(home)["train/accuracy"]) == 2
+
+
+@pytest.mark.slow
 def test_ranks_that_have_parted_are_noticed() -> None:
     part = {"trainer": {"callbacks+": [{"class_path": "tests.probes.Part"}]}}
     devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.init_args.batch_size", "16")
