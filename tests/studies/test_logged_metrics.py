@@ -58,9 +58,7 @@ def test_every_diagnostic_names_its_tags() -> None:
 )  # fmt: skip
 def test_what_nothing_logs_is_refused(metric: Any) -> None:
     one = config(DIAGNOSTICS["FisherInformation"])
-    with pytest.raises(
-        UserError, match=f"report: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error"
-    ):
+    with pytest.raises(UserError, match=f"report: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error"):
         check_logged("report", metric, [config(), one])
     check_logged("report", "diagnostics/fisher/trace/conv", [config(), one])
     with pytest.raises(UserError, match="no run logs it"):
