@@ -12,6 +12,7 @@ from command_line import HERE
 from errors import UserError
 from studies import claim_table
 from studies.agreement import agreements
+from studies.censored import censored
 from studies.claims import Claim, read_claims
 from studies.grid import read_study
 from studies.origin import origin
@@ -94,24 +95,16 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
         UserError: if the file is there and not a ledger, or cannot be written.
     """
     check_target(file)
-    try:
-        _write(works, unopened, file)
-    except OSError as error:
-        raise UserError(f"ledger: {file}: cannot be written: {error.strerror or error}; name a file in another folder") from None
-
-
-def _write(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> None:
     found = adjusted([one for work in works for one in outcomes(work)])
     rest = iter(found)
-    parts, counts, waiting = [], [], [*unopened]
+    parts, counts, figures, waiting = [], [], dict[Path, Path](), [*unopened]
     for work in works:
         own = [*islice(rest, len(work.study.claims))]
         if all(one.verdict == NOT_RUN for one in own):
             waiting.append(Unopened(work.study.file, work.study.name, [one.claim for one in own]))
             continue
         figure = file.with_suffix("") / f"{work.study.name}.png"
-        figure.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(write_report(work) / "figure.png", figure)
+        figures[figure] = write_report(work) / "figure.png"
         parts.append(_section(work, own, file, figure))
         counts.append(_count(work.study.file, work.study.name, own, file))
     counts += [_count(one.file, one.name, [Outcome(claim, None, NOT_RUN) for claim in one.claims], file) for one in waiting]
@@ -119,8 +112,14 @@ def _write(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> N
     total = _totals(found, sum(len(one.claims) for one in unopened))
     not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
     text = [MARK, HEAD, total, "\n".join(heads + counts), *parts, *["## Not run", not_run] * bool(not_run)]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text("\n\n".join(text) + "\n")
+    try:
+        for figure, drawn in figures.items():
+            figure.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(drawn, figure)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n\n".join(text) + "\n")
+    except OSError as error:
+        raise UserError(f"ledger: {file}: cannot be written: {error.strerror}; name a file in another folder") from None
 
 
 def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:
@@ -131,11 +130,10 @@ def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> 
     study = work.study.file.absolute()
     named = study.relative_to(HERE) if study.is_relative_to(HERE) else work.study.file
     what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
-    said = (
-        f"`python study.py run {named}{on_top}`: {origin(work, done)}. Unless said otherwise: {what}. {agreements(work)}".rstrip()
-    )
+    said = [f"`python study.py run {named}{on_top}`: {origin(work, done)}.", f"Unless said otherwise: {what}."]
+    said += filter(None, [agreements(work), censored(work, chosen.metric)])
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
-    return f"{title}\n\n{said}\n\n{claim_table.table(work, found)}\n![{work.study.name}]({_link(figure, file)})"
+    return f"{title}\n\n{' '.join(said)}\n\n{claim_table.table(work, found)}\n![{work.study.name}]({_link(figure, file)})"
 
 
 def _totals(found: Sequence[Outcome], unopened: int) -> str:

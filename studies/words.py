@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from math import exp
 from typing import Any
 
+from callbacks.diagnostics.base import GROUPS
 from studies.claims import Claim
 from studies.measure import scale, written
 from studies.statistics import Interval
@@ -29,8 +30,9 @@ def metric_words(metric: str, configs: Sequence[dict[str, Any]]) -> str:
     """
     first, *rest = metric.split("/")
     if first not in _SPLITS or not rest:
-        parts = [first, *rest] if first != "diagnostics" else rest
-        return ", ".join(_PARTS.get(part, part.replace("_", " ")) for part in parts)
+        parts = rest if first in GROUPS.values() else [first, *rest]
+        said = ", ".join(_PARTS.get(part, part.replace("_", " ")) for part in parts)
+        return f"{said} (running batch-norm statistics)" if first == GROUPS["running"] else said
     split = _SPLITS[first].replace("validation", "test") if note(metric, configs) else _SPLITS[first]
     return f"{split} {' '.join(rest)}"
 
