@@ -12,6 +12,7 @@ from errors import UserError
 from studies.arms import described
 from studies.engine import Events, MakeTask
 from studies.files import write_whole
+from studies.measure import everything
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.recipe import may_end_early
 from studies.store import Store
@@ -73,7 +74,7 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
         for number, one in list(pending.items()):
             if work.finished(number):
                 if work.assemble(number):
-                    bar.write(f"done    {one.name}")
+                    bar.write(f"done    {one.name}{without_metric(work, number)}")
                 del pending[number]
 
     def on_failure(segment: Segment, said: str) -> None:
@@ -86,6 +87,15 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
         announce()
         engine(todo, work.task, work.store, jobs, Events(one_epoch, finish, on_failure))
         announce()
+
+
+def without_metric(work: Work, number: int) -> str:
+    """Say that a run has not logged what the study reports, as only shows now where classes of the user's own log; else ""."""
+    metric = work.study.report.get("metric")
+    found = everything(work.folder(number)) if metric else {}
+    if not metric or metric in found:
+        return ""
+    return f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
 
 
 def damaged(work: Work) -> Iterator[str]:
