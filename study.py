@@ -17,6 +17,7 @@ from studies.report import write_report
 from studies.verdicts import outcomes
 from studies.verify import verify
 from studies.work import Work, open_study
+from studies.workers import PATIENCE
 
 COMMANDS = {
     "run": "train what is missing, and report",
@@ -27,10 +28,16 @@ COMMANDS = {
     "report": "table, figure and verdicts on claims, of what is done",
 }
 
+EPILOG = (
+    "run may be started several times at once, also for studies that share runs: each segment is trained by one of them. "
+    f"A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits "
+    "for ever, is ended, and its segment is trained once more."
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    one = argparse.ArgumentParser(prog="study.py", description=__doc__, allow_abbrev=False)
+    one = argparse.ArgumentParser(prog="study.py", description=__doc__, epilog=EPILOG, allow_abbrev=False)
     one.add_argument("command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items()))
     one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
     one.add_argument("--jobs", type=int, default=1, help="segments trained at once")

@@ -14,7 +14,7 @@ import yaml
 
 from command_line import HERE
 from manifest import session
-from studies import engine
+from studies import engine, workers
 from studies.commands import run
 from studies.plan import segments
 from studies.work import Work, open_study
@@ -51,7 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
     file = parser.parse_args().json
-    engine.start_forkserver()
+    workers.start_forkserver()
     measured(True, 2)  # imports and data from disk once
     alone, shared, two = measured(False, 1), measured(True, 1), measured(True, 2)
     ideal = alone["seconds"] * shared["epochs"] / alone["epochs"]

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from tqdm import tqdm
@@ -11,10 +11,12 @@ from tqdm import tqdm
 from errors import UserError
 from studies.arms import described
 from studies.engine import Events, MakeTask
+from studies.files import write_whole
+from studies.measure import everything
 from studies.plan import Nothing, Segment, epochs_to_follow, segments
 from studies.recipe import may_end_early
 from studies.store import Store
-from studies.work import Work, write_whole
+from studies.work import Work
 
 FAILED = "failed"
 
@@ -30,18 +32,34 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     """Train what is missing; return the names of runs that are not done afterwards.
 
     Raises:
-        UserError: if stopped.
+        UserError: if stopped, or if files cannot be written.
     """
-    todo = segments(work.paths, work.store)
-    work.store.root.mkdir(parents=True, exist_ok=True)
-    work.home.mkdir(parents=True, exist_ok=True)
-    work.store.sweep()
-    last = {"file": str(work.study.file.absolute()), "code": work.code, "config": [str(one) for one in work.config]}
-    write_whole(work.home / "study.json", last)
     begun = time.monotonic()
-    shutil.rmtree(work.home / FAILED, ignore_errors=True)
+    try:
+        work.store.root.mkdir(parents=True, exist_ok=True)
+        work.home.mkdir(parents=True, exist_ok=True)
+        work.store.sweep()
+        last = {"file": str(work.study.file.absolute()), "code": work.code, "config": [str(one) for one in work.config]}
+        write_whole(work.home / "study.json", last)
+        shutil.rmtree(work.home / FAILED, ignore_errors=True)
+        _train(work, jobs, engine, say)
+    except KeyboardInterrupt:
+        raise UserError("stopped; the same command goes on from here") from None
+    except OSError as error:
+        raise UserError(f"{error.filename}: {error.strerror}; what is done is kept, the same command goes on from here") from error
+    missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
+    count = len(work.study.runs)
+    say(f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}")
+    return missing
+
+
+def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
+    for line in damaged(work):
+        say(line)
+    todo = segments(work.paths, work.store)
     say(summary(work, todo, jobs))
     bar = tqdm(total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo)
+    pending = dict(enumerate(work.study.runs))
 
     def one_epoch() -> None:
         bar.update()
@@ -53,9 +71,11 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
         announce()
 
     def announce() -> None:
-        for number, one in enumerate(work.study.runs):
-            if work.finished(number) and work.assemble(number):
-                bar.write(f"done    {one.name}")
+        for number, one in list(pending.items()):
+            if work.finished(number):
+                if work.assemble(number):
+                    bar.write(f"done    {one.name}{without_metric(work, number)}")
+                del pending[number]
 
     def on_failure(segment: Segment, said: str) -> None:
         (work.home / FAILED).mkdir(exist_ok=True)
@@ -63,17 +83,26 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
         line = said.splitlines()[-1]
         bar.write(f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}")
 
-    announce()
-    try:
+    with bar:
+        announce()
         engine(todo, work.task, work.store, jobs, Events(one_epoch, finish, on_failure))
-    except KeyboardInterrupt:
-        raise UserError("stopped; the same command goes on from here") from None
-    finally:
-        bar.close()
-    missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
-    count = len(work.study.runs)
-    say(f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}")
-    return missing
+        announce()
+
+
+def without_metric(work: Work, number: int) -> str:
+    """Say that a run has not logged what the study reports, as only shows now where classes of the user's own log; else ""."""
+    metric = work.study.report.get("metric")
+    found = everything(work.folder(number)) if metric else {}
+    if not metric or metric in found:
+        return ""
+    return f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
+
+
+def damaged(work: Work) -> Iterator[str]:
+    """Yield a line for each state of the study that is there in part only, which counts as not trained."""
+    for state in dict.fromkeys(state for path in work.paths for state in path.states):
+        if wrong := work.store.damage(state):
+            yield f"damaged {work.store.root / state}: {wrong}; it is trained again"
 
 
 def plan(work: Work) -> str:
@@ -105,7 +134,7 @@ def summary(work: Work, todo: list[Segment], jobs: int) -> str:
 
 def status(work: Work) -> str:
     """Say how far a study is."""
-    failed = {file.stem: f"{file.read_text().splitlines()[-1]} ({file})" for file in (work.home / FAILED).glob("*.txt")}
+    failed = {file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})" for file in (work.home / FAILED).glob("*.txt")}
     running = work.store.in_work()
     lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     for number, one in enumerate(work.study.runs):

@@ -1,23 +1,20 @@
 """Trains the segments of a study on this machine: a fresh process for each, several at once."""
 
-import multiprocessing
-import os
 import shutil
-import signal
-import sys
-import threading
-import traceback
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
-from multiprocessing.forkserver import ensure_running
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from command_line import HERE
+from studies import workers
 from studies.plan import Segment, epochs_to_follow
-from studies.segment import Task, train_segment
+from studies.segment import Task
 from studies.store import Store
+from studies.workers import EPOCH, Worker, said, start, start_forkserver
+
+POLL = 1.0
+"""Seconds after which another runner's segments and silent workers are looked at again."""
 
 
 class Events(NamedTuple):
@@ -44,8 +41,15 @@ def ready(waiting: Sequence[Segment], store: Store) -> list[Segment]:
     return sorted(able, key=lambda segment: -ahead[segment.end])
 
 
+def already_trained(segment: Segment, store: Store) -> bool:
+    """Whether another runner has trained a segment since it was planned."""
+    return store.kept(segment.end) and (store.tested(segment.end) or not segment.test)
+
+
 def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Events) -> None:
     """Train segments, each after what it goes on from; one that fails is tried twice, and stops none but those after it.
+
+    A segment that another runner trains is waited for. A worker that computes nothing for `workers.PATIENCE` has failed.
 
     Args:
         todo: what to train.
@@ -56,88 +60,89 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
     """
     context = start_forkserver()
     waiting, failures = list(todo), dict[str, int]()
-    working: dict[Connection, tuple[Any, Segment, Path]] = {}
+    working: dict[Connection, Worker] = {}
+    silent: dict[Connection, float] = {}
+    hung: set[Connection] = set()
     try:
         while waiting or working:
             able = ready(waiting, store)
-            for segment in able[: jobs - len(working)]:
+            for segment in able:
+                if len(working) == jobs:
+                    break
+                lock = store.lock(segment.end)
+                if lock is None:
+                    continue
                 waiting.remove(segment)
+                if already_trained(segment, store):
+                    lock.release()
+                    _tell_trained(segment, store, tell)
+                    continue
                 place = store.workplace(segment.end)
-                reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(make(segment, place), writer))
-                process.start()
-                writer.close()
-                working[reader] = process, segment, place
-            if not working:
+                reader, process = start(context, make(segment, place))
+                working[reader], silent[reader] = Worker(process, segment, place, lock), 0.0
+            if not able and not working:
                 for segment in waiting:
                     tell.failed(segment, "what it goes on from has failed")
                 return
-            told = wait(list(working))
+
+            # Time that this process itself was stopped for does not count as a worker's silence.
+            since = time.monotonic()
+            if not working:
+                time.sleep(POLL)
+            told = wait(list(working), timeout=POLL) if working else []
+            waited = min(time.monotonic() - since, 2 * POLL)
+            for reader in list(working):
+                silent[reader] = 0.0 if reader in told else silent[reader] + waited
+                if silent[reader] > workers.PATIENCE:
+                    hung.add(reader)
+                    working[reader].process.kill()
+
             for reader in [one for one in working if one in told]:
                 try:
-                    reader.recv()
-                    tell.epoch()
+                    if reader.recv() == EPOCH:
+                        tell.epoch()
                 except EOFError:
-                    process, segment, place = working.pop(reader)
+                    worker = working.pop(reader)
+                    wrong = _ended(worker, store, reader in hung)
+                    silent.pop(reader)
+                    hung.discard(reader)
                     reader.close()
-                    process.join()
-                    if process.exitcode == 0:
-                        store.publish(place, segment.end)
-                        tell.finished(segment)
-                    elif failures.setdefault(segment.end, 0) == 0:
-                        failures[segment.end] = 1
-                        waiting.append(segment)
+                    if not wrong:
+                        tell.finished(worker.segment)
+                    elif failures.setdefault(worker.segment.end, 0) == 0:
+                        failures[worker.segment.end] = 1
+                        waiting.append(worker.segment)
                     else:
-                        tell.failed(segment, said(place / "log.txt", process.exitcode))
-                        shutil.rmtree(place)
+                        tell.failed(worker.segment, wrong)
     finally:
-        for process, _, place in working.values():
-            process.kill()
-            process.join()
-            shutil.rmtree(place, ignore_errors=True)
+        for worker in working.values():
+            worker.process.kill()
+            worker.process.join()
+            shutil.rmtree(worker.place, ignore_errors=True)
+            worker.lock.release()
 
 
-def start_forkserver() -> ForkServerContext:
-    """Start the process that has imported everything once, from which each worker is forked in milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["studies.segment"])
-    given = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(HERE), given]))  # python/cpython#117378: preload ignores sys.path
+def _tell_trained(segment: Segment, store: Store, tell: Events) -> None:
+    # A run may have ended early.
+    for _ in range(segment.first, min(segment.stop, store.done(segment.end)["stop"])):
+        tell.epoch()
+    tell.finished(segment)
+
+
+def _ended(worker: Worker, store: Store, hung: bool) -> str:
+    """Keep what a worker has trained; return what it has said if it has failed, "" otherwise."""
+    worker.process.join()
+    code, wrong = worker.process.exitcode, ""
     try:
-        ensure_running()
-    finally:
-        if given is None:
-            del os.environ["PYTHONPATH"]
+        if code == 0:
+            store.publish(worker.place, worker.segment.end)
         else:
-            os.environ["PYTHONPATH"] = given
-    return context
-
-
-def said(log: Path, code: int | None) -> str:
-    """Return a failed worker's output."""
-    text = log.read_text(errors="replace").strip() if log.exists() else ""
-    return f"{text}\nended by signal {-code}" if code and code < 0 else text or f"exit code {code}"
-
-
-def _work(task: Task, pipe: Connection) -> None:
-    multiprocessing.set_start_method(None, force=True)  # the platform's, for data loaders, as in train.py
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends its workers
-    threading.Thread(target=_end_with_the_runner, daemon=True).start()
-    log = os.open(Path(task.place) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, sys.stdout.fileno())
-    os.dup2(log, sys.stderr.fileno())
-    try:
-        train_segment(task, pipe.send)
-    except BaseException as error:
-        if not isinstance(error, SystemExit):
-            traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(1)
-
-
-def _end_with_the_runner() -> None:
-    runner = multiprocessing.parent_process()
-    assert runner
-    wait([runner.sentinel])
-    os._exit(1)
+            wrong = said(worker.place / "log.txt", code)
+            if hung:
+                wrong = f"{wrong}\ngave no sign of life for {workers.PATIENCE / 60:.3g} minutes, and was ended"
+    except OSError as error:
+        wrong = f"trained, but cannot be kept: {error.strerror}: {error.filename}"
+    finally:
+        shutil.rmtree(worker.place, ignore_errors=True)
+        worker.lock.release()
+    return wrong

@@ -180,12 +180,13 @@ def _listed(files: Any) -> list[str]:
 def _check_variables(axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts: Sequence[Sequence[dict[str, Any]]]) -> None:
     """Raise UserError for a variable that nothing uses, most likely a key of the config without its dots.
 
-    In axes a variable may also name what another key of its entry changes; the seed alone changes nothing that it could name.
+    In axes a variable may also name what another key of its entry changes, or all runs by a single value; the seed alone changes
+    nothing that it could name.
     """
     used = [{*names(_overrides(part)), *names(_files(part))} for part in parts]
     for entry in axes:
         config_keys = [key for key in entry if not _is_variable(key) and key != SEED]
-        variables = [key for key in entry if _is_variable(key)]
+        variables = [key for key, values in entry.items() if _is_variable(key) and len(values) > 1]
         if variables and not config_keys and not {*variables} & set().union(*used):
             raise UserError(f"axes: {variables[0]}: {_UNUSED}")
     for arm, keys in arms.items():

@@ -24,6 +24,9 @@ class Known(Protocol):
     def tested(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
 
+    def start(self, state: str) -> str | None:
+        """Return what the segment that ended in a logged state goes on from; None is a fresh network."""
+
 
 class Nothing:
     """Nothing has been trained."""
@@ -33,6 +36,10 @@ class Nothing:
         return False
 
     kept = tested = logged
+
+    def start(self, state: str) -> str | None:
+        """Nothing."""
+        return None
 
 
 class Path(NamedTuple):
@@ -84,23 +91,34 @@ def path(config: dict[str, Any], salt: str) -> Path:
 
 
 def segments(paths: Sequence[Path], known: Known) -> list[Segment]:
-    """Return what has still to be trained: for every run, all from the last state that is kept to its end."""
+    """Return what has still to be trained: for every run, all from the last state that is kept to its end.
+
+    What is there has a beginning that is there too, or that is trained again.
+    """
     cuts, ends = _cuts(paths), {states[-1] for states, _ in paths}
     needed: dict[str, Segment] = {}
     for number, (states, alone) in enumerate(paths):
         last = len(states) - 1
-        if known.logged(states[last]) and (known.tested(states[last]) or known.kept(states[last])):
-            if not known.tested(states[last]):
-                needed.setdefault(states[last], Segment(states[last], states[last], last, last, number, True, False))
-            continue
-        inner = [count for count in range(1, last) if not alone and (states[count] in cuts or known.kept(states[count]))]
-        for first, stop in reversed([*pairwise([0, *inner, last])]):
+        if known.logged(states[last]) and not known.tested(states[last]) and known.kept(states[last]):
+            needed.setdefault(states[last], Segment(states[last], states[last], last, last, number, True, False))
+
+        # From the end back to a fresh network, over what is there and what is not.
+        stop, goes_on = last, False
+        while stop:
+            there = known.kept(states[stop]) if goes_on else known.logged(states[stop])
+            if stop == last:
+                there = there and (known.tested(states[stop]) or known.kept(states[stop]))
+            if there:
+                start = known.start(states[stop])
+                stop, goes_on = states.index(start) if start else 0, False
+                continue
             if states[stop] in needed:
                 break
+            inner = [count for count in range(1, stop) if not alone and (states[count] in cuts or known.kept(states[count]))]
+            first = inner[-1] if inner else 0
             start, test = states[first] if first else None, states[stop] in ends and not known.tested(states[stop])
             needed[states[stop]] = Segment(start, states[stop], first, stop, number, test, bool(alone))
-            if first and known.kept(states[first]):
-                break
+            stop, goes_on = first, True
     return sorted(needed.values(), key=lambda segment: segment.first)
 
 

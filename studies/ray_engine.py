@@ -3,6 +3,7 @@
 import logging
 import shutil
 import socket
+import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 
 from command_line import HERE
 from errors import UserError
-from studies.engine import Events, MakeTask, ready, said
+from studies.engine import POLL, Events, MakeTask, ready
 from studies.plan import Segment
 from studies.salt import machine, present_code
 from studies.segment import Task, train_segment
 from studies.store import Store
+from studies.workers import said
 
 RETRIES = 3
 """How often a segment whose node or process was lost is trained again."""
@@ -78,8 +80,14 @@ def run(
 def _train(task: Task, root: str, expected: str) -> None:
     check_machine(expected, machine(task.config, present_code()))
     store = Store(Path(root))
+    lock = store.lock(task.state)
+    while lock is None:  # another runner trains it
+        time.sleep(POLL)
+        lock = store.lock(task.state)
     place = store.workplace(task.state)
     try:
+        if store.kept(task.state) and (store.tested(task.state) or not task.test):
+            return
         with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
             try:
                 train_segment(task._replace(place=str(place)))
@@ -89,6 +97,7 @@ def _train(task: Task, root: str, expected: str) -> None:
         store.publish(place, task.state)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+        lock.release()
 
 
 def check_machine(expected: str, found: str) -> None:

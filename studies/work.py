@@ -1,17 +1,19 @@
 """A study opened: its runs, what they have in common, and where everything is kept."""
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from filelock import FileLock
 
 from errors import UserError
+from manifest import FILE as MANIFEST
 from run_directory import CONFIG
 from studies import plan
+from studies.files import place, read_json, write_whole
 from studies.grid import SEED, Study, read_study
 from studies.resolve import resolved
 from studies.salt import present_code, salt
@@ -20,6 +22,7 @@ from studies.store import Store
 from yaml_files import load_yaml
 
 RUN = "run.json"
+LAST = "checkpoints/last.ckpt"
 _OWN_CHECKPOINT = "{epoch:04d}"  # of the ModelCheckpoint in base.yaml, in whose place a segment keeps its end
 
 
@@ -63,70 +66,65 @@ class Work(NamedTuple):
         return self.home / self.study.runs[number].name
 
     def finished(self, number: int) -> bool:
-        """Whether a run is trained and tested."""
+        """Whether a run is trained and tested, and all of it is there."""
         end = self.paths[number].states[-1]
-        return self.store.logged(end) and self.store.tested(end)
+        return self.store.tested(end) and self.store.whole(end)
 
     def assembled(self, number: int) -> bool:
-        """Whether a run's directory holds what it ends in now, not what it ended in with other settings."""
-        file = self.folder(number) / RUN
-        return file.exists() and bool(json.loads(file.read_text())["state"] == self.paths[number].states[-1])
+        """Whether a run's directory holds all that it ends in now, not what it ended in with other settings."""
+        end, folder = self.paths[number].states[-1], self.folder(number)
+        if read_json(folder / RUN).get("state") != end or not self.store.whole(end):
+            return False
+        parts = {**self._links(number), folder / CONFIG: None, folder / MANIFEST: None}
+        return all(_same(source, target) for target, source in parts.items())
 
     def assemble(self, number: int) -> bool:
-        """Give a finished run its directory, with its whole history; return whether it is new.
+        """Give a finished run its directory, with its whole history, whole or not at all; return whether it is new.
 
         Event files of all its segments are linked, named by their first epoch: readers take them in the order of their names.
         """
         end, folder = self.paths[number].states[-1], self.folder(number)
-        entry = {"study": self.study.name, "values": self.study.runs[number].values, "state": end}
-        if self.assembled(number):
-            return False
-        shutil.rmtree(folder, ignore_errors=True)
-        history = self.store.history(end)
-        for state in history:
-            first = self.store.done(state)["first"]
-            for count, file in enumerate(sorted((self.store.root / state).glob("*tfevents*"))):
-                place(file, folder / f"events.out.tfevents.{first:010d}.{count}.{state}")
-            for file in (self.store.root / state / "checkpoints").glob("*.ckpt"):
-                place(file, folder / "checkpoints" / file.name)
-        last = self.store.done(end)["stop"]
-        for file in (self.store.root / end / "test").glob("*tfevents*"):
-            place(file, folder / f"events.out.tfevents.{last:010d}.test.{end}")
-        for file in (self.store.root / end).glob("*.csv"):
-            place(file, folder / file.name)
-        if self.store.kept(end):
-            place(self.store.checkpoint(end), folder / "checkpoints" / "last.ckpt")
-        sessions = [json.loads((self.store.root / state / "manifest.json").read_text())["sessions"] for state in history]
-        (folder / "manifest.json").write_text(json.dumps({"sessions": [one for part in sessions for one in part]}, indent=1))
-        (folder / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
-        write_whole(folder / RUN, entry)
+        unfinished = self.home / f".{end}.tmp"
+        with FileLock(self.home / ".lock"):
+            if self.assembled(number):
+                return False
+            shutil.rmtree(unfinished, ignore_errors=True)
+            for target, source in self._links(number).items():
+                place(source, unfinished / target.relative_to(folder))
+            kept = self.store.checkpoint(end) if self.store.kept(end) else folder / LAST
+            if kept.is_file() and (kept != folder / LAST or read_json(folder / RUN).get("state") == end):
+                place(kept, unfinished / LAST)
+            manifests = [read_json(self.store.root / state / MANIFEST) for state in self.store.history(end)]
+            sessions = [one for part in manifests for one in part.get("sessions", [])]
+            (unfinished / MANIFEST).write_text(json.dumps({"sessions": sessions}, indent=1))
+            (unfinished / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
+            values = self.study.runs[number].values
+            write_whole(unfinished / RUN, {"study": self.study.name, "values": values, "state": end})
+            shutil.rmtree(folder, ignore_errors=True)
+            unfinished.rename(folder)
         return True
 
-
-def place(file: Path, target: Path) -> None:
-    """Link a file, in place of what is there, or copy it where that is another disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(file, target)
-    except OSError:
-        shutil.copy2(file, target)
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Return what a file of JSON holds; nothing if it is missing or damaged."""
-    try:
-        entry = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return entry if isinstance(entry, dict) else {}
+    def _links(self, number: int) -> dict[Path, Path]:
+        """Return what a run's directory has of its segments: from each of its files to the segment's."""
+        end, folder = self.paths[number].states[-1], self.folder(number)
+        links: dict[Path, Path] = {}
+        for state in self.store.history(end):
+            home, first = self.store.root / state, self.store.done(state)["first"]
+            for count, file in enumerate(sorted(home.glob("*tfevents*"))):
+                links[folder / f"events.out.tfevents.{first:010d}.{count}.{state}"] = file
+            for file in (home / "checkpoints").glob("*.ckpt"):
+                links[folder / "checkpoints" / file.name] = file
+        last = self.store.done(end)["stop"]
+        for file in (self.store.root / end / "test").glob("*tfevents*"):
+            links[folder / f"events.out.tfevents.{last:010d}.test.{end}"] = file
+        for file in (self.store.root / end).glob("*.csv"):
+            links[folder / file.name] = file
+        return links
 
 
-def write_whole(file: Path, entry: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(entry, indent=1))
-    unfinished.replace(file)
+def _same(source: Path | None, target: Path) -> bool:
+    """Whether a file is there, as long as the one that it was linked or copied from."""
+    return target.is_file() and (source is None or target.stat().st_size == source.stat().st_size)
 
 
 def open_study(

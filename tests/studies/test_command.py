@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from studies import engine
+from studies.commands import run
 from studies.work import open_study
 from study import main
 from tests.runs import REPOSITORY
@@ -128,3 +130,10 @@ def test_a_study_runs_and_reports_by_one_command(capsys: pytest.CaptureFixture[s
         with pytest.raises(SystemExit):
             main([command, "small.yaml"])
         assert said in capsys.readouterr().out
+
+
+def test_a_metric_that_only_training_shows_to_be_missing_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    own = {"trainer.callbacks+": [{"class_path": "tests.probes.StepLog"}], "trainer.max_epochs": 1}
+    work = small({"own": own}, seeds=1, report={"metric": "own/value"})
+    assert not run(work, 1, engine.run)
+    assert "done    own,seed=0  warning: report: metric: own/value: is not logged; logged are" in capsys.readouterr().out

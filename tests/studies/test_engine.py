@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from errors import UserError
-from studies import engine
+from studies import engine, workers
 from studies.check import check_arms
 from studies.commands import gc, run, status, summary
 from studies.measure import everything
@@ -147,9 +148,9 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
             process.kill()
             process.communicate()
             time.sleep(1)
-            assert not workers(), "workers end with the runner"
+            assert not worker_processes(), "workers end with the runner"
         else:
-            for pid in workers()[:1]:
+            for pid in worker_processes()[:1]:
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
             process.send_signal(signal.SIGINT)
@@ -171,7 +172,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def workers() -> list[int]:
+def worker_processes() -> list[int]:
     """Return the worker processes that train for this folder: the forkserver's children."""
     family = {}
     for place in Path("/proc").glob("[0-9]*"):
@@ -181,3 +182,56 @@ def workers() -> list[int]:
         except OSError:
             continue
     return [pid for pid, parent in family.items() if parent in family]
+
+
+def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two studies of one folder that share a baseline, at the same time; then files of the store are truncated."""
+    first = small(few("plain", "shrunk by half"), seeds=1)
+    other = small(few("plain", "blurred for 1"), seeds=1, name="other")
+    trained: list[str] = []
+
+    def start(context: Any, task: Any) -> Any:
+        trained.append(task.state)
+        return workers.start(context, task)
+
+    monkeypatch.setattr("studies.engine.start", start)
+    threads = [Thread(target=run, args=(work, 1, engine.run)) for work in (first, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(trained) == len(set(trained))
+    assert all(work.finished(number) for work in (first, other) for number in range(2))
+
+    before, root = ends(first), first.store.root
+    parent, *_ = first.store.history(first.paths[1].states[-1])
+    for file in (root / parent).glob("*tfevents*"):
+        file.write_bytes(file.read_bytes()[:100])
+    (root / first.paths[0].states[-1] / "done.json").write_text("{")
+    (first.folder(1) / "manifest.json").write_text("")
+    capsys.readouterr()
+    assert not run(first, 1, engine.run)
+    said = capsys.readouterr().out
+    assert f"damaged {root / parent}: events.out.tfevents" in said
+    assert f"damaged {root / first.paths[0].states[-1]}: done.json is damaged" in said
+    assert ends(first) == before
+
+
+def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is stopped for ever; another one trains its segment."""
+    monkeypatch.setattr("studies.workers.PATIENCE", 6.0)
+    work, stopped = small(few("plain"), seeds=1), list[int]()
+
+    def start(context: Any, task: Any) -> Any:
+        reader, process = workers.start(context, task)
+        if not stopped:
+            stopped.append(process.pid)
+            os.kill(process.pid, signal.SIGSTOP)
+        return reader, process
+
+    monkeypatch.setattr("studies.engine.start", start)
+    assert not run(work, 1, engine.run)
+    with pytest.raises(ProcessLookupError):
+        os.kill(stopped[0], 0)

@@ -77,6 +77,11 @@ def test_a_name_fits_into_a_folder(size: int) -> None:
     assert (one == f"text={'é' * size}a,seed=0") == (size == 20)
 
 
+def test_one_value_may_name_all_runs() -> None:
+    (run,) = read_study(study(axes=[{"note": ["again"]}])).runs
+    assert run.name == "note=again,seed=0"
+
+
 def test_nothing_is_called_null() -> None:
     (run, _) = read_study(study(axes=[{"clip": [None, 1.0]}], set={"trainer.gradient_clip_val": "{clip}"})).runs
     assert run.name == "clip=null,seed=0"

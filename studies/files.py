@@ -1,0 +1,43 @@
+"""Files of studies: written whole or not at all, and read with care."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Return what a file of JSON holds; nothing if it is missing or damaged."""
+    try:
+        entry = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def write_whole(file: Path, entry: dict[str, Any]) -> None:
+    """Write JSON, whole or not at all."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(entry, indent=1))
+    sync(unfinished)
+    unfinished.replace(file)
+
+
+def sync(path: Path) -> None:
+    """Let a file or folder reach the disk, before another is said to rest on it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def place(file: Path, target: Path) -> None:
+    """Link a file, in place of what is there, or copy it where that is another disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copy2(file, target)
