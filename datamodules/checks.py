@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from pytorch_lightning import Trainer
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 
 from datamodules.timeline import epoch_batches, latest, positions
@@ -24,6 +25,9 @@ def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> N
         data.course.stages.check_times()
         check_windows(data, trainer)
     check_batches(data, trainer, module)
+    if data.num_classes == 1:
+        only = data.splits.train.classes[0]
+        rank_zero_warn(f"the data hold one class only, {only!r}: accuracy is 100 % by definition; add the classes it is told from")
 
 
 def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> None:

@@ -1,17 +1,21 @@
 """Images in folders, one folder a class."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from datamodules.cache import cached
 from datamodules.datasets import ImageDataset
-from datamodules.decoding import decode, decode_all
-from datamodules.images import Images, files_fingerprint
+from datamodules.decoding import decode, decode_all, decoder
+from datamodules.file_hashes import hash_files
+from datamodules.file_names import printable
+from datamodules.folder_layout import check_classes, report_test_folder, split_folder
+from datamodules.image_files import list_files
+from datamodules.images import Images
 from errors import UserError
 
 
@@ -26,48 +30,42 @@ class FolderSplit(Images):
 
     def __init__(self, folder: Path, size: int | None, channels: Literal[1, 3]) -> None:
         self.size, self.channels, self.name = size, channels, folder.name
-        self.classes, self.files, labels = list_files(folder)
-        self.labels = torch.tensor(labels)
+        classes, self.files, labels = list_files(folder)
+        self.classes, self.labels = [printable(name) for name in classes], torch.tensor(labels)
         self.shape = tuple(decode(self.files[0], size, channels).shape)  # type: ignore[assignment]  # (channels, height, width)
-        self.fingerprint = hashlib.sha256(f"{size} {channels} {files_fingerprint(self.files)}".encode()).hexdigest()
+        self._hashes = hash_files(self.files)
+        self.fingerprint = hashlib.sha256(f"{size} {channels} {self._hashes.fingerprint}".encode()).hexdigest()
 
     def __getitem__(self, index: int) -> Tensor:
         """Return image `index`."""
         image = decode(self.files[index], self.size, self.channels)
         if tuple(image.shape) != self.shape:
             raise UserError(
-                f"{self.files[index]}: {image.shape[2]} x {image.shape[1]} pixels where {self.files[0].name} has "
+                f"{printable(self.files[index])}: {image.shape[2]} x {image.shape[1]} pixels where "
+                f"{printable(self.files[0].name)} has "
                 f"{self.shape[2]} x {self.shape[1]}; set size: to resize all images to one size"
             )
         return image
 
     def tensor(self) -> Tensor:
         """Return all images, decoded once and then read from the cache on disk."""
-        return cached(self.fingerprint, lambda: decode_all(self, f"decoding {self.name}"))
+        return cached(self.cache_key(), lambda: decode_all(self, f"decoding {self.name}"))
 
-
-def list_files(folder: Path) -> tuple[list[str], list[Path], list[int]]:
-    """Return class names, image files and labels of a folder of class folders, all sorted by name."""
-    known = set(Image.registered_extensions())
-    files: list[Path] = []
-    labels: list[int] = []
-    classes = class_names(folder)
-    for label, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).iterdir() if path.suffix.lower() in known)
-        if not found:
-            raise UserError(f"{folder / name}: no image files; add some or remove the empty class folder")
-        files += found
-        labels += [label] * len(found)
-    return classes, files, labels
+    def cache_key(self) -> str:
+        """Return a hash of the files and of how they are decoded."""
+        return hashlib.sha256(f"{decoder()} {self.size} {self.channels} {self._hashes.identity}".encode()).hexdigest()
 
 
 class FolderImages(ImageDataset):
     """Image files in `root/{train,test}/<class>/`, of any format that Pillow reads.
 
-    Decoded in parallel once and kept in a cache on disk, keyed by names, sizes and times of the files.
+    Without class folders in `test`, `val` or `valid` is the test split. Images are shown as by a viewer: turned as their EXIF
+    orientation says, and transparent ones on a white ground. Hidden files and those of operating systems are skipped.
+
+    Decoded in parallel once and kept in a cache on disk, keyed by names, sizes and times of the files and the decoder's version.
 
     Args:
-        root: the folder that holds `train` and `test`.
+        root: the folder that holds `train` and `test`; may begin with `~`.
         size: height and width to crop centrally and resize to; None needs files of one size.
         channels: 3, or 1 for grey.
         subset: as `ImageDataset`.
@@ -83,18 +81,16 @@ class FolderImages(ImageDataset):
         validation: Literal["test"] | float = "test",
     ) -> None:
         super().__init__(subset, validation, size)
-        self.root, self.channels = Path(root), channels
+        self.root, self.channels = Path(os.path.expanduser(root)), channels
 
     def read(self, split: Literal["train", "test"]) -> Images:
-        """Return the whole train or test split."""
-        for folder in (self.root, self.root / "train", self.root / "test"):
-            if not folder.is_dir() or not any(path.is_dir() for path in folder.iterdir()):
-                raise UserError(f"root: {self.root}: no images there; it must hold train/<class>/… and test/<class>/…")
-        if (there := class_names(self.root / "train")) != class_names(self.root / "test"):
-            raise UserError(f"root: {self.root}: train and test must hold the same classes; train holds {there}")
-        return FolderSplit(self.root / split, self.size, self.channels)
+        """Return the whole train or test split.
 
-
-def class_names(folder: Path) -> list[str]:
-    """Return the names of the class folders, sorted."""
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        Raises:
+            UserError: for folders laid out otherwise, classes that differ, and images that cannot be read.
+        """
+        train, test = split_folder(self.root, "train"), split_folder(self.root, "test")
+        check_classes(train, test)
+        if split == "test":
+            report_test_folder(self.root)
+        return FolderSplit(train if split == "train" else test, self.size, self.channels)

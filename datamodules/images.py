@@ -3,7 +3,6 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ class Images(Dataset[Tensor], ABC):
         labels: int64 tensor (examples,), values in [0, len(classes)).
         classes: class names.
         shape: (channels, height, width), the same for every image.
-        fingerprint: text that changes when the content does.
+        fingerprint: text that changes when the content does; names the data in manifests and studies.
     """
 
     labels: Tensor
@@ -40,6 +39,10 @@ class Images(Dataset[Tensor], ABC):
     @abstractmethod
     def tensor(self) -> Tensor:
         """Return all images as one uint8 tensor (examples, channels, height, width), on the CPU."""
+
+    def cache_key(self) -> str:
+        """Return text that changes whenever the pixels do; names what is kept of them on disk."""
+        return self.fingerprint
 
 
 class TensorImages(Images):
@@ -96,14 +99,9 @@ class Subset(Images):
         """Return all images."""
         return self.whole.tensor()[self.indices]
 
-
-def files_fingerprint(files: Sequence[Path]) -> str:
-    """Hash the paths, sizes and times of files."""
-    content = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        content.update(f"{file} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return content.hexdigest()
+    def cache_key(self) -> str:
+        """Return the whole split's key with the examples chosen."""
+        return hashlib.sha256(self.whole.cache_key().encode() + self.indices.numpy().tobytes()).hexdigest()
 
 
 def _content_hash(images: Tensor, labels: Tensor) -> str:

@@ -39,7 +39,7 @@ def channel_histogram(images: Images, resident: bool, workers: int = 0) -> Tenso
         return _count(images.tensor())
     chunks = [range(start, min(start + 256, len(images))) for start in range(0, len(images), 256)]
     read = read_batches(images, chunks, workers)
-    return cached(f"{images.fingerprint}-histogram", lambda: torch.stack([_count(chunk) for chunk in read]).sum(0))
+    return cached(f"{images.cache_key()}-histogram", lambda: torch.stack([_count(chunk) for chunk in read]).sum(0))
 
 
 def _count(images: Tensor) -> Tensor:

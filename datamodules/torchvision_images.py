@@ -2,6 +2,8 @@
 
 import hashlib
 import inspect
+import operator
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,19 +14,22 @@ from torch import Tensor
 
 from datamodules.cache import cached
 from datamodules.datasets import ImageDataset
-from datamodules.decoding import decode_all, to_tensor
-from datamodules.images import Images, TensorImages, files_fingerprint
+from datamodules.decoding import decode_all, decoder, to_tensor
+from datamodules.file_hashes import files_below, hash_files
+from datamodules.file_names import one_line, printable
+from datamodules.images import Images, TensorImages
+from datamodules.torchvision_sources import split_arguments
 from errors import UserError
-
-_SPLIT_NAMES = {"train": ("train", "trainval"), "test": ("test", "val", "valid")}
 
 
 class TorchvisionImages(ImageDataset):
     """A classification data set of torchvision (CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST, KMNIST, STL10, GTSRB, Food101, …).
 
+    Images are as torchvision gives them: not turned by their EXIF orientation.
+
     Args:
         name: the class's name in `torchvision.datasets`.
-        root: where the files are, or are downloaded to.
+        root: where the files are, or are downloaded to; may begin with `~`.
         download: download what is missing, with a progress bar.
         size: height and width to crop centrally and resize to; None needs images of one size.
         options: further arguments of the torchvision class, e.g. `{split: letters}` for EMNIST.
@@ -43,91 +48,120 @@ class TorchvisionImages(ImageDataset):
         validation: Literal["test"] | float = "test",
     ) -> None:
         super().__init__(subset, validation, size)
-        self.name, self.root, self.download, self.options = name, root, download, options or {}
+        self.name, self.root, self.download, self.options = name, os.path.expanduser(root), download, options or {}
 
     def read(self, split: Literal["train", "test"]) -> Images:
-        """Return the whole train or test split."""
+        """Return the whole train or test split.
+
+        Raises:
+            UserError: for a data set that is not supported, absent or damaged, and for options that it does not take.
+        """
         source = self._open(split)
-        classes = _class_names(source)
         data = getattr(source, "data", None)
         if isinstance(data, np.ndarray | Tensor) and data.dtype in (np.uint8, torch.uint8) and self.size is None:
-            labels = torch.as_tensor(np.asarray(source.labels if hasattr(source, "labels") else source.targets)).long()
-            return TensorImages(_channels_first(torch.as_tensor(data)), labels, classes or _numbered(labels))
-        pictures = _Pictures(source, self.size)
-        content = hashlib.sha256(repr((self.name, split, self.size, sorted(self.options.items()))).encode())
-        content.update(files_fingerprint(sorted(path for path in Path(self.root).rglob("*") if path.is_file())).encode())
-        images = cached(content.hexdigest(), lambda: decode_all(pictures, f"decoding {self.name} {split}"))
-        labels = cached(f"{content.hexdigest()}-labels", pictures.read_labels)
-        return TensorImages(images, labels, classes or _numbered(labels))
+            images = _channels_first(torch.as_tensor(data))
+            targets = torch.as_tensor(np.asarray(source.labels if hasattr(source, "labels") else source.targets)).long()
+            # QMNIST's targets have columns, of which the first is the class.
+            labels = targets if targets.ndim == 1 else targets[:, 0]
+        else:
+            pictures = _Pictures(source, self)
+            key = self._cache_key(split)
+            images = cached(key, lambda: decode_all(pictures, f"decoding {self.name} {split}"))
+            labels = cached(f"{key}-labels", pictures.read_labels)
+        return TensorImages(images, labels, self._class_names(source, labels))
 
     def _open(self, split: Literal["train", "test"]) -> Any:
         import torchvision
 
+        settings = split_arguments(self.name, split, self.options)
         kind: Any = getattr(torchvision.datasets, self.name, None)
-        arguments = {name for base in getattr(kind, "__mro__", ()) for name in inspect.signature(base.__init__).parameters}
-        names = [name for name in _SPLIT_NAMES[split] if "split" in arguments and _accepts(kind, name)]
-        if "train" not in arguments and not names:
-            raise UserError(f"name: {self.name}: not a torchvision data set with a train and a test split, such as CIFAR10")
-        settings: dict[str, Any] = dict(self.options)
-        if "download" in arguments:
+        if kind is None:
+            raise UserError(f"name: {self.name}: torchvision {torchvision.__version__} does not have it yet; update torchvision")
+        if any("download" in inspect.signature(base.__init__).parameters for base in kind.__mro__):
             settings["download"] = self.download
-        if "train" in arguments:
-            settings["train"] = split == "train"
-        else:
-            settings["split"] = names[0]
         try:
             return kind(self.root, **settings)
-        except (TypeError, ValueError) as error:
-            raise UserError(f"options: {self.options}: {self.name} does not take them ({_one_line(error)})") from error
-        except (RuntimeError, OSError) as error:
+        except Exception as error:
+            # Damaged files show in many ways.
+            if self.options and isinstance(error, TypeError | ValueError):
+                raise UserError(f"options: {self.options}: {self.name} does not take them ({one_line(error)})") from error
             raise UserError(
-                f"{self.name} is not in root: {Path(self.root).absolute()} and could not be downloaded ({_one_line(error)}); "
-                "copy its files there from a machine with network access, set root: to where they are, or use FolderImages"
+                f"{self.name} is not in root: {printable(Path(self.root).absolute())} and could not be downloaded, or is damaged "
+                f"({one_line(error)}); copy its files there from a machine with network access, set root: to where they are, "
+                "or use FolderImages"
             ) from error
+
+    def _cache_key(self, split: str) -> str:
+        """Return a hash of the files and of all that decides what is read from them."""
+        import torchvision
+
+        chosen = (self.name, split, self.size, sorted(self.options.items()))
+        how = f"{chosen!r} torchvision {torchvision.__version__} {decoder()} "
+        return hashlib.sha256((how + hash_files(files_below(Path(self.root))).identity).encode()).hexdigest()
+
+    def _class_names(self, source: Any, labels: Tensor) -> Sequence[str]:
+        """Return the names that the data set gives its classes, numbers if it gives none."""
+        is_binary = "binary-category" in str(self.options.get("target_types"))
+        names = getattr(source, "bin_classes" if is_binary else "classes", None) or range(int(labels.max()) + 1)
+        return [printable(name) for name in names]
 
 
 class _Pictures(Images):
     """A torchvision data set of PIL images, read one at a time."""
 
-    def __init__(self, source: Any, size: int | None) -> None:
-        self.source, self.size = source, size
+    def __init__(self, source: Any, dataset: TorchvisionImages) -> None:
+        self.source, self.dataset = source, dataset
         self.shape = tuple(self[0].shape)  # type: ignore[assignment]  # (channels, height, width)
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Tensor:
-        picture = self.source[index][0]
-        image = to_tensor(picture, self.size, 1 if picture.mode in ("1", "L") else 3)
+        picture, _ = self._read(index)
+        size = self.dataset.size
+        image = to_tensor(picture, size, 1 if picture.mode in ("1", "L") else 3)
         if index and tuple(image.shape) != self.shape:
-            raise UserError(f"size: {self.size}: the images are of different sizes; set size: to resize all to one")
+            raise UserError(f"size: {size}: the images are of different sizes; set size: to resize all to one")
         return image
 
     def tensor(self) -> Tensor:
         return decode_all(self, "decoding")
 
     def read_labels(self) -> Tensor:
-        return torch.tensor([int(self.source[index][1]) for index in range(len(self.source))])
+        return torch.tensor([self._label(index) for index in range(len(self.source))])
 
+    def _label(self, index: int) -> int:
+        target = self._read(index)[1]
+        try:
+            return operator.index(target)
+        except TypeError:
+            raise UserError(
+                f"options: {self.dataset.options}: {self.dataset.name} gives {printable(target)} as the label of image {index}, "
+                "where one class number is needed; choose another target"
+            ) from None
 
-def _accepts(kind: Any, split: str) -> bool:
-    """Whether the class documents `split` as one of its split names (they are strings, checked only when opened)."""
-    return f'"{split}"' in inspect.getsource(kind) or f"'{split}'" in inspect.getsource(kind)
+    def _read(self, index: int) -> tuple[Any, Any]:
+        try:
+            picture, target = self.source[index]
+        except Exception as error:
+            # Decoders raise whatever damage leads them to.
+            raise UserError(
+                f"{self._name(index)}: not a readable image ({one_line(error)}); "
+                f"replace the file, or download {self.dataset.name} anew"
+            ) from error
+        return picture, target
+
+    def _name(self, index: int) -> str:
+        """Return the path of an image if the data set lists its files, as most do under one name or another."""
+        for files in vars(self.source).values():
+            if isinstance(files, list) and len(files) == len(self.source):
+                entry = files[index][0] if isinstance(files[index], tuple) else files[index]
+                if isinstance(entry, str | Path) and os.path.lexists(entry):
+                    return printable(entry)
+        return f"{self.dataset.name} in root: {printable(self.dataset.root)}: image {index}"
 
 
 def _channels_first(data: Tensor) -> Tensor:
     if data.ndim == 3:
         return data[:, None].contiguous()
     return data.permute(0, 3, 1, 2).contiguous() if data.shape[-1] in (1, 3) else data
-
-
-def _class_names(source: Any) -> Sequence[str]:
-    return [str(name) for name in getattr(source, "classes", None) or ()]
-
-
-def _numbered(labels: Tensor) -> Sequence[str]:
-    return [str(label) for label in range(int(labels.max()) + 1)]
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

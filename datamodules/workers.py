@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, get_worker_info
 
 from datamodules.images import Images
 from errors import UserError
@@ -25,7 +27,7 @@ def read_batches(images: Images, batches: Sequence[Sequence[int]], workers: int,
         images,
         batch_sampler=batches,  # type: ignore[arg-type]  # any sequence of indices will do
         num_workers=workers,
-        collate_fn=_as_it_is,  # type: ignore[arg-type]  # __getitems__ returns a tensor
+        collate_fn=_hand_over,  # type: ignore[arg-type]  # __getitems__ returns a tensor
         pin_memory=pin_memory,
         generator=torch.Generator(),  # else the workers' seed would be drawn from the global stream
     )
@@ -33,11 +35,19 @@ def read_batches(images: Images, batches: Sequence[Sequence[int]], workers: int,
     try:
         for pixels in loader:
             yield from waiting
-            waiting = [pixels]
+            waiting = [torch.as_tensor(pixels)]
     except UserError as error:  # the worker's message holds its traceback
         raise UserError(str(error).strip().splitlines()[-1].removeprefix("errors.UserError: ")) from None
     yield from waiting
 
 
-def _as_it_is(images: Tensor) -> Tensor:
+def _hand_over(images: Tensor) -> Tensor | NDArray[np.uint8]:
+    """Prepare a batch for the way from a worker: in shared memory, or, where that is full, as an array through a pipe."""
+    if get_worker_info() is None:
+        return images
+    try:
+        images.share_memory_()  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        # Left to torch, this would be found in a thread that drops the batch, and the run would wait for it for ever.
+        return images.numpy()
     return images

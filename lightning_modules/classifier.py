@@ -122,7 +122,9 @@ class ImageClassifier(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add each rank's sums, so that a run resumed inside an epoch logs the whole epoch."""
-        states: Any = self.all_gather(self.train_tally.state())  # (3,), or (ranks, 3)
+        states: Any = self.train_tally.state()
+        if self.trainer.world_size > 1:
+            states = self.all_gather(states)  # (ranks, 3)
         checkpoint["train_tally"] = states.reshape(-1, 3).cpu()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

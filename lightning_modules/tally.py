@@ -33,11 +33,16 @@ class Tally(Metric):
         return {"loss": self.loss / self.count, "accuracy": self.correct / self.count}
 
     def state(self) -> Tensor:
-        """Return this rank's sums as one float64 tensor (3,), which holds them exactly."""
-        return torch.stack([self.loss.double(), self.correct.double(), self.count.double()])
+        """Return this rank's sums as one float64 tensor (3,) on the CPU, which holds them exactly.
+
+        On the CPU, since Apple's GPUs have no float64.
+        """
+        return torch.stack([value.cpu().double() for value in (self.loss, self.correct, self.count)])
 
     def restore(self, state: Tensor) -> None:
         """Set this rank's sums from `state()`."""
-        loss, correct, count = state.to(self.loss.device)
-        self.loss, self.correct, self.count = loss.float(), correct.long(), count.long()
+        loss, correct, count = state.cpu()
+        device = self.loss.device
+        self.loss = loss.float().to(device)
+        self.correct, self.count = correct.long().to(device), count.long().to(device)
         self._update_count = int(count > 0)  # else compute() warns that nothing was added

@@ -12,9 +12,10 @@ def checksum(module: LightningModule) -> Tensor:
 
     Not on buffers: each rank has batch-norm statistics of its own until DDP hands out the first rank's at the next forward pass.
     """
-    sums = [parameter.detach().double().sum() for parameter in module.parameters()]
+    # Moved to the CPU first, since Apple's GPUs have no float64.
+    sums = [parameter.detach().cpu().double().sum() for parameter in module.parameters()]
     weights = torch.arange(1, len(sums) + 1, dtype=torch.float64)
-    return (torch.stack(sums).cpu() * weights).sum()
+    return (torch.stack(sums) * weights).sum()
 
 
 def check_ranks(trainer: Trainer, module: LightningModule, name: str) -> None:

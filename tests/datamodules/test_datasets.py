@@ -193,8 +193,8 @@ def _nothing(root: Path) -> None:
         (_text, "cat/0.png: not a readable image .*; replace or remove the file"),
         (_truncated, "dog/1.png: not a readable image .*; replace or remove the file"),
         (_mixed, "dog/2.png: 9 x 8 pixels where 0.png has 8 x 8; set size: to resize"),
-        (_other_classes, r"root: .*: train and test must hold the same classes; train holds \['cat', 'dog'\]"),
-        (_nothing, "root: .*images: no images there; it must hold train/<class>/… and test/<class>/…"),
+        (_other_classes, "root: .*: train and test must hold the same classes; only train holds 'dog', only test holds 'wolf'"),
+        (_nothing, "root: .*images: no train folder among 'moved', 'test'; it must hold train/<class>/… and test/<class>/…"),
     ],
 )
 def test_bad_folders_are_refused_by_name(spoil: Any, message: str, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""Which data sets of torchvision are read by name, and how each is asked for its train and its test split."""
+
+from typing import Any, Literal, NamedTuple
+
+from errors import UserError
+
+
+class _Choice(NamedTuple):
+    """An option that decides what the labels are.
+
+    Attributes:
+        option: its name.
+        values: what it may be.
+        default: what it is if not given; None if it must be.
+    """
+
+    option: str
+    values: tuple[str, ...]
+    default: str | None
+
+
+_BY_FLAG = ("CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
+_BY_SPLIT = {
+    **dict.fromkeys(("Country211", "DTD", "FER2013", "FGVCAircraft", "Flowers102", "Food101", "GTSRB"), ("train", "test")),
+    **dict.fromkeys(("PCAM", "RenderedSST2", "STL10", "SVHN", "StanfordCars"), ("train", "test")),
+    **dict.fromkeys(("CLEVRClassification", "ImageNet", "Imagenette"), ("train", "val")),
+    "OxfordIIITPet": ("trainval", "test"),
+    "Places365": ("train-standard", "val"),
+}
+"""What the train and the test split are called."""
+
+_CHOICES = {
+    "EMNIST": _Choice("split", ("balanced", "byclass", "bymerge", "digits", "letters", "mnist"), None),
+    "OxfordIIITPet": _Choice("target_types", ("category", "binary-category"), "category"),
+}
+_RESERVED = {"root", "download", "transform", "target_transform", "transforms"}
+
+
+def split_arguments(name: str, split: Literal["train", "test"], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that ask a data set of torchvision for a split, options among them.
+
+    Raises:
+        UserError: for a name that is not in the table, and options that are missing or not the user's.
+    """
+    if name in _BY_FLAG:
+        own: dict[str, Any] = {"train": split == "train"}
+    elif name in _BY_SPLIT:
+        own = {"split": _BY_SPLIT[name][split == "test"]}
+    else:
+        known = ", ".join(sorted([*_BY_FLAG, *_BY_SPLIT]))
+        raise UserError(
+            f"name: {name}: not a torchvision data set of labelled images that is read by name; write one of {known}, "
+            "or use FolderImages"
+        )
+    if taken := sorted((own.keys() | _RESERVED) & options.keys()):
+        raise UserError(f"options: {taken[0]}: TorchvisionImages sets it for {name}; leave it out")
+    if name in _CHOICES:
+        _check_choice(name, _CHOICES[name], options)
+    return {**options, **own}
+
+
+def _check_choice(name: str, choice: _Choice, options: dict[str, Any]) -> None:
+    given = options.get(choice.option, choice.default)
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
+    if given not in choice.values:
+        raise UserError(
+            f"options: {choice.option}: {given}: {name} needs one of {', '.join(choice.values)}; "
+            f"write options: {{{choice.option}: {choice.values[0]}}}, for example"
+        )
