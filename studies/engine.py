@@ -34,6 +34,9 @@ class Events(NamedTuple):
     failed: Callable[[Segment, str], None]
 
 
+PREEMPTED = {sign * signum + offset for signum in (signal.SIGTERM, signal.SIGUSR1) for sign, offset in ((-1, 0), (1, 128))}
+"""Exit codes of a worker that a scheduler has stopped, which is no failure of its segment."""
+
 MakeTask = Callable[[Segment, Path], Task]
 
 
@@ -84,6 +87,9 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                     if process.exitcode == 0:
                         store.publish(place, segment.end)
                         tell.finished(segment)
+                    elif process.exitcode in PREEMPTED:
+                        waiting.append(segment)
+                        shutil.rmtree(place)
                     elif failures.setdefault(segment.end, 0) == 0:
                         failures[segment.end] = 1
                         waiting.append(segment)
@@ -133,7 +139,8 @@ def _work(task: Task, pipe: Connection) -> None:
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1)
+        interrupted = isinstance(error, SystemExit) and error.code in PREEMPTED
+        os._exit(int(str(error)) if interrupted else 1)
 
 
 def _end_with_the_runner() -> None:

@@ -1,6 +1,7 @@
 """Trains the segments of a study on a Ray cluster: fractions of GPUs, lost nodes, many machines."""
 
 import logging
+import os
 import shutil
 import socket
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 from command_line import HERE
 from errors import UserError
-from studies.engine import Events, MakeTask, ready, said
+from studies.engine import PREEMPTED, Events, MakeTask, ready, said
 from studies.plan import Segment
 from studies.salt import machine, present_code
 from studies.segment import Task, train_segment
@@ -83,8 +84,11 @@ def _train(task: Task, root: str, expected: str) -> None:
         with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
             try:
                 train_segment(task._replace(place=str(place)))
-            except SystemExit:
+            except SystemExit as stop:
                 log.flush()
+                if stop.code in PREEMPTED:
+                    # The node is taken away: to Ray this is a lost worker, whose task it starts again elsewhere.
+                    os._exit(int(str(stop)))
                 raise RuntimeError(said(place / "log.txt", 1)) from None
         store.publish(place, task.state)
     finally:

@@ -135,6 +135,8 @@ NOT_SWITCHED = {
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
+    "Interruption",
+    "LastCheckpoint",
     "PredictionFile",
     "RunRecord",
 }
