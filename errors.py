@@ -1,4 +1,6 @@
-"""What a user did wrong, told in one line."""
+"""What a user did wrong, told in one line, and other ways in which a run ends early."""
+
+import signal
 
 
 class UserError(Exception):
@@ -8,6 +10,18 @@ class UserError(Exception):
     """
 
     exit_code = 2
+
+
+class SessionEnd(Exception):
+    """Training stops before the run is over, in a state from which it resumes exactly.
+
+    Args:
+        cause: the signal that asked for it; None if the session's time is over.
+    """
+
+    def __init__(self, cause: signal.Signals | None) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class Diverged(RuntimeError):

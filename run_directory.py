@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import yaml
 
-from checkpoint_files import newest_whole, read_checkpoint
+from checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
 from errors import UserError
 
 KEYS = ("seed_everything", "trainer", "model", "data")
@@ -33,9 +33,9 @@ class Place(NamedTuple):
 def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None) -> Place:
     """Decide where `fit` keeps its run.
 
-    A new directory, named so that no other run has it; with `run_dir` that one. With `ckpt_path` the run goes on in the directory
-    of the checkpoint if that holds this very config, else it branches into a new one. `last` is the newest whole checkpoint of
-    `run_dir`, or of the newest run of this very config; without any the run begins.
+    A new directory, named so that no other run has it; with `run_dir` that one. With `ckpt_path` the run resumes in the directory
+    of the checkpoint if that holds this very config, else it branches into a new one. `last` is the last checkpoint of `run_dir`,
+    or of the newest run of this very config; without any the run begins.
 
     Args:
         root: where runs are kept.
@@ -51,7 +51,7 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     fresh = root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     if ckpt_path == "last":
         directory = Path(run_dir).absolute() if run_dir else _last_run(root, name, config) or fresh
-        checkpoint = newest_whole(directory / "checkpoints", trainable=True)
+        checkpoint = find_last(directory / "checkpoints", trainable=True)
         resumed = _holds(directory, config)
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
@@ -69,7 +69,7 @@ def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ck
     """Find the trained network that `validate`, `test` and `predict` need; arguments as `place_run`."""
     if ckpt_path == "last":
         directory = Path(run_dir) if run_dir else _last_run(root, name, config)
-        checkpoint = newest_whole(directory / "checkpoints") if directory else None
+        checkpoint = find_last(directory / "checkpoints") if directory else None
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
     if checkpoint is None:
@@ -85,6 +85,14 @@ def claim(directory: Path, config: str) -> None:
         unfinished = directory / f".{CONFIG}.tmp"
         unfinished.write_text(config)
         unfinished.replace(directory / CONFIG)
+
+
+def clean(place: Place) -> None:
+    """Remove from a run's directory what a killed session left unfinished, where the run resumes from its last checkpoint."""
+    for file in place.directory.glob(".*.tmp"):
+        file.unlink()
+    if place.resumed_at is not None and (place.checkpoint is None or place.checkpoint.name == LAST):
+        discard_unfinished(place.directory / "checkpoints")
 
 
 def _home(checkpoint: Path) -> Path:

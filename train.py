@@ -1,5 +1,6 @@
 """`python train.py fit|validate|test|predict --config FILE…`: one run, from YAML alone."""
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,7 @@ import callbacks.branch
 import datamodules  # noqa: F401  # short class names resolve for imported classes
 import lightning_modules.networks  # noqa: F401
 import run_directory
+import sessions
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
 from config_checks import LINKS, check_links, given_settings
@@ -109,12 +111,16 @@ class CLI(LightningCLI):
             logger = False
         elif logger in (None, True):
             logger = RunLog(self.place.directory, lambda: record.begin(self.trainer), self.place.resumed_at)
-        plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), AtomicCheckpointIO()]
+        files = AtomicCheckpointIO(self.place.checkpoint if self.place.resumed_at is not None else None)
+        plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), files]
         given = {"default_root_dir": str(self.place.directory), "logger": logger, "plugins": plugins}
         try:
-            return super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
-        except (ValueError, ModuleNotFoundError) as error:
+            trainer = super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
+        except (ValueError, ModuleNotFoundError, RuntimeError) as error:
             raise UserError(f"trainer: {error}") from error
+        if self.subcommand == "fit":
+            sessions.prepare(trainer, self.place)
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Refuse what only shows once everything is built, before anything is written."""
@@ -129,6 +135,11 @@ class CLI(LightningCLI):
                 optimizer, _ = callbacks.branch.configured(self.model)
                 if optimizer is not None:
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it; a session that ends early says how to resume."""
+        with sessions.explained(self.trainer, self.place.directory):
+            super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
         """Refuse what would fail or contradict the checkpoint; say what will happen if only that is asked for."""
@@ -185,6 +196,8 @@ def main(args: list[str] | None = None, kind: type[CLI] = CLI) -> CLI:
         line = one_line(str(error)) if isinstance(error, ParseError) else " ".join(str(error).split())
         print(f"{Path(sys.argv[0]).name}: error: {line}", file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 2)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGINT) from None
     except RuntimeError as error:
         if "Connection closed by peer" not in str(error):
             raise

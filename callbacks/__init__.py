@@ -27,6 +27,7 @@ from callbacks.epoch_end import EpochEnd
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
 from callbacks.finite_loss import FiniteLoss
+from callbacks.interruption import Interruption
 from callbacks.interventions import (
     AugmentationSchedule,
     L2Init,
@@ -41,6 +42,7 @@ from callbacks.interventions import (
     ShrinkPerturb,
     WeightDecaySchedule,
 )
+from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.prediction_file import PredictionFile
 from callbacks.run_record import RunRecord
 from callbacks.stage_end import StageEnd
@@ -63,8 +65,10 @@ __all__ = [
     "GradientNoise",
     "GradientNorms",
     "HessianSpectrum",
+    "Interruption",
     "KernelAlignment",
     "L2Init",
+    "LastCheckpoint",
     "LayerReset",
     "LearningRateFactor",
     "LearningRateRestart",

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from checkpoint_files import FAILED
 from randomness import key
 
 
@@ -17,7 +19,7 @@ class ExactResume(Callback):
     Before each training batch the global random streams (dropout, third-party code) are seeded from (seed, epoch, batch, rank), so
     that no random state needs saving. Before each checkpoint the loggers are flushed, so that what was logged before it survives a
     kill. From a checkpoint written after an epoch's last batch but before its end, Lightning would skip that epoch's validation and
-    its end; here both are made up for.
+    its end; here both are made up for. A checkpoint written because the run has failed, in the middle of a step, is marked as such.
 
     Args:
         seed: the run's seed (`seed_everything`), set by train.py.
@@ -25,6 +27,7 @@ class ExactResume(Callback):
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
+        self.failed = False
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
@@ -34,7 +37,12 @@ class ExactResume(Callback):
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self.failed = True
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if self.failed:
+            checkpoint[FAILED] = True
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
@@ -43,6 +51,9 @@ class ExactResume(Callback):
         every = trainer.check_val_every_n_epoch
         validates = trainer.enable_validation and (every is None or (checkpoint["epoch"] + 1) % every == 0)
         finish_last_batch(checkpoint["loops"]["fit_loop"], validates)
+        for one in trainer.checkpoint_callbacks:
+            if isinstance(one, ModelCheckpoint) and one.state_key in checkpoint["callbacks"]:
+                one.current_score = checkpoint["callbacks"][one.state_key]["current_score"]
 
 
 def finish_last_batch(fit_loop: dict[str, Any], validates: bool) -> None:

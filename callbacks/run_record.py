@@ -43,12 +43,17 @@ class RunRecord(Callback):
             self.lock.acquire(timeout=0)
         except Timeout:
             raise UserError(f"run_dir: {directory}: another process trains there; wait for it, or name a new directory") from None
+        run_directory.clean(self.place)
         run_directory.claim(directory, self.config)
         data: Any = getattr(trainer, "datamodule", None)
         entry = manifest.session(trainer.strategy.root_device, sys.argv, self.place.checkpoint)
         manifest.open_session(directory, self.seed, getattr(data, "fingerprint", None), entry)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Nothing may have been left to train.
         self.begin(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

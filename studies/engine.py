@@ -11,7 +11,7 @@ from studies import workers
 from studies.plan import Segment, epochs_to_follow
 from studies.segment import Task
 from studies.store import Store
-from studies.workers import EPOCH, Worker, said, start, start_forkserver
+from studies.workers import EPOCH, PREEMPTED, Worker, said, start, start_forkserver
 
 POLL = 1.0
 """Seconds after which another runner's segments and silent workers are looked at again."""
@@ -109,6 +109,8 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
                     reader.close()
                     if not wrong:
                         tell.finished(worker.segment)
+                    elif worker.process.exitcode in PREEMPTED:
+                        waiting.append(worker.segment)
                     elif failures.setdefault(worker.segment.end, 0) == 0:
                         failures[worker.segment.end] = 1
                         waiting.append(worker.segment)

@@ -1,6 +1,7 @@
 """Trains the segments of a study on a Ray cluster: fractions of GPUs, lost nodes, many machines."""
 
 import logging
+import os
 import shutil
 import socket
 import time
@@ -16,7 +17,7 @@ from studies.plan import Segment
 from studies.salt import machine, present_code
 from studies.segment import Task, train_segment
 from studies.store import Store
-from studies.workers import said
+from studies.workers import PREEMPTED, said
 
 RETRIES = 3
 """How often a segment whose node or process was lost is trained again."""
@@ -91,8 +92,11 @@ def _train(task: Task, root: str, expected: str) -> None:
         with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
             try:
                 train_segment(task._replace(place=str(place)))
-            except SystemExit:
+            except SystemExit as stop:
                 log.flush()
+                if stop.code in PREEMPTED:
+                    # The node is taken away: to Ray this is a lost worker, whose task it starts again elsewhere.
+                    os._exit(int(str(stop)))
                 raise RuntimeError(said(place / "log.txt", 1)) from None
         store.publish(place, task.state)
     finally:

@@ -122,3 +122,5 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     file = place / "segment.yaml"
     file.write_text(yaml.safe_dump(task.config, sort_keys=False))
     main(["fit", "--config", str(file)], Segment)
+    if not (place / "done.json").exists():
+        raise RuntimeError("max_time was over before the segment was; leave it out of studies")

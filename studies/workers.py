@@ -32,6 +32,9 @@ WORK = 1.0
 ALIVE = "alive"
 EPOCH = "epoch"
 
+PREEMPTED = {sign * signum + offset for signum in (signal.SIGTERM, signal.SIGUSR1) for sign, offset in ((-1, 0), (1, 128))}
+"""Exit codes of a worker that a scheduler has stopped, which is no failure of its segment."""
+
 
 class Worker(NamedTuple):
     """A process that trains a segment.
@@ -101,7 +104,8 @@ def _work(task: Task, pipe: Connection) -> None:
             traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(1)
+        interrupted = isinstance(error, SystemExit) and error.code in PREEMPTED
+        os._exit(int(str(error)) if interrupted else 1)
 
 
 def _show_life(send: Callable[[str], None]) -> None:

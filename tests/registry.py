@@ -139,6 +139,8 @@ NOT_SWITCHED = {
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
+    "Interruption",
+    "LastCheckpoint",
     "PredictionFile",
     "RunRecord",
     "StageEnd",

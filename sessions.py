@@ -1,0 +1,92 @@
+"""How a session of a run begins and ends: a run may take several, one after another."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+import callbacks
+from errors import SessionEnd
+from run_directory import CONFIG, Place
+
+
+def prepare(trainer: Trainer, place: Place) -> None:
+    """Let a run start, stop and keep its last checkpoint in the ways from which it resumes exactly.
+
+    Args:
+        trainer: as Lightning built it.
+        place: where the run is kept.
+    """
+    everything: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    # A Timer counts the sessions before, too, and ends an epoch as if it were complete.
+    timers = [one for one in everything if isinstance(one, Timer) and one.time_remaining() is not None]
+    seconds = min((float(one.time_remaining() or 0) for one in timers), default=None)
+    last = callbacks.LastCheckpoint(place.directory / "checkpoints")
+    others = [one for one in everything if one not in timers]
+    everything[:] = [callbacks.Interruption(last, seconds), *others, last]
+    _start_only_from_place(trainer)
+
+
+def _start_only_from_place(trainer: Trainer) -> None:
+    """Let `run_directory` alone decide what a run starts from.
+
+    Without a checkpoint of that, Lightning would take the file of an `OnExceptionCheckpoint`, which may be another run's, or the
+    one that its handler of Slurm's signal writes in the middle of a step.
+    """
+    connector: Any = trainer._checkpoint_connector
+    connector._parse_ckpt_path = lambda state, ckpt_path, **_: ckpt_path
+
+
+@contextmanager
+def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
+    """Say in one line how to resume the run whose session ends before it, and end a signal's with the code that says so.
+
+    Args:
+        trainer: the run's.
+        directory: the run's directory.
+
+    Raises:
+        SystemExit: with 128 + the signal's number; nothing is raised when the session's time is over.
+    """
+    cause: signal.Signals | None
+    try:
+        yield
+        return
+    except SessionEnd as end:
+        cause = end.cause
+    except KeyboardInterrupt:
+        cause = signal.SIGINT
+    except SIGTERMException:
+        cause = signal.SIGTERM
+    except SystemExit as stop:
+        # Lightning ends with code 1 what Ctrl-C has interrupted.
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        cause = signal.SIGINT
+    if trainer.is_global_zero:
+        why = f"interrupted by {cause.name}" if cause else "max_time is over before the run is"
+        file = directory / CONFIG
+        how = f"; resume with: python {sys.argv[0]} fit --config {file} --ckpt_path last" if file.exists() else ""
+        print(f"{Path(sys.argv[0]).name}: {why}{how}", file=sys.stderr)
+        if cause == signal.SIGUSR1:
+            _requeue(trainer)
+    if cause:
+        raise SystemExit(128 + cause) from None
+
+
+def _requeue(trainer: Trainer) -> None:
+    """Let Slurm start the job again, as Lightning's own handler of the signal does."""
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+        array = os.environ.get("SLURM_ARRAY_JOB_ID")
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+        subprocess.run(["scontrol", "requeue", job], check=False)
