@@ -10,15 +10,17 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from torch import nn
 
 import before_training
 import callbacks.branch
-import datamodules  # noqa: F401  # short class names resolve for imported classes
-import lightning_modules.networks  # noqa: F401
+import datamodules  # short class names resolve for imported classes
+import lightning_modules.networks
 import run_directory
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
 from errors import Diverged, UserError
+from lightning_modules.construction import construct, materialise
 from run_log import RunLog
 
 
@@ -67,12 +69,29 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, module and trainer; the parser wraps what a constructor says about its values."""
+        self.parser.add_instantiator(self._build_data, LightningDataModule)
+        self.parser.add_instantiator(self._build_network, nn.Module)
         try:
             super().instantiate_classes()
         except ValueError as error:
             if "Does not validate" not in str(error):
                 raise
             raise ParseError(str(error)) from error
+
+    def _build_data(self, kind: type[LightningDataModule], *args: Any, **kwargs: Any) -> LightningDataModule:
+        """Build the data, before the networks that take sizes from them."""
+        self._data = kind(*args, **kwargs)
+        return self._data
+
+    def _build_network(self, kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+        """Build a network such that it can be drawn again, and give lazy layers their sizes."""
+        if issubclass(kind, lightning_modules.ImageClassifier):
+            return kind(*args, **kwargs)
+        network = construct(kind, *args, **kwargs)
+        data = getattr(self, "_data", None)
+        if isinstance(data, datamodules.ImageDataModule) and not isinstance(network, LightningModule):
+            materialise(network, data.splits.train.shape)
+        return network
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with what every run has."""
