@@ -20,8 +20,34 @@ import run_directory
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
 from errors import Diverged, UserError
-from lightning_modules.construction import construct, materialise
+from lightning_modules.construction import Shape, construct, materialise
 from run_log import RunLog
+
+
+class Builder:
+    """Builds networks such that their initial values can be drawn again, and gives lazy layers the sizes of the data.
+
+    (No method of the CLI: the parser hands it on to the model, which must be possible to copy.)
+    """
+
+    def __init__(self) -> None:
+        self.shape: Shape | None = None
+
+    def data_module(self, kind: type[LightningDataModule], *args: Any, **kwargs: Any) -> LightningDataModule:
+        """Build the data, which come before the networks that take sizes from them."""
+        data = kind(*args, **kwargs)
+        if isinstance(data, datamodules.ImageDataModule):
+            self.shape = data.splits.train.shape
+        return data
+
+    def network(self, kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+        """Build a network; `ImageClassifier` has been given one."""
+        if issubclass(kind, lightning_modules.ImageClassifier):
+            return kind(*args, **kwargs)
+        network = construct(kind, *args, **kwargs)
+        if self.shape is not None and not isinstance(network, LightningModule):
+            materialise(network, self.shape)
+        return network
 
 
 class CLI(LightningCLI):
@@ -69,29 +95,15 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, module and trainer; the parser wraps what a constructor says about its values."""
-        self.parser.add_instantiator(self._build_data, LightningDataModule)
-        self.parser.add_instantiator(self._build_network, nn.Module)
+        builder = Builder()
+        self.parser.add_instantiator(builder.data_module, LightningDataModule)
+        self.parser.add_instantiator(builder.network, nn.Module)
         try:
             super().instantiate_classes()
         except ValueError as error:
             if "Does not validate" not in str(error):
                 raise
             raise ParseError(str(error)) from error
-
-    def _build_data(self, kind: type[LightningDataModule], *args: Any, **kwargs: Any) -> LightningDataModule:
-        """Build the data, before the networks that take sizes from them."""
-        self._data = kind(*args, **kwargs)
-        return self._data
-
-    def _build_network(self, kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
-        """Build a network such that it can be drawn again, and give lazy layers their sizes."""
-        if issubclass(kind, lightning_modules.ImageClassifier):
-            return kind(*args, **kwargs)
-        network = construct(kind, *args, **kwargs)
-        data = getattr(self, "_data", None)
-        if isinstance(data, datamodules.ImageDataModule) and not isinstance(network, LightningModule):
-            materialise(network, data.splits.train.shape)
-        return network
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with what every run has."""

@@ -27,7 +27,8 @@ class Attention(nn.Module):
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        quarters = x.unflatten(3, (2, -1)).unflatten(2, (2, -1)).permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+        half = x.shape[3] // 2
+        quarters = torch.stack([x[:, :, i : i + half, j : j + half].flatten(1) for i in (0, half) for j in (0, half)], 1)
         logits: Tensor = self.head(self.attention(quarters, quarters, quarters, need_weights=False)[0].mean(1))
         return logits
 

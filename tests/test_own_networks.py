@@ -1,5 +1,6 @@
 """Networks of a user's own: where training starts, and what resets of them do."""
 
+import inspect
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lightning_modules.construction import construct, materialise
 from lightning_modules.initialisation import initialise, redraw
 from tests import own_networks
 from tests.callbacks.interventions.arms import FROZEN, one
+from tests.networks import SmallNet
 from tests.runs import fit, state, tiny
 from tests.test_bad_input import refused
 
@@ -27,10 +29,14 @@ def callbacks(*several: dict[str, Any]) -> dict[str, Any]:
     return {"trainer": {"callbacks+": list(several)}}
 
 
+def taken(kind: str) -> dict[str, int]:
+    """Return what a network's constructor takes."""
+    return {name: SIZES[name] for name in inspect.signature(getattr(own_networks, kind)).parameters}
+
+
 def initial(kind: str, seed: int = 0) -> nn.Module:
     """Return a network as a run of some seed begins."""
-    takes = {"ZeroHead": ("in_channels", "num_classes"), "Lazy": ("num_classes",)}.get(kind, tuple(SIZES))
-    made: nn.Module = construct(getattr(own_networks, kind), **{name: SIZES[name] for name in takes})
+    made: nn.Module = construct(getattr(own_networks, kind), **taken(kind))
     materialise(made, (1, 16, 16))
     initialise(made, seed)
     return made
@@ -71,7 +77,7 @@ def test_a_fresh_reset_is_another_draw_of_the_rule(kind: str) -> None:
     reset = values(fit(*tiny(network(kind), callbacks(one("LayerReset", at=["11st"], last=2), FROZEN))))
     made, plain = initial(kind), values(fit(*tiny(network(kind), callbacks(FROZEN))))
     drawn = redraw(made, [name for name, _ in made.named_modules()], lambda name: (0, "LayerReset", 2, 11, name))
-    chosen = made.blocks[-2:]  # type: ignore[index]
+    chosen = getattr(own_networks, kind)(**taken(kind)).blocks[-2:]
     for name, value in reset.items():
         expected = drawn[name] if name.startswith(chosen) else plain[name]
         assert torch.equal(value, expected), name
@@ -122,7 +128,7 @@ def test_initialisation_is_an_argument(scheme: Any) -> None:
         fit(*tiny({"model": {"init_args": model}}, frozen), "--trainer.max_epochs", "1")
         for model in ({}, {"initialisation": scheme})
     )
-    expected = construct(own_networks.SmallNet, 1, 10)
+    expected = construct(SmallNet, 1, 10)
     initialise(expected, 0, scheme)
     assert all(torch.equal(value, expected.get_parameter(name)) for name, value in values(other).items())
     assert not torch.equal(values(plain)["conv.weight"], values(other)["conv.weight"])

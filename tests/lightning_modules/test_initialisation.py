@@ -174,13 +174,15 @@ def test_layers_that_draw_themselves_are_drawn_one_by_one(make: Callable[[], nn.
                 assert torch.equal(tensor, network.state_dict()[f"{name}.{part}"])
 
 
+def drawn(network: nn.Module, seed: int) -> dict[str, Tensor]:
+    return redraw(network, ["conv", "norm"], lambda name: (seed, "LayerReset", name))
+
+
 def test_a_draw_leaves_network_and_global_stream_alone() -> None:
     network: Any = initial(construct(SmallNet, 1, 10))
     network.norm.running_mean += 5
     before, stream = copy.deepcopy(network), torch.get_rng_state()
-    one, again, other = (
-        redraw(network, ["conv", "norm"], lambda name, seed=seed: (seed, "LayerReset", name)) for seed in (0, 0, 1)
-    )
+    one, again, other = (drawn(network, seed) for seed in (0, 0, 1))
     assert torch.equal(one["conv.weight"], again["conv.weight"])
     assert not torch.equal(one["conv.weight"], other["conv.weight"])
     assert not one["norm.running_mean"].any()
