@@ -11,19 +11,47 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from torch import nn
 
 import before_training
 import callbacks.branch
-import datamodules  # noqa: F401  # short class names resolve for imported classes
-import lightning_modules.networks  # noqa: F401
+import datamodules  # short class names resolve for imported classes
+import lightning_modules.networks
 import run_directory
 import sessions
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
 from config_checks import LINKS, check_links, given_settings
 from errors import Diverged, UserError
+from lightning_modules.construction import Shape, construct, materialise
 from run_log import RunLog
 from trainer import WholeLimits
+
+
+class Builder:
+    """Builds networks such that their initial values can be drawn again, and gives lazy layers the sizes of the data.
+
+    (No method of the CLI: the parser hands it on to the model, which must be possible to copy.)
+    """
+
+    def __init__(self) -> None:
+        self.shape: Shape | None = None
+
+    def data_module(self, kind: type[LightningDataModule], *args: Any, **kwargs: Any) -> LightningDataModule:
+        """Build the data, which come before the networks that take sizes from them."""
+        data = kind(*args, **kwargs)
+        if isinstance(data, datamodules.ImageDataModule):
+            self.shape = data.splits.train.shape
+        return data
+
+    def network(self, kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+        """Build a network; `ImageClassifier` has been given one."""
+        if issubclass(kind, lightning_modules.ImageClassifier):
+            return kind(*args, **kwargs)
+        network = construct(kind, *args, **kwargs)
+        if self.shape is not None and not isinstance(network, LightningModule):
+            materialise(network, self.shape)
+        return network
 
 
 class CLI(LightningCLI):
@@ -72,6 +100,9 @@ class CLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Build data, module and trainer; the parser wraps what a constructor says about its values."""
+        builder = Builder()
+        self.parser.add_instantiator(builder.data_module, LightningDataModule)
+        self.parser.add_instantiator(builder.network, nn.Module)
         try:
             super().instantiate_classes()
         except ValueError as error:

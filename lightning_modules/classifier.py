@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from errors import UserError
-from lightning_modules.initialisation import initialise
+from lightning_modules.initialisation import detach_computed, initialise
+from lightning_modules.schemes import Scheme
 from lightning_modules.tally import Tally
 
 
@@ -20,12 +21,16 @@ class ImageClassifier(LightningModule):
     Values reach the loggers when they are computed, so that a checkpoint written afterwards can count on them.
 
     Args:
-        network: any module from images (batch, channels, height, width) to logits (batch, classes).
+        network: any module from images (batch, channels, height, width) to logits (batch, classes). Training
+            starts from what its constructor sets, drawn under the run's seed (see `initialise`).
         optimizer: any torch optimizer.
         lr_scheduler: any torch scheduler, stepped once an epoch (`ReduceLROnPlateau` on `train/loss`); None keeps the rate.
         label_smoothing: in [0, 1), in training only; 0 is none.
         channels_last: store images and kernels channels last, 1.2 to 1.3 times faster on a CPU and more on a GPU.
         compile: compile the network by `torch.compile`; parameters keep their names.
+        initialisation: `own` is the network's, which is torch's default for its layers;
+            `kaiming_fan_out` is that of the ReScience reproduction of Ash & Adams and of DASH,
+            `kaiming_uniform_norm` that of open_lth (see `schemes.apply`). Resets draw by it too.
         seed: the run's seed (`seed_everything`), set by train.py.
     """
 
@@ -37,6 +42,7 @@ class ImageClassifier(LightningModule):
         label_smoothing: float = 0.0,
         channels_last: bool = True,
         compile: bool = False,
+        initialisation: Scheme = "own",
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -45,7 +51,8 @@ class ImageClassifier(LightningModule):
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
         self.label_smoothing, self.seed = label_smoothing, seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        initialise(network, seed)
+        initialise(network, seed, initialisation)
+        detach_computed(network)
         network.to(memory_format=self.memory_format)
         if compile:
             network.compile()

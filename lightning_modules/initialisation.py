@@ -1,24 +1,164 @@
 """A network's initial values, drawn from the run's seed and re-derived from it whenever needed."""
 
-from typing import Any
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from errors import UserError
+from lightning_modules.construction import Construction, full_name, held, tensors_of
+from lightning_modules.schemes import Scheme, apply
 from randomness import global_stream
 
+Key = Callable[[str], tuple[Any, ...]]
+"""From a layer's name to what keys its draws, as `global_stream` takes it."""
 
-def initialise(network: nn.Module, seed: int) -> None:
-    """Draw the initial values of every layer in place, each layer from a stream of its own keyed by (seed, "init", its name).
+WHOLE = "."
+"""Stands where a layer is named for the whole network; no layer has this name."""
 
-    Changing one layer (a wider head, say) hence leaves the others' draws as they were. A layer without `reset_parameters()` keeps
-    the values its constructor drew.
+
+@torch.no_grad()
+def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
+    """Draw the initial values of a network in place, under keys (seed, "init", …).
+
+    What its constructor set is what counts. Where every layer holds what its own `reset_parameters()`
+    drew, each is drawn from a stream keyed by its name, so that changing one layer (a wider head,
+    say) leaves the draws of the others as they were. Where the constructor has set values itself (a
+    head of zeros, attention, weight norm, a copy of another layer), the network is built again on
+    one stream, and starts from that.
 
     Args:
-        network: whose layers draw their own parameters by `reset_parameters()`, as PyTorch's do.
+        network: as `construct` builds it; an instance made otherwise keeps the values that it holds.
         seed: the run's seed.
+        scheme: how its layers are initialised.
+
+    Raises:
+        UserError: for another scheme than `own` if the network is an instance made otherwise.
     """
-    for name, layer in network.named_modules():
-        reset: Any = getattr(layer, "reset_parameters", None)
-        if callable(reset):
-            with global_stream(seed, "init", name):
+    construction = Construction.of(network)
+    if construction is None:
+        if scheme != "own":
+            raise UserError(f"initialisation: {scheme}: {_unknown(network)}")
+        return
+    replace(construction, scheme=scheme).belongs_to(network)
+    fresh = redraw(network, [name for name, _ in network.named_modules()], lambda name: (seed, "init", name))
+    for name, tensor in tensors_of(network).items():
+        tensor.copy_(fresh[name])
+
+
+def redraw(module: nn.Module, names: Iterable[str], key: Key) -> dict[str, Tensor]:
+    """Return new values of layers by the rule that drew them first, on the CPU: parameters and buffers by full name.
+
+    Keyed by (seed, "init", name) these are a run's initial values.
+
+    Args:
+        module: a network, or what holds one as `network`.
+        names: layers of the network; each stands for what it holds itself.
+        key: keys of the draws.
+
+    Raises:
+        UserError: by name, for a layer whose rule is not known, or whose parameters have been
+            replaced since the network was built.
+    """
+    rule = _Rule.of(module)
+    names = [name for name in names if held(rule.layer(name))]
+    for name in names:
+        rule.check(name)
+    scheme = rule.construction.scheme
+    fresh: dict[str, nn.Module] = {}
+    if rule.construction.plain:
+        for name in names:
+            fresh[name] = copy.deepcopy(rule.layer(name)).cpu()
+            with global_stream(*key(name)):
+                reset: Any = fresh[name].reset_parameters
                 reset()
+                apply(scheme, fresh[name])
+    elif names:
+        with global_stream(*key(WHOLE)):
+            made = rule.construction.make()
+            for layer in made.modules():
+                apply(scheme, layer)
+        fresh = {name: made.get_submodule((rule.start + name).rstrip(".")) for name in names}
+    return {full_name(name, part): tensor.detach() for name, layer in fresh.items() for part, tensor in held(layer).items()}
+
+
+def check_redraw(module: nn.Module, names: Iterable[str]) -> None:
+    """Raise UserError, by name, for a layer that cannot be drawn again by the rule that drew it first."""
+    rule, names = _Rule.of(module), list(names)
+    for name in names:
+        rule.check(name)
+    if rule.construction.plain:
+        return
+    one, other = (redraw(module, names, lambda name: (0, "check", name)) for _ in range(2))
+    for name, tensor in one.items():
+        if not torch.equal(tensor, other[name]):
+            raise UserError(
+                f"{name}: cannot be drawn again, as its constructor draws it from elsewhere than "
+                "torch's global stream; use torch's, without a generator of its own"
+            )
+
+
+def detach_computed(network: nn.Module) -> None:
+    """Cut off from their graphs, in place, weights that layers compute from others (`torch.nn.utils.weight_norm`, `prune`).
+
+    They are computed again in each forward pass; until then a module that holds one with its graph
+    cannot be copied, as averages of weights do.
+    """
+    for layer in network.modules():
+        for name, value in vars(layer).items():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                vars(layer)[name] = value.detach()
+
+
+class _Rule(NamedTuple):
+    """What draws the layers of a network.
+
+    Attributes:
+        network: the network.
+        construction: how it, or the module that holds it, was built.
+        start: what stands before the names of its layers in the construction.
+    """
+
+    network: nn.Module
+    construction: Construction
+    start: str
+
+    @staticmethod
+    def of(module: nn.Module) -> "_Rule":
+        """Find the rule of a network, or of what holds one; UserError if it is not known."""
+        network = getattr(module, "network", module)
+        if construction := Construction.of(network):
+            return _Rule(network, construction, "")
+        if construction := Construction.of(module):
+            return _Rule(network, construction, "network.")
+        raise UserError(_unknown(network))
+
+    def layer(self, name: str) -> nn.Module:
+        """Return a layer of the network by name."""
+        return self.network.get_submodule(name)
+
+    def check(self, name: str) -> None:
+        """Raise UserError unless a layer still holds what the constructor gave it."""
+        now = {full_name(name, part): tensor.shape for part, tensor in held(self.layer(name)).items()}
+        built = {
+            full: shape
+            for full, shape in self.construction.shapes.items()
+            if full.rpartition(".")[0] == (self.start + name).rstrip(".")
+        }
+        built = {full.removeprefix(self.start): shape for full, shape in built.items()}
+        if now != built:
+            there = ", ".join(sorted(now.keys() ^ built.keys()) or sorted(now))
+            raise UserError(
+                f"{name or 'the network itself'}: cannot be drawn again, as {there} changed after the network was "
+                "built; change it in the network's constructor, or choose other layers"
+            )
+
+
+def _unknown(network: nn.Module) -> str:
+    return (
+        f"{type(network).__name__}: how its values were drawn is not known, as it was made by hand; "
+        "build it by lightning_modules.construct"
+    )

@@ -10,9 +10,10 @@ from torch.optim import Optimizer
 from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level
-from callbacks.interventions.layers import check_initial, every_layer, own_parameters, redrawn
+from callbacks.interventions.layers import check_draws, check_initial, every_layer, own_parameters
 from callbacks.network import network_of
 from errors import UserError
+from lightning_modules.initialisation import redraw
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 
@@ -50,14 +51,15 @@ class L2Init(Level):
         optimizer, scaler = configured(module)[0], getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise UserError("L2Init: a fused optimizer hides gradients' scale under 16-mixed; use bf16-mixed, or fused: false")
-        every_layer(network_of(module))
+        check_draws("L2Init", trainer, module, self._layers(module))
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Pull by it from now on."""
         self._strength = value
-        for name, layer in self._layers(module).items() if not self._initial else ():
-            for part, tensor in redrawn(layer, Clock.of(trainer).initial_seed, "init", name).named_parameters(recurse=False):
-                self._initial[f"{name}.{part}"] = tensor.detach().to(module.device)
+        if not self._initial:
+            seed = Clock.of(trainer).initial_seed
+            initial = redraw(module, self._layers(module), lambda name: (seed, "init", name))
+            self._initial = {name: tensor.to(module.device) for name, tensor in initial.items()}
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
         with torch.no_grad():

@@ -1,29 +1,19 @@
 """Layers drawn again."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from pytorch_lightning import LightningModule, Trainer
-from torch import nn
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_initial, choose, copy_buffers, redrawn
+from callbacks.interventions.layers import check_draws, check_initial, choose, copy_buffers, own_parameters
 from callbacks.interventions.optimizers import forget
 from callbacks.network import network_of
+from lightning_modules.initialisation import redraw
 from timing import Time
 
 
-def reset_layers(layers: Mapping[str, nn.Module], fresh: Mapping[str, nn.Module], norm_statistics: bool) -> None:
-    """Copy the parameters of fresh layers into layers, in place, and if asked their buffers (normalisation statistics)."""
-    for name, layer in layers.items():
-        for mine, new in zip(layer.parameters(recurse=False), fresh[name].parameters(recurse=False), strict=True):
-            mine.copy_(new)
-        if norm_statistics:
-            copy_buffers(layer, fresh[name])
-
-
 class LayerReset(OneShot):
-    """Draws the chosen layers again from their own initial distribution.
+    """Draws the chosen layers again by the rule that drew them first: torch's, or what the network's constructor sets.
 
     Berariu et al. 2021, A.5, https://arxiv.org/abs/2106.00042 (`last: 4` of a ResNet's six blocks); later-layer forgetting (Zhou et
     al. 2022), RIFLE (Li et al. 2020) and Nikishin et al. 2022 are choices of layers and times.
@@ -40,7 +30,7 @@ class LayerReset(OneShot):
         optimizer_state: `reset` for these parameters, or `keep`.
 
     Raises:
-        UserError: if no layer or one that cannot draw its own values is chosen.
+        UserError: if no layer or one that cannot be drawn again is chosen.
     """
 
     def __init__(
@@ -57,15 +47,17 @@ class LayerReset(OneShot):
         self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse layers that there are not."""
+        """Refuse layers that there are not, or that cannot be drawn again."""
         if self.to == "initial":
             check_initial(module, "to: initial")
-        choose(network_of(module), self.last, self.layers)
+        check_draws("LayerReset", trainer, module, choose(network_of(module), self.last, self.layers))
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Reset the layers."""
         chosen = choose(network_of(module), self.last, self.layers)
-        keys = {name: draws.key(name) if self.to == "fresh" else draws.initial_key(name) for name in chosen}
-        reset_layers(chosen, {name: redrawn(chosen[name], *keys[name]) for name in chosen}, self.norm_statistics == "reset")
+        fresh = redraw(module, chosen, draws.key if self.to == "fresh" else draws.initial_key)
+        for name, parameter in own_parameters(chosen).items():
+            parameter.copy_(fresh[name])
+        copy_buffers(chosen, fresh, norm_statistics=self.norm_statistics == "reset", others=True)
         if self.optimizer_state == "reset":
             forget(trainer.optimizers, [parameter for layer in chosen.values() for parameter in layer.parameters()])

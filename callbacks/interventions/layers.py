@@ -1,20 +1,21 @@
-"""Which layers of a network an intervention acts on, and their values drawn again."""
+"""Which layers of a network an intervention acts on, and whether they can be drawn again."""
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pytorch_lightning import LightningModule
-from torch import nn
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import ModelPruning
+from torch import Tensor, nn
 
 from errors import UserError
 from lightning_modules import ImageClassifier
-from randomness import global_stream
+from lightning_modules.construction import full_name, held
+from lightning_modules.initialisation import check_redraw
 
 
 def choose(network: nn.Module, last: int | None, layers: Sequence[str] | None) -> dict[str, nn.Module]:
-    """Return the layers, by name, that draw their own values (`reset_parameters()`), among those chosen.
+    """Return the layers, by name, that hold parameters or buffers, among those chosen.
 
     Args:
         network: whose `blocks` names its blocks from bottom to top.
@@ -22,39 +23,50 @@ def choose(network: nn.Module, last: int | None, layers: Sequence[str] | None) -
         layers: or names and patterns of layers, as `layer4*`; a layer's parts belong to it.
 
     Raises:
-        UserError: unless exactly one is given and it chooses something, all of which can draw its own values.
+        UserError: unless exactly one is given and it chooses something with parameters.
     """
     if (last is None) == (not layers):
         raise UserError("write either last: 3 (blocks from the top) or layers: [names or patterns]")
     names = _blocks(network, last) if last is not None else _matching(network, layers or [])
-    return _drawing({name: layer for name, layer in network.named_modules() if any(_part_of(name, whole) for whole in names)})
+    chosen = {name: layer for name, layer in network.named_modules() if any(_part_of(name, whole) for whole in names)}
+    holding = {name: layer for name, layer in chosen.items() if held(layer)}
+    if not own_parameters(holding):
+        raise UserError(f"layers: {', '.join(chosen)}: have no values to draw; choose layers with parameters")
+    return holding
 
 
 def every_layer(network: nn.Module) -> dict[str, nn.Module]:
-    """Return all layers, by name, that draw their own values; UserError if a parameter belongs to none."""
-    return _drawing(dict(network.named_modules()))
-
-
-def _drawing(layers: dict[str, nn.Module]) -> dict[str, nn.Module]:
-    drawn = {name: layer for name, layer in layers.items() if callable(getattr(layer, "reset_parameters", None))}
-    if not drawn:
-        raise UserError(f"layers: {', '.join(layers)}: have no values to draw; choose layers with parameters")
-    for name, layer in layers.items():
-        if name not in drawn and next(layer.parameters(recurse=False), None) is not None:
-            whose = name or "the network itself"
-            raise UserError(f"layers: {whose}: has parameters but no reset_parameters() to draw them; give it one")
-    return drawn
+    """Return all layers, by name, that hold parameters or buffers."""
+    return {name: layer for name, layer in network.named_modules() if held(layer)}
 
 
 def own_parameters(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
-    """Return the layers' own parameters by full name; one that layers share stands under its last name, whose draw it has."""
-    named = [(f"{name}.{part}", value) for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)]
+    """Return the layers' own parameters by full name; one that layers share stands under its last name."""
+    named = [
+        (full_name(name, part), value) for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)
+    ]
     last = {id(value): name for name, value in named}
     return {name: value for name, value in named if last[id(value)] == name}
 
 
+def check_draws(who: str, trainer: Trainer, module: LightningModule, layers: Iterable[str]) -> None:
+    """Raise UserError, in the name of who asks, for a layer that cannot be drawn again by the rule that drew it first."""
+    check_kept(who, trainer)
+    try:
+        check_redraw(module, layers)
+    except UserError as error:
+        raise UserError(f"{who}: {error}") from error
+
+
+def check_kept(who: str, trainer: Trainer) -> None:
+    """Raise UserError, in the name of who asks, if a callback replaces parameters during training."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    if any(isinstance(one, ModelPruning) for one in callbacks):
+        raise UserError(f"{who}: ModelPruning replaces the parameters that it acts on; leave one of the two out")
+
+
 def check_initial(module: LightningModule, argument: str) -> None:
-    """Raise UserError unless a run's initial values can be drawn again: only `ImageClassifier` draws them layer by layer."""
+    """Raise UserError unless a run's initial values can be drawn again: only `ImageClassifier` draws them under its seed."""
     if not isinstance(module, ImageClassifier):
         raise UserError(f"{argument}: {type(module).__name__} draws its initial values itself; use ImageClassifier, or fresh draws")
 
@@ -81,19 +93,16 @@ def _part_of(name: str, whole: str) -> bool:
     return name == whole or name.startswith(f"{whole}.")
 
 
-def redrawn(layer: nn.Module, seed: int, purpose: str, *counters: int | str) -> nn.Module:
-    """Return a copy of a layer with its own values drawn again, on the CPU, from a stream of their own.
+def copy_buffers(layers: Mapping[str, nn.Module], fresh: Mapping[str, Tensor], norm_statistics: bool, others: bool) -> None:
+    """Copy new values into the buffers of layers, in place.
 
-    Normalisation statistics of the copy are those of a new layer. Keyed by (seed, "init", name) these are a run's initial values.
+    Args:
+        layers: by name.
+        fresh: new values by full name.
+        norm_statistics: whether to copy the running statistics of normalisation layers.
+        others: whether to copy all others, such as the vectors of spectral norm, which belong to the parameters.
     """
-    fresh = copy.deepcopy(layer).cpu()
-    with global_stream(seed, purpose, *counters):
-        reset: Any = fresh.reset_parameters
-        reset()
-    return fresh
-
-
-def copy_buffers(layer: nn.Module, fresh: nn.Module) -> None:
-    """Copy the normalisation statistics (buffers) of one layer from another, in place."""
-    for mine, new in zip(layer.buffers(recurse=False), fresh.buffers(recurse=False), strict=True):
-        mine.copy_(new)
+    for name, layer in layers.items():
+        if norm_statistics if isinstance(layer, nn.modules.batchnorm._NormBase) else others:
+            for part, buffer in layer.named_buffers(recurse=False):
+                buffer.copy_(fresh[full_name(name, part)])

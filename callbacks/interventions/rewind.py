@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import choose
+from callbacks.interventions.layers import check_kept, choose
 from callbacks.interventions.optimizers import SCHEDULED, forget
 from callbacks.network import network_of
 from errors import UserError
@@ -70,7 +70,8 @@ class Rewind(OneShot):
         self._kept = state_dict["kept"]
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse layers that there are not."""
+        """Refuse layers that there are not, or whose parameters are replaced meanwhile."""
+        check_kept("Rewind", trainer)
         self._chosen(module)
 
     def in_force(self, epoch: Epoch) -> str | None:

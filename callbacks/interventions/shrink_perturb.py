@@ -8,10 +8,11 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_initial, copy_buffers, every_layer, own_parameters, redrawn
+from callbacks.interventions.layers import check_draws, check_initial, copy_buffers, every_layer, own_parameters
 from callbacks.interventions.optimizers import forget
 from callbacks.network import network_of
 from errors import UserError
+from lightning_modules.initialisation import redraw
 from timing import Time
 
 
@@ -29,7 +30,8 @@ class ShrinkPerturb(OneShot):
     `shrink: 1, perturb: 0` is the identity, `shrink: 0, perturb: 1` with `norm_statistics: reset` a new network. The released code
     has 0.4 and 0.1, figures of the paper 0.6 and 0.01; its normalisation statistics and optimizer state begin anew.
 
-    Changes: parameters; normalisation statistics (`norm_statistics: reset`); optimizer state (`optimizer_state: reset`). Keeps: the
+    Changes: parameters (under weight norm and the like, those that are trained); normalisation
+    statistics (`norm_statistics: reset`); optimizer state (`optimizer_state: reset`). Keeps: the
     learning-rate clock.
 
     Args:
@@ -43,7 +45,7 @@ class ShrinkPerturb(OneShot):
         optimizer_state: `reset`, or `keep`.
 
     Raises:
-        UserError: for factors outside their range, or layers that cannot draw their own values.
+        UserError: for factors outside their range, or layers that cannot be drawn again.
     """
 
     def __init__(
@@ -65,26 +67,24 @@ class ShrinkPerturb(OneShot):
         self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse layers that cannot draw their own values."""
+        """Refuse layers that cannot be drawn again."""
         if self.noise == "initial":
             check_initial(module, "noise: initial")
         if self._draws:
-            every_layer(network_of(module))
+            check_draws("ShrinkPerturb", trainer, module, every_layer(network_of(module)))
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Shrink and perturb."""
-        network = network_of(module)
-        layers = every_layer(network) if self._draws else dict(network.named_modules())
-        keys = {name: draws.initial_key(name) if self.noise == "initial" else draws.key(name) for name in layers}
-        fresh = {name: redrawn(layer, *keys[name]) for name, layer in layers.items()} if self._draws else {}
+        layers = every_layer(network_of(module))
+        fresh = redraw(module, layers, draws.initial_key if self.noise == "initial" else draws.key) if self._draws else {}
         scope = {name: part for name, part in own_parameters(layers).items() if self.scope == "all" or part.ndim > 1}
         if self.noise == "gaussian":
             noise = {name: torch.randn(part.shape, generator=draws.generator(name)) for name, part in scope.items()}
         else:
-            noise = {f"{name}.{part}": new for name in fresh for part, new in fresh[name].named_parameters(recurse=False)}
+            noise = fresh
         shrink_perturb(scope, noise, self.shrink, self.perturb)
-        for name in layers if self.norm_statistics == "reset" else ():
-            copy_buffers(layers[name], fresh[name])
+        if self.norm_statistics == "reset":
+            copy_buffers(layers, fresh, norm_statistics=True, others=self.shrink == 0)
         if self.optimizer_state == "reset":
             forget(trainer.optimizers, scope.values())
 

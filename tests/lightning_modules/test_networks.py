@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from errors import UserError
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
 from lightning_modules.networks.resnet import PostActivation, PreActivation, every
@@ -128,7 +129,7 @@ def test_the_blocks_halve_the_image_where_the_papers_do() -> None:
 
 def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
     def drawn(seed: int, classes: int = 10) -> dict[str, torch.Tensor]:
-        network = ResNet(3, classes, depth=1, width=8)
+        network = construct(ResNet, 3, classes, depth=1, width=8)
         initialise(network, seed)
         return network.state_dict()
 
@@ -141,7 +142,7 @@ def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
 
 
 def test_initial_values_have_pytorchs_distribution() -> None:
-    network = ResNet(3, 10, width=32)
+    network = construct(ResNet, 3, 10, width=32)
     initialise(network, 0)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 5000:

@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics.function import norm
 from callbacks.diagnostics.weights import Weights, angle, distance, relative_distance
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from studies.digest import digest
 from tests.networks import SmallNet, TokenNet
@@ -83,7 +84,7 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
     (recorder,) = [one for one in cli.trainer.callbacks if type(one).__name__ == "Path_"]
     steps, values = recorder.networks, logged(cli.place.directory)
     assert len(steps) == cli.trainer.global_step == (6 if fragments == (ACCUMULATION,) else 12)
-    initial = SmallNet(1, 10)
+    initial = construct(SmallNet, 1, 10)
     initialise(initial, 0)
     start = {name: value.detach() for name, value in initial.named_parameters()}
     for suffix, block in BLOCKS.items():

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from tests.callbacks.interventions.arms import ALL, FROZEN, one, run
 from tests.networks import SmallNet
@@ -52,7 +53,7 @@ def test_parameters_and_groups_stay_the_same_objects() -> None:
 )
 def test_an_average_of_the_weights_follows_a_reset(average: dict[str, Any]) -> None:
     cli = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
-    fresh = SmallNet(1, 10)
+    fresh = construct(SmallNet, 1, 10)
     initialise(fresh, 0)
     network = cli.model.network  # holds the average at the end
     assert torch.allclose(network.head.weight, fresh.head.weight)

@@ -7,6 +7,7 @@ from torch import nn
 from callbacks import L2Init
 from callbacks.interventions.l2_init import pull
 from errors import UserError
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from tests.networks import SmallNet
 from tests.runs import fit, tiny
@@ -25,7 +26,7 @@ def test_it_is_the_gradient_of_the_paper_penalty() -> None:
 
 def test_a_strong_pull_keeps_weights_near_their_beginning_but_not_norms() -> None:
     strong = {"trainer": {"callbacks+": [{"class_path": "callbacks.L2Init", "init_args": {"levels": {"0ep": 5.0}}}]}}
-    pulled, free, initial = fit(*tiny(strong)).model.network, fit(*tiny()).model.network, SmallNet(1, 10)
+    pulled, free, initial = fit(*tiny(strong)).model.network, fit(*tiny()).model.network, construct(SmallNet, 1, 10)
     initialise(initial, 0)
     for name in ("conv.weight", "head.weight"):
         begin = initial.get_parameter(name)

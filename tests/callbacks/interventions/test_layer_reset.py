@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from studies.digest import digest
 from tests.callbacks.interventions.arms import FROZEN, one, run
@@ -28,7 +29,7 @@ def remembered(cli: Any) -> dict[str, str]:
 
 def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
     cli, plain = run(one("LayerReset", at=["11st"], last=1, to="initial"), FROZEN), run(FROZEN)
-    fresh = SmallNet(1, 10)
+    fresh = construct(SmallNet, 1, 10)
     initialise(fresh, 0)
     for name, value in cli.model.network.named_parameters():
         expected = fresh.get_parameter(name) if name.startswith("head") else plain.model.network.get_parameter(name)
@@ -37,7 +38,7 @@ def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
 
 def test_a_reset_of_everything_is_a_fresh_start() -> None:
     everything = one("LayerReset", at=["11st"], layers=["*"], to="initial")
-    cli, fresh = run(everything, FROZEN), SmallNet(1, 10)
+    cli, fresh = run(everything, FROZEN), construct(SmallNet, 1, 10)
     initialise(fresh, 0)
     for name, value in fresh.named_parameters():
         assert torch.equal(cli.model.network.get_parameter(name), value)

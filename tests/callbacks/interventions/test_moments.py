@@ -99,10 +99,6 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {**one("OptimizerReset", at=["99st"]), "data": {"init_args": {"growth": WAITING}}},
         "OptimizerReset: 99st: is never reached",
     ),
-    "parameters of the network itself": (
-        {**one("LayerReset", at=["1ep"], layers=["*"]), **model(network={"class_path": "tests.networks.TokenNet"})},
-        r"layers: the network itself: has parameters but no reset_parameters\(\)",
-    ),
     "a rewind to a time never reached": (one("Rewind", at=["20st"], to="13st"), "Rewind: 20st: is never reached"),
     "a rewind to the same batch": (one("Rewind", at=["4st"], to="1ep"), "Rewind: to: 1ep: must lie before every moment of at"),
     "a rewind to all stages": (one("Rewind", at=["2ep"], to="stages"), "to: stages: are several moments"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from tests.callbacks.interventions.arms import FROZEN
 from tests.callbacks.interventions.arms import one as entry
@@ -87,7 +88,7 @@ def test_initial_values_are_those_of_the_seed_that_drew_them() -> None:
     reset = one("LayerReset", at=["11st"], layers=["*"], to="initial")
     file = str(trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
     branch = fit(*tiny(reset, FREEZE, EVERY_EPOCH), "--seed_everything", "1", "--ckpt_path", file)
-    fresh = SmallNet(1, 10)
+    fresh = construct(SmallNet, 1, 10)
     initialise(fresh, 0)
     assert all(torch.equal(branch.model.network.get_parameter(name), value) for name, value in fresh.named_parameters())
 

@@ -9,6 +9,7 @@ from torch import nn
 from callbacks import ShrinkPerturb
 from callbacks.interventions.shrink_perturb import shrink_perturb
 from errors import UserError
+from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
 from randomness import generator, global_stream
 from studies.digest import digest
@@ -36,7 +37,7 @@ def before() -> dict[str, torch.Tensor]:
 
 def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
     old, new = before(), shrunk(shrink=0.4, perturb=0.1).model.network
-    fresh = SmallNet(1, 10)
+    fresh = construct(SmallNet, 1, 10)
     for name, layer in fresh.named_modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
             with global_stream(0, "ShrinkPerturb", 2, 11, name):
@@ -55,7 +56,7 @@ def test_gaussian_noise_and_weights_only() -> None:
 
 
 def test_initial_noise_is_the_runs_own_beginning() -> None:
-    new, initial = shrunk(shrink=0.0, perturb=1.0, noise="initial").model.network, SmallNet(1, 10)
+    new, initial = shrunk(shrink=0.0, perturb=1.0, noise="initial").model.network, construct(SmallNet, 1, 10)
     initialise(initial, 0)
     for name, parameter in initial.named_parameters():
         assert torch.equal(new.get_parameter(name), parameter), name
