@@ -35,7 +35,7 @@ def opened(file: Path) -> Work:
 
 
 QUICK = ["--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false"]
-EVERYDAY = ("digits_blur_removal", "digits_weight_decay_timing", "cifar10_layer_reset")
+EVERYDAY = ("digits_blur_removal", "cifar10_16_weight_decay_timing", "cifar10_layer_reset")
 
 
 @pytest.mark.parametrize(
