@@ -81,14 +81,19 @@ class TorchvisionImages(ImageDataset):
             settings["download"] = self.download
         try:
             return kind(self.root, **settings)
+        except (RuntimeError, OSError) as error:
+            raise UserError(
+                f"{self.name} is not in root: {printable(Path(self.root).absolute())} and could not be downloaded "
+                f"({one_line(error)}); "
+                "copy its files there from a machine with network access, set root: to where they are, or use FolderImages"
+            ) from error
         except Exception as error:
-            # Damaged files show in many ways.
+            # Damaged files show in many ways, options that are not taken as errors of type or value.
             if self.options and isinstance(error, TypeError | ValueError):
                 raise UserError(f"options: {self.options}: {self.name} does not take them ({one_line(error)})") from error
             raise UserError(
-                f"{self.name} is not in root: {printable(Path(self.root).absolute())} and could not be downloaded, or is damaged "
-                f"({one_line(error)}); copy its files there from a machine with network access, set root: to where they are, "
-                "or use FolderImages"
+                f"{self.name} in root: {printable(Path(self.root).absolute())} is damaged ({one_line(error)}); "
+                "remove its files there, and download or copy them anew"
             ) from error
 
     def _cache_key(self, split: str) -> str:

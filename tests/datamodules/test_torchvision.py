@@ -172,5 +172,5 @@ def test_a_damaged_image_is_named(damage: str, tmp_path: Path) -> None:
 def test_damaged_files_of_a_data_set_are_refused_in_one_line(tmp_path: Path) -> None:
     make_mnist(tmp_path, 10, 40)
     (tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"damaged")
-    with pytest.raises(UserError, match=r"MNIST is not in root: .* and could not be downloaded, or is damaged .*; copy its files"):
+    with pytest.raises(UserError, match=r"MNIST in root: .* is damaged \(.+\); remove its files"):
         TorchvisionImages("MNIST", str(tmp_path), download=False).read("train")
