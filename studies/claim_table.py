@@ -10,7 +10,7 @@ from studies.verdicts import Outcome
 from studies.words import amount, gap, metric_words, probability, unit
 from studies.work import Work
 
-HEAD = ("claim", "reported", "here", "seeds", "p, t", "p, exact", "p, Holm", "80 %", "verdict")
+HEAD = ("claim", "reported", "here", "verdict", "seeds", "p, t", "p, exact", "p, Holm", "80 %")
 
 
 def table(work: Work, found: Sequence[Outcome]) -> str:
@@ -23,19 +23,20 @@ def cells(work: Work, one: Outcome) -> tuple[str, ...]:
     """Return the row of a claim."""
     claim, compared = one.claim, one.compared
     title = f"**{claim.id}** {claim.text}<br>{claim.paper}"
+    verdict = one.said.replace(one.verdict, f"**{one.verdict}**", 1)
     if compared is None or len(compared.differences) < 2:
-        return (title, claim.reported, "-", "-", "-", "-", "-", "-", one.said)
+        return (title, claim.reported, "-", verdict, "-", "-", "-", "-", "-")
     margin = "" if claim.within is None else f"same within {amount(claim, claim.inner(claim.within), '')}{unit(claim)}: "
     return (
         title,
         claim.reported,
         here(work, one),
+        margin + verdict,
         str(len(compared.differences)),
         probability(one.p),
         probability(one.exact),
         probability(one.adjusted),
         smallest(claim, compared.differences),
-        margin + one.said,
     )
 
 

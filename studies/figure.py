@@ -35,7 +35,7 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
         sns.lineplot(**where, **mean, errorbar="sd", marker="o", **style)
     else:
         apart = 0.4 if chosen.hue else False
-        sns.stripplot(**where, dodge=bool(chosen.hue), alpha=0.35, size=4, legend=False)
+        sns.stripplot(**where, dodge=bool(chosen.hue), alpha=0.35, size=4, jitter=False, legend=False)
         sns.pointplot(**where, **mean, errorbar="sd", dodge=apart, linestyle="none", marker="_", markersize=14, capsize=0.1)
     _draw_controls(axes, runs, chosen, colours)
     there = list(runs[chosen.x].unique())

@@ -14,9 +14,9 @@ from studies import claim_table
 from studies.agreement import agreements
 from studies.censored import censored
 from studies.claims import Claim, read_claims
-from studies.grid import read_study
+from studies.grid import Study, read_study
 from studies.origin import origin
-from studies.report import write_report
+from studies.report import frame, markdown, table, write_report
 from studies.settings import Settings, settings
 from studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
 from studies.words import metric_words, note
@@ -29,7 +29,7 @@ HEAD = """# Results
 What papers claim, and what came out here: every claim of every study in `configs/studies`.
 
 A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is the ratio of arm to
-control.
+control. The interval is over seeds (initial weights, order, subset), not over the images of the test split.
 * **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on the other side; or
   it holds 0, but not the effect that the paper's would be in this study, where that is stated.
 * **not after Holm**: the p-value adjusted for the number of directional claims on this page ("p, Holm") is above .05.
@@ -106,12 +106,11 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
         figure = file.with_suffix("") / f"{work.study.name}.png"
         figures[figure] = write_report(work) / "figure.png"
         parts.append(_section(work, own, file, figure))
-        counts.append(_count(work.study.file, work.study.name, own, file))
-    counts += [_count(one.file, one.name, [Outcome(claim, None, NOT_RUN) for claim in one.claims], file) for one in waiting]
-    heads = ["| study | claims | " + " | ".join(VERDICTS) + " |", "|---|" + "---|" * (1 + len(VERDICTS))]
+        counts.append(_count(work.study, own, file))
+    heads = ["| study | claims | " + " | ".join(VERDICTS) + " |", "|---|" + "---|" * (1 + len(VERDICTS))] * bool(counts)
     total = _totals(found, sum(len(one.claims) for one in unopened))
     not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
-    text = [MARK, HEAD, total, "\n".join(heads + counts), *parts, *["## Not run", not_run] * bool(not_run)]
+    text = [MARK, HEAD, total, *["\n".join(heads + counts)] * bool(counts), *parts, *["## Not run", not_run] * bool(not_run)]
     try:
         for figure, drawn in figures.items():
             figure.parent.mkdir(parents=True, exist_ok=True)
@@ -125,15 +124,17 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
 def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:
     """Return what came out of a study's claims."""
     chosen = settings(work)
-    done = sum(work.finished(number) for number in range(len(work.study.runs)))
+    runs = frame(work, chosen.metric, chosen.over)
     on_top = "".join(f" --config {one.name}" for one in work.config)
     study = work.study.file.absolute()
     named = study.relative_to(HERE) if study.is_relative_to(HERE) else work.study.file
     what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
-    said = [f"`python study.py run {named}{on_top}`: {origin(work, done)}.", f"Unless said otherwise: {what}."]
+    said = [f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.", f"Unless said otherwise: {what}."]
     said += filter(None, [agreements(work), censored(work, chosen.metric)])
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
-    return f"{title}\n\n{' '.join(said)}\n\n{claim_table.table(work, found)}\n![{work.study.name}]({_link(figure, file)})"
+    means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
+    picture = f"![{work.study.name}]({_link(figure, file)})"
+    return "\n\n".join([title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means])
 
 
 def _totals(found: Sequence[Outcome], unopened: int) -> str:
@@ -144,10 +145,10 @@ def _totals(found: Sequence[Outcome], unopened: int) -> str:
     return f"{counts.total()} claims: {said}. {late} of these verdicts do not stand after Holm."
 
 
-def _count(study: Path, name: str, found: Sequence[Outcome], file: Path) -> str:
+def _count(study: Study, found: Sequence[Outcome], file: Path) -> str:
     counts = Counter(one.verdict for one in found)
     cells = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
-    return f"| [{name}]({_link(study, file)}) | {len(found)} | {cells} |"
+    return f"| [{study.name}]({_link(study.file, file)}) | {len(found)} | {cells} |"
 
 
 def _waiting(study: Unopened, file: Path) -> str:

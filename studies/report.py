@@ -74,7 +74,8 @@ def write_report(work: Work) -> Path:
     said += [markdown(rows, chosen.metric), origin(work, len(runs)), agreements(work), censored(work, chosen.metric)]
     (folder / "table.md").write_text("\n\n".join(filter(None, said)) + "\n")
     if work.study.claims:
-        (folder / "claims.md").write_text(claim_table.table(work, outcomes(work)))
+        rest = '"p, Holm" is adjusted for the directional claims of this study.'
+        (folder / "claims.md").write_text(f"{claim_table.table(work, outcomes(work))}\n{rest}\n")
     if chosen.figure == "curve":
         values = [named(work, number) for number in done]
         points = curves([work.folder(number) for number in done], values, chosen.metric)

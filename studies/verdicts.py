@@ -135,4 +135,4 @@ def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tupl
 
 def _needed(reaches: Callable[[int], float], which: str = "the difference seen") -> str:
     seeds = seeds_needed(reaches)
-    return f"{f'more than {LARGEST:,}' if seeds is None else seeds} seeds for {which}"
+    return f"needs {f'more than {LARGEST:,}' if seeds is None else seeds} seeds for {which}"

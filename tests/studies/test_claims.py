@@ -59,13 +59,17 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
         ([-9, -8, -7], {"expect": "higher"}, ("contradicted", "")),
         ([-9, -8, -7], {"effect": -20}, ("reproduced", "smaller than the paper's")),
         ([-1, 0.5, 0.2], {"effect": -4}, ("contradicted", "an effect of -4.00 points is excluded")),
-        ([-1, 0.5, -0.2], {}, ("too weak to tell", "84 seeds for the difference seen")),
-        ([-1, 0.5, -0.2], {"effect": -2}, ("too weak to tell", "84 seeds for the difference seen, 4 seeds for the paper's effect")),
-        ([-1, 0.5, 0.5], {}, ("too weak to tell", "more than 1,000 seeds for the difference seen")),
+        ([-1, 0.5, -0.2], {}, ("too weak to tell", "needs 84 seeds for the difference seen")),
+        (
+            [-1, 0.5, -0.2],
+            {"effect": -2},
+            ("too weak to tell", "needs 84 seeds for the difference seen, needs 4 seeds for the paper's effect"),
+        ),
+        ([-1, 0.5, 0.5], {}, ("too weak to tell", "needs more than 1,000 seeds for the difference seen")),
         ([0.1, -0.1, 0.0, 0.1], SAME, ("reproduced", "")),
         ([3.1, 2.9, 3.0], SAME, ("contradicted", "")),
-        ([0.4, -0.9, 0.2], SAME, ("too weak to tell", "6 seeds for the difference seen")),
-        ([1.4, 0.8, 1.5], SAME, ("too weak to tell", "23 seeds for the difference seen")),
+        ([0.4, -0.9, 0.2], SAME, ("too weak to tell", "needs 6 seeds for the difference seen")),
+        ([1.4, 0.8, 1.5], SAME, ("too weak to tell", "needs 23 seeds for the difference seen")),
     ],
 )
 def test_a_verdict_follows_from_the_values(values: list[float], keys: dict[str, Any], said: tuple[str, str]) -> None:
