@@ -10,7 +10,7 @@ def censored(work: Work, metric: str) -> str:
     """Name the finished runs that have no value of a metric, and those that ended before their last data stage did."""
     done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
     missing = [number for number in done if not series(work.folder(number), metric)]
-    cut_off = [number for number in done if work.store.done(work.paths[number].states[-1])["cut_off"]]
+    cut_off = [number for number in done if work.store.done(work.paths[number].states[-1]).get("cut_off")]
     parts = [
         _named(work, missing, f"have no value of {metric}, and are not in the table"),
         _named(work, cut_off, "reached max_epochs before their last data stage had ended"),
