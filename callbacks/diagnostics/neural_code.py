@@ -128,7 +128,7 @@ class NeuralCode(Diagnostic):
     """
 
     charts = ("code/redundancy_train", "code/redundancy_test", "code/kmeans", "code/nearest_neighbours")
-    tags = (*charts, "code/columns", "code/kmeans_majority", "code/logistic_regression")
+    tags = (*charts, "code/columns", "code/kmeans_one_to_one", "code/logistic_regression")
 
     def __init__(
         self,
