@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
+from torch import Tensor
+
 from datamodules.appearance import Appearance
 from datamodules.augmentation import Augmentation
 from datamodules.checks import check_run
