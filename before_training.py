@@ -11,6 +11,7 @@ from callbacks.interventions.past import check_past
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
 from errors import UserError
+from resumable import check_resumable
 
 
 def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
@@ -27,6 +28,7 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
             data.course.check_past()
+    check_resumable(trainer)
     check_interventions(trainer, module)
     check_diagnostics(trainer, module)
     for one in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer

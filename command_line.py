@@ -110,5 +110,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # a Tally is the same on all ranks
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated")  # Lightning's
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
+    warnings.filterwarnings("ignore", "You requested to overfit but enabled")  # an order that is the same in every epoch
+    warnings.filterwarnings("ignore", "Experiment logs directory .* exists and is not empty")  # on a resume, which keeps it
     warnings.filterwarnings("ignore", "The dirpath has changed from")  # in a branch
     warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # on a resume

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,14 @@ from typing import Any
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 import callbacks
+from csv_log import CSVRunLog
 from errors import SessionEnd
 from run_directory import CONFIG, Place
+from run_log import RunLog
 
 
 def prepare(trainer: Trainer, place: Place) -> None:
@@ -43,7 +46,26 @@ def _start_only_from_place(trainer: Trainer) -> None:
     one that its handler of Slurm's signal writes in the middle of a step.
     """
     connector: Any = trainer._checkpoint_connector
-    connector._parse_ckpt_path = lambda state, ckpt_path, **_: ckpt_path
+    connector._parse_ckpt_path = _given
+
+
+def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
+    return ckpt_path
+
+
+def loggers(given: Any, place: Place, begin: Callable[[], None]) -> Any:
+    """Return the loggers of a run, which keep what was logged in the sessions before.
+
+    Args:
+        given: as the config has them: None or True for the run's own, False for none.
+        place: where the run is kept.
+        begin: called before anything is written.
+    """
+    if given in (None, True):
+        return RunLog(place.directory, begin, place.resumed_at)
+    several = given if isinstance(given, list) else [given]
+    kept = [CSVRunLog(one, begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
+    return kept if isinstance(given, list) else kept[0]
 
 
 @contextmanager

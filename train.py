@@ -24,7 +24,6 @@ from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet
 from config_checks import LINKS, check_links, given_settings
 from errors import Diverged, UserError
 from lightning_modules.construction import Shape, construct, materialise
-from run_log import RunLog
 from trainer import WholeLimits
 
 
@@ -138,10 +137,7 @@ class CLI(LightningCLI):
         if self.subcommand == "predict":
             self.predictions = self.place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
             own.append(callbacks.PredictionFile(self.predictions, self.datamodule.splits.test.classes))
-        if self.subcommand != "fit":
-            logger = False
-        elif logger in (None, True):
-            logger = RunLog(self.place.directory, lambda: record.begin(self.trainer), self.place.resumed_at)
+        logger = sessions.loggers(logger, self.place, record.begin) if self.subcommand == "fit" else False
         files = AtomicCheckpointIO(self.place.checkpoint if self.place.resumed_at is not None else None)
         plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), files]
         given = {"default_root_dir": str(self.place.directory), "logger": logger, "plugins": plugins}
@@ -150,6 +146,7 @@ class CLI(LightningCLI):
         except (ValueError, ModuleNotFoundError, RuntimeError) as error:
             raise UserError(f"trainer: {error}") from error
         if self.subcommand == "fit":
+            record.trainer = trainer
             sessions.prepare(trainer, self.place)
         return trainer
 

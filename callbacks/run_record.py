@@ -6,6 +6,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 
 import manifest
 import run_directory
@@ -15,30 +16,35 @@ from errors import UserError
 class RunRecord(Callback):
     """Writes resolved config and manifest before anything else of the run, when all that can be wrong with the input is known.
 
-    The directory is locked while the run lasts; the lock goes with the process, however that ends.
+    The directory is locked while the run lasts; the lock goes with the process, however that ends. It is made in the process that
+    trains, which may be a child of the one that was started.
 
     Args:
         place: where the run is kept.
         config: text of the resolved config.
         seed: the run's seed.
+
+    Attributes:
+        trainer: the run's, set once it is built.
     """
 
     def __init__(self, place: run_directory.Place, config: str, seed: int) -> None:
         self.place, self.config, self.seed, self.started = place, config, seed, time.monotonic()
-        self.lock = FileLock(place.directory / ".lock")
-        self.begun = False
+        self.trainer: Trainer | None = None
+        self.lock: FileLock | None = None
 
-    def begin(self, trainer: Trainer) -> None:
-        """Make the directory, once.
+    def begin(self) -> None:
+        """Make the directory, once, in the process that trains; testing finds it there.
 
         Raises:
             UserError: if another process trains in it.
         """
-        if self.begun or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
+        trainer: Any = self.trainer
+        if self.lock or not trainer.is_global_zero or trainer.fast_dev_run or trainer.state.fn != TrainerFn.FITTING:
             return
         directory = self.place.directory
         directory.mkdir(parents=True, exist_ok=True)
-        self.begun = True
+        self.lock = FileLock(directory / ".lock")
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
@@ -50,16 +56,17 @@ class RunRecord(Callback):
         manifest.open_session(directory, self.seed, getattr(data, "fingerprint", None), entry)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.begin(trainer)
+        self.begin()
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Nothing may have been left to train.
-        self.begin(trainer)
+        self.begin()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self.lock.is_locked:
+        if self.lock and self.lock.is_locked:
             manifest.close_session(self.place.directory, time.monotonic() - self.started)
-        self.lock.release()
+            self.lock.release()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.lock.release()
+        if self.lock:
+            self.lock.release()

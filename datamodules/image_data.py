@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
+from torch import Tensor
+
 from datamodules.appearance import Appearance
 from datamodules.augmentation import Augmentation
 from datamodules.checks import check_run
@@ -106,6 +108,11 @@ class ImageDataModule(SplitsOnDevice):
             for split in self.splits:
                 channel_histogram(split, False, self.workers)  # reads every image once, and remembers it
 
+    def _order(self, epoch: int) -> Tensor:
+        """Return an epoch's examples in the order they are seen: with `overfit_batches` always the first epoch's."""
+        same = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
+        return self.course.stages.order(0 if same else epoch)
+
     @cached_property
     def loaders(self) -> dict[str, EpochLoader]:
         """The loader of each split."""
@@ -118,7 +125,7 @@ class ImageDataModule(SplitsOnDevice):
                 workers=self.workers,
                 rank=self._rank,
                 ranks=self.trainer.world_size if self.trainer else 1,
-                order=self.course.stages.order if name == "train" else None,
+                order=self._order if name == "train" else None,
                 drop_last=self.drop_last,
             )
             for name, split in self.splits._asdict().items()
@@ -152,7 +159,7 @@ class ImageDataModule(SplitsOnDevice):
         for number, raw in enumerate(loader):
             moved = Batch(*(part.to(self.device) for part in raw))
             batch = self.course.appearance.training(moved, self.scene("train", now.epoch, -2 - number, self._rank), now)
-            yield batch._replace(images=(batch.images - shift) * scale)
+            yield self._cast(batch._replace(images=(batch.images - shift) * scale))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""
@@ -165,7 +172,12 @@ class ImageDataModule(SplitsOnDevice):
         elif dataloader_idx == 1:
             scene = self.scene("validation", self.now.epoch, self.loaders["validation"].position, self._rank)
             batch = self.course.appearance.impaired(batch, scene)
-        return batch._replace(images=(batch.images - shift) * scale)
+        return self._cast(batch._replace(images=(batch.images - shift) * scale))
+
+    def _cast(self, batch: Batch) -> Batch:
+        """Return a batch in the precision of the network: a no-op but for `64-true`, `bf16-true` and `16-true`."""
+        cast: Any = self.trainer.precision_plugin.convert_input(batch) if self.trainer else batch
+        return Batch(*cast)
 
     @property
     def _finished(self) -> int:

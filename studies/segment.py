@@ -103,6 +103,8 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     class Segment(CLI):
         """The run, from one state to another."""
 
+        finished = False
+
         def before_instantiate_classes(self) -> None:
             self.config_text = yaml.safe_dump(task.config, sort_keys=False)
             steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
@@ -115,12 +117,13 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
             return trainer
 
         def after_fit(self) -> None:
+            self.finished = True
             if task.test:
                 self.trainer.loggers = [RunLog(place / "test", lambda: None)]
                 self.trainer.test(self.model, self.datamodule, verbose=False)
 
     file = place / "segment.yaml"
     file.write_text(yaml.safe_dump(task.config, sort_keys=False))
-    main(["fit", "--config", str(file)], Segment)
-    if not (place / "done.json").exists():
+    cli: Any = main(["fit", "--config", str(file)], Segment)
+    if not cli.finished:
         raise RuntimeError("max_time was over before the segment was; leave it out of studies")

@@ -1,5 +1,8 @@
 """Callbacks that promise to be functions of what is in force, and are not."""
 
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +21,19 @@ class Promising(Callback):
         """Move a parameter."""
         with torch.no_grad():
             next(module.parameters()).add_(amount)
+
+
+class Preempted(Promising):
+    """Is stopped by a scheduler in its first sessions: by the handler of the run's, and by the default one."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        file = Path("stopped")
+        before = file.read_text() if file.exists() else ""
+        if trainer.global_step == 2 and len(before) < 3:
+            file.write_text(before + "x")
+            if len(before) == 2:
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Counter(Promising):

@@ -94,6 +94,15 @@ def test_a_failure_stops_no_other_run() -> None:
     assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(2, 3)]
 
 
+def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
+    """However often: here three times, in training and while it starts."""
+    preempted = {"trainer.callbacks+": [{"class_path": "tests.studies.bad.Preempted"}]}
+    work = small({"preempted": preempted}, seeds=1)
+    assert not run(work, 1, engine.run)
+    assert len(Path("stopped").read_text()) == 3
+    assert work.finished(0)
+
+
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
     late = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["2ep", "3ep"]}}]}
     never = {**acting("OptimizerReset", at=["9ep"])}

@@ -1,0 +1,164 @@
+"""Lightning's own callbacks, loggers, precisions and strategies: they work, and resume bitwise, or are refused in one line."""
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from tests.processes import run, run_directory
+from tests.runs import fit, logged, tiny
+from tests.test_bad_input import refused
+from tests.test_contracts import EVERY_KIND, check_resumes
+
+
+def _callback(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"trainer": {"callbacks+": [{"class_path": f"pytorch_lightning.callbacks.{name}", "init_args": arguments}]}}
+
+
+EXACT = {
+    "EarlyStopping": _callback("EarlyStopping", monitor="val/loss", patience=1, check_on_train_epoch_end=True),
+    "EMAWeightAveraging": _callback("EMAWeightAveraging", decay=0.9),
+    "WeightAveraging": _callback("WeightAveraging"),
+    "GradientAccumulationScheduler": _callback("GradientAccumulationScheduler", scheduling={0: 1, 1: 2, 2: 3}),
+    "LearningRateMonitor": _callback("LearningRateMonitor"),
+    "64-true": {"trainer": {"precision": "64-true"}},
+    "bf16-true": {"trainer": {"precision": "bf16-true"}},
+    "overfit_batches": {"trainer": {"overfit_batches": 2}},
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_resume_is_bitwise_with(name: str) -> None:
+    check_resumes(EXACT[name], EVERY_KIND, every=8, first=list(EXACT).index(name) % 8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXACT)
+def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None:
+    check_resumes(EXACT[name], EVERY_KIND)
+
+
+REFUSED = {
+    "averaging that Lightning does not resume": (
+        _callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=1, annealing_epochs=2),
+        "trainer.callbacks: StochasticWeightAveraging: Lightning does not resume it exactly; use .*WeightAveraging",
+    ),
+    "a batch size that stands in no config": (
+        _callback("BatchSizeFinder", max_trials=2),
+        "trainer.callbacks: BatchSizeFinder: what it finds stands in no config, .* write it to data.init_args.batch_size",
+    ),
+    "a rate that stands in no config": (
+        _callback("LearningRateFinder"),
+        "trainer.callbacks: LearningRateFinder: what it finds stands in no config, .* write it to model.init_args.optimizer",
+    ),
+    "checkpoints of the middle of a step": (
+        _callback("ModelCheckpoint", save_on_exception=True, monitor="val/loss"),
+        "ModelCheckpoint: save_on_exception: true: .*; use OnExceptionCheckpoint",
+    ),
+    "diagnostics in bf16": (
+        {"trainer": {"precision": "bf16-true", "callbacks+": [{"class_path": "callbacks.Weights", "init_args": {"every": "1ep"}}]}},
+        "precision: bf16-true: diagnostics measure in float32; leave them out, or use 32-true",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fragment, message = REFUSED[case]
+    refused(["fit", *tiny(fragment)], message, capsys)
+
+
+def test_one_line_for_slurm_variables_that_lightning_refuses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "mine", "SLURM_JOB_ID": "1"}.items():
+        monkeypatch.setenv(name, value)
+    refused(["fit", *tiny()], "trainer: You set `--ntasks=2` in your SLURM bash script, but this variable is not supported", capsys)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-true", "16-true"])
+def test_batches_have_the_precision_of_the_network(precision: str) -> None:
+    module = fit(
+        *tiny({"trainer": {"precision": precision, "callbacks+": [{"class_path": "tests.test_lightning_parts.Types"}]}})
+    ).model
+    kind = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}[precision]
+    assert {parameter.dtype for parameter in module.parameters()} == {kind}
+    assert json.loads(Path("types.json").read_text()) == [str(kind)] * 12
+
+
+class Types(Callback):
+    """Writes down which type the images of each batch have."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.seen.append(str(batch.images.dtype))
+        Path("types.json").write_text(json.dumps(self.seen))
+
+
+def test_overfitting_shows_the_same_batches_in_each_epoch() -> None:
+    seen = {"trainer": {"overfit_batches": 2, "callbacks+": [{"class_path": "tests.test_lightning_parts.Seen"}]}}
+    fit(*tiny(seen))
+    batches = json.loads(Path("seen.json").read_text())
+    assert len(batches) == 6
+    assert batches[0] != batches[1]
+    assert batches == batches[:2] * 3
+
+
+class Seen(Callback):
+    """Writes down which examples each batch has."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.seen.append(batch.indices.tolist())
+        Path("seen.json").write_text(json.dumps(self.seen))
+
+
+def _rows(folder: str) -> list[dict[str, str]]:
+    with (Path(folder) / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_csv_log_in_a_fixed_folder_keeps_its_rows_on_a_resume() -> None:
+    def log(folder: str) -> dict[str, Any]:
+        arguments = {"save_dir": folder, "name": "", "version": "", "flush_logs_every_n_steps": 1}
+        return {"trainer": {"logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": arguments}}}
+
+    def settings(folder: str) -> list[str]:
+        stop = {"class_path": "tests.test_sessions.Signal", "init_args": {"number": 15, "hook": "batch start", "step": 5}}
+        return tiny(
+            log(folder), {"trainer": {"callbacks+": [stop, {"class_path": "tests.probes.StepLog"}], "log_every_n_steps": 1}}
+        )
+
+    Path("sent").touch()
+    fit(*settings("whole"))
+    Path("sent").unlink()
+    with pytest.raises(SystemExit):
+        fit(*settings("mine"), "--run_dir", "run", "--ckpt_path", "last")
+    fit(*settings("mine"), "--run_dir", "run", "--ckpt_path", "last")
+    assert _rows("mine") == _rows("whole")
+    assert len(_rows("mine")) == 12 + 3 + 3 + 1
+    fit(*settings("mine"), "--run_dir", "run", "--ckpt_path", "last")
+    assert _rows("mine") == _rows("whole"), "nothing was left to train"
+    assert [file.name for file in Path("mine").iterdir() if file.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
+def test_ranks_that_are_children_of_this_process_train_as_others_do(strategy: str) -> None:
+    two = [*tiny(), "--trainer.devices", "2"]
+    expected = logged(run_directory(run("fit", *two, "--trainer.strategy", "ddp")))
+    directory = run_directory(run("fit", *two, "--trainer.strategy", strategy))
+    assert logged(directory) == expected
+    assert len(json.loads((directory / "manifest.json").read_text())["sessions"]) == 1
+    assert re.search(
+        "val/accuracy", run("validate", *two, "--trainer.strategy", strategy, "--ckpt_path", "last", "--run_dir", str(directory))
+    )
