@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,22 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def lengths(folder: Path, *without: str) -> dict[str, int]:
+    """Return the size of each file of a folder, hidden ones and those named `without` left out, by its path in it."""
+    files = sorted(file for file in folder.rglob("[!.]*") if file.is_file() and file.name not in without)
+    return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
+
+
+def short(folder: Path, known: Mapping[str, int]) -> str:
+    """Say which file of a folder is not as long as it was; "" if none. A checkpoint may have been dropped, but not in part."""
+    for name, length in known.items():
+        file = folder / name
+        found = file.stat().st_size if file.is_file() else None
+        if found != length and not (name.endswith(".ckpt") and found is None):
+            return f"{name} is missing" if found is None else f"{name} has {found} bytes of {length}"
+    return ""
 
 
 def place(file: Path, target: Path) -> None:

@@ -65,8 +65,8 @@ class Study(NamedTuple):
 
 
 def shown(value: Any) -> str:
-    """Return a variable's value as text; nothing is `null`, as in YAML."""
-    return "null" if value is None else str(value)
+    """Return a variable's value as text; null is `none`."""
+    return "none" if value is None else str(value)
 
 
 def read_study(file: Path, config: Sequence[Path] = ()) -> Study:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from studies.files import read_json, sync, write_whole
+from studies.files import lengths, read_json, short, sync, write_whole
 
 DONE = "done.json"
 STATE = "state.ckpt"
@@ -111,7 +111,7 @@ class Store(NamedTuple):
             OSError: if the disk is full; then what was there is there still.
         """
         home = self.root / state
-        entry = {**read_json(place / DONE), "files": _lengths(place)}
+        entry = {**read_json(place / DONE), "files": lengths(place, DONE)}
         for file in entry["files"]:
             sync(place / file)
         write_whole(place / DONE, entry)
@@ -127,8 +127,8 @@ class Store(NamedTuple):
         for part in (STATE, TEST):
             if (place / part).exists() and not (home / part).exists():
                 (place / part).rename(home / part)
-        lengths = {name: length for name, length in entry["files"].items() if name == STATE or _of_test(name)}
-        write_whole(home / DONE, {**there, "files": {**lengths, **there.get("files", {})}})
+        added = {name: length for name, length in entry["files"].items() if name == STATE or _of_test(name)}
+        write_whole(home / DONE, {**there, "files": {**added, **there.get("files", {})}})
         shutil.rmtree(place, ignore_errors=True)
 
     def sweep(self) -> None:
@@ -153,23 +153,13 @@ class Store(NamedTuple):
         return entry if {"start", "first", "stop", "seconds", "state"} <= set(entry) else {}
 
     def _short(self, state: str, entry: dict[str, Any], counts: Callable[[str], bool]) -> str:
-        """Say which file of a state is not as long as it was; "" if none of those that count."""
-        for name, length in entry.get("files", {}).items():
-            file = self.root / state / name
-            found = file.stat().st_size if file.is_file() else None
-            # A checkpoint may have been dropped, but not in part.
-            if counts(name) and found != length and not (name == STATE and found is None):
-                return f"{name} is missing" if found is None else f"{name} has {found} bytes of {length}"
-        return ""
+        """Say which file of a state, of those that count, is not as long as it was; "" if none."""
+        known = {name: length for name, length in entry.get("files", {}).items() if counts(name)}
+        return short(self.root / state, known)
 
 
 def _of_test(name: str) -> bool:
     return name.startswith(f"{TEST}/")
-
-
-def _lengths(place: Path) -> dict[str, int]:
-    files = sorted(file for file in place.rglob("[!.]*") if file.is_file() and file.name != DONE)
-    return {file.relative_to(place).as_posix(): file.stat().st_size for file in files}
 
 
 def _of_this_machine(place: Path) -> bool:

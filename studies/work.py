@@ -13,7 +13,7 @@ from errors import UserError
 from manifest import FILE as MANIFEST
 from run_directory import CONFIG
 from studies import plan
-from studies.files import place, read_json, write_whole
+from studies.files import lengths, place, read_json, short, write_whole
 from studies.grid import SEED, Study, read_study
 from studies.resolve import resolved
 from studies.salt import present_code, salt
@@ -72,11 +72,9 @@ class Work(NamedTuple):
 
     def assembled(self, number: int) -> bool:
         """Whether a run's directory holds all that it ends in now, not what it ended in with other settings."""
-        end, folder = self.paths[number].states[-1], self.folder(number)
-        if read_json(folder / RUN).get("state") != end or not self.store.whole(end):
-            return False
-        parts = {**self._links(number), folder / CONFIG: None, folder / MANIFEST: None}
-        return all(_same(source, target) for target, source in parts.items())
+        folder = self.folder(number)
+        entry = read_json(folder / RUN)
+        return entry.get("state") == self.paths[number].states[-1] and not short(folder, entry.get("files", {}))
 
     def assemble(self, number: int) -> bool:
         """Give a finished run its directory, with its whole history, whole or not at all; return whether it is new.
@@ -99,7 +97,8 @@ class Work(NamedTuple):
             (unfinished / MANIFEST).write_text(json.dumps({"sessions": sessions}, indent=1))
             (unfinished / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
             values = self.study.runs[number].values
-            write_whole(unfinished / RUN, {"study": self.study.name, "values": values, "state": end})
+            entry = {"study": self.study.name, "values": values, "state": end, "files": lengths(unfinished)}
+            write_whole(unfinished / RUN, entry)
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.rename(folder)
         return True
@@ -120,11 +119,6 @@ class Work(NamedTuple):
         for file in (self.store.root / end).glob("*.csv"):
             links[folder / file.name] = file
         return links
-
-
-def _same(source: Path | None, target: Path) -> bool:
-    """Whether a file is there, as long as the one that it was linked or copied from."""
-    return target.is_file() and (source is None or target.stat().st_size == source.stat().st_size)
 
 
 def open_study(

@@ -129,8 +129,8 @@ def test_the_control_has_the_same_other_variables() -> None:
     common = {"trainer.gradient_clip_val": "{clip}", "trainer.max_epochs": "{epochs}"}
     work = small({}, seeds=1, axes=axes, set=common, report={"x": "clip", "control": None})
     assert [(arm.name, arm.run, arm.control) for arm in arms(work)] == [
-        ("clip=null,epochs=1", 0, None),
-        ("clip=null,epochs=2", 1, None),
+        ("clip=none,epochs=1", 0, None),
+        ("clip=none,epochs=2", 1, None),
         ("clip=1.0,epochs=1", 2, 0),
         ("clip=1.0,epochs=2", 3, 1),
     ]

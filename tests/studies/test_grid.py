@@ -82,9 +82,9 @@ def test_one_value_may_name_all_runs() -> None:
     assert run.name == "note=again,seed=0"
 
 
-def test_nothing_is_called_null() -> None:
+def test_null_is_called_none() -> None:
     (run, _) = read_study(study(axes=[{"clip": [None, 1.0]}], set={"trainer.gradient_clip_val": "{clip}"})).runs
-    assert run.name == "clip=null,seed=0"
+    assert run.name == "clip=none,seed=0"
     assert run.values == {"clip": None, "seed": 0}
     assert run.overrides == {"trainer.gradient_clip_val": None}
 
