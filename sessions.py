@@ -12,14 +12,22 @@ from typing import Any
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 import callbacks
 from csv_log import CSVRunLog
-from errors import SessionEnd
+from errors import SessionEnd, UserError
 from run_directory import CONFIG, Place
 from run_log import RunLog
+
+
+def check_launcher(trainer: Trainer) -> None:
+    """Raise UserError for a strategy that trains in children of this process, whose end this process would not know."""
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        name = getattr(trainer.strategy, "strategy_name", type(trainer.strategy).__name__)
+        raise UserError(f"trainer.strategy: {name}: what its processes end in is not returned whole; use ddp")
 
 
 def prepare(trainer: Trainer, place: Place) -> None:
@@ -64,6 +72,10 @@ def loggers(given: Any, place: Place, begin: Callable[[], None]) -> Any:
     if given in (None, True):
         return RunLog(place.directory, begin, place.resumed_at)
     several = given if isinstance(given, list) else [given]
+    for one in several:
+        if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
+            # Readers drop what was logged after the checkpoint, since it is trained again.
+            one._kwargs.setdefault("purge_step", place.resumed_at)
     kept = [CSVRunLog(one, begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
     return kept if isinstance(given, list) else kept[0]
 
