@@ -23,11 +23,18 @@ from run_directory import CONFIG, Place
 from run_log import RunLog
 
 
-def check_launcher(trainer: Trainer) -> None:
-    """Raise UserError for a strategy that trains in children of this process, whose end this process would not know."""
+def check_launcher(trainer: Trainer, strategy: Any) -> None:
+    """Raise UserError for a strategy that trains in children of this process, which does not return all that they end in.
+
+    Args:
+        trainer: as Lightning built it.
+        strategy: as the config has it.
+    """
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
-        name = getattr(trainer.strategy, "strategy_name", type(trainer.strategy).__name__)
-        raise UserError(f"trainer.strategy: {name}: what its processes end in is not returned whole; use ddp")
+        name = strategy if isinstance(strategy, str) else type(strategy).__name__
+        raise UserError(
+            f"trainer.strategy: {name}: it trains in child processes, and does not return the whole state they end in; use ddp"
+        )
 
 
 def prepare(trainer: Trainer, place: Place) -> None:

@@ -171,7 +171,7 @@ def test_a_tensorboard_log_in_a_fixed_folder_has_each_value_once_after_a_failure
 
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
 def test_one_line_for_ranks_whose_end_is_not_returned(strategy: str, capsys: pytest.CaptureFixture[str]) -> None:
-    message = f"trainer.strategy: {strategy}: what its processes end in is not returned whole; use ddp"
+    message = f"trainer.strategy: {strategy}: it trains in child processes, and does not return .*; use ddp"
     refused(["fit", *tiny(), "--trainer.devices", "2", "--trainer.strategy", strategy], message, capsys)
 
 
