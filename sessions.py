@@ -12,14 +12,29 @@ from typing import Any
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Timer
-from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 import callbacks
 from csv_log import CSVRunLog
-from errors import SessionEnd
+from errors import SessionEnd, UserError
 from run_directory import CONFIG, Place
 from run_log import RunLog
+
+
+def check_launcher(trainer: Trainer, strategy: Any) -> None:
+    """Raise UserError for a strategy that trains in children of this process, which does not return all that they end in.
+
+    Args:
+        trainer: as Lightning built it.
+        strategy: as the config has it.
+    """
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        name = strategy if isinstance(strategy, str) else type(strategy).__name__
+        raise UserError(
+            f"trainer.strategy: {name}: it trains in child processes, and does not return the whole state they end in; use ddp"
+        )
 
 
 def prepare(trainer: Trainer, place: Place) -> None:
@@ -64,6 +79,10 @@ def loggers(given: Any, place: Place, begin: Callable[[], None]) -> Any:
     if given in (None, True):
         return RunLog(place.directory, begin, place.resumed_at)
     several = given if isinstance(given, list) else [given]
+    for one in several:
+        if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
+            # Readers drop what was logged after the checkpoint, since it is trained again.
+            one._kwargs.setdefault("purge_step", place.resumed_at)
     kept = [CSVRunLog(one, begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
     return kept if isinstance(given, list) else kept[0]
 

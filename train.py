@@ -145,6 +145,7 @@ class CLI(LightningCLI):
             trainer = super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
         except (ValueError, ModuleNotFoundError, RuntimeError) as error:
             raise UserError(f"trainer: {error}") from error
+        sessions.check_launcher(trainer, chosen.strategy)
         if self.subcommand == "fit":
             record.trainer = trainer
             sessions.prepare(trainer, self.place)

@@ -33,13 +33,6 @@ class ExactResume(Callback):
         # Lightning converts the module after it has loaded the checkpoint, which would round float64 values to float32.
         trainer.precision_plugin.convert_module(pl_module)
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The scheduler acts when an epoch begins, so not in the one that the run resumes inside.
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        for one in callbacks:
-            if isinstance(one, GradientAccumulationScheduler):
-                trainer.accumulate_grad_batches = one.get_accumulate_grad_batches(trainer.current_epoch)
-
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
         random.seed(seed)
@@ -65,6 +58,17 @@ class ExactResume(Callback):
         for one in trainer.checkpoint_callbacks:
             if isinstance(one, ModelCheckpoint) and one.state_key in checkpoint["callbacks"]:
                 one.current_score = checkpoint["callbacks"][one.state_key]["current_score"]
+
+
+def restore_accumulation(trainer: Trainer) -> None:
+    """Let a `GradientAccumulationScheduler` set the value of the epoch that a run resumes inside; it acts at beginnings only.
+
+    Called when all callbacks have begun: it refuses another value than 1 until then.
+    """
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    for one in callbacks:
+        if isinstance(one, GradientAccumulationScheduler):
+            trainer.accumulate_grad_batches = one.get_accumulate_grad_batches(trainer.current_epoch)
 
 
 def finish_last_batch(fit_loop: dict[str, Any], validates: bool) -> None:

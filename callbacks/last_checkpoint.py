@@ -6,6 +6,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
+from callbacks.exact_resume import restore_accumulation
 from checkpoint_files import LAST, check_plain
 
 
@@ -31,6 +32,7 @@ class LastCheckpoint(Checkpoint):
                 one.save_last = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        restore_accumulation(trainer)
         if len(trainer.checkpoint_callbacks) > 1:
             callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
             check_plain({one.state_key: one.state_dict() for one in callbacks})

@@ -208,6 +208,15 @@ class Raises(Callback):
             raise RuntimeError("boom")
 
 
+class RaisesOnce(Raises):
+    """Fails in the first session."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == 6 and not Path("raised").exists():
+            Path("raised").touch()
+            super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+
+
 def test_commits_are_counted_by_the_last_checkpoint() -> None:
     fit(*tiny(), "--run_dir", "mine")
     files = Path("mine/checkpoints").iterdir()

@@ -151,14 +151,34 @@ def test_a_csv_log_in_a_fixed_folder_keeps_its_rows_on_a_resume() -> None:
     assert [file.name for file in Path("mine").iterdir() if file.name.startswith(".")] == []
 
 
-@pytest.mark.slow
+def test_a_tensorboard_log_in_a_fixed_folder_has_each_value_once_after_a_failure() -> None:
+    def settings(folder: str, *own: str) -> list[str]:
+        place = {"save_dir": folder, "name": "x", "version": 0}
+        logger = {"class_path": "pytorch_lightning.loggers.TensorBoardLogger", "init_args": place}
+        names = ["tests.probes.StepLog", *own]
+        trainer = {"logger": logger, "log_every_n_steps": 1, "callbacks+": [{"class_path": name} for name in names]}
+        return tiny({"trainer": trainer})
+
+    fails = ["tests.test_checkpoints.RaisesOnce"]
+    Path("raised").touch()
+    fit(*settings("whole", *fails))
+    Path("raised").unlink()
+    with pytest.raises(RuntimeError, match="boom"):
+        fit(*settings("mine", *fails), "--run_dir", "run", "--ckpt_path", "last")
+    fit(*settings("mine", *fails), "--run_dir", "run", "--ckpt_path", "last")
+    assert logged(Path("mine/x/version_0")) == logged(Path("whole/x/version_0"))
+
+
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
-def test_ranks_that_are_children_of_this_process_train_as_others_do(strategy: str) -> None:
-    two = [*tiny(), "--trainer.devices", "2"]
-    expected = logged(run_directory(run("fit", *two, "--trainer.strategy", "ddp")))
-    directory = run_directory(run("fit", *two, "--trainer.strategy", strategy))
-    assert logged(directory) == expected
-    assert len(json.loads((directory / "manifest.json").read_text())["sessions"]) == 1
-    assert re.search(
-        "val/accuracy", run("validate", *two, "--trainer.strategy", strategy, "--ckpt_path", "last", "--run_dir", str(directory))
-    )
+def test_one_line_for_ranks_whose_end_is_not_returned(strategy: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = f"trainer.strategy: {strategy}: it trains in child processes, and does not return .*; use ddp"
+    refused(["fit", *tiny(), "--trainer.devices", "2", "--trainer.strategy", strategy], message, capsys)
+
+
+@pytest.mark.slow
+def test_two_ranks_test_what_one_does() -> None:
+    directory = run_directory(run("fit", *tiny()))
+    command = ("test", *tiny(), "--ckpt_path", str(directory / "checkpoints" / "last.ckpt"))
+    line = run(*command).splitlines()[-1]
+    assert re.match("test/accuracy", line)
+    assert line in run(*command, "--trainer.devices", "2", "--trainer.strategy", "ddp").splitlines()

@@ -104,3 +104,20 @@ class Slow(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         time.sleep(0.15)
+
+
+def test_slurm_starts_a_job_again_that_it_has_warned(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "mine", "SLURM_JOB_ID": "7"}.items():
+        monkeypatch.setenv(name, value)
+    scontrol = Path("bin/scontrol")
+    scontrol.parent.mkdir()
+    scontrol.write_text("#!/bin/sh\necho $* >requeued\n")
+    scontrol.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{scontrol.parent.absolute()}:{os.environ['PATH']}")
+    send = {"number": int(signal.SIGUSR1), "hook": "batch start", "step": 2}
+    own = {"trainer": {"callbacks+": [{"class_path": "tests.test_sessions.Signal", "init_args": send}]}}
+    with pytest.raises(SystemExit) as stop:
+        fit(*tiny(own), "--run_dir", "mine")
+    assert stop.value.code == 128 + signal.SIGUSR1
+    assert Path("requeued").read_text() == "requeue 7\n"
+    assert sorted(file.name for file in Path("mine").rglob("*.ckpt")) == ["last.ckpt"], "none of the middle of a step"
