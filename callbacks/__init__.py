@@ -39,7 +39,9 @@ from callbacks.interventions import (
     ShrinkPerturb,
     WeightDecaySchedule,
 )
+from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.prediction_file import PredictionFile
+from callbacks.run_lines import RunLines
 from callbacks.run_record import RunRecord
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "HessianSpectrum",
     "KernelAlignment",
     "L2Init",
+    "LastCheckpoint",
     "LayerReset",
     "LearningRateFactor",
     "LearningRateRestart",
@@ -74,6 +77,7 @@ __all__ = [
     "PredictionFile",
     "Ranks",
     "Rewind",
+    "RunLines",
     "RunRecord",
     "ShrinkPerturb",
     "Similarity",

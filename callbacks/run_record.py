@@ -37,7 +37,10 @@ class RunRecord(Callback):
         if self.begun or not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             return
         directory = self.place.directory
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"run_dir: {directory}: cannot be made ({error.strerror}); name another") from None
         self.begun = True
         try:
             self.lock.acquire(timeout=0)
@@ -50,6 +53,9 @@ class RunRecord(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.begin(trainer)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begin(trainer)  # a finished run that is resumed trains nothing
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if self.lock.is_locked:

@@ -19,7 +19,6 @@ from studies.segment import Task
 from studies.store import Store
 
 RUN = "run.json"
-_OWN_CHECKPOINT = "{epoch:04d}"  # of the ModelCheckpoint in base.yaml, in whose place a segment keeps its end
 
 
 class Work(NamedTuple):
@@ -49,7 +48,7 @@ class Work(NamedTuple):
         """Return what a worker has to do for a segment."""
         config = self.configs[segment.run]
         nodes = config["trainer"]["callbacks"]
-        nodes = [node for node in [nodes] * isinstance(nodes, dict) or nodes or [] if not _is_base_checkpoint(node)]
+        nodes = [nodes] if isinstance(nodes, dict) else nodes or []
         keeps = any("Checkpoint" in node["class_path"] for node in nodes)
         trainer = {**config["trainer"], "callbacks": nodes, "enable_checkpointing": keeps, "enable_progress_bar": False}
         start = str(self.store.checkpoint(segment.start)) if segment.start else None
@@ -160,8 +159,3 @@ def open_study(
     ]
     paths = [plan.path(one, salted) for one, salted in zip(configs, salts, strict=True)]
     return Work(study, configs, paths, home, Store(root / "store"), threads, last["code"], on_top)
-
-
-def _is_base_checkpoint(node: dict[str, Any]) -> bool:
-    filename: str | None = node.get("init_args", {}).get("filename")
-    return node["class_path"].endswith(".ModelCheckpoint") and filename == _OWN_CHECKPOINT

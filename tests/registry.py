@@ -135,7 +135,9 @@ NOT_SWITCHED = {
     "EpochLines",
     "ExactResume",
     "FiniteLoss",
+    "LastCheckpoint",
     "PredictionFile",
+    "RunLines",
     "RunRecord",
 }
 """Exported, but nothing that YAML switches on in a run."""
