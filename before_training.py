@@ -1,17 +1,20 @@
 """What is asked of a run once everything is built and before anything is trained or written."""
 
+from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics import TimeToAccuracy
-from callbacks.diagnostics.base import check_diagnostics
+from callbacks.diagnostics.base import Diagnostic, check_diagnostics
 from callbacks.interventions.moments import check_interventions, events, interventions, times
 from callbacks.interventions.past import check_past
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
 from errors import UserError
 from resumable import check_resumable
+from run_directory import CONFIG
+from trainer_checks import check_trainer
 
 
 def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
@@ -23,6 +26,7 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
         checkpoint: what the run goes on from; None for a new run.
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+    check_trainer(trainer, module)
     if isinstance(data, ImageDataModule):
         check_run(data, trainer, module)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
@@ -36,6 +40,44 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
             one.check(trainer)
     if checkpoint:
         check_past(trainer, module, checkpoint["callbacks"])
+
+
+def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path | None) -> None:
+    """Raise UserError for a branch that would train nothing, since its checkpoint is already at the end.
+
+    Args:
+        trainer: the run's.
+        checkpoint: what it branches off.
+        path: the checkpoint's file.
+    """
+    done, steps = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], checkpoint["global_step"]
+    epochs = trainer.max_epochs
+    if epochs is not None and 0 <= epochs <= done:
+        raise UserError(
+            f"max_epochs: {epochs}: {path} has trained {done} epochs already, so nothing would be trained or measured; write more"
+        )
+    if 0 <= trainer.max_steps <= steps:
+        raise UserError(
+            f"max_steps: {trainer.max_steps}: {path} has taken {steps} steps already, so nothing would be trained or measured; "
+            "write more"
+        )
+
+
+def check_evaluation(trainer: Trainer, directory: Path, command: str) -> None:
+    """Raise UserError for diagnostics that a trained run itself did not have: they measure while it trains, and would be silent.
+
+    Args:
+        trainer: the command's.
+        directory: of the run that is measured.
+        command: `validate`, `test` or `predict`.
+    """
+    run = directory / CONFIG
+    trained_with = run.read_text() if run.is_file() else ""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    for one in callbacks:
+        name = type(one).__name__
+        if isinstance(one, Diagnostic) and name not in trained_with:
+            raise UserError(f"callbacks: {name}: measures while a run trains, and {command} trains nothing; add it to fit instead")
 
 
 def schedule(trainer: Trainer) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import yaml
 from jsonargparse.typing import register_type
+from lightning_utilities.core.enums import StrEnum
 from pytorch_lightning.cli import LightningArgumentParser
 
 from config_checks import check_given, check_numbers, given_settings
 from errors import UserError
 from timing import Time
+from type_hints import check_hints
 
 HERE = Path(__file__).parent
 _LONGEST_NAME = 200  # bytes, of a folder of runs
@@ -26,6 +29,7 @@ _NOISE = re.compile(
 _TIME = "Not of type Time: "
 
 register_type(Time, deserializer_exceptions=UserError)  # written as text in YAML
+yaml.SafeDumper.add_multi_representer(StrEnum, lambda dumper, one: dumper.represent_str(one.value))  # a Timer's default is one
 register_type(torch.device)  # StochasticWeightAveraging takes one
 
 
@@ -46,6 +50,7 @@ class Parser(LightningArgumentParser):
         check_given(given_settings(args))
         settings = super().parse_args(args, *rest, **options)
         check_numbers(settings)
+        check_hints(settings)
         return settings
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -81,6 +81,8 @@ def check_given(given: Sequence[Given]) -> None:
     """
     named: set[str] = set()
     for source, settings in given:
+        for key in _empty(settings, ()):
+            raise UserError(f"{'.'.join(key)}: null: write keys and values below it (in {source}), or leave it out")
         for section in SECTIONS:
             if section not in settings:
                 continue
@@ -99,6 +101,18 @@ def check_given(given: Sequence[Given]) -> None:
                     f"{section}: no class_path says what the keys in {source} belong to; put a config that "
                     "names one before it, as --config configs/digits.yaml"
                 )
+
+
+def _empty(node: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield the keys of `init_args` that hold nothing."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "init_args" and value is None:
+                yield (*key, name)
+            yield from _empty(value, (*key, str(name)))
+    elif isinstance(node, list):
+        for number, item in enumerate(node):
+            yield from _empty(item, (*key, str(number)))
 
 
 def check_numbers(settings: Any) -> None:
@@ -136,6 +150,17 @@ def _as_yaml(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}[str(value)]
     return "null" if value is None else str(value)
+
+
+def check_length(trainer: Any) -> None:
+    """Raise UserError if nothing says when the run ends, for which Lightning would take 1,000 epochs.
+
+    Args:
+        trainer: its parsed settings.
+    """
+    ends = (trainer.max_epochs, trainer.max_time, None if trainer.max_steps == -1 else trainer.max_steps)
+    if all(end is None for end in ends) and not trainer.fast_dev_run:
+        raise UserError("trainer.max_epochs: null: nothing says when the run ends; write the number of epochs")
 
 
 class Link(NamedTuple):

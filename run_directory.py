@@ -1,9 +1,10 @@
 """Where a run keeps its config, manifest, event files and checkpoints."""
 
 import secrets
+import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,11 +24,13 @@ class Place(NamedTuple):
         directory: the run's directory.
         checkpoint: what the command starts from; None is a fresh network.
         resumed_at: optimizer steps already taken in this directory's run; None if the run begins here.
+        note: what the user may not expect of it, in one line; empty if nothing.
     """
 
     directory: Path
     checkpoint: Path | None
     resumed_at: int | None
+    note: str = ""
 
 
 def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None) -> Place:
@@ -47,22 +50,27 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     Raises:
         UserError: if the directory holds another run, or there is no such checkpoint.
     """
-    root = root.absolute()
+    root, note = root.absolute(), ""
     fresh = root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     if ckpt_path == "last":
         directory = Path(run_dir).absolute() if run_dir else _last_run(root, name, config) or fresh
         checkpoint = find_last(directory / "checkpoints", trainable=True)
         resumed = _holds(directory, config)
+        if directory == fresh:
+            note = _why_anew(root / name, config)
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
         home = _home(checkpoint) if checkpoint else None
         resumed = home is not None and _holds(home, config) and (run_dir is None or home == Path(run_dir).absolute())
         directory = Path(run_dir).absolute() if run_dir else home if home and resumed else fresh
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"run_dir: {directory}: is a file; name a directory")
+    check_writable("run_dir", directory)
     if not resumed and directory.exists() and any(not file.name.startswith(".") for file in directory.iterdir()):
         way_out = "go on with it by --ckpt_path last, or " if _holds(directory, config) else ""
         raise UserError(f"run_dir: {directory}: holds another run; {way_out}name a new directory")
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
-    return Place(directory, checkpoint, steps if resumed else None)
+    return Place(directory, checkpoint, steps if resumed else None, note)
 
 
 def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None) -> Place:
@@ -103,6 +111,47 @@ def _home(checkpoint: Path) -> Path:
 def _last_run(root: Path, name: str, config: str) -> Path | None:
     runs = sorted((root / name).glob(f"*/{CONFIG}"), reverse=True)
     return next((file.parent for file in runs if _holds(file.parent, config)), None)
+
+
+def check_writable(key: str, directory: Path) -> None:
+    """Raise UserError, naming a key, for a directory that cannot be made or written to."""
+    there = next((one for one in (directory, *directory.absolute().parents) if one.exists()), Path("/"))
+    if not there.is_dir():
+        raise UserError(f"{key}: {directory}: {there} is a file; name another directory")
+    try:
+        # Permissions alone do not tell: a file system may be full, read-only, or none that takes files.
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"{key}: {directory}: cannot be written to ({error.strerror}); name another directory") from None
+
+
+def _why_anew(kind: Path, config: str) -> str:
+    """Return why `last` begins a run where there are others of the same kind; empty if there are none."""
+    others = sorted(kind.glob(f"*/{CONFIG}"), reverse=True)
+    for file in others:
+        try:
+            there = _flat(yaml.safe_load(file.read_text()))
+        except yaml.YAMLError:
+            continue
+        here = _flat(yaml.safe_load(config))
+        keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+        shown = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:3])
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        return (
+            f"ckpt_path: last: no run here has this config, so a new one begins; the newest, {file.parent.name}, differs in "
+            f"{shown}{more}; to branch off it, write --ckpt_path {file.parent}/checkpoints/last.ckpt"
+        )
+    return ""
+
+
+def _flat(node: Any, key: str = "") -> dict[str, Any]:
+    """Return the settings of a config by dotted keys, without `init_args`."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    if not items:
+        return {key: node}
+    parts = [_flat(value, key if name == "init_args" else f"{key}.{name}".strip(".")) for name, value in items]
+    return {name: value for part in parts for name, value in part.items()}
 
 
 def _holds(directory: Path, config: str) -> bool:

@@ -1,11 +1,11 @@
 """The TensorBoard log of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.loggers.logger import rank_zero_experiment
-from pytorch_lightning.loggers import TensorBoardLogger
+from lightning_fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
@@ -17,25 +17,36 @@ class RunLog(TensorBoardLogger):
 
     Args:
         directory: the run's directory.
-        begin: called before anything is written.
+        begun: whether training has begun; before, nothing is written, since settings may still turn out wrong.
         resumed_at: optimizer steps taken in the checkpoint that the run goes on from; None for a new run.
     """
 
-    def __init__(self, directory: Path, begin: Callable[[], None], resumed_at: int | None = None) -> None:
+    def __init__(self, directory: Path, begun: Callable[[], bool], resumed_at: int | None = None) -> None:
         super().__init__(directory, name="", version="", default_hp_metric=False, purge_step=resumed_at)
-        self._begin = begin
+        self._begun = begun
         self._there = logged(directory, resumed_at) if resumed_at is not None else set()
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The writer of event files."""
-        self._begin()
-        return super().experiment
+        return super().experiment if self._begun() else _DummyExperiment()
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log scalars at an optimizer step."""
         super().log_metrics({tag: value for tag, value in metrics.items() if (tag, step) not in self._there}, step)
+
+
+def look_at_it(loggers: Sequence[Logger]) -> list[str]:
+    """Return how to look at what was logged, one line for each logger."""
+    lines = []
+    for logger in loggers:
+        folder = logger.log_dir or logger.save_dir
+        if folder and isinstance(logger, TensorBoardLogger):
+            lines.append(f"look at it:    tensorboard --logdir {Path(folder)}")
+        elif folder:
+            lines.append(f"logged to:     {folder} ({type(logger).__name__})")
+    return lines
 
 
 def logged(directory: Path, before: int) -> set[tuple[str, int]]:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,22 +68,22 @@ def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
     return ckpt_path
 
 
-def loggers(given: Any, place: Place, begin: Callable[[], None]) -> Any:
+def loggers(given: Any, place: Place, record: callbacks.RunRecord) -> Any:
     """Return the loggers of a run, which keep what was logged in the sessions before.
 
     Args:
         given: as the config has them: None or True for the run's own, False for none.
         place: where the run is kept.
-        begin: called before anything is written.
+        record: makes the run's directory; nothing is written before.
     """
     if given in (None, True):
-        return RunLog(place.directory, begin, place.resumed_at)
+        return RunLog(place.directory, lambda: record.begun, place.resumed_at)
     several = given if isinstance(given, list) else [given]
     for one in several:
         if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
             # Readers drop what was logged after the checkpoint, since it is trained again.
             one._kwargs.setdefault("purge_step", place.resumed_at)
-    kept = [CSVRunLog(one, begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
+    kept = [CSVRunLog(one, record.begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
     return kept if isinstance(given, list) else kept[0]
 
 

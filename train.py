@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from torch import nn
@@ -21,9 +21,11 @@ import run_directory
 import sessions
 from checkpoint_files import AtomicCheckpointIO, check_network, check_optimizer, read_checkpoint
 from command_line import HERE, ParseError, Parser, find_configs, one_line, quiet, run_name, run_of
-from config_checks import LINKS, check_links, given_settings
+from config_checks import LINKS, check_length, check_links, given_settings
 from errors import Diverged, UserError
+from late_errors import is_refusal, refused
 from lightning_modules.construction import Shape, construct, materialise
+from run_log import look_at_it
 from trainer import WholeLimits
 
 
@@ -89,12 +91,17 @@ class CLI(LightningCLI):
         settings = self.config[self.subcommand]
         if settings.print_timeline and self.subcommand != "fit":
             raise UserError(f"print_timeline: {self.subcommand} trains nothing; use it with fit")
+        if self.subcommand == "fit":
+            check_length(settings.trainer)
         dump = yaml.safe_load(self._parser(self.subcommand).dump(settings, skip_unset=False))
         self.config_text = yaml.safe_dump({key: dump[key] for key in run_directory.KEYS}, sort_keys=False)
         place = run_directory.place_run if self.subcommand == "fit" else run_directory.place_evaluation
         root, name = Path(settings.trainer.default_root_dir or "runs"), run_name(settings.config or [])
         run_dir = settings.run_dir or (run_of(settings.config or []) if settings.ckpt_path == "last" else None)
-        self.place = place(root, name, self.config_text, run_dir, settings.ckpt_path)
+        try:
+            self.place = place(root, name, self.config_text, run_dir, settings.ckpt_path)
+        except OSError as error:
+            raise UserError(f"run_dir: {run_dir or root}: {error.strerror}; name another directory") from None
         settings.ckpt_path = str(self.place.checkpoint) if self.place.checkpoint else None
 
     def instantiate_classes(self) -> None:
@@ -115,9 +122,10 @@ class CLI(LightningCLI):
         # Under fast_dev_run Lightning disables all but the last checkpoint.
         theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
         seed = self._get(self.config, "seed_everything")
-        record = callbacks.RunRecord(self.place, self.config_text, seed)
-        own = [
+        self.record = record = callbacks.RunRecord(self.place, self.config_text, seed)
+        own: list[Callback] = [
             record,
+            callbacks.RunLines(self.place),
             callbacks.ExactResume(seed),
             callbacks.FiniteLoss(),
             callbacks.Clock(seed),
@@ -128,8 +136,11 @@ class CLI(LightningCLI):
             own.append(callbacks.StageEnd())
         if self.subcommand == "fit" and self.place.checkpoint and self.place.resumed_at is None:
             own.append(callbacks.Branch())
+        own += self.own_checkpoint()
         for one in theirs:
-            if isinstance(one, ModelCheckpoint) and one.dirpath is None:
+            if isinstance(one, ModelCheckpoint) and one.dirpath is not None and self.subcommand == "fit":
+                run_directory.check_writable(f"{type(one).__name__}: dirpath", Path(one.dirpath))
+            elif isinstance(one, ModelCheckpoint):
                 one.dirpath = str(self.place.directory / "checkpoints")  # also beside a logger that keeps its files elsewhere
         if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in theirs):
             own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
@@ -137,19 +148,25 @@ class CLI(LightningCLI):
         if self.subcommand == "predict":
             self.predictions = self.place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
             own.append(callbacks.PredictionFile(self.predictions, self.datamodule.splits.test.classes))
-        logger = sessions.loggers(logger, self.place, record.begin) if self.subcommand == "fit" else False
+        logger = sessions.loggers(logger, self.place, record) if self.subcommand == "fit" else False
         files = AtomicCheckpointIO(self.place.checkpoint if self.place.resumed_at is not None else None)
         plugins = [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), files]
         given = {"default_root_dir": str(self.place.directory), "logger": logger, "plugins": plugins}
         try:
             trainer = super().instantiate_trainer(**given, callbacks=[*own, *theirs], **kwargs)
-        except (ValueError, ModuleNotFoundError, RuntimeError) as error:
-            raise UserError(f"trainer: {error}") from error
+        except (ArithmeticError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as error:
+            raise refused(error) from error
         sessions.check_launcher(trainer, chosen.strategy)
         if self.subcommand == "fit":
             record.trainer = trainer
             sessions.prepare(trainer, self.place)
         return trainer
+
+    def own_checkpoint(self) -> list[Callback]:
+        """Return what keeps the end of the run, which no list of callbacks can replace."""
+        chosen = self._get(self.config_init, "trainer")
+        kept = chosen.enable_checkpointing is not False and not chosen.fast_dev_run and not chosen.barebones
+        return [callbacks.EpochCheckpoint(self.place.directory)] if kept else []
 
     def after_instantiate_classes(self) -> None:
         """Refuse what only shows once everything is built, before anything is written."""
@@ -157,6 +174,8 @@ class CLI(LightningCLI):
         check_links(self.given, linked | {"seed_everything": self._get(self.config, "seed_everything")})
         if self._get(self.config, "trainer").sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
             raise UserError("sync_batchnorm: true: torch synchronises batch norm on GPUs only; leave it out, or use norm: group")
+        if self.subcommand != "fit":
+            before_training.check_evaluation(self.trainer, self.place.directory, str(self.subcommand))
         if self.place.checkpoint:
             checkpoint = read_checkpoint(self.place.checkpoint)
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
@@ -165,21 +184,34 @@ class CLI(LightningCLI):
                 if optimizer is not None:
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 
-    def _run_subcommand(self, subcommand: str) -> None:
-        """Run it; a session that ends early says how to resume."""
-        with sessions.explained(self.trainer, self.place.directory):
-            super()._run_subcommand(subcommand)
-
     def before_fit(self) -> None:
         """Refuse what would fail or contradict the checkpoint; say what will happen if only that is asked for."""
         self.trainer.datamodule = self.datamodule  # type: ignore[attr-defined]  # Lightning does so, later
         self.datamodule.trainer = self.trainer
         checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
         before_training.check(self.trainer, self.model, checkpoint)
+        if checkpoint and self.place.resumed_at is None:
+            before_training.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
         if self._get(self.config, "print_timeline"):
             if self.trainer.is_global_zero:
                 print(before_training.schedule(self.trainer))
             raise SystemExit
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Train or measure; a session that ends early says how to resume.
+
+        What Lightning refuses before training begins is a mistake in the settings.
+        """
+        try:
+            with sessions.explained(self.trainer, self.place.directory):
+                super()._run_subcommand(subcommand)
+        except (UserError, Diverged, MisconfigurationException):
+            raise
+        except Exception as error:
+            # Only the first rank knows whether training has begun; the others stop with it.
+            if self.record.begun or not self.trainer.is_global_zero or not is_refusal(error):
+                raise
+            raise refused(error) from error
 
     def after_validate(self) -> None:
         """Say what was measured."""
@@ -201,7 +233,7 @@ class CLI(LightningCLI):
             accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
             shown = [f"{split} accuracy {float(value):.2%}" for split, value in accuracies.items() if value is not None]
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
-            print(f"look at it:    tensorboard --logdir {self.place.directory}")
+            print("\n".join(look_at_it(self.trainer.loggers)))
 
 
 def main(args: list[str] | None = None, kind: type[CLI] = CLI) -> CLI:
@@ -228,9 +260,12 @@ def main(args: list[str] | None = None, kind: type[CLI] = CLI) -> CLI:
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     except RuntimeError as error:
-        if "Connection closed by peer" not in str(error):
+        if "Connection closed by peer" in str(error):
+            raise SystemExit(1) from None  # another rank has stopped, and says why
+        if "Early stopping conditioned on metric" not in str(error):
             raise
-        raise SystemExit(1) from None  # another rank has stopped, and says why
+        print(f"{Path(sys.argv[0]).name}: error: EarlyStopping: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

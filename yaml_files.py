@@ -50,10 +50,13 @@ def parse_yaml(text: str, name: str) -> Any:
         return loader.construct_document(node)
     except RecursionError:
         raise UserError(f"{name}: is nested too deeply; write fewer levels") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        raise UserError(f"{name}: line {mark.line + 1 if mark else 1}: {reason}; correct it") from None
     # Constructors raise ValueError for what looks like a date or a number and is none.
     except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name}: is not YAML: {reason}") from None
+        raise UserError(f"{name}: is not YAML: {' '.join(str(error).split())}; correct it") from None
 
 
 def _check_keys(node: yaml.Node, name: str, seen: set[int]) -> None:

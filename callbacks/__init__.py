@@ -23,6 +23,7 @@ from callbacks.diagnostics import (
     Units,
     Weights,
 )
+from callbacks.epoch_checkpoint import EpochCheckpoint
 from callbacks.epoch_end import EpochEnd
 from callbacks.epoch_lines import EpochLines
 from callbacks.exact_resume import ExactResume
@@ -44,6 +45,7 @@ from callbacks.interventions import (
 )
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.prediction_file import PredictionFile
+from callbacks.run_lines import RunLines
 from callbacks.run_record import RunRecord
 from callbacks.stage_end import StageEnd
 
@@ -55,6 +57,7 @@ __all__ = [
     "Dashboard",
     "DataLog",
     "Diagnostic",
+    "EpochCheckpoint",
     "EpochEnd",
     "EpochLines",
     "ExactResume",
@@ -82,6 +85,7 @@ __all__ = [
     "PredictionFile",
     "Ranks",
     "Rewind",
+    "RunLines",
     "RunRecord",
     "ShrinkPerturb",
     "Similarity",

@@ -33,6 +33,11 @@ class RunRecord(Callback):
         self.trainer: Trainer | None = None
         self.lock: FileLock | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the directory is made, so that loggers may write."""
+        return self.lock is not None
+
     def begin(self) -> None:
         """Make the directory, once, in the process that trains; testing finds it there.
 
@@ -43,7 +48,10 @@ class RunRecord(Callback):
         if self.lock or not trainer.is_global_zero or trainer.fast_dev_run or trainer.state.fn != TrainerFn.FITTING:
             return
         directory = self.place.directory
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"run_dir: {directory}: cannot be made ({error.strerror}); name another") from None
         self.lock = FileLock(directory / ".lock")
         try:
             self.lock.acquire(timeout=0)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from datamodules.timeline import epoch_batches, latest, positions
 from errors import UserError
@@ -36,7 +37,9 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
         batches = epoch_batches(data, trainer, size)
         if not batches:
             raise UserError(f"batch_size: {data.batch_size}: no full batch in {size} training examples; choose a smaller one")
-        if len(batches[-1]) == 1 < data.batch_size and _has_batch_norm(module):
+        if len(batches[-1]) == 1 and _has_batch_norm(module):
+            if data.batch_size == 1:
+                raise UserError("batch_size: 1: batch norm needs more than one example in a batch; write 2 or more")
             raise UserError(
                 f"batch_size: {data.batch_size}: an epoch's last batch would hold one example, too few for batch norm, with "
                 f"{size} training examples; set drop_last: true, or another batch_size"
@@ -62,4 +65,4 @@ def _extent(end: Position) -> str:
 
 
 def _has_batch_norm(module: nn.Module) -> bool:
-    return any(isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) for layer in module.modules())
+    return any(isinstance(layer, _BatchNorm) for layer in module.modules())

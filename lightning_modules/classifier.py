@@ -110,7 +110,7 @@ class ImageClassifier(LightningModule):
         try:
             optimizer = self.optimizer(self.parameters())
             scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler else None
-        except (TypeError, ValueError) as error:
+        except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(f"optimizer, lr_scheduler: {error}") from error
         if scheduler is None:
             return optimizer

@@ -111,6 +111,9 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
             self.place = Place(place, checkpoint, steps)
             self.config[self.subcommand].ckpt_path = task.checkpoint
 
+        def own_checkpoint(self) -> list[Callback]:
+            return []  # SegmentEnd keeps the end
+
         def instantiate_trainer(self, **kwargs: Any) -> Trainer:
             trainer = super().instantiate_trainer(**kwargs)
             trainer.callbacks.append(SegmentEnd(task, report))  # type: ignore[attr-defined]  # set by a helper of Trainer
@@ -119,7 +122,7 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
         def after_fit(self) -> None:
             self.finished = True
             if task.test:
-                self.trainer.loggers = [RunLog(place / "test", lambda: None)]
+                self.trainer.loggers = [RunLog(place / "test", lambda: True)]
                 self.trainer.test(self.model, self.datamodule, verbose=False)
 
     file = place / "segment.yaml"

@@ -23,7 +23,6 @@ from yaml_files import load_yaml
 
 RUN = "run.json"
 LAST = "checkpoints/last.ckpt"
-_OWN_CHECKPOINT = "{epoch:04d}"  # of the ModelCheckpoint in base.yaml, in whose place a segment keeps its end
 
 
 class Work(NamedTuple):
@@ -53,7 +52,7 @@ class Work(NamedTuple):
         """Return what a worker has to do for a segment."""
         config = self.configs[segment.run]
         nodes = config["trainer"]["callbacks"]
-        nodes = [node for node in [nodes] * isinstance(nodes, dict) or nodes or [] if not _is_base_checkpoint(node)]
+        nodes = [nodes] if isinstance(nodes, dict) else nodes or []
         keeps = any("Checkpoint" in node["class_path"] for node in nodes)
         trainer = {**config["trainer"], "callbacks": nodes, "enable_checkpointing": keeps, "enable_progress_bar": False}
         start = str(self.store.checkpoint(segment.start)) if segment.start else None
@@ -176,8 +175,3 @@ def _namesake(study: Study, file: Path) -> Path | None:
     except UserError:
         return None
     return file if isinstance(content, dict) and str(content.get("name")) == study.name else None
-
-
-def _is_base_checkpoint(node: dict[str, Any]) -> bool:
-    filename: str | None = node.get("init_args", {}).get("filename")
-    return node["class_path"].endswith(".ModelCheckpoint") and filename == _OWN_CHECKPOINT

@@ -140,8 +140,10 @@ NOT_SWITCHED = {
     "ExactResume",
     "FiniteLoss",
     "Interruption",
+    "EpochCheckpoint",
     "LastCheckpoint",
     "PredictionFile",
+    "RunLines",
     "RunRecord",
     "StageEnd",
 }

@@ -190,7 +190,7 @@ def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trainer: {max_epochs: 3\nmodel: x", "Problems parsing config"),
+        ("trainer: {max_epochs: 3\nmodel: x", r"bad.yaml: line 2: while parsing a flow mapping, expected .*; correct it"),
         ("trainer: {max_epoch: 3}", "does not accept option 'trainer.max_epoch'; --print_config shows"),
         ("model: {init_args: {network: {init_args: {nrm: 8}}}}", "model: Option 'nrm' is not accepted"),
     ],

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from pytorch_lightning import LightningModule, Trainer
 
+from callbacks.interventions.base import Draws, OneShot
 from config_checks import check_given, check_links, check_numbers, given_settings
 from errors import UserError
 from tests.runs import TINY, fit, tiny
 from tests.test_bad_input import refused
+from type_hints import check_hints
 
 
 @pytest.mark.parametrize(
@@ -58,6 +61,7 @@ def test_a_rate_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
         (b"- trainer", "config: bad.yaml: holds list .'trainer'.; write keys and values"),
         (b"trainer: null", r"trainer: null: is not keys and values \(in bad.yaml\); write some below it"),
         (b"trainer: []", r"trainer: \[\]: is not keys and values"),
+        (b"data: {init_args: null}", "data.init_args: null: write keys and values below it"),
         (b"data: 3", "data: 3: is not keys and values"),
     ],
 )
@@ -129,6 +133,25 @@ def test_a_whole_limit_is_a_number_of_batches(limit: float, batches: int) -> Non
     assert yaml.safe_load(cli.config_text)["trainer"]["limit_train_batches"] == limit
     assert cli.trainer.limit_val_batches == limit
     assert type(cli.trainer.limit_val_batches) is type(limit)
+
+
+class Untyped(OneShot):
+    """Somebody's own intervention."""
+
+    def __init__(self, at, until=None):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN204
+        super().__init__(at)
+        self.until = until
+
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None: ...
+
+
+def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> None:
+    own = {"class_path": "tests.test_config_checks.Untyped", "init_args": {"at": ["1ep"]}}
+    message = r"Untyped: argument at has no type hint, so that \['1ep'\] stays plain text; write `at: list\[Time\]` in its __init__"
+    refused(["fit", *tiny({"trainer": {"callbacks+": [own]}})], message, capsys)
+    with pytest.raises(UserError, match=r"Untyped: argument until has no type hint, .*; write `until: Time`"):
+        check_hints({"class_path": own["class_path"], "init_args": {"until": "3ep"}})
+    check_hints({"class_path": own["class_path"], "init_args": {"until": 3}})
 
 
 def test_many_config_files_make_a_name_that_a_folder_can_have() -> None:

@@ -12,6 +12,7 @@ import yaml
 from filelock import FileLock
 
 from command_line import find_configs
+from run_directory import Place
 from tests.processes import run
 from tests.registry import REGISTRY
 from tests.runs import REPOSITORY, fit, logged, state, tiny
@@ -94,7 +95,7 @@ def test_last_begins_a_run_goes_on_with_it_and_ends() -> None:
     (home / "checkpoints" / "last.ckpt").unlink()
     (home / "checkpoints" / "epoch=0002.ckpt").unlink()
     again = fit(*command)
-    assert again.place == (home, None, 0), "no checkpoint: from the beginning, in the same place"
+    assert again.place == Place(home, None, 0), "no checkpoint: from the beginning, in the same place"
     assert state(again) == state(whole)
     assert logged(home) == logged(kept)
     finished = fit(*command)
@@ -258,10 +259,12 @@ def test_the_last_lines_say_how_it_went_and_where_it_is(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("accumulate", ["1", "3"])
 def test_a_run_whose_loss_is_not_finite_stops_and_says_where(accumulate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    optimizer = {"init_args": {"lr": 1e9, "weight_decay": 1e9}}
+    diverging = tiny({"model": {"init_args": {"optimizer": optimizer}}})
     with pytest.raises(SystemExit) as stop:
-        fit(*tiny(), "--model.init_args.optimizer.init_args.lr", "1e30", "--trainer.accumulate_grad_batches", accumulate)
+        fit(*diverging, "--trainer.accumulate_grad_batches", accumulate)
     assert stop.value.code == 1
-    assert re.search(r"error: the training loss is not finite at step [12]: lower the learning rate", capsys.readouterr().err)
+    assert re.search(r"error: the training loss is not finite at step [1-9]: lower the learning rate", capsys.readouterr().err)
     if accumulate == "1":
         assert not list(Path("runs").glob("**/*.ckpt")), "nothing poisoned is kept"
 
@@ -298,7 +301,7 @@ def test_every_config_runs(config: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_callbacks_without_a_plus_stand_only_in_the_base() -> None:
     for file in (REPOSITORY / "configs").glob("**/*.yaml"):
-        assert ("callbacks" in yaml.safe_load(file.read_text()).get("trainer", {})) == (file.name == "base.yaml"), file
+        assert "callbacks" not in yaml.safe_load(file.read_text()).get("trainer", {}), file
 
 
 def test_every_public_argument_is_typed() -> None:

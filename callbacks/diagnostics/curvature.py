@@ -10,7 +10,7 @@ from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.probe import Probe
-from callbacks.diagnostics.products import gradient, hessian_product
+from callbacks.diagnostics.products import check_twice_differentiable, gradient, hessian_product
 from callbacks.diagnostics.subspace import curvature_overlap, share_within, subspace_overlap
 from callbacks.network import network_of
 from errors import UserError
@@ -64,6 +64,12 @@ class Curvature(Diagnostic):
             raise UserError(f"tolerance: {tolerance}: write a number between 0 and 1")
         self.tolerance = tolerance
         self._spans: dict[str, Tensor] = {}
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse a network without second derivatives."""
+        super().check(trainer, module)
+        shape = trainer.datamodule.splits.train.shape  # type: ignore[attr-defined]  # set by a helper of Trainer
+        check_twice_differentiable(type(self).__name__, module, shape)
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return eigenvalues, and what lies in the span of their vectors."""

@@ -80,7 +80,10 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-        def hook(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+        def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                kind = type(output).__name__
+                raise UserError(f"block {name}: answers a {kind}, not one tensor; list in `blocks` of the network parts that do")
             seen[name] = output.flatten(1).clone()
 
         return hook
@@ -92,6 +95,15 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
             rows.append(dict(seen))
             seen.clear()
     return {name: torch.cat([part[name] for part in rows]) for name in rows[0]}
+
+
+def check_blocks(who: str, module: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Raise UserError, in the name of who asks, if a block of the network does not answer with one tensor."""
+    with invisible(module):
+        try:
+            block_outputs(network_of(module), torch.zeros(1, *shape, device=next(module.parameters()).device))
+        except UserError as error:
+            raise UserError(f"{who}: {error}") from None
 
 
 @torch.no_grad()

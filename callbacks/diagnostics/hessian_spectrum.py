@@ -8,7 +8,7 @@ from torch import Tensor
 from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.function import flat, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
-from callbacks.diagnostics.products import hessian_product
+from callbacks.diagnostics.products import check_twice_differentiable, hessian_product
 from callbacks.diagnostics.spectrum import Nodes, density, hutchinson, quadrature
 from callbacks.network import network_of
 from errors import UserError
@@ -59,6 +59,12 @@ class HessianSpectrum(Diagnostic):
             if value < least:
                 raise UserError(f"{key}: {value}: write {least} or more")
         self.steps, self.draws, self.signs = steps, draws, signs
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse a network without second derivatives."""
+        super().check(trainer, module)
+        shape = trainer.datamodule.splits.train.shape  # type: ignore[attr-defined]  # set by a helper of Trainer
+        check_twice_differentiable(type(self).__name__, module, shape)
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return trace, extremes and picture."""

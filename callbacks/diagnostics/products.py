@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from callbacks.diagnostics.function import Loss, Parameters, flat, gradients
+from callbacks.diagnostics.function import Loss, Parameters, flat, gradients, mean_loss, parameters_of
+from callbacks.diagnostics.invisible import invisible
+from callbacks.network import network_of
+from errors import UserError
 
 Product = Callable[[Tensor], Tensor]
 """From a vector (parameters,) to a symmetric matrix times it, in the vector's type."""
@@ -29,3 +32,23 @@ def hessian_product(loss: Loss, parameters: Parameters) -> Product:
         return flat(dict(zip(parameters, along, strict=True))).to(vector.dtype)
 
     return product
+
+
+def check_twice_differentiable(who: str, module: nn.Module, shape: tuple[int, int, int]) -> None:
+    """Raise UserError, in the name of who asks, for a network that has no products with the Hessian.
+
+    Args:
+        who: the diagnostic.
+        module: what holds the network.
+        shape: of an image (channels, height, width).
+    """
+    network = network_of(module)
+    with invisible(module):
+        device, parameters = next(module.parameters()).device, parameters_of(network)
+        blank, label = torch.zeros(2, *shape, device=device), torch.zeros(2, dtype=torch.long, device=device)
+        try:
+            hessian_product(mean_loss(network, blank, label), parameters)(flat(parameters).detach())
+        # torch says so of its own operations by RuntimeError, of others by NotImplementedError.
+        except (NotImplementedError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"{who}: the network has no second derivative ({reason}); leave it out") from error

@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
-from callbacks.diagnostics.features import block_outputs, check_last_layer, last_features
+from callbacks.diagnostics.features import block_outputs, check_blocks, check_last_layer, last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
@@ -72,6 +72,7 @@ class Similarity(Diagnostic):
         super().check(trainer, module)
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         check_last_layer(type(self).__name__, module, data.splits.train.shape)
+        check_blocks(type(self).__name__, module, data.splits.train.shape)
         if self.reference is not None:
             self._read(Path(self.reference), module)
 

@@ -33,7 +33,7 @@ def test_numbers_have_the_digits_that_say_something() -> None:
 
 
 def test_last_epochs_are_averaged(tmp_path: Path) -> None:
-    log = RunLog(tmp_path, lambda: None)
+    log = RunLog(tmp_path, lambda: True)
     for step, value in enumerate([0.1, 0.2, 0.4]):
         log.log_metrics({"val/accuracy": value}, step)
     log.log_metrics({"train/loss": 1.0}, 1)
@@ -135,7 +135,7 @@ def done(**content: Any) -> Work:
     (work.home / "study.json").write_text(json.dumps({"file": "small.yaml", "code": work.code, "config": []}))
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = RunLog(folder, lambda: None)
+        log = RunLog(folder, lambda: True)
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
         end = work.paths[number].states[-1]

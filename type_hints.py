@@ -1,0 +1,66 @@
+"""Classes of the user's own whose arguments lack the type hints by which YAML is read."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+from errors import UserError
+
+_TIME = re.compile(r"\d+(\.\d+)?(ep|st|%)|stages?\d*")
+
+
+def check_hints(settings: Any) -> None:
+    """Raise UserError for an argument that would get plain text where its class needs a moment or the like.
+
+    An argument without a type hint gets what YAML says as it stands. That will not do where a base
+    class declares the argument, nor for a text that is a moment.
+
+    Args:
+        settings: the parsed ones.
+    """
+    for path, arguments in _classes(settings):
+        module, _, name = path.rpartition(".")
+        kind = getattr(import_module(module), name, None) if module else None
+        if not inspect.isclass(kind) or kind.__module__.startswith(("torch.", "torchvision.", "pytorch_lightning.")):
+            continue
+        for key, parameter in inspect.signature(kind).parameters.items():
+            if parameter.annotation is not parameter.empty or key not in arguments:
+                continue
+            hint = _declared(kind, key) or ("Time" if _is_moment(arguments[key]) else "")
+            if hint:
+                raise UserError(
+                    f"{kind.__name__}: argument {key} has no type hint, so that {arguments[key]!r} stays plain text; "
+                    f"write `{key}: {hint}` in its __init__"
+                )
+
+
+def _classes(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield class path and arguments of each class that settings name."""
+    if hasattr(node, "as_dict"):
+        node = node.as_dict()
+    if isinstance(node, Mapping):
+        if isinstance(node.get("class_path"), str):
+            yield node["class_path"], dict(node.get("init_args") or {})
+        for value in node.values():
+            yield from _classes(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _classes(item)
+
+
+def _declared(kind: type, key: str) -> str:
+    """Return the type hint that a base class has for an argument; empty if none has one."""
+    for base in kind.__mro__[1:]:
+        hint = getattr(vars(base).get("__init__"), "__annotations__", {}).get(key)
+        if hint is not None:
+            return inspect.formatannotation(hint).replace("timing.", "")
+    return ""
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether a value is a moment, or several."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_moment, value))
+    return isinstance(value, str) and bool(_TIME.fullmatch(value))
