@@ -12,6 +12,8 @@ from callbacks.interventions.past import check_past
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
 from errors import UserError
+from lightning_modules import ImageClassifier
+from lightning_modules.fitting import check_fit
 from resumable import check_resumable
 from run_directory import CONFIG
 from trainer_checks import check_trainer
@@ -29,6 +31,8 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
     check_trainer(trainer, module)
     if isinstance(data, ImageDataModule):
         check_run(data, trainer, module)
+        if isinstance(module, ImageClassifier):
+            check_fit(module.network, data.splits.train.shape, data.num_classes)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
             data.course.check_past()

@@ -72,6 +72,9 @@ def one_line(message: str) -> str:
     reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+    if "add_function_arguments" in message:
+        adapter = "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
+        reason = f"a function; write the path of a class, for torchvision's networks {adapter}"
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)

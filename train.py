@@ -49,7 +49,12 @@ class Builder:
         """Build a network; `ImageClassifier` has been given one."""
         if issubclass(kind, lightning_modules.ImageClassifier):
             return kind(*args, **kwargs)
-        network = construct(kind, *args, **kwargs)
+        try:
+            network = construct(kind, *args, **kwargs)
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            if not kind.__module__.startswith(("torch.", "torchvision.")):
+                raise
+            raise UserError(f"network: {kind.__name__}: {error}") from error
         if self.shape is not None and not isinstance(network, LightningModule):
             materialise(network, self.shape)
         return network

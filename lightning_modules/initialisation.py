@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
+from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
 from errors import UserError
@@ -129,7 +130,7 @@ class _Rule(NamedTuple):
     @staticmethod
     def of(module: nn.Module) -> "_Rule":
         """Find the rule of a network, or of what holds one; UserError if it is not known."""
-        network = getattr(module, "network", module)
+        network: nn.Module = getattr(module, "network", module) if isinstance(module, LightningModule) else module
         if construction := Construction.of(network):
             return _Rule(network, construction, "")
         if construction := Construction.of(module):

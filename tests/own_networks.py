@@ -62,3 +62,22 @@ class Lazy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(torch.relu(self.norm(self.conv(x))).flatten(1))
         return logits
+
+
+class Features(nn.Module):
+    """Returns no logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
+class WithFeatures(SmallNet):
+    """Returns more than logits in training."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = super().forward(x)
+        return (logits, x) if self.training else logits  # type: ignore[return-value]

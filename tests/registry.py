@@ -44,7 +44,7 @@ def _merge(*fragments: dict[str, Any]) -> dict[str, Any]:
     return {part: value for fragment in fragments for part, value in fragment.items()}
 
 
-NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear"}
+NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear", "TorchvisionNetwork"}
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
 REGISTRY: dict[str, Entry] = {

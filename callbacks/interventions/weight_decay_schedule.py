@@ -1,6 +1,9 @@
 """Weight decay over time."""
 
+from typing import Any, cast
+
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.core.optimizer import _configure_optimizers
 
 from callbacks.branch import configured
 from callbacks.interventions.base import Level
@@ -10,14 +13,16 @@ from errors import UserError
 class WeightDecaySchedule(Level):
     """Weight decay as a function of time (Golatkar et al. 2019, https://arxiv.org/abs/1905.13277).
 
-    Changes: `weight_decay` of every parameter group. Keeps: parameters, normalisation statistics, optimizer
-    state, learning-rate clock.
+    Changes: `weight_decay` of the parameter groups that decay: those to which the optimizer gives some, or
+    all where it gives none to any. A group that was given 0 beside others that decay (biases and
+    norms, say) keeps it. Keeps: parameters, normalisation statistics, optimizer state,
+    learning-rate clock.
 
     Args:
         levels: `{moment: weight decay}`; removed at 100 is `{100ep: 0.0}`. Before the first moment it is the optimizer's.
 
     Raises:
-        UserError: below 0, or for an optimizer without weight decay.
+        UserError: below 0, or for an optimizer without weight decay, or with groups of different ones.
     """
 
     def __init__(self, levels: dict[str, float]) -> None:
@@ -26,13 +31,24 @@ class WeightDecaySchedule(Level):
             raise UserError(f"levels: {negative[0]}: a weight decay is 0 or more")
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse an optimizer without weight decay."""
+        """Refuse an optimizer without weight decay, or with several."""
         optimizer, _ = configured(module)
         if optimizer is not None and "weight_decay" not in optimizer.defaults:
             raise UserError(f"WeightDecaySchedule: {type(optimizer).__name__} has no weight decay; choose another optimizer")
+        decays = sorted({decay for decay in self._configured(trainer, module) if decay})
+        if len(decays) > 1:
+            raise UserError(f"WeightDecaySchedule: levels: set one value, but parameter groups have {decays}; give them one, or 0")
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
-        """Write it into the groups."""
-        for optimizer in trainer.optimizers:
-            for group in optimizer.param_groups:
+        """Write it into the groups that decay."""
+        groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+        configured = self._configured(trainer, module)
+        for group, decay in zip(groups, configured, strict=True):
+            if decay or not any(configured):
                 group["weight_decay"] = value
+
+    @staticmethod
+    def _configured(trainer: Trainer, module: LightningModule) -> list[float]:
+        """Return the weight decay that the module gives each group, whatever has been set since, of all optimizers in order."""
+        optimizers, *_ = _configure_optimizers(cast("Any", module.configure_optimizers()))
+        return [group.get("weight_decay", 0.0) for optimizer in optimizers for group in optimizer.param_groups]

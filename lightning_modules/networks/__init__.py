@@ -6,5 +6,6 @@ Your own: a module whose constructor takes `in_channels` and `num_classes` (and 
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN
 from lightning_modules.networks.mlp import MLP, Linear
 from lightning_modules.networks.resnet import ResNet
+from lightning_modules.networks.torchvision_network import TorchvisionNetwork
 
-__all__ = ["MLP", "AllCNN", "DepthCNN", "Linear", "ResNet"]
+__all__ = ["MLP", "AllCNN", "DepthCNN", "Linear", "ResNet", "TorchvisionNetwork"]

@@ -1,0 +1,91 @@
+"""The networks of torchvision, with sizes from the data."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any
+
+import torchvision
+from torch import Tensor, nn
+
+from errors import UserError
+
+_CONTAINERS = ("features", "encoder", "layers", "blocks", "trunk_output")
+"""What torchvision calls parts that hold a network's blocks."""
+
+
+class TorchvisionNetwork(nn.Module):
+    """A classification network of torchvision by its name, untrained unless `options` names weights.
+
+    It is torchvision's own, with as many outputs as there are classes, and with a first convolution
+    for the images' channels, which torchvision's initialisation draws like any other. Auxiliary
+    outputs are off.
+
+    Args:
+        in_channels: image channels (set from the data).
+        num_classes: classes (set from the data).
+        image_size: height and width of the images (set from the data), for networks that depend on it.
+        name: as torchvision lists it: `resnet18`, `vgg11_bn`, `vit_b_16`.
+        options: further arguments, as `{zero_init_residual: true}`.
+
+    Raises:
+        UserError: for another name, with the nearest ones, or for options that the network does not take.
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, image_size: int, name: str, options: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        known = torchvision.models.list_models(module=torchvision.models)
+        if name not in known:
+            near = ", ".join(get_close_matches(name, known, 3, 0)) or "resnet18"
+            raise UserError(f"name: {name}: torchvision has no such network; the nearest are {near}")
+        builder = torchvision.models.get_model_builder(name)
+        arguments = {**_sizes(builder, image_size), "num_classes": num_classes, **(options or {})}
+        try:
+            with _first_convolution_of(in_channels):
+                self.model: nn.Module = builder(**arguments)
+        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+            raise UserError(f"{name}: options: {options}, image size {image_size}: {error}") from error
+        self.blocks = tuple(_blocks("model", self.model))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (batch, channels, height, width) to logits (batch, classes)."""
+        logits: Tensor = self.model(x)
+        return logits
+
+
+def _sizes(builder: Any, image_size: int) -> Mapping[str, Any]:
+    """Return what a network has to be told besides channels and classes."""
+    kind = inspect.signature(builder).return_annotation
+    parameters = inspect.signature(kind).parameters
+    sizes = {"image_size": image_size, "input_size": (image_size, image_size), "aux_logits": False}
+    return {name: value for name, value in sizes.items() if name in parameters}
+
+
+@contextmanager
+def _first_convolution_of(channels: int) -> Iterator[None]:
+    """Let the first convolution of three channels that is built take as many as the images have."""
+    original: Any = nn.Conv2d.__init__
+
+    def build(layer: nn.Conv2d, in_channels: int, *args: Any, **kwargs: Any) -> None:
+        if in_channels == 3:
+            setattr(nn.Conv2d, "__init__", original)  # noqa: B010
+            in_channels = channels
+        original(layer, in_channels, *args, **kwargs)
+
+    setattr(nn.Conv2d, "__init__", build)  # noqa: B010
+    try:
+        yield
+    finally:
+        setattr(nn.Conv2d, "__init__", original)  # noqa: B010
+
+
+def _blocks(start: str, part: nn.Module) -> Iterator[str]:
+    """Yield the names of a network's blocks, bottom to top."""
+    for name, child in part.named_children():
+        if name in _CONTAINERS:
+            yield from _blocks(f"{start}.{name}", child)
+        elif next(child.parameters(), None) is not None:
+            yield f"{start}.{name}"
