@@ -45,7 +45,7 @@ def look_at_it(loggers: Sequence[Logger]) -> list[str]:
         if folder and isinstance(logger, TensorBoardLogger):
             lines.append(f"look at it:    tensorboard --logdir {Path(folder)}")
         elif folder:
-            lines.append(f"logged to:     {folder} ({type(logger).__name__})")
+            lines.append(f"logged to:     {folder} ({type(logger).__name__.replace('RunLog', 'Logger')})")
     return lines
 
 
