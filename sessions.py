@@ -82,7 +82,7 @@ def loggers(given: Any, place: Place, record: callbacks.RunRecord) -> Any:
     for one in several:
         if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
             # Readers drop what was logged after the checkpoint, since it is trained again.
-            one._kwargs.setdefault("purge_step", place.resumed_at)
+            one._kwargs["purge_step"] = place.resumed_at
     kept = [CSVRunLog(one, record.begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
     return kept if isinstance(given, list) else kept[0]
 
