@@ -72,6 +72,8 @@ def one_line(message: str) -> str:
     reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+    if "surrogates not allowed" in reason:
+        reason = "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
