@@ -75,6 +75,8 @@ def one_line(message: str) -> str:
     if "add_function_arguments" in message:
         adapter = "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
         reason = f"a function; write the path of a class, for torchvision's networks {adapter}"
+    if "surrogates not allowed" in reason:
+        reason = "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
+from datamodules.file_names import printable
 from errors import UserError
 
 KEYS = ("seed_everything", "trainer", "model", "data")
@@ -63,6 +64,10 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
         home = _home(checkpoint) if checkpoint else None
         resumed = home is not None and _holds(home, config) and (run_dir is None or home == Path(run_dir).absolute())
         directory = Path(run_dir).absolute() if run_dir else home if home and resumed else fresh
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"run_dir: {printable(directory)}: TensorBoard needs a name in UTF-8; write another --run_dir") from None
     if directory.exists() and not directory.is_dir():
         raise UserError(f"run_dir: {directory}: is a file; name a directory")
     check_writable("run_dir", directory)

@@ -1,6 +1,7 @@
 """What bad input gets: one line that names key, value and way out, exit code 2, and nothing written."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,15 @@ def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_one_line_for_a_file(text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.yaml").write_text(text)
     refused(["fit", *tiny(), "--config", "bad.yaml"], message, capsys)
+
+
+def test_one_line_for_names_that_are_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    refused(["fit", *tiny(), "--run_dir", name], r"run_dir: .*caf\\udce9: TensorBoard needs a name in UTF-8; write another", capsys)
+    folder = ["--data.init_args.dataset", "datamodules.FolderImages", "--data.init_args.dataset.init_args.root", name]
+    refused(
+        ["fit", *tiny(), *folder], "data.*: a name that is not UTF-8, which a config cannot hold; write the name of a link", capsys
+    )
 
 
 def test_one_line_for_a_damaged_image_among_good_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
