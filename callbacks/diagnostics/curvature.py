@@ -28,6 +28,9 @@ class Curvature(Diagnostic):
     some 20 to 60 products, each two to three gradients of the probe, and memory for as many vectors of all parameters. Both
     spans are kept in checkpoints, in float16: 2 x classes x parameters.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's
+    convention is not known; most of its networks have no batch norm.
+
     Args:
         every: how often.
         early: also after 2, 4, 8, … steps of the first epoch.

@@ -17,6 +17,10 @@ class FisherInformation(Diagnostic):
     `fisher/share/<block>`, a block's share of the trace. For networks that are piecewise linear in each parameter, as with ReLU,
     it is also the trace of the Hessian. Costs about one epoch of `examples` examples in batches of 10.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's own
+    convention is not known; the authors' code of later papers re-estimates running statistics
+    on the training data before each evaluation, a public reproduction uses the running ones.
+
     Args:
         every: how often.
         early: also after 2, 4, 8, … steps of the first epoch.

@@ -68,6 +68,9 @@ class Flatness(Diagnostic):
     draw, level and variant, and one gradient. Values for each level: `loss_change/<level>`, the noise having that standard
     deviation, and `relative_loss_change/<level>`, each filter's noise having that share of its norm; `sam_sharpness`.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the papers'
+    convention is not known; here statistics are those of the unperturbed network.
+
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
         noise: levels above 0; none for SAM's sharpness alone.

@@ -20,6 +20,9 @@ class GradientNoise(Diagnostic):
     Tags: `gradient_covariance/trace`, `gradient_covariance/eigenvalue`. Costs one gradient of the probe, and memory for examples /
     batch_size gradients. Batches are the same throughout a run.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's
+    convention is not known.
+
     Args:
         every: how often.
         early: also after 2, 4, 8, … steps of the first epoch.

@@ -41,6 +41,9 @@ class GradientNorms(Diagnostic):
     brought, and `imbalance` is new / old. Old and new batches have the same size, of which the norms depend: the smaller part's
     if that has no whole batch; a last, smaller batch is left out. The paper's are of training mode and of every epoch's batches.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's are of
+    training mode, each batch with its own statistics.
+
     Args:
         every: as `Diagnostic`.
         batch_size: examples in a mini-batch.

@@ -26,6 +26,9 @@ class HessianSpectrum(Diagnostic):
     does: by a Gaussian of variance 1e-5 x max(1, range of the eigenvalues). Costs
     draws x steps + signs products, each two to three gradients of the probe: for now and then.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's
+    convention is not known; it compares networks with and without batch norm.
+
     Args:
         every: how often.
         early: also after 2, 4, 8, … steps of the first epoch.

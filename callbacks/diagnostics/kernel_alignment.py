@@ -41,6 +41,9 @@ class KernelAlignment(Diagnostic):
     so has momentum: of a run with them `kernel/stability` says how sharp the outputs are for its
     rate, and not whether it is stable.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's
+    networks have no batch norm.
+
     Args:
         every: how often.
         early: also after 2, 4, 8, … steps of the first epoch.

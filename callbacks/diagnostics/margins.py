@@ -54,6 +54,10 @@ class Margins(Diagnostic):
     (cf. Bartlett et al. 2017, Jiang et al. 2020). Alabdulmohsin et al. 2021 (https://arxiv.org/abs/2109.00267) find that margins
     grow under layer-wise resets while the norm does not. Batch norm is not folded into the weights. One forward pass. Values:
     `margin/q10`, `margin/median`, `margin/negative`, `normalised_margin/q10`, `normalised_margin/median`; picture: `margins`.
+
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; reference code
+    folds running statistics into the weights; the convention of Alabdulmohsin et al. is not
+    known.
     """
 
     charts = ("margin", "normalised_margin")

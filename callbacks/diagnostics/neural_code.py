@@ -117,6 +117,9 @@ class NeuralCode(Diagnostic):
     `code/nearest_neighbours` and by `code/logistic_regression`; `code/columns` left. Two forward
     passes and a minute or so.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's code
+    reads its networks in their inference phase, as far as it shows with running statistics.
+
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
         early: also after 2, 4, 8, … steps of the first epoch.

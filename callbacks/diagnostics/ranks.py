@@ -45,6 +45,9 @@ class Ranks(Diagnostic):
     """Effective rank, stable rank and srank of the last hidden features: of how many dimensions the last layer makes use.
 
     One forward pass over the probe and the singular values of its features. Values: `effective_rank`, `stable_rank`, `srank`.
+
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the papers'
+    convention is not known.
     """
 
     charts = ("effective_rank", "stable_rank", "srank")

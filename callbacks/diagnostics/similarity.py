@@ -40,6 +40,9 @@ class Similarity(Diagnostic):
     their matrices, examples² numbers for each block, in checkpoints. Inputs with deficits would make the reference another
     with time: it has none.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's
+    convention is not known.
+
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
         reference: a checkpoint; None is this run's network before the first batch (in a branch from a checkpoint that has none,

@@ -64,6 +64,9 @@ class Units(Diagnostic):
     times the mean of its layer, dead if it is zero on the whole probe. One forward pass. Values: `dormant`, `dormant/<block>`,
     `dead`, `dead/<block>`.
 
+    Batch norm: statistics are estimated on the probe, as `Diagnostic` says; the paper's
+    convention is not known.
+
     Args:
         every: how often: `1ep` after each epoch, `100st` after so many optimizer steps.
         tau: 0 or more; 0.025 and 0.1 in the paper. 0 is the released code's default: dead units alone.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from callbacks import FisherInformation, Weights
+from callbacks import FisherInformation, Weights, diagnostics
 from callbacks.diagnostics.features import last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.norm_statistics import estimate
@@ -102,3 +102,10 @@ def test_both_conventions_stand_beside_each_other_but_none_twice() -> None:
     twice = [diagnostic("Margins", norm_statistics="running")] * 2
     with pytest.raises(SystemExit):
         fit(*tiny({"trainer": {"callbacks+": twice}}))
+
+
+@pytest.mark.parametrize("name", diagnostics.__all__)
+def test_a_card_says_which_convention_the_paper_had(name: str) -> None:
+    kind = getattr(diagnostics, name)
+    if issubclass(kind, diagnostics.Diagnostic) and kind is not diagnostics.Diagnostic and kind.runs_network:
+        assert "Batch norm: statistics are estimated on the probe" in " ".join((kind.__doc__ or "").split())
