@@ -54,7 +54,7 @@ REFUSED = {
     ),
     "a rate that stands in no config": (
         _callback("LearningRateFinder"),
-        "trainer.callbacks: LearningRateFinder: what it finds stands in no config, .* write it to model.init_args.optimizer",
+        "LearningRateFinder: .*leave",
     ),
     "checkpoints of the middle of a step": (
         _callback("ModelCheckpoint", save_on_exception=True, monitor="val/loss"),
