@@ -17,7 +17,7 @@ from pytorch_lightning.cli import LightningArgumentParser
 from config_checks import check_given, check_numbers, given_settings
 from errors import UserError
 from timing import Time
-from type_hints import check_hints
+from type_hints import check_hints, check_nulls
 
 HERE = Path(__file__).parent
 _LONGEST_NAME = 200  # bytes, of a folder of runs
@@ -51,6 +51,7 @@ class Parser(LightningArgumentParser):
         settings = super().parse_args(args, *rest, **options)
         check_numbers(settings)
         check_hints(settings)
+        check_nulls(settings)
         return settings
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

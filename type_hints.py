@@ -4,11 +4,33 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
+from config_checks import LINKS
 from errors import UserError
 
 _TIME = re.compile(r"\d+(\.\d+)?(ep|st|%)|stages?\d*")
+
+
+def check_nulls(settings: Any) -> None:
+    """Raise UserError for a `null` that an argument does not take; the parser lets those of files pass.
+
+    Args:
+        settings: the parsed ones.
+    """
+    # These are null until the data are known.
+    linked = {link.key[-1] for link in LINKS}
+    for kind, arguments in _classes(settings):
+        for key, parameter in inspect.signature(kind).parameters.items():
+            if key in arguments and key not in linked and arguments[key] is None and not _takes_none(parameter):
+                hint = inspect.formatannotation(parameter.annotation).replace("timing.", "")
+                raise UserError(f"{kind.__name__}: {key}: null: is no {hint}; write one, or leave it out")
+
+
+def _takes_none(parameter: inspect.Parameter) -> bool:
+    hint = parameter.annotation
+    undecided = hint in (parameter.empty, Any, None) or isinstance(hint, str)
+    return undecided or parameter.default is None or type(None) in get_args(hint) or parameter.kind is parameter.VAR_KEYWORD
 
 
 def check_hints(settings: Any) -> None:
@@ -20,10 +42,8 @@ def check_hints(settings: Any) -> None:
     Args:
         settings: the parsed ones.
     """
-    for path, arguments in _classes(settings):
-        module, _, name = path.rpartition(".")
-        kind = getattr(import_module(module), name, None) if module else None
-        if not inspect.isclass(kind) or kind.__module__.startswith(("torch.", "torchvision.", "pytorch_lightning.")):
+    for kind, arguments in _classes(settings):
+        if kind.__module__.startswith(("torch.", "torchvision.", "pytorch_lightning.")):
             continue
         for key, parameter in inspect.signature(kind).parameters.items():
             if parameter.annotation is not parameter.empty or key not in arguments:
@@ -36,18 +56,30 @@ def check_hints(settings: Any) -> None:
                 )
 
 
-def _classes(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield class path and arguments of each class that settings name."""
+def _classes(node: Any) -> Iterator[tuple[type, dict[str, Any]]]:
+    """Yield type and arguments of each class that settings name."""
     if hasattr(node, "as_dict"):
         node = node.as_dict()
     if isinstance(node, Mapping):
         if isinstance(node.get("class_path"), str):
-            yield node["class_path"], dict(node.get("init_args") or {})
+            kind = _named(node["class_path"])
+            arguments = node.get("init_args") or {}
+            if inspect.isclass(kind):
+                yield kind, dict(arguments.as_dict() if hasattr(arguments, "as_dict") else arguments)
         for value in node.values():
             yield from _classes(value)
     elif isinstance(node, list | tuple):
         for item in node:
             yield from _classes(item)
+
+
+def _named(path: str) -> Any:
+    """Return what a class path names; None for what is not found, of which the parser speaks."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None
 
 
 def _declared(kind: type, key: str) -> str:

@@ -33,8 +33,6 @@ class ImageDataset(ABC):
     def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test", size: int | None = None) -> None:
         if size is not None and size < 1:
             raise UserError(f"size: {size}: write 1 or more pixels")
-        if validation is None:
-            raise UserError("validation: null: write 'test' or a share of the training split in (0, 1)")
         self.subset, self.validation, self.size = subset, validation, size
 
     @abstractmethod

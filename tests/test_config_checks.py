@@ -14,7 +14,7 @@ from config_checks import check_given, check_links, check_numbers, given_setting
 from errors import UserError
 from tests.runs import TINY, fit, tiny
 from tests.test_bad_input import refused
-from type_hints import check_hints
+from type_hints import check_hints, check_nulls
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,28 @@ def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(UserError, match=r"Untyped: argument until has no type hint, .*; write `until: Time`"):
         check_hints({"class_path": own["class_path"], "init_args": {"until": "3ep"}})
     check_hints({"class_path": own["class_path"], "init_args": {"until": 3}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"class_path": "datamodules.Digits", "init_args": {"validation": None}}, "Digits: validation: null: is no .*; write one"),
+        (
+            {"class_path": "datamodules.ImageDataModule", "init_args": {"batch_size": None}},
+            ".*: batch_size: null: is no int",
+        ),
+        ({"class_path": "torch.optim.SGD", "init_args": {"weight_decay": None}}, "SGD: weight_decay: null: is no"),
+    ],
+)
+def test_nulls_that_arguments_do_not_take(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}"):
+        check_nulls(settings)
+    check_nulls({"class_path": "datamodules.Digits", "init_args": {"subset": None}})
+
+
+def test_no_validation(capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = {"data": {"init_args": {"dataset": {"init_args": {"validation": None}}}}}
+    refused(["fit", *tiny(nothing)], "Digits: validation: null: is no .*; write one, or leave it out", capsys)
 
 
 def test_many_config_files_make_a_name_that_a_folder_can_have() -> None:
