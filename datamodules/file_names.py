@@ -1,4 +1,4 @@
-"""Names of files and classes, and what is said of them, as they can be written anywhere."""
+"""Names of files and classes, and messages about them, as they can be written anywhere."""
 
 import re
 

@@ -104,7 +104,7 @@ def _parsed(text: str) -> ast.expr:
         raise UserError(f"{{{_shown(text)}}}: has {len(text)} characters; an expression has at most {LONGEST}")
     try:
         return ast.parse(text.strip(), mode="eval").body
-    # A ValueError is said of a number with too many digits, a MemoryError or RecursionError of too many brackets.
+    # Too many digits raise a ValueError, too many brackets a MemoryError or RecursionError.
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise UserError(f"{{{text}}}: is no sum or product of numbers and variables") from None
 

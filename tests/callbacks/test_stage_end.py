@@ -15,7 +15,7 @@ ADAM = {"model": {"init_args": {"optimizer": {"class_path": "torch.optim.Adam", 
 
 
 def waiting(epochs: int, **until: Any) -> list[str]:
-    """Return the arguments of a run whose two stages end after an epoch each, but for what is said of the last."""
+    """Return the arguments of a run whose two stages end after an epoch each, but for the end of the last."""
     growing = data(growth=growth(counts=[50, 100], until={"train_accuracy": 0.01, **until}))
     return tiny(growing, ADAM, {"trainer": {"max_epochs": epochs}}, EVERY_KIND)
 

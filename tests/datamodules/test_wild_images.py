@@ -43,7 +43,7 @@ def refusal(root: Path | str) -> str:
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Collect what is said of a data set."""
+    """Collect the messages about a data set."""
     lines: list[str] = []
     for module in (datamodules.image_files, datamodules.folder_layout):
         monkeypatch.setattr(module, "rank_zero_info", lines.append)
