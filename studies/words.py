@@ -18,6 +18,10 @@ _PARTS = {
     "kernel": "tangent kernel",
     "cka": "CKA",
     "f_top": "gradient in top span",
+    "auc": "AUC",
+    "unforgettable": "never forgotten",
+    "wrong": "wrong labels",
+    "right": "right labels",
 }
 
 
