@@ -106,7 +106,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "levels at all stages": (one("LearningRateFactor", levels={"stages": 2.0}), "levels: 'stages' are several moments"),
     "a rate that is no number": (
         one("WeightDecaySchedule", levels={"1ep": float("nan")}),
-        "levels: nan: a weight decay is 0 or more",
+        "levels.1ep: .nan: is not a finite number; write one",
     ),
     "a level of two callbacks": (
         {
