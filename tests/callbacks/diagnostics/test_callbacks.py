@@ -187,8 +187,10 @@ def test_what_cannot_be_measured_is_said_before_training(
 def test_a_run_that_diverges_says_so_whatever_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     nodes = [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]
     often = [{**node, "init_args": {**node["init_args"], "every": "1st"}} for node in nodes]
+    optimizer = {"init_args": {"lr": 1e9, "weight_decay": 1e9}}
+    diverging = tiny({"trainer": {"callbacks+": often}}, {"model": {"init_args": {"optimizer": optimizer}}})
     with pytest.raises(SystemExit):
-        fit(*tiny({"trainer": {"callbacks+": often}}), "--model.init_args.optimizer.init_args.lr", "1e30")
+        fit(*diverging)
     assert "the training loss is not finite at step" in capsys.readouterr().err
 
 
