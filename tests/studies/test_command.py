@@ -15,6 +15,7 @@ from study import main
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
 from tests.studies.test_engine import BROKEN
+from tests.studies.test_report import CLAIM
 
 
 def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,12 +121,15 @@ def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[st
 
 
 def test_a_study_runs_and_reports_by_one_command(capsys: pytest.CaptureFixture[str]) -> None:
-    small({"plain": ARMS["plain"], "warm": ARMS["warm"]}, seeds=1, report={"control": "plain"})
+    small({"plain": ARMS["plain"], "warm": ARMS["warm"]}, seeds=1, report={"control": "plain"}, claims=[CLAIM])
     with pytest.raises(SystemExit) as stopped:
         main(["run", "small.yaml", "--jobs", "2"])
     assert stopped.value.code == 0
     assert Path("runs/studies/small/report/figure.png").exists()
-    assert "| warm | 1 |" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "| warm | 1 |" in out
+    assert "B1  c: not run: one seed\n" in out
+    assert "**not run**: one seed" in Path("runs/studies/small/report/claims.md").read_text()
     for command, said in (("status", "2 done, 0 running"), ("gc", "2 states dropped"), ("report", "| plain | 1 |")):
         with pytest.raises(SystemExit):
             main([command, "small.yaml"])
