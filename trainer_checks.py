@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import (
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from callbacks.branch import configured
+from callbacks.epoch_end import EpochEnd
 from config_checks import LARGEST
 from datamodules import ImageDataModule
 from datamodules.timeline import epoch_batches
@@ -119,7 +120,12 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
     if metrics is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    monitored = [one for one in callbacks if isinstance(one, EarlyStopping | ModelCheckpoint) and one.monitor]
+    monitored = [
+        one
+        for one in callbacks
+        # Those of this project that read a metric say themselves what they miss.
+        if isinstance(one, EarlyStopping | ModelCheckpoint) and one.monitor and not isinstance(one, EpochEnd)
+    ]
     for one in monitored:
         name, monitor = type(one).__name__, str(one.monitor)
         if isinstance(one, EarlyStopping) and not one.strict:

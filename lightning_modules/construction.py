@@ -211,7 +211,9 @@ def _subclasses(kind: type[nn.Module]) -> set[type[nn.Module]]:
 def _reset_the_rest(network: nn.Module) -> None:
     for layer in reversed(list(network.modules())):
         reset: Any = getattr(layer, _RESET, None)
-        if callable(reset) and _WAS_RESET not in vars(layer):
+        # Importing pytorch_lightning.demos gives torch's attention this name for what its constructor has called already.
+        alias = getattr(reset, "__name__", _RESET) != _RESET
+        if callable(reset) and not alias and _WAS_RESET not in vars(layer):
             reset()
 
 

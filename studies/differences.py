@@ -12,7 +12,8 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
     """
     if old == new:
         return
-    sides = _keyed(old), _keyed(new)
+    # No list of classes is an empty one.
+    sides = [_keyed([] if one is None and isinstance(other, list) else one) for one, other in ((old, new), (new, old))]
     if None in sides or _class(old) != _class(new):
         yield f"{key}: {_written(old)} -> {_written(new)}"
         return

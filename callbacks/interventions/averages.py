@@ -3,7 +3,7 @@
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import StochasticWeightAveraging, WeightAveraging
+from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 
@@ -24,5 +24,5 @@ def follow(trainer: Trainer, module: LightningModule, before: dict[str, Tensor])
 
 def _averages(trainer: Trainer) -> list[nn.Module]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    kept: list[Any] = [one._average_model for one in callbacks if isinstance(one, StochasticWeightAveraging | WeightAveraging)]
-    return [average if isinstance(average, LightningModule) else average.module for average in kept]
+    kept: list[Any] = [one._average_model for one in callbacks if isinstance(one, WeightAveraging)]
+    return [average.module for average in kept]

@@ -316,3 +316,11 @@ def test_schemes_have_the_papers_spread() -> None:
     assert 0 <= scales.min() < 0.02
     assert 0.98 < scales.max() <= 1
     assert all(layer.weight.eq(1).all() for layer in fan_out.modules() if isinstance(layer, nn.BatchNorm2d))
+
+
+def test_another_name_for_what_the_constructor_calls_draws_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pytorch_lightning.demos sets it for all of torch's attention when it is imported."""
+    with global_stream(7, "init", "."):
+        built = Attention()
+    monkeypatch.setattr(nn.MultiheadAttention, "reset_parameters", nn.MultiheadAttention._reset_parameters, raising=False)
+    assert same(initial(construct(Attention), 7), built)

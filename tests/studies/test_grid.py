@@ -175,7 +175,7 @@ def test_a_file_that_is_no_study_is_named() -> None:
     with pytest.raises(UserError, match=r"list\.yaml: name: a study needs one"):
         read_study(Path("list.yaml"))
     Path("bad.yaml").write_text("a: [")
-    with pytest.raises(UserError, match=r"bad\.yaml: is not YAML: while parsing"):
+    with pytest.raises(UserError, match=r"bad\.yaml: line 1: while parsing"):
         read_study(Path("bad.yaml"))
     Path("twice.yaml").write_text("name: a\nset:\n  trainer.max_epochs: 1\n  trainer.max_epochs: 2\n")
     with pytest.raises(UserError, match=r"twice\.yaml: line 4: trainer.max_epochs: is written twice, first in line 3"):

@@ -48,7 +48,10 @@ def test_code_of_ones_own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = Path("own").absolute()
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    code = "from torch.optim import SGD\nclass Mine(SGD):\n    def __init__(self, params, lr=0.1): super().__init__(params, lr)\n"
+    code = (
+        "from torch.optim import SGD\nclass Mine(SGD):\n"
+        "    def __init__(self, params, lr: float = 0.1): super().__init__(params, lr)\n"
+    )
     file = folder / "optimizers_of_mine.py"
     file.write_text(code)
     optimizer = {"model.init_args.optimizer": {"class_path": "optimizers_of_mine.Mine"}}
