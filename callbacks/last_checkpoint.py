@@ -51,5 +51,5 @@ class LastCheckpoint(Checkpoint):
 
     def _write(self, trainer: Trainer) -> None:
         if self.due:
-            trainer.save_checkpoint(self.file)
+            trainer.save_checkpoint(self.file, weights_only=False)
             self.due = False

@@ -68,7 +68,7 @@ class SegmentEnd(Callback):
         ended = stages is not None and stages.ended
         if self.task.stop is not None and trainer.current_epoch != self.task.stop and not ended:
             raise RuntimeError(f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}")
-        trainer.save_checkpoint(Path(self.task.place) / "state.ckpt")
+        trainer.save_checkpoint(Path(self.task.place) / "state.ckpt", weights_only=False)
         entry = {
             "start": self.task.start,
             # A run that its last data stage has ended before this segment trains nothing in it.
