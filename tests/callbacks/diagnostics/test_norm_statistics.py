@@ -71,6 +71,7 @@ def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained(
     assert tags["diagnostics/cka"][0][1] == tags["diagnostics_running/cka"][0][1] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_curvature_and_kernel_before_the_first_batch() -> None:
     tags = digits(diagnostic("Curvature", examples=500), diagnostic("KernelAlignment", examples=128))
     assert tags["diagnostics/hessian/eigenvalue/1"][0][1] == pytest.approx(95, rel=0.15)
