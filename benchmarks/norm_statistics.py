@@ -48,7 +48,9 @@ def draw(points: pd.DataFrame, file: Path) -> None:
     for axes, (name, title) in zip(panels, NAMES.items(), strict=True):
         chosen = points[points.name == name].assign(step=lambda rows: rows.step + 1)
         last = name == "cka"
-        sns.lineplot(chosen, x="step", y="value", hue="statistics", errorbar="sd", marker="o", markersize=4, ax=axes, legend=last)
+        sns.lineplot(
+            chosen, x="step", y="value", hue="statistics", errorbar=("pi", 100), marker="o", markersize=4, ax=axes, legend=last
+        )
         axes.set(xscale="log", yscale="linear" if name in ("effective_rank", "cka") else "log", ylabel="")
         axes.set_xlabel("optimizer steps + 1")
         axes.set_title(title)
@@ -67,8 +69,11 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         points = pd.concat(train(seed, given.epochs, Path(folder)) for seed in range(given.seeds))
-    means = points.groupby(["name", "statistics", "step"]).value.agg(["mean", "std"]).reset_index()
-    (HERE / "benchmarks/norm_statistics.json").write_text(json.dumps(means.to_dict("records"), indent=1))
+    curves = [
+        {**dict(zip(["name", "statistics", "seed"], key, strict=True)), "step": [*rows.step], "value": [*rows.value]}
+        for key, rows in points.groupby(["name", "statistics", "seed"])
+    ]
+    (HERE / "benchmarks/norm_statistics.json").write_text("\n".join(["[", ",\n".join(map(json.dumps, curves)), "]\n"]))
     draw(points, given.picture)
 
 
