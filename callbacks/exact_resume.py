@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint
+from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from checkpoint_files import FAILED
@@ -28,10 +28,21 @@ class ExactResume(Callback):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
         self.failed = False
+        self.trained = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # Lightning converts the module after it has loaded the checkpoint, which would round float64 values to float32.
         trainer.precision_plugin.convert_module(pl_module)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.trained = True
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Where nothing was left to train, Lightning does not end it, and an average would not take the place of the weights.
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        averages = [one for one in callbacks if isinstance(one, WeightAveraging) and not self.trained]
+        for average in averages:
+            average.on_train_end(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
