@@ -47,6 +47,7 @@ def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one)
 
 
+@pytest.mark.slow
 def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
     """Also while data grow, images are blurred and labels permuted, and when that ends."""
     (one,), alone = ranks(1, PLAIN, OVER_TIME)

@@ -253,6 +253,7 @@ def test_a_torchvision_data_set_of_files_is_decoded_and_resized(tmp_path: Path) 
         TorchvisionImages("GTSRB", str(tmp_path), download=False).read("train")
 
 
+@pytest.mark.slow
 def test_two_copies_of_a_data_set_are_not_confused(tmp_path: Path) -> None:
     tensors = []
     for copy in (0, 1):
