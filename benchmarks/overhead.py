@@ -1,6 +1,6 @@
 """What Lightning and logging cost over a bare training loop.
 
-    OMP_NUM_THREADS=1 python benchmarks/overhead.py [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/overhead.py [--accelerator gpu] [--json FILE]
 
 Bare loop and `train.py` take turns in one process, on random images, so that ratios hold on a shared machine. The bare loop holds
 the data as a tensor and does what a step needs and nothing else; `train.py` adds augmentation (where the bare loop is not said to
@@ -51,21 +51,29 @@ class RandomImages(ImageDataset):
         return TensorImages(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
 
 
-def bare(network: nn.Module, images: Tensor, labels: Tensor, epochs: int, precision: str, augment: bool) -> float:
+def bare(network: nn.Module, images: Tensor, labels: Tensor, epochs: int, precision: str, augment: bool, device: str) -> float:
     """Train without Lightning; return seconds."""
-    network.to(memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
+    images, labels, mean = images.to(device), labels.to(device), torch.full((3,), 120.0, device=device)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
     started = time.perf_counter()
     for _ in range(epochs):
         for index in torch.split(torch.randperm(len(images)), BATCH):
-            batch = CropFlip()(images[index], torch.full((3,), 120.0), generator(0, "augment")) if augment else images[index]
+            batch = CropFlip()(images[index], mean, generator(0, "augment")) if augment else images[index]
             pixels = ((batch - 120.0) * 0.015).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", enabled=precision == "bf16-mixed"):
+            with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16-mixed"):
                 loss = F.cross_entropy(network(pixels), labels[index])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+    wait(device)
     return time.perf_counter() - started
+
+
+def wait(device: str) -> None:
+    """Wait until a GPU has done what it was asked for."""
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 class Stopwatch(Callback):
@@ -74,19 +82,22 @@ class Stopwatch(Callback):
     seconds = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        wait(pl_module.device.type)
         self.started = time.perf_counter()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        wait(pl_module.device.type)
         self.seconds = time.perf_counter() - self.started
 
 
-def lightning(network: dict[str, Any], count: int, epochs: int, precision: str) -> float:
+def lightning(network: dict[str, Any], count: int, epochs: int, precision: str, device: str, deterministic: bool = False) -> float:
     """Train through `train.py fit`; return seconds."""
     config: dict[str, Any] = {
         "trainer": {
             "max_epochs": epochs,
             "limit_val_batches": 0,
-            "accelerator": "cpu",
+            "accelerator": {"cuda": "gpu"}.get(device, device),
+            "deterministic": deterministic,
             "precision": precision,
             "enable_model_summary": False,
             "callbacks+": [{"class_path": f"{__name__}.Stopwatch"}],
@@ -121,7 +132,7 @@ def lightning(network: dict[str, Any], count: int, epochs: int, precision: str) 
 
 
 def compare(
-    network: dict[str, Any], kind: type[nn.Module], batches: int, epochs: int, precision: str, augment: bool
+    network: dict[str, Any], kind: type[nn.Module], batches: int, epochs: int, precision: str, augment: bool, device: str
 ) -> tuple[float, float]:
     """Return the median seconds an epoch takes bare and through train.py, taking turns."""
     images = RandomImages(batches * BATCH).read("train")
@@ -130,23 +141,37 @@ def compare(
         model = kind(3, 10, **network.get("init_args", {}), **({"image_size": 32} if kind is Linear else {}))
         pairs.append(
             (
-                bare(model, images.tensor(), images.labels, epochs, precision, augment),
-                lightning(network, batches * BATCH, epochs, precision),
+                bare(model, images.tensor(), images.labels, epochs, precision, augment, device),
+                lightning(network, batches * BATCH, epochs, precision, device),
             )
         )
     alone, through = (statistics.median(column) / epochs for column in zip(*pairs, strict=True))
     return alone, through
 
 
-def measure() -> dict[str, Any]:
+def determinism(network: dict[str, Any], batches: int, precision: str, device: str) -> float:
+    """Return the speed with deterministic kernels relative to without, both through train.py, taking turns."""
+    pairs = [[lightning(network, batches * BATCH, 2, precision, device, on) for on in (False, True)] for _ in range(3)]
+    free, fixed = (float(statistics.median(column)) for column in zip(*pairs, strict=True))
+    return free / fixed
+
+
+def measure(device: str) -> dict[str, Any]:
     """Run every comparison."""
-    resnet = {"class_path": "lightning_modules.networks.ResNet", "init_args": {"width": 16}}
     linear = {"class_path": "lightning_modules.networks.Linear"}
-    results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "machine": platform.machine()}
-    for precision in ("32-true", "bf16-mixed"):
-        alone, through = compare(resnet, ResNet, 8, 2, precision, augment=False)
-        results[f"ResNet width 16, {precision}: speed relative to the bare loop without augmentation"] = round(alone / through, 3)
-    short, long = (compare(linear, Linear, batches, 10, "32-true", augment=True) for batches in (8, 208))
+    results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    results["machine"] = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    batches = 64 if device == "cuda" else 8
+    for width, precision in ((16, "bf16-mixed"), (64, "bf16-mixed")) if device == "cuda" else ((16, "32-true"), (16, "bf16-mixed")):
+        resnet = {"class_path": "lightning_modules.networks.ResNet", "init_args": {"width": width}}
+        alone, through = compare(resnet, ResNet, batches, 2, precision, False, device)
+        label = f"ResNet width {width}, {precision}"
+        results[f"{label}: speed relative to the bare loop without augmentation"] = round(alone / through, 3)
+        if device == "cuda":
+            results[f"{label}: images a second through train.py"] = round(batches * BATCH / through)
+            speed = determinism(resnet, batches, precision, device)
+            results[f"{label}: speed with deterministic kernels relative to without"] = round(speed, 3)
+    short, long = (compare(linear, Linear, count, 10, "32-true", True, device) for count in (8, 208))
     results["microseconds a step over the bare loop with augmentation (linear network)"] = round(
         ((long[1] - long[0]) - (short[1] - short[0])) / 200 * 1e6
     )
@@ -156,9 +181,10 @@ def measure() -> dict[str, Any]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
+    parser.add_argument("--accelerator", choices=("cpu", "gpu"), default="cpu", help="what to train on")
     parser.add_argument("--json", type=Path, help="where to write the results")
     chosen = parser.parse_args()
-    report = json.dumps(measure(), indent=1)
+    report = json.dumps(measure("cuda" if chosen.accelerator == "gpu" else "cpu"), indent=1)
     print(report)
     if chosen.json:
         chosen.json.write_text(report + "\n")

@@ -4,9 +4,13 @@ from typing import Any
 
 import pytest
 
+from studies import engine
+from studies.commands import run as train
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
+from tests.studies.small import ARMS, small
+from tests.studies.test_engine import ends
 from tests.test_contracts import EVERY_KIND, IDENTITIES, check_resumes
 
 GPU: dict[str, Any] = {"trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}}
@@ -21,6 +25,30 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint(variant: str) -> None:
 @pytest.mark.gpu
 def test_resume_is_bitwise_while_data_change() -> None:
     check_resumes(REGISTRY["everything at once"].acting, GPU, EVERY_KIND)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+def test_resume_is_bitwise_in_mixed_precision(precision: str) -> None:
+    """16-mixed scales the loss, and keeps the scale in the checkpoint; the CPU has only bf16-mixed."""
+    check_resumes(REGISTRY["everything at once"].acting, GPU, {"trainer": {"precision": precision}}, EVERY_KIND)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
+def test_diagnostics_are_invisible_in_mixed_precision(precision: str) -> None:
+    mixed = {"trainer": {"precision": precision}}
+    assert state(fit(*tiny(EVERYTHING, GPU, mixed))) == state(fit(*tiny(GPU, mixed)))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
+def test_sharing_epochs_in_a_study_changes_nothing(precision: str) -> None:
+    settings = {"trainer.accelerator": "gpu", "trainer.deterministic": True, "trainer.precision": precision}
+    shared, alone = small(ARMS, set=settings), small(ARMS, share=False, root="alone", set=settings)
+    for work in (shared, alone):
+        assert not train(work, 4, engine.run)
+    assert ends(shared) == ends(alone)
 
 
 @pytest.mark.gpu
