@@ -1,6 +1,6 @@
 """What Lightning and logging cost over a bare training loop.
 
-    OMP_NUM_THREADS=1 python benchmarks/overhead.py [--accelerator gpu] [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/overhead.py [--accelerator gpu] [--pairs N] [--json FILE]
 
 Bare loop and `train.py` take turns in one process, on random images, so that ratios hold on a shared machine. The bare loop holds
 the data as a tensor and does what a step needs and nothing else; `train.py` adds augmentation (where the bare loop is not said to
@@ -132,12 +132,19 @@ def lightning(network: dict[str, Any], count: int, epochs: int, precision: str, 
 
 
 def compare(
-    network: dict[str, Any], kind: type[nn.Module], batches: int, epochs: int, precision: str, augment: bool, device: str
+    network: dict[str, Any],
+    kind: type[nn.Module],
+    batches: int,
+    epochs: int,
+    precision: str,
+    augment: bool,
+    device: str,
+    repeats: int,
 ) -> tuple[float, float]:
     """Return the median seconds an epoch takes bare and through train.py, taking turns."""
     images = RandomImages(batches * BATCH).read("train")
     pairs = []
-    for _ in range(5):
+    for _ in range(repeats):
         model = kind(3, 10, **network.get("init_args", {}), **({"image_size": 32} if kind is Linear else {}))
         pairs.append(
             (
@@ -149,29 +156,29 @@ def compare(
     return alone, through
 
 
-def determinism(network: dict[str, Any], batches: int, precision: str, device: str) -> float:
+def determinism(network: dict[str, Any], batches: int, precision: str, device: str, repeats: int) -> float:
     """Return the speed with deterministic kernels relative to without, both through train.py, taking turns."""
-    pairs = [[lightning(network, batches * BATCH, 2, precision, device, on) for on in (False, True)] for _ in range(3)]
+    pairs = [[lightning(network, batches * BATCH, 2, precision, device, on) for on in (False, True)] for _ in range(repeats)]
     free, fixed = (float(statistics.median(column)) for column in zip(*pairs, strict=True))
     return free / fixed
 
 
-def measure(device: str) -> dict[str, Any]:
+def measure(device: str, repeats: int) -> dict[str, Any]:
     """Run every comparison."""
     linear = {"class_path": "lightning_modules.networks.Linear"}
-    results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    results: dict[str, Any] = {"torch": torch.__version__, "threads": torch.get_num_threads(), "pairs": repeats}
     results["machine"] = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
     batches = 64 if device == "cuda" else 8
     for width, precision in ((16, "bf16-mixed"), (64, "bf16-mixed")) if device == "cuda" else ((16, "32-true"), (16, "bf16-mixed")):
         resnet = {"class_path": "lightning_modules.networks.ResNet", "init_args": {"width": width}}
-        alone, through = compare(resnet, ResNet, batches, 2, precision, False, device)
+        alone, through = compare(resnet, ResNet, batches, 2, precision, False, device, repeats)
         label = f"ResNet width {width}, {precision}"
         results[f"{label}: speed relative to the bare loop without augmentation"] = round(alone / through, 3)
         if device == "cuda":
             results[f"{label}: images a second through train.py"] = round(batches * BATCH / through)
-            speed = determinism(resnet, batches, precision, device)
+            speed = determinism(resnet, batches, precision, device, repeats)
             results[f"{label}: speed with deterministic kernels relative to without"] = round(speed, 3)
-    short, long = (compare(linear, Linear, count, 10, "32-true", True, device) for count in (8, 208))
+    short, long = (compare(linear, Linear, count, 10, "32-true", True, device, repeats) for count in (8, 208))
     results["microseconds a step over the bare loop with augmentation (linear network)"] = round(
         ((long[1] - long[0]) - (short[1] - short[0])) / 200 * 1e6
     )
@@ -182,9 +189,10 @@ def measure(device: str) -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--accelerator", choices=("cpu", "gpu"), default="cpu", help="what to train on")
+    parser.add_argument("--pairs", type=int, default=5, help="turns of which the median is taken")
     parser.add_argument("--json", type=Path, help="where to write the results")
     chosen = parser.parse_args()
-    report = json.dumps(measure("cuda" if chosen.accelerator == "gpu" else "cpu"), indent=1)
+    report = json.dumps(measure("cuda" if chosen.accelerator == "gpu" else "cpu", chosen.pairs), indent=1)
     print(report)
     if chosen.json:
         chosen.json.write_text(report + "\n")
