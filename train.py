@@ -38,26 +38,28 @@ class Builder:
     def __init__(self) -> None:
         self.shape: Shape | None = None
 
-    def data_module(self, kind: type[LightningDataModule], *args: Any, **kwargs: Any) -> LightningDataModule:
+    def data_module(self, kind: type[LightningDataModule], /, *args: Any, **kwargs: Any) -> LightningDataModule:
         """Build the data, which come before the networks that take sizes from them."""
         data = kind(*args, **kwargs)
         if isinstance(data, datamodules.ImageDataModule):
             self.shape = data.splits.train.shape
         return data
 
-    def network(self, kind: type[nn.Module], *args: Any, **kwargs: Any) -> nn.Module:
+    def network(self, kind: type[nn.Module], /, *args: Any, **kwargs: Any) -> nn.Module:
         """Build a network; `ImageClassifier` has been given one."""
+        if issubclass(kind, LightningModule):
+            # What it holds is a whole network, whose input is an image; a part of a network has another.
+            for part in (*args, *kwargs.values()):
+                if isinstance(part, nn.Module) and self.shape is not None:
+                    materialise(part, self.shape)
         if issubclass(kind, lightning_modules.ImageClassifier):
             return kind(*args, **kwargs)
         try:
-            network = construct(kind, *args, **kwargs)
+            return construct(kind, *args, **kwargs)
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
             if not kind.__module__.startswith(("torch.", "torchvision.")):
                 raise
             raise UserError(f"network: {kind.__name__}: {error}") from error
-        if self.shape is not None and not isinstance(network, LightningModule):
-            materialise(network, self.shape)
-        return network
 
 
 class CLI(LightningCLI):

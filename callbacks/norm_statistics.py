@@ -1,7 +1,7 @@
 """The running statistics of batch norm."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 import torch
@@ -14,39 +14,49 @@ def norms(network: nn.Module) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def recalibrate(network: nn.Module, batches: Iterable[Tensor], frozen: Container[str] = ()) -> None:
     """Set running statistics to the plain averages over batches, in place.
 
     Args:
         network: all its other layers are in evaluation mode meanwhile; modes are restored.
         batches: what its `forward` takes.
+        frozen: names of batch-norm layers that keep their statistics.
     """
     modes = {layer: layer.training for layer in network.modules()}
-    layers = norms(network).values()
+    layers = [layer for name, layer in norms(network).items() if name not in frozen]
     momenta = [layer.momentum for layer in layers]
     network.eval()
     for norm in layers:
         norm.reset_running_stats()
         norm.train()
         norm.momentum = None  # a plain average
-    for images in batches:
-        network(images)
-    for norm, momentum in zip(layers, momenta, strict=True):
-        norm.momentum = momentum
-    for layer, mode in modes.items():
-        layer.training = mode
+    try:
+        for images in batches:
+            network(images)
+    finally:
+        for norm, momentum in zip(layers, momenta, strict=True):
+            norm.momentum = momentum
+        for layer, mode in modes.items():
+            layer.training = mode
 
 
-def estimate(network: nn.Module, images: Tensor, chunk: int = 250) -> None:
+def frozen_norms(network: nn.Module) -> set[str]:
+    """Return the names of batch-norm layers that a network in training keeps in evaluation mode, to train with their statistics."""
+    return {name for name, layer in norms(network).items() if not layer.training}
+
+
+def estimate(network: nn.Module, images: Tensor, chunk: int = 250, frozen: Container[str] = ()) -> None:
     """Set running statistics to those of images, in place: what batch norm would use if it were trained on them alone.
 
     Running statistics are 0 and 1 before the first batch, and averages over networks of the past for some hundred batches after
-    it and after every reset of them. A network without batch norm is left alone, and costs nothing.
+    it and after every reset of them. A network without batch norm is left alone, and costs nothing. Instance norm with running
+    statistics keeps them: torch has no plain average of those.
 
     Args:
         network: all its layers but batch norm are in evaluation mode meanwhile; modes are restored.
         images: two or more, (examples, channels, height, width).
         chunk: images that pass through the network at once; statistics are plain averages over equal chunks.
+        frozen: names of layers that keep their statistics, as `frozen_norms` finds them.
     """
-    if norms(network):
-        recalibrate(network, images.tensor_split(math.ceil(len(images) / chunk)))
+    if any(name not in frozen for name in norms(network)):
+        recalibrate(network, images.tensor_split(math.ceil(len(images) / chunk)), frozen)

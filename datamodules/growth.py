@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +34,8 @@ class Until:
     Raises:
         UserError: for values outside these ranges.
     """
+
+    says_when: ClassVar[bool] = True
 
     train_accuracy: float
     at_most: Time | None = None

@@ -2,13 +2,14 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from errors import UserError
+from timing import Levels, Time, Window
 
 TIMES = ("at", "during", "until", "levels", "every")
-"""Arguments that say when something happens, which are no part of what it is."""
+"""Arguments that say when something happens, which are no part of what it is, if their values are moments."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 
@@ -50,8 +51,23 @@ def _arguments(call: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
     for name, value in list(call.arguments.items())[1:]:
         several = call.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
         for key, part in value.items() if several else [(name, value)]:
-            if key not in TIMES and part is not None and part != ():
+            if part is not None and part != () and not (key in TIMES and _says_when(part)):
                 yield key, part
+
+
+def _says_when(value: Any) -> bool:
+    """Whether a value is made of moments: a `levels` of one's own may be a number of grey levels."""
+    if isinstance(value, Mapping):
+        return all(map(_says_when, value))
+    if isinstance(value, list | tuple):
+        return all(map(_says_when, value))
+    if isinstance(value, str):
+        try:
+            Time(value)
+        except UserError:
+            return False
+        return True
+    return isinstance(value, Time | Window | Levels) or getattr(value, "says_when", False)
 
 
 def _text(kind: type, name: str, value: Any) -> str:

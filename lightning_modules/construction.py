@@ -78,7 +78,7 @@ class Construction:
         return network
 
 
-def construct(kind: type[Network], *args: Any, **kwargs: Any) -> Network:
+def construct(kind: type[Network], /, *args: Any, **kwargs: Any) -> Network:
     """Build a network such that its initial values can be drawn again, under any key.
 
     The command line builds networks in this way. `ImageClassifier` then starts from initial values

@@ -37,7 +37,8 @@ def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
         scheme: how its layers are initialised.
 
     Raises:
-        UserError: for another scheme than `own` if the network is an instance made otherwise.
+        UserError: for another scheme than `own` if the network is an instance made otherwise; by name,
+            for a layer whose values are drawn from elsewhere than torch's global stream.
     """
     construction = Construction.of(network)
     if construction is None:
@@ -45,7 +46,9 @@ def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
             raise UserError(f"initialisation: {scheme}: {_unknown(network)}")
         return
     replace(construction, scheme=scheme).belongs_to(network)
-    fresh = redraw(network, [name for name, _ in network.named_modules()], lambda name: (seed, "init", name))
+    names = [name for name, _ in network.named_modules()]
+    check_redraw(network, names)
+    fresh = redraw(network, names, lambda name: (seed, "init", name))
     for name, tensor in tensors_of(network).items():
         tensor.copy_(fresh[name])
 
@@ -91,14 +94,12 @@ def check_redraw(module: nn.Module, names: Iterable[str]) -> None:
     rule, names = _Rule.of(module), list(names)
     for name in names:
         rule.check(name)
-    if rule.construction.plain:
-        return
     one, other = (redraw(module, names, lambda name: (0, "check", name)) for _ in range(2))
     for name, tensor in one.items():
         if not torch.equal(tensor, other[name]):
             raise UserError(
-                f"{name}: cannot be drawn again, as its constructor draws it from elsewhere than "
-                "torch's global stream; use torch's, without a generator of its own"
+                f"{name}: cannot be drawn again, as it is drawn from elsewhere than torch's global stream; "
+                "use that, without a generator of its own or numpy's"
             )
 
 

@@ -1,15 +1,21 @@
 """Initialisations that papers use in place of a network's own."""
 
-from typing import Literal
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Literal, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from errors import UserError
 
 Scheme = Literal["own", "kaiming_fan_out", "kaiming_uniform_norm"]
 """`own`: as the network itself does, which is torch's default for its layers."""
 
 _CONVOLUTIONS = nn.Conv1d | nn.Conv2d | nn.Conv3d
-_BATCH_NORMS = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+_BATCH_NORMS = nn.modules.batchnorm._BatchNorm  # synchronised batch norm too
 
 
 @torch.no_grad()
@@ -19,21 +25,49 @@ def apply(scheme: str, layer: nn.Module) -> None:
     `kaiming_fan_out` is torchvision's for ResNets, in the ReScience reproduction of Ash & Adams and
     in DASH: kernels N(0, 2 / fan out), batch and group norm 1 and 0. `kaiming_uniform_norm` is that
     of open_lth (Frankle et al. 2020): kernels and matrices N(0, 2 / fan in), scales of batch norm
-    uniform in [0, 1] and shifts 0. Whatever is not named is left as it is.
+    uniform in [0, 1] and shifts 0. Whatever is not named is left as it is. Under weight norm the
+    parts are set such that they give the draw.
 
     Args:
         scheme: one of `Scheme`; `own` is the identity.
         layer: its parts are left alone.
+
+    Raises:
+        UserError: for a weight that is computed in a way that cannot give the draw, as by spectral norm.
     """
     if scheme == "kaiming_fan_out":
         if isinstance(layer, _CONVOLUTIONS):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            _draw(layer, partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"))
         elif isinstance(layer, _BATCH_NORMS | nn.GroupNorm) and layer.affine:
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
     if scheme == "kaiming_uniform_norm":
         if isinstance(layer, _CONVOLUTIONS | nn.Linear):
-            nn.init.kaiming_normal_(layer.weight)
+            _draw(layer, nn.init.kaiming_normal_)
         elif isinstance(layer, _BATCH_NORMS) and layer.affine:
             nn.init.uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def _draw(layer: nn.Module, fill: Callable[[Tensor], Any]) -> None:
+    """Let a layer compute with a weight that `fill` has drawn."""
+    held = dict(layer.named_parameters(recurse=False))
+    weight = torch.empty_like(cast(Tensor, layer.weight))
+    fill(weight)
+    if "weight" in held:
+        held["weight"].copy_(weight)
+        return
+    if "weight_g" in held:  # torch.nn.utils.weight_norm
+        kept = [dim for dim, size in enumerate(held["weight_g"].shape) if size == 1]
+        held["weight_v"].copy_(weight)
+        held["weight_g"].copy_(weight.pow(2).sum(kept, keepdim=True).sqrt())
+        return
+    if parametrize.is_parametrized(layer, "weight"):
+        with suppress(NotImplementedError):  # without right_inverse
+            layer.weight = weight
+            if torch.allclose(layer.weight, weight):
+                return
+    raise UserError(
+        f"initialisation: {type(layer).__name__}: its weight is computed from others, and cannot be set to one that is drawn; "
+        "write own, or leave out what computes it"
+    )

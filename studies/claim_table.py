@@ -32,7 +32,7 @@ def cells(work: Work, one: Outcome) -> tuple[str, ...]:
         claim.reported,
         here(work, one),
         margin + verdict,
-        str(len(compared.differences)),
+        seeds(work, len(compared.differences)),
         probability(one.p),
         probability(one.exact),
         probability(one.adjusted),
@@ -45,8 +45,14 @@ def line(work: Work, one: Outcome) -> str:
     compared = one.compared
     if compared is None or len(compared.differences) < 2:
         return f"{one.claim.id}  {one.claim.text}: {one.said}"
-    seeds = len(compared.differences)
-    return f"{one.claim.id}  {one.claim.text}: {one.said}\n    {here(work, one)}; {seeds} seeds, p = {probability(one.p)}"
+    count = seeds(work, len(compared.differences))
+    return f"{one.claim.id}  {one.claim.text}: {one.said}\n    {here(work, one)}; {count} seeds, p = {probability(one.p)}"
+
+
+def seeds(work: Work, count: int) -> str:
+    """Say of how many seeds of a study a difference is known: `8`, or `6 of 8`."""
+    whole = len({run.values.get("seed") for run in work.study.runs})
+    return str(count) if count == whole else f"{count} of {whole}"
 
 
 def here(work: Work, one: Outcome) -> str:
@@ -70,7 +76,8 @@ def here(work: Work, one: Outcome) -> str:
 def smallest(claim: Claim, values: Sequence[float]) -> str:
     """Say what so many seeds of this spread would find with a probability of 80 %."""
     find = smallest_effect if claim.within is None else smallest_margin
-    return amount(claim, find(stdev(values), len(values)), "") + unit(claim)
+    size = find(stdev(values), len(values))
+    return amount(claim, -size if claim.ratio and claim.expect == "lower" else size, "") + unit(claim)
 
 
 def plain(text: str) -> str:

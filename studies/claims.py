@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from math import log
+from math import isfinite, log
 from typing import Any, Literal, NamedTuple
 
 from errors import UserError
@@ -109,7 +109,7 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
         raise UserError(f"{name}: {unknown[0]}: a claim has no such key; it has {', '.join(KEYS)}")
     if missing := [key for key in NEEDED if key not in entry]:
         raise UserError(f"{name}: {missing[0]}: a claim needs it")
-    if not re.search(r"\b(18|19|20)\d\d\b", str(entry["paper"])):
+    if not re.search(r"\b(18|19|20)\d\d[a-z]?\W+\w", str(entry["paper"])):
         raise UserError(f"{name}: paper: {entry['paper']}: {CITATION}")
     if entry.get("as", "difference") not in ("difference", "ratio"):
         raise UserError(f"{name}: as: {entry['as']}: write difference or ratio")
@@ -119,10 +119,12 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
     for key, value in (("over", arm[1]), ("control_over", control[1])):
         read_over(value, f"{name}: {key}")
     ratio = entry.get("as") == "ratio"
-    if not ratio and scale(str(arm[0])) != scale(str(control[0])):
+    if scale(str(arm[0])) != scale(str(control[0])):
         raise UserError(f"{name}: control_metric: {control[0]}: is not in the unit of {arm[0]}; compare metrics of one kind")
     pair = _pair(entry, name, arm, control)
     minus = _pair(entry["minus"], f"{name}: minus", arm, control) if "minus" in entry else None
+    if minus == pair:
+        raise UserError(f"{name}: minus: is the claim's own difference, which leaves 0; name other runs")
     measured = isinstance(entry.get("of"), dict)
     of = _pair(entry["of"], f"{name}: of", arm, control) if measured else _number(entry, name, "of", ratio)
     effect, within = _number(entry, name, "effect", ratio), _number(entry, name, "within", ratio)
@@ -176,6 +178,6 @@ def _number(entry: dict[str, Any], name: str, key: str, ratio: bool) -> float | 
     value = entry.get(key)
     if key in entry and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise UserError(f"{name}: {key}: {value}: write a number{' or {arm: ..., control: ...}' if key == 'of' else ''}")
-    if value is not None and (value != value or (ratio and value <= 0)):
-        raise UserError(f"{name}: {key}: {value}: write a {'ratio above 0' if ratio else 'number'}")
+    if value is not None and (not isfinite(value) or (ratio and value <= 0)):
+        raise UserError(f"{name}: {key}: {value}: write a finite {'ratio above 0' if ratio else 'number'}")
     return None if value is None else float(value)

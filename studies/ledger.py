@@ -38,11 +38,11 @@ control. The interval is over seeds (initial weights, order, subset), not over t
   margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of must be shown, and
   the margin be less than half of it.
 * **too weak to tell**: none of these, with the number of seeds that tell with a probability of 80 % if the difference
-  is the one seen (or the paper's). So is a claim of which a finished run has no value, such as a time that was never
-  reached.
+  is the one seen (or the paper's), where more seeds would tell. So is a claim of which a finished run has no value,
+  such as a time that was never reached.
 * "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the differences, which with n
-  seeds gives no less than 2 / 2^n; "80 %" is the smallest effect (of "same": margin) that so many seeds of this
-  spread find with that probability.
+  seeds gives no less than 2 / 2^n, and is done for up to 12; "80 %" is the smallest effect (of "same": margin) that
+  so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not finished.
 * A commit with "+" had uncommitted changes."""
 
 

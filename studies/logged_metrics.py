@@ -6,6 +6,7 @@ from typing import Any
 
 from callbacks import Dashboard, Diagnostic, Level, NormRecalibration, OneShot
 from callbacks.diagnostics.base import GROUPS
+from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from datamodules import ImageDataModule
 from errors import UserError
 from lightning_modules import ImageClassifier
@@ -89,6 +90,10 @@ def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
     if issubclass(kind, Diagnostic) and vars(kind).get("tags") is not None:
         group = GROUPS[arguments.get("norm_statistics", "estimated")]
         return [f"{group}/{tag}" for tag in kind.tags]
+    if kind is TimeToAccuracy:
+        name = f"{arguments.get('split', 'train')}_{arguments['accuracy']:g}"
+        lasts = [f"{part}/{unit}" for part in ("", "/stage<number>", "/last_stage") for unit in ("epochs", "steps")]
+        return [f"diagnostics/time_to_accuracy/{name}{last}" for last in ("/reached", *lasts)]
     if is_ours(path) and issubclass(kind, OneShot | Level | NormRecalibration):
         return [f"interventions/{name}"]
     return [] if kind is Dashboard else None

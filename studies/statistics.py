@@ -55,11 +55,17 @@ def interval(values: Sequence[float], confidence: float = 1 - LEVEL) -> Interval
 def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
     """Return the p-value of Student's t for a mean of 0: paired, if the values are differences.
 
+    Where all values are equal their spread is not known; then it is that of flipped signs, which such values make
+    2 / 2^n (one-sided 1 / 2^n).
+
     Raises:
         ZeroDivisionError: for fewer than two values.
     """
     mean, error = sum(values) / len(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 1 / 0
-    t = mean / error if error else float("inf") * mean if mean else 0.0
+    if not error:
+        one_sided = 0.5 ** len(values) if mean > 0 else 1.0
+        return one_sided if alternative == "greater" else min(1.0, 2 * 0.5 ** len(values)) if mean else 1.0
+    t = mean / error
     if alternative == "greater":
         return float(stats.t.sf(t, len(values) - 1))
     return min(1.0, 2 * float(stats.t.sf(abs(t), len(values) - 1)))

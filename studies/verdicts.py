@@ -23,6 +23,7 @@ from studies.words import amount, gap, unit
 from studies.work import Work
 
 REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN = "reproduced", "contradicted", "too weak to tell", "not run"
+EQUAL = "all seeds differ by the same amount, so that their spread is not known"
 VERDICTS = (REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN)
 
 
@@ -80,12 +81,12 @@ def _outcome(work: Work, claim: Claim) -> Outcome:
         verdict, because = judge(claim, values, effect.differences)
     else:
         verdict, because = judge(claim, values)
+    tests = [t_test, sign_flip_test] if len(values) <= EXACT else [t_test]
     if claim.within is None:
-        p, exact = t_test(values), sign_flip_test(values)
+        p = [test(values) for test in tests]
     else:
-        margin = claim.inner(claim.within)
-        p, exact = equivalence_test(values, margin), equivalence_test(values, margin, sign_flip_test)
-    return Outcome(claim, compared, verdict, because, p, exact if len(values) <= EXACT else None)
+        p = [equivalence_test(values, claim.inner(claim.within), test) for test in tests]
+    return Outcome(claim, compared, verdict, because, *p)
 
 
 def judge(claim: Claim, values: Sequence[float], about: Sequence[float] = ()) -> tuple[str, str]:
@@ -103,6 +104,8 @@ def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     seen, deviation = interval(values), stdev(values)
     low, high = (-seen.high, -seen.low) if claim.expect == "lower" else (seen.low, seen.high)
     effect = None if claim.effect is None else abs(claim.inner(claim.effect))
+    if not deviation and t_test(values) > LEVEL:
+        return TOO_WEAK, EQUAL
     if low > 0:
         return REPRODUCED, "smaller than the paper's" if effect is not None and high < effect else ""
     if high < 0:
@@ -116,18 +119,22 @@ def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
 
 
 def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tuple[str, str]:
-    margin, seen, narrow = claim.inner(claim.within or 0.0), interval(values), interval(values, 1 - 2 * LEVEL)
+    margin, seen, deviation = claim.inner(claim.within or 0.0), interval(values), stdev(values)
+    if not deviation and equivalence_test(values, margin) > LEVEL:
+        return TOO_WEAK, EQUAL
     if seen.low > margin or seen.high < -margin:
         return CONTRADICTED, ""
     if about:
         effect = interval(about)
         if effect.low <= 0 <= effect.high:
-            return TOO_WEAK, f"the effect it is a matter of is not shown, {gap(claim, effect)}"
+            needed = _needed(lambda seeds: power(effect.mean, stdev(about), seeds), "it")
+            return TOO_WEAK, f"the effect it is a matter of is not shown, {gap(claim, effect)}; {needed}"
         if margin >= abs(effect.mean) / 2:
-            return TOO_WEAK, f"the margin is not less than half of the effect it is a matter of, {gap(claim, effect)}"
-    if -margin < narrow.low and narrow.high < margin:
+            half = f"the margin is not less than half of the effect it is a matter of, {gap(claim, effect)}"
+            return TOO_WEAK, f"{half}; more seeds do not help"
+    if equivalence_test(values, margin) <= LEVEL:
         return REPRODUCED, ""
-    truth, deviation = abs(seen.mean), stdev(values)
+    truth = abs(seen.mean)
     if truth > margin:
         return TOO_WEAK, _needed(lambda seeds: power(truth - margin, deviation, seeds))
     return TOO_WEAK, _needed(lambda seeds: equivalence_power(margin, deviation, seeds, truth))

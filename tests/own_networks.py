@@ -64,6 +64,32 @@ class Lazy(nn.Module):
         return logits
 
 
+class LazyHead(nn.Module):
+    """Part of a network, whose input is no image."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.LazyLinear(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.linear(x)
+        return logits
+
+
+class WithLazyHead(nn.Module):
+    """Takes its head as an argument."""
+
+    blocks = ("conv", "head")
+
+    def __init__(self, in_channels: int, head: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(in_channels, 12, 3), head
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.conv(x).relu().mean((2, 3)))
+        return logits
+
+
 class Features(nn.Module):
     """Returns no logits."""
 

@@ -121,6 +121,14 @@ def test_lazy_networks_begin_under_the_runs_seed_alone() -> None:
     assert isinstance(nets[0].model.network.head, nn.Linear)
 
 
+def test_a_lazy_part_takes_its_size_from_what_it_is_given() -> None:
+    head = {"class_path": "tests.own_networks.LazyHead", "init_args": {"outputs": 10}}
+    whole = {"class_path": "tests.own_networks.WithLazyHead", "init_args": {"head": head}}
+    nets = [fit(*tiny({"model": {"init_args": {"network": whole}}}), "--trainer.max_epochs", "1") for _ in range(2)]
+    assert nets[0].model.network.head.linear.weight.shape == (10, 12)
+    assert state(nets[0]) == state(nets[1])
+
+
 @pytest.mark.parametrize("scheme", ["kaiming_fan_out", "kaiming_uniform_norm"])
 def test_initialisation_is_an_argument(scheme: Any) -> None:
     frozen = callbacks(one("LearningRateFactor", levels={"0ep": 0.0}))

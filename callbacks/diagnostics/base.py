@@ -13,7 +13,7 @@ from callbacks.clock import Clock
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.probe import Probe, probe
 from callbacks.network import network_of
-from callbacks.norm_statistics import estimate
+from callbacks.norm_statistics import estimate, frozen_norms
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from errors import UserError
@@ -79,6 +79,7 @@ class Diagnostic(Named, Callback, ABC):
         self.every, self.early, self.examples, self.impaired = every, early, examples, impaired
         self.norm_statistics = norm_statistics
         self._probe: Probe | None = None
+        self._frozen: set[str] = set()
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
@@ -132,9 +133,10 @@ class Diagnostic(Named, Callback, ABC):
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         if self._probe is None or self.impaired:
             self._probe = probe(data, self.examples, self.impaired)
+        self._frozen = frozen_norms(network_of(module))
         with invisible(module):
             if self.runs_network and self.norm_statistics == "estimated":
-                estimate(network_of(module), self._probe.images)
+                estimate(network_of(module), self._probe.images, frozen=self._frozen)
             measured = self.measure(trainer, module, self._probe) if _finite(module, self._probe) else {}
         group = GROUPS[self.norm_statistics]
         for logger in trainer.loggers:

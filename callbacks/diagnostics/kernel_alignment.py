@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.nn import functional
 
+from callbacks.clock import Clock
 from callbacks.diagnostics.base import Diagnostic, Measured, NormStatistics
 from callbacks.diagnostics.full_kernel import largest_full_eigenvalue, stability
 from callbacks.diagnostics.function import logits
@@ -15,6 +16,7 @@ from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
+from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.network import network_of
 from errors import UserError
 from timing import Time
@@ -33,8 +35,8 @@ class KernelAlignment(Diagnostic):
 
     The full kernel between all logits of all examples, whose sum over classes the trace kernel is,
     has another largest eigenvalue: `kernel/full_eigenvalue`, by Lanczos to a relative error of 1e-4
-    from some ten products of two backward passes. `kernel/stability` is the learning rate of the
-    step to come (of the first parameter group) x full eigenvalue / (2 x examples). Full-batch
+    from some ten products of two backward passes. `kernel/stability` is the learning rate in
+    force (of the first parameter group, times `LearningRateFactor`) x full eigenvalue / (2 x examples). Full-batch
     gradient descent on squared loss, 1 / (2 x examples) times the sum of squares over examples and
     classes, on the probe, is unstable where it is above 1. The bound is that of momentum 0, no
     weight decay, and outputs that do not depend on the batch. Cross-entropy has another bound, and
@@ -97,7 +99,7 @@ class KernelAlignment(Diagnostic):
         labels = centred_labels(probe.labels, outputs.shape[1])
         residuals = functional.one_hot(probe.labels, outputs.shape[1]) - outputs.softmax(1)
         targets = {"labels": labels, "outputs": outputs - outputs.mean(0), "residuals": residuals}
-        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        rate = learning_rate(trainer)
         full = largest_full_eigenvalue(network, probe.images, outputs.shape[1], data.seed)
         measured = {
             "kernel/eigenvalue": float(values[0]),
@@ -112,6 +114,16 @@ class KernelAlignment(Diagnostic):
             measured[f"kernel/alignment/{block}"] = alignment(torch.stack([kernels[name] for name in names]).sum(0), labels)
         curves = {name: energy(vectors, target) for name, target in targets.items() if target.any()}
         return {**measured, "kernel/energy": picture(curves, trainer.global_step)}
+
+
+def learning_rate(trainer: Trainer) -> float:
+    """Return the rate at which the first parameter group of a run is trained: the schedule's, times `LearningRateFactor`."""
+    rate, now = float(trainer.optimizers[0].param_groups[0]["lr"]), Clock.of(trainer).now
+    for one in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if isinstance(one, LearningRateFactor):
+            factor = one.levels.at(now, trainer.max_epochs or 0)
+            rate *= 1.0 if factor is None else factor
+    return rate
 
 
 def _first_line(error: RuntimeError) -> str:

@@ -93,7 +93,7 @@ class Similarity(Diagnostic):
         start = "" if network_of(module) is module else "network."
         other.load_state_dict({name.removeprefix(start): value for name, value in state.items() if name.startswith(start)})
         if self.norm_statistics == "estimated":
-            estimate(other, images)
+            estimate(other, images, frozen=self._frozen)
         return _grams(other, images)
 
     def _read(self, path: Path, module: LightningModule) -> dict[str, Tensor]:

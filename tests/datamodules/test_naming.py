@@ -153,6 +153,22 @@ def test_identity_is_the_constructor_call_and_no_attribute() -> None:
     assert repr(growth) == "UniformGrowth(counts=[1, 2])", "what it was made with, whatever becomes of that"
 
 
+class Posterise(datamodules.Deficit):
+    """An argument that is called like a time, and is none."""
+
+    def __init__(self, levels: int, during: tuple[Time, Time], at: str = "top") -> None:
+        super().__init__(during)
+
+    def __call__(self, batch: Any, scene: Any) -> Any:
+        return batch
+
+
+def test_only_moments_are_left_out() -> None:
+    assert repr(Posterise(4, DURING)) == "Posterise(levels=4, at=top)"
+    assert repr(callbacks.LearningRateFactor({"0ep": 2.0})) == "LearningRateFactor"
+    assert repr(datamodules.UniformGrowth(counts=[1, 2], until=Until(0.5, Time("3ep")))) == "UniformGrowth(counts=[1, 2])"
+
+
 def test_copies_have_the_identity_of_the_original() -> None:
     one = Dim(DURING, 0.5)
     assert repr(copy.deepcopy(one)) == repr(copy.copy(one)) == repr(pickle.loads(pickle.dumps(one))) == repr(one)

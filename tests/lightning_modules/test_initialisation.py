@@ -3,15 +3,16 @@
 import copy
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
 from errors import UserError
-from lightning_modules import ImageClassifier
+from lightning_modules import ImageClassifier, schemes
 from lightning_modules.construction import Construction, construct
 from lightning_modules.initialisation import check_redraw, initialise, redraw
 from lightning_modules.networks import MLP, ResNet
@@ -235,13 +236,90 @@ def test_what_cannot_be_reproduced_is_refused_by_name() -> None:
 
     network: Any = construct(Elsewhere)
     check_redraw(network, ["conv"])
-    with pytest.raises(UserError, match=r"head.weight: cannot be drawn again, as its constructor draws it from elsewhere"):
+    with pytest.raises(UserError, match=r"head.weight: cannot be drawn again, as it is drawn from elsewhere"):
         check_redraw(network, ["conv", "head"])
     for made in (network, construct(SmallNet, 1, 10)):
         prune.l1_unstructured(made.head, "weight", amount=0.5)  # type: ignore[no-untyped-call]
         for attempt in (check_redraw, lambda module, names: redraw(module, names, lambda name: (0, name))):
             with pytest.raises(UserError, match=r"head: cannot be drawn again, as head.weight, head.weight_mask, .* changed after"):
                 attempt(made, ["head"])
+
+
+class Numpys(nn.Linear):
+    """Drawn by its own `reset_parameters()`, from elsewhere."""
+
+    def reset_parameters(self) -> None:
+        with torch.no_grad():
+            self.weight.copy_(torch.as_tensor(np.random.default_rng().normal(size=self.weight.shape)))
+            nn.init.zeros_(self.bias)
+
+
+class Outside(nn.Module):
+    def __init__(self, plain: bool) -> None:
+        super().__init__()
+        self.layer = Numpys(4, 4)
+        if not plain:
+            nn.init.zeros_(self.layer.bias)
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_training_does_not_start_from_what_no_seed_decides(plain: bool) -> None:
+    with pytest.raises(UserError, match=r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's global"):
+        initialise(construct(Outside, plain), 0)
+
+
+def test_an_argument_may_be_called_kind() -> None:
+    class Kind(nn.Linear):
+        def __init__(self, kind: str) -> None:
+            super().__init__(2, {"wide": 9, "narrow": 3}[kind])
+
+    assert construct(Kind, kind="wide").weight.shape == (9, 2)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
+@pytest.mark.parametrize("scheme", ["kaiming_fan_out", "kaiming_uniform_norm"])
+@pytest.mark.parametrize("wrap", [parametrizations.weight_norm, nn.utils.weight_norm])
+def test_schemes_reach_weights_under_weight_norm(wrap: Any, scheme: Any) -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = wrap(nn.Conv2d(3, 8, 3))
+
+        def forward(self, x: Tensor) -> Any:
+            return self.conv(x)
+
+    network = construct(Wrapped)
+    initialise(network, 3, scheme)
+    network(torch.zeros(1, 3, 5, 5))  # the old one computes its weight now
+    with global_stream(3, "init", "."):
+        Wrapped()
+        drawn = torch.empty(8, 3, 3, 3)
+        if scheme == "kaiming_fan_out":
+            nn.init.kaiming_normal_(drawn, mode="fan_out", nonlinearity="relu")
+        else:
+            nn.init.kaiming_normal_(drawn)
+    torch.testing.assert_close(cast(Any, network.conv).weight.detach(), drawn)
+
+
+@pytest.mark.parametrize("wrap", [parametrizations.spectral_norm, nn.utils.spectral_norm, parametrizations.orthogonal])
+def test_schemes_refuse_weights_that_cannot_be_what_is_drawn(wrap: Any) -> None:
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = wrap(nn.Conv2d(3, 8, 3))
+
+    with pytest.raises(UserError, match=r"initialisation: .*Conv2d: its weight is computed from others, and cannot be set"):
+        initialise(construct(Wrapped), 3, "kaiming_fan_out")
+
+
+def test_synchronised_batch_norm_is_batch_norm() -> None:
+    scales = []
+    for network in (nn.BatchNorm2d(50), nn.SyncBatchNorm(50)):
+        with global_stream(0, "norm"):
+            schemes.apply("kaiming_uniform_norm", network)
+        scales.append(network.weight.detach())
+    assert torch.equal(*scales)
+    assert scales[0].std() > 0.2
 
 
 def test_the_construction_is_no_part_of_the_state() -> None:

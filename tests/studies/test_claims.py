@@ -11,7 +11,7 @@ from run_log import RunLog
 from studies import claim_table
 from studies.claims import Claim, read_claims
 from studies.readings import check_claims
-from studies.verdicts import adjusted, judge, outcomes
+from studies.verdicts import EQUAL, adjusted, judge, outcomes
 from studies.work import Work
 from tests.studies.small import ARMS, small
 
@@ -70,6 +70,10 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
         ([3.1, 2.9, 3.0], SAME, ("contradicted", "")),
         ([0.4, -0.9, 0.2], SAME, ("too weak to tell", "needs 6 seeds for the difference seen")),
         ([1.4, 0.8, 1.5], SAME, ("too weak to tell", "needs 23 seeds for the difference seen")),
+        ([-0.2, -0.2], {}, ("too weak to tell", EQUAL)),
+        ([-0.2] * 6, {}, ("reproduced", "")),
+        ([0.0, 0.0], SAME, ("too weak to tell", EQUAL)),
+        ([0.0] * 5, SAME, ("reproduced", "")),
     ],
 )
 def test_a_verdict_follows_from_the_values(values: list[float], keys: dict[str, Any], said: tuple[str, str]) -> None:
@@ -82,10 +86,11 @@ def test_a_margin_is_half_of_a_measured_effect() -> None:
     weak, because = judge(claim, none, [-1.5, -1.4, -1.6])
     assert (weak, because) == (
         "too weak to tell",
-        "the margin is not less than half of the effect it is a matter of, -1.50 [-1.75, -1.25]",
+        "the margin is not less than half of the effect it is a matter of, -1.50 [-1.75, -1.25]; more seeds do not help",
     )
     weak, because = judge(claim, none, [-9.0, 1.0, 2.0])
     assert because.startswith("the effect it is a matter of is not shown, -2.00 [")
+    assert because.endswith("; needs 75 seeds for it")
     assert judge(claim, [3.1, 2.9, 3.0], [-9.0, 1.0, 2.0]) == ("contradicted", "")
 
 
@@ -152,6 +157,29 @@ def test_p_values_are_adjusted_for_all_directional_claims() -> None:
     assert [late.said for late in four[:2]] == ["contradicted, not after Holm", "reproduced, not after Holm"]
 
 
+def test_with_many_seeds_signs_are_not_flipped() -> None:
+    """There are 2^24 ways of flipping those of 24 differences."""
+    values: list[float | None] = [float(seed % 5) for seed in range(24)]
+    (found,) = outcomes(logged([{}], val__loss={"plain": [0.0] * 24, "warm": values}))
+    assert (found.verdict, found.exact) == ("contradicted", None)
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+
+
+def test_a_study_that_is_not_finished_says_so() -> None:
+    losses: Values = {"plain": [1.0, 2.0, 3.5, None], "warm": [4.0, 5.0, 6.0, None]}
+    work = logged([{}], val__loss=losses)
+    assert claim_table.seeds(work, 4) == "4"
+    assert claim_table.seeds(work, 3) == "3 of 4"
+
+
+def test_the_smallest_ratio_lies_on_the_side_of_the_claim() -> None:
+    falls, rises = (
+        claim_table.smallest(read(**{"as": "ratio", "expect": side}), [0.01, -0.01, 0.02]) for side in ("lower", "higher")
+    )
+    assert float(falls.split()[0]) * float(rises.split()[0]) == pytest.approx(1, abs=0.01)
+    assert float(falls.split()[0]) < 1
+
+
 def test_one_seed_is_no_test() -> None:
     (found,) = outcomes(logged([{}], val__loss={"plain": [1.0], "warm": [2.0]}))
     assert found.said == "not run: one seed"
@@ -196,11 +224,19 @@ def test_one_seed_is_no_test() -> None:
         ({**CLAIM, "minus": {**PAIR, "control": {"arm": "cold"}}}, "claims: B1: minus: control: .*cold.*: no run has these values"),
         ({**CLAIM, "minus": 3}, "claims: B1: minus: 3: write arm and control"),
         ({**CLAIM, "effect": 3}, "claims: B1: effect: 3.0: lower needs a number below 0"),
-        ({**CLAIM, "as": "ratio", "effect": -1}, "claims: B1: effect: -1: write a ratio above 0"),
+        ({**CLAIM, "as": "ratio", "effect": -1}, "claims: B1: effect: -1: write a finite ratio above 0"),
         ({**CLAIM, "as": "ratio", "effect": 1.2}, "claims: B1: effect: 1.2: lower needs a number below 1"),
         ({**CLAIM, "as": "percent"}, "claims: B1: as: percent: write difference or ratio"),
         ({**CLAIM, "within": 1}, "claims: B1: within: goes with expect: same"),
         ({**CLAIM, "control": {"arm": "warm"}}, "claims: B1: control: is the arm itself; name other runs"),
+        ({**CLAIM, "effect": float("-inf")}, "claims: B1: effect: -inf: write a finite number"),
+        ({**SAME, "within": float("inf")}, "claims: B1: within: inf: write a finite number"),
+        ({**CLAIM, "minus": PAIR}, "claims: B1: minus: is the claim's own difference, which leaves 0; name other runs"),
+        ({**CLAIM, "paper": "Someone 2020"}, "claims: B1: paper: Someone 2020: name the paper with its year and figure"),
+        (
+            {**CLAIM, "as": "ratio", "metric": "val/accuracy", "control_metric": "val/loss"},
+            "claims: B1: control_metric: val/loss: is not in the unit of val/accuracy",
+        ),
         ({**CLAIM, "than": 1}, "claims: B1: than: a claim has no such key"),
     ],
 )

@@ -33,8 +33,8 @@ def test_a_ledger_has_every_claim_and_links_that_lead_somewhere() -> None:
         "2 claims: 0 reproduced, 0 contradicted, 1 too weak to tell, 1 not run. 0 of these verdicts do not stand after Holm."
         in text
     )
-    assert "| **B1** c<br>P 2020 |  | -7.50 [" in text
-    assert "* **B1** c (P 2020; reported: all fall)" in text
+    assert "| **B1** c<br>P 2020, §1 |  | -7.50 [" in text
+    assert "* **B1** c (P 2020, §1; reported: all fall)" in text
     assert "`python study.py run small.yaml`: " in text
     assert "commits 0123456, 0123456+" in text
     assert "Unless said otherwise: test accuracy, last epoch, val split = test split." in text

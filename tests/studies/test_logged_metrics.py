@@ -65,6 +65,15 @@ def test_what_nothing_logs_is_refused(metric: Any) -> None:
         check_logged("report", "diagnostics/fisher/trace", [config()])
 
 
+def test_what_counts_time_to_accuracy_logs_is_known() -> None:
+    one = config(DIAGNOSTICS["TimeToAccuracy"])
+    for part in ("reached", "epochs", "steps", "last_stage/epochs", "stage1/steps"):
+        check_logged("report", f"diagnostics/time_to_accuracy/train_0.1/{part}", [one])
+    for wrong in ("val/acuracy", "diagnostics/time_to_accuracy/train_0.99/epochs", "diagnostics/time_to_accuracy/val_0.1/epochs"):
+        with pytest.raises(UserError, match=f"report: {wrong}: no run logs it"):
+            check_logged("report", wrong, [one])
+
+
 def test_what_others_log_is_not_known() -> None:
     own = config({"trainer": {"callbacks+": [{"class_path": "tests.probes.StepLog"}]}})
     assert logged_metrics(own) is None

@@ -124,7 +124,14 @@ def test_metrics_have_names() -> None:
     assert axis_words("lr-SGD", None, configs) == "lr-SGD"
 
 
-CLAIM = {"id": "B1", "claim": "c", "paper": "P 2020", "arm": {"arm": "warm"}, "control": {"arm": "plain"}, "expect": "lower"}
+CLAIM = {
+    "id": "B1",
+    "claim": "c",
+    "paper": "P 2020, §1",
+    "arm": {"arm": "warm"},
+    "control": {"arm": "plain"},
+    "expect": "lower",
+}
 
 
 def done(**content: Any) -> Work:
@@ -173,7 +180,7 @@ def test_a_report_is_written_from_what_is_done() -> None:
     assert f"under their own labels alike (Spearman's correlation, mean over pairs): arm warm: {alike}." in text
     assert "seeds 0, 1; commits 0123456, 0123456+; cpu" in text
     claims = (folder / "claims.md").read_text()
-    row = "| **B1** c<br>P 2020 |  | -7.50 [-39.27, +24.27] points; test accuracy 77.50 against 85.00 | **too weak to tell**: "
+    row = "| **B1** c<br>P 2020, §1 |  | -7.50 [-39.27, +24.27] points; test accuracy 77.50 against 85.00 | **too weak to tell**: "
     assert row in claims
     assert claims.splitlines()[2].endswith("needs 5 seeds for the difference seen | 2 | .205 | .500 | .205 | 40.84 points |")
 

@@ -2,6 +2,7 @@
 
 from itertools import product
 from math import log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,8 +38,15 @@ def test_t_is_scipys(alternative: str) -> None:
     assert t_test(VALUES, alternative) == pytest.approx(stats.ttest_rel(*PAIRS, alternative=alternative).pvalue)  # type: ignore[arg-type]
 
 
-def test_without_any_spread_t_says_all_or_nothing() -> None:
-    assert (t_test([0.0, 0.0]), t_test([1.0, 1.0]), t_test([1.0, 1.0], "greater"), t_test([-1.0, -1.0], "greater")) == (1, 0, 0, 1)
+@pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
+@pytest.mark.parametrize("count", [2, 6, 24])
+@pytest.mark.parametrize("alternative", ["two-sided", "greater"])
+def test_without_any_spread_t_is_that_of_flipped_signs(value: float, count: int, alternative: Any) -> None:
+    both, above = 1.0 if value == 0 else 2 * 0.5**count, 0.5**count if value > 0 else 1.0
+    expected = both if alternative == "two-sided" else above
+    assert t_test([value] * count, alternative) == expected
+    if count <= 6:
+        assert sign_flip_test([value] * count, alternative) == expected
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])

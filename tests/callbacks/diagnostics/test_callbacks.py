@@ -154,6 +154,19 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
     assert -1 <= tags["diagnostics/kernel/alignment/head"][-1][1] <= 1
 
 
+def test_stability_is_of_the_rate_that_is_trained_with() -> None:
+    factor = {"class_path": "callbacks.LearningRateFactor", "init_args": {"levels": {"0ep": 2.0, "1ep": 10.0}}}
+    kernel = {"class_path": "callbacks.KernelAlignment", "init_args": {"every": "1ep", "examples": 50}}
+    tags = logged(fit(*tiny({"trainer": {"callbacks+": [kernel, factor]}})).place.directory)
+    (steps, eigenvalues), (_, found) = (
+        zip(*tags[f"diagnostics/kernel/{name}"], strict=True) for name in ("full_eigenvalue", "stability")
+    )
+    assert steps == (0, 3, 7, 11)
+    rates = [one * 100 / eigenvalue for one, eigenvalue in zip(found, eigenvalues, strict=True)]
+    # The first epoch's factor, with its rate; the schedule falls by 0.8 at the end of an epoch, before it is measured.
+    assert rates == pytest.approx([0.1 * 2, 0.08 * 2, 0.064 * 10, 0.0512 * 10], rel=1e-5)
+
+
 UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.SparePartNet"}}}}
 
 

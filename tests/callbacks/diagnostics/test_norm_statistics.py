@@ -1,6 +1,7 @@
 """Which statistics batch norm uses while a network is measured."""
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from callbacks import FisherInformation, Weights, diagnostics
 from callbacks.diagnostics.features import last_features
 from callbacks.diagnostics.gram import cosine, gram
-from callbacks.norm_statistics import estimate
+from callbacks.norm_statistics import estimate, frozen_norms
 from errors import UserError
 from lightning_modules.networks import ResNet
 from tests.networks import SmallNet
@@ -45,6 +46,43 @@ def test_chunks_are_averaged() -> None:
     estimate(network, images, chunk=3)
     torch.testing.assert_close(network.norm.running_mean, torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0))
     torch.testing.assert_close(network.norm.running_var, torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0))
+
+
+def test_frozen_layers_keep_their_statistics() -> None:
+    """A network that holds batch norm in evaluation mode trains with its running statistics."""
+    torch.manual_seed(0)
+    network, images = ResNet(3, 5, depth=1, width=4).train(), torch.randn(20, 3, 8, 8)
+    network.get_submodule("layer1").eval()
+    before, frozen = copy.deepcopy(network.state_dict()), frozen_norms(network)
+    assert len(frozen) == 2
+    assert all(name.startswith("layer1.") for name in frozen)
+    estimate(network.eval(), images, frozen=frozen)
+    for name, value in network.state_dict().items():
+        if "running" in name:
+            assert torch.equal(value, before[name]) == (name.rpartition(".")[0] in frozen), name
+
+
+def test_a_forward_pass_that_fails_leaves_momenta_alone() -> None:
+    network = ResNet(3, 5, depth=1, width=4)
+    with pytest.raises(RuntimeError):
+        estimate(network, torch.randn(4, 2, 8, 8))
+    assert {layer.momentum for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)} == {0.1}
+
+
+class FrozenNorm(SmallNet):
+    """Trains with the statistics that it began with."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.norm.eval()
+
+
+@pytest.mark.filterwarnings("ignore:Found 1 module")
+def test_a_network_with_frozen_statistics_is_measured_as_it_is_trained() -> None:
+    network = {"model": {"init_args": {"network": {"class_path": f"{__name__}.FrozenNorm"}}}}
+    both = [diagnostic("FisherInformation", examples=30, norm_statistics=of) for of in ("estimated", "running")]
+    tags = logged(fit(*tiny(network, {"trainer": {"callbacks+": both}})).place.directory)
+    assert tags["diagnostics/fisher/trace"] == tags["diagnostics_running/fisher/trace"]
 
 
 def digits(*callbacks: dict[str, Any]) -> dict[str, list[tuple[int, float]]]:
@@ -109,4 +147,5 @@ def test_both_conventions_stand_beside_each_other_but_none_twice() -> None:
 def test_a_card_says_which_convention_the_paper_had(name: str) -> None:
     kind = getattr(diagnostics, name)
     if issubclass(kind, diagnostics.Diagnostic) and kind is not diagnostics.Diagnostic and kind.runs_network:
-        assert "Batch norm: statistics are estimated on the probe" in " ".join((kind.__doc__ or "").split())
+        card = " ".join((kind.__doc__ or "").split()).partition("Batch norm: statistics are estimated on the probe")[2]
+        assert re.match(r", as `Diagnostic` says; (the papers?'|reference code)", card), card[:200]
