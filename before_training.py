@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics import TimeToAccuracy
@@ -32,6 +33,7 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
     if isinstance(data, ImageDataModule):
         check_run(data, trainer, module)
         if isinstance(module, ImageClassifier):
+            _check_precision(module, trainer)
             check_fit(module.network, data.splits.train.shape, data.num_classes)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
@@ -44,6 +46,16 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
             one.check(trainer)
     if checkpoint:
         check_past(trainer, module, checkpoint["callbacks"])
+
+
+def _check_precision(module: ImageClassifier, trainer: Trainer) -> None:
+    """Raise UserError for a network that was made in another precision than batches have."""
+    kinds = {parameter.dtype for parameter in module.network.parameters()} - {torch.float32}
+    if kinds and str(trainer.precision) not in ("64-true", "bf16-true", "16-true"):
+        name = type(module.network).__name__
+        raise UserError(
+            f"network: {name}: has parameters of {kinds.pop()}, and batches are of torch.float32; leave that to trainer.precision"
+        )
 
 
 def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path | None) -> None:

@@ -123,6 +123,8 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
         UserError: if the file is missing, truncated, not a checkpoint, or training cannot resume from it.
     """
     if not path.is_file():
+        if path.is_dir():
+            raise UserError(f"ckpt_path: {path}: is a directory; name a file in it, as {path}/checkpoints/{LAST}")
         raise UserError(f"ckpt_path: {path}: no such file; name a checkpoint or write 'last'")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)

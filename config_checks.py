@@ -53,9 +53,11 @@ def given_settings(args: Sequence[str]) -> list[Given]:
 
 def _keys_and_values(file: str) -> dict[str, Any]:
     settings = load_yaml(Path(file))
-    if settings is not None and not isinstance(settings, dict):
+    if settings is None:
+        raise UserError(f"config: {file}: holds no keys and values; write some, or leave it out")
+    if not isinstance(settings, dict):
         raise UserError(f"config: {file}: holds {type(settings).__name__} {settings!r:.40}; write keys and values")
-    return settings or {}
+    return settings
 
 
 def _parsed(value: str, key: str) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from errors import UserError
+
 FILE = "manifest.json"
 _PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "jsonargparse", "numpy", "scikit-learn", "pillow")
 
@@ -36,6 +38,11 @@ def open_session(directory: Path, seed: int, fingerprint: dict[str, str] | None,
     _write(directory, manifest)
 
 
+def check(directory: Path) -> None:
+    """Raise UserError for a manifest that cannot be read."""
+    _read(directory)
+
+
 def close_session(directory: Path, wall_seconds: float) -> None:
     """Write how long the last session took; a killed one keeps null."""
     manifest = _read(directory)
@@ -45,7 +52,10 @@ def close_session(directory: Path, wall_seconds: float) -> None:
 
 def _read(directory: Path) -> dict[str, Any]:
     file = directory / FILE
-    return json.loads(file.read_text()) if file.exists() else {}
+    try:
+        return json.loads(file.read_text()) if file.exists() else {}
+    except ValueError:
+        raise UserError(f"{file}: is damaged; move it away to go on without the record of earlier sessions") from None
 
 
 def _write(directory: Path, manifest: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+import manifest
 from checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
 from datamodules.file_names import printable
 from errors import UserError
@@ -71,9 +72,13 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     if directory.exists() and not directory.is_dir():
         raise UserError(f"run_dir: {directory}: is a file; name a directory")
     check_writable("run_dir", directory)
+    manifest.check(directory)
     if not resumed and directory.exists() and any(not file.name.startswith(".") for file in directory.iterdir()):
-        way_out = "go on with it by --ckpt_path last, or " if _holds(directory, config) else ""
-        raise UserError(f"run_dir: {directory}: holds another run; {way_out}name a new directory")
+        if _holds(directory, config):
+            raise UserError(f"run_dir: {directory}: holds this run; go on with it by --ckpt_path last, or name a new directory")
+        last = directory / "checkpoints" / LAST
+        branch = f"; to branch off it, write --ckpt_path {last} and another --run_dir" if last.exists() else ""
+        raise UserError(f"run_dir: {directory}: holds another run{_difference(directory, config)}; name a new directory{branch}")
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
     return Place(directory, checkpoint, steps if resumed else None, note)
 
@@ -135,19 +140,24 @@ def _why_anew(kind: Path, config: str) -> str:
     """Return why `last` begins a run where there are others of the same kind; empty if there are none."""
     others = sorted(kind.glob(f"*/{CONFIG}"), reverse=True)
     for file in others:
-        try:
-            there = _flat(yaml.safe_load(file.read_text()))
-        except yaml.YAMLError:
-            continue
-        here = _flat(yaml.safe_load(config))
-        keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-        shown = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:3])
-        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-        return (
-            f"ckpt_path: last: no run here has this config, so a new one begins; the newest, {file.parent.name}, differs in "
-            f"{shown}{more}; to branch off it, write --ckpt_path {file.parent}/checkpoints/last.ckpt"
-        )
+        if shown := _difference(file.parent, config):
+            return (
+                f"ckpt_path: last: no run here has this config, so a new one begins; the newest, {file.parent.name},"
+                f"{shown.removeprefix(', which')}; to branch off it, write --ckpt_path {file.parent}/checkpoints/last.ckpt"
+            )
     return ""
+
+
+def _difference(directory: Path, config: str) -> str:
+    """Say in which settings the run of a directory differs; empty if that cannot be told."""
+    try:
+        there = _flat(yaml.safe_load((directory / CONFIG).read_text()))
+    except (OSError, yaml.YAMLError):
+        return ""
+    here = _flat(yaml.safe_load(config))
+    keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    shown = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:3])
+    return f", which differs in {shown}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:

@@ -21,6 +21,8 @@ def check_fit(network: nn.Module, image_shape: Shape, classes: int) -> None:
         classes: number of classes.
     """
     name = type(network).__name__
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UserError(f"network: {name}: has no parameter to train; let some require gradients")
     twin = copy.deepcopy(network).cpu()
     dtype = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
     images = torch.zeros(2, *image_shape, dtype=dtype)

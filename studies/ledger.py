@@ -52,6 +52,8 @@ def check_target(file: Path) -> None:
         raise UserError(f"ledger: {file}: name the file to write, which ends in .md")
     if file.is_dir() or (file.exists() and MARK not in _first_lines(file)):
         raise UserError(f"ledger: {file}: was not written by the ledger, and is left alone; name another file, or remove this one")
+    if not file.exists() and any(file.with_suffix("").glob("*.png")):
+        raise UserError(f"ledger: {file}: its figures go into {file.with_suffix('')}, which holds others; name another file")
 
 
 class Unopened(NamedTuple):

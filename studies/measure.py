@@ -33,7 +33,7 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     if found := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
         count = int(found[1] or 1)
         return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
-    if found := re.fullmatch(r"at (\d+)%", str(text)):
+    if found := re.fullmatch(r"at (\d\d?|100)%", str(text)):
         share = int(found[1])
         return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
     if text in ("first", "largest"):

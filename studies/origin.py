@@ -17,8 +17,13 @@ def origin(work: Work, done: int) -> str:
     return (
         f"{done} of {len(work.study.runs)} runs of {work.study.file.name}, seeds {_seeds(work)}; "
         f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}; {', '.join(sorted({one['device'] for one in sessions}))}, "
-        f"{work.threads} thread{'s' * (work.threads > 1)} each; {seconds / 60:.0f} minutes of training"
+        f"{work.threads} thread{'s' * (work.threads > 1)} each; {duration(seconds)} of training"
     )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: `40 seconds`, `3 minutes`."""
+    return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
 
 
 def _seeds(work: Work) -> str:

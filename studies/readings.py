@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from errors import UserError
 from studies.claims import Claim, Pair, Reading, read_claims
 from studies.measure import check_metric, read_over, scale, series
-from studies.settings import settings
+from studies.settings import check_length, settings
 from studies.work import Work
 
 
@@ -37,17 +37,31 @@ def check_claims(work: Work) -> list[Claim]:
     chosen = settings(work)
     claims = read_claims(work.study.claims, chosen.metric, chosen.over)
     for claim in claims:
+        common: set[Any] = set()
         for key, reading in _readings(claim):
             name = f"claims: {claim.id}: {key}: {reading.runs}"
-            seeds = [work.study.runs[number].values["seed"] for number in matching(work, reading.runs)]
+            numbers = matching(work, reading.runs)
+            seeds = [work.study.runs[number].values["seed"] for number in numbers]
             if not seeds:
-                raise UserError(
-                    f"{name}: no run has these values; the study's variables are {', '.join(work.study.runs[0].values)}"
-                )
+                raise UserError(f"{name}: no run has these values; they have {_variables(work)}")
             if len(set(seeds)) < len(seeds):
                 raise UserError(f"{name}: several runs of one seed have these values; name more of them")
+            common = common & {*seeds} if common else {*seeds}
+            if not common:
+                raise UserError(f"{name}: shares no seed with the runs that it is compared with, and seeds are compared in pairs")
+            check_length(f"claims: {claim.id}: {'control_' * key.endswith('control')}over", reading.over, work, numbers)
             check_metric(f"claims: {claim.id}: {'control_' * key.endswith('control')}metric", reading.metric, work.configs)
     return claims
+
+
+def _variables(work: Work) -> str:
+    """Return the variables of a study's runs, with some of their values."""
+    found: dict[str, list[Any]] = {}
+    for run in work.study.runs:
+        for name, value in run.values.items():
+            if value not in found.setdefault(name, []):
+                found[name].append(value)
+    return "; ".join(f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}" for name, all_ in found.items())
 
 
 def matching(work: Work, values: dict[str, Any]) -> list[int]:

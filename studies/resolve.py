@@ -70,6 +70,8 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
         raise UserError(f"{name}: trainer.{key}: {trainer[key]}: a run of a study has one device; leave it out, and use --jobs")
     if trainer["logger"] not in (None, True):
         raise UserError(f"{name}: trainer.logger: a study reads the event files of its runs; leave it out")
+    if trainer["max_epochs"] is not None and trainer["max_epochs"] == 0:
+        raise UserError(f"{name}: trainer.max_epochs: 0: nothing would be trained; write 1 or more, or leave this run out")
     trainer.update(devices=1, logger=None)
 
 

@@ -1,6 +1,8 @@
 """How a study is reported."""
 
+import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from errors import UserError
@@ -53,6 +55,7 @@ def settings(work: Work) -> Settings:
         if name is not None and name not in variables:
             raise UserError(f"report: {key}: {name}: is no variable of the study; it has {', '.join(variables)}")
     check_metric("report: metric", chosen.metric, work.configs)
+    check_length("report: over", chosen.over, work, range(len(runs)))
     named = Counter(tuple(run.values[name] for name in (chosen.hue, chosen.x, "seed") if name) for run in runs)
     (twice, count), *_ = named.most_common(1)
     if count > 1:
@@ -69,6 +72,23 @@ def settings(work: Work) -> Settings:
     if chosen.figure == "line" and not numbers and not texts:
         raise UserError(f"report: figure: line: {chosen.x} has numbers and other values; write bar")
     return chosen
+
+
+def check_length(key: str, over: str, work: Work, numbers: Sequence[int]) -> None:
+    """Raise UserError for a span of `read_over` that is longer than a run, over which arms would not be compared alike.
+
+    Args:
+        key: what the error names.
+        over: the span.
+        work: the study.
+        numbers: of its runs.
+    """
+    if not (found := re.fullmatch(r"last ([1-9]\d*) epochs", over)):
+        return
+    for number in numbers:
+        epochs = work.configs[number]["trainer"]["max_epochs"]
+        if epochs is not None and 0 <= epochs < int(found[1]):
+            raise UserError(f"{key}: {over}: {work.study.runs[number].name} has {epochs} epochs; write fewer")
 
 
 def shown(value: Any) -> Any:

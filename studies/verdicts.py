@@ -70,7 +70,8 @@ def adjusted(found: Sequence[Outcome]) -> list[Outcome]:
 def _outcome(work: Work, claim: Claim) -> Outcome:
     compared = compare(work, claim)
     if compared.missing:
-        return Outcome(claim, compared, TOO_WEAK, f"finished runs without a value: {compared.missing}")
+        usable = "a value above 0, which a ratio needs" if claim.ratio else "a value"
+        return Outcome(claim, compared, TOO_WEAK, f"finished runs without {usable}: {compared.missing}")
     if len(compared.differences) < 2:
         return Outcome(claim, None, NOT_RUN, "one seed" if compared.differences else "")
     values, about = compared.differences, claim.of

@@ -90,6 +90,30 @@ class WithLazyHead(nn.Module):
         return logits
 
 
+class Frozen(nn.Module):
+    """Nothing of it is trained."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(256, num_classes).requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.flatten(1))
+        return logits
+
+
+class Double(nn.Module):
+    """Chooses a precision itself."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(256, num_classes).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x.flatten(1))
+        return logits
+
+
 class Features(nn.Module):
     """Returns no logits."""
 

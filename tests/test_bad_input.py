@@ -194,6 +194,7 @@ def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
         ("trainer: {max_epochs: 3\nmodel: x", r"bad.yaml: line 2: while parsing a flow mapping, expected .*; correct it"),
         ("trainer: {max_epoch: 3}", "does not accept option 'trainer.max_epoch'; --print_config shows"),
         ("model: {init_args: {network: {init_args: {nrm: 8}}}}", "model: Option 'nrm' is not accepted"),
+        ("# nothing yet\n", "config: bad.yaml: holds no keys and values; write some, or leave it out"),
     ],
 )
 def test_one_line_for_a_file(text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,13 +244,19 @@ def test_measuring_needs_a_trained_network(command: str, capsys: pytest.CaptureF
 
 def test_a_directory_that_holds_another_run_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
     fit(*tiny(), "--run_dir", "mine")
-    refused(
-        ["fit", *tiny(), "--run_dir", "mine"], "run_dir: .*mine: holds another run; go on with it by --ckpt_path last, or", capsys
-    )
+    refused(["fit", *tiny(), "--run_dir", "mine"], "run_dir: .*mine: holds this run; go on with it by --ckpt_path last, or", capsys)
     other = ["--seed_everything", "1", "--run_dir", "mine"]
-    refused(["fit", *tiny(), *other], "run_dir: .*mine: holds another run; name a new directory", capsys)
-    refused(["fit", *tiny(), *other, "--ckpt_path", "last"], "run_dir: .*mine: holds another run; name a new directory", capsys)
+    differs = r"run_dir: .*mine: holds another run, which differs in seed_everything \(0 there, 1 here\).*; name a new directory"
+    refused(["fit", *tiny(), *other], f"{differs}; to branch off it, write --ckpt_path .*mine/checkpoints/last.ckpt and", capsys)
+    refused(["fit", *tiny(), *other, "--ckpt_path", "last"], differs, capsys)
     refused(["fit", *tiny(), *other, "--ckpt_path", "mine/checkpoints/last.ckpt"], "run_dir: .*mine: holds another run", capsys)
+    refused(
+        ["fit", *tiny(), "--ckpt_path", "mine"],
+        "ckpt_path: mine: is a directory; name a file in it, as mine/check",
+        capsys,
+    )
+    Path("mine/manifest.json").write_text("{")
+    refused(["fit", *tiny(), "--run_dir", "mine", "--ckpt_path", "last"], "mine/manifest.json: is damaged; move it away to", capsys)
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

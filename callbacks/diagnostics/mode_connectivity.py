@@ -51,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("one", type=Path, help="a checkpoint, in the directory of its run, whose config says what is evaluated")
     parser.add_argument("other", type=Path, help="a checkpoint of a network of the same shape")
     parser.add_argument("--points", type=int, default=30, help="networks on the line, ends included")
-    parser.add_argument("--json", type=Path, default=None, help="write the numbers there; the picture stands beside it")
+    where = "a new file for the numbers, with the picture beside it; by default the picture goes to the first checkpoint's run"
+    parser.add_argument("--json", type=Path, default=None, help=where)
     return parser
 
 
@@ -108,12 +109,14 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
             raise UserError(f"json: {given.json}: name a file .json in a folder that there is")
+        if there := [file for file in (given.json, given.json and given.json.with_suffix(".png")) if file and file.exists()]:
+            raise UserError(f"json: {there[0]}: is there already, and is left alone; name a new file")
         curves = connect(given.one, given.other, given.points)
     except UserError as error:
         print(f"mode_connectivity: error: {error}", file=sys.stderr)
         return error.exit_code
     print(table(curves))
-    picture = (given.json or Path("mode_connectivity.json")).with_suffix(".png")
+    picture = (given.json or given.one.absolute().parent.parent / "mode_connectivity.json").with_suffix(".png")
     if given.json:
         found = {
             kind: {"barrier": barriers(curve), "points": [point._asdict() for point in curve]} for kind, curve in curves.items()

@@ -140,7 +140,7 @@ def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
 
 def test_zero_has_no_ratio() -> None:
     (found,) = outcomes(logged([{"as": "ratio"}], val__loss={"plain": [0.0, 1.0], "warm": [1.0, 1.2]}))
-    assert found.because == "finished runs without a value: control: 1 of 2"
+    assert found.because == "finished runs without a value above 0, which a ratio needs: control: 1 of 2"
 
 
 def test_p_values_are_adjusted_for_all_directional_claims() -> None:
@@ -190,8 +190,13 @@ def test_one_seed_is_no_test() -> None:
     [
         (
             {**CLAIM, "arm": {"arm": "cold"}},
-            "claims: B1: arm: .*cold.*: no run has these values; the study's variables are arm, seed",
+            "claims: B1: arm: .*cold.*: no run has these values; they have arm: plain, warm; seed: 0, 1",
         ),
+        (
+            {**CLAIM, "arm": {"arm": "warm", "seed": 0}, "control": {"arm": "plain", "seed": 1}},
+            "claims: B1: control: .*: shares no seed with the runs that it is compared with",
+        ),
+        ({**CLAIM, "control_over": "last 9 epochs"}, "claims: B1: control_over: last 9 epochs: plain,seed=0 has 3 epochs"),
         ({**CLAIM, "arm": {"bend": None}}, "claims: B1: arm: .*bend.*: no run has these values"),
         ({**CLAIM, "expect": "same"}, "claims: B1: expect: same: needs within"),
         (

@@ -55,6 +55,10 @@ def test_only_a_ledger_is_written_over() -> None:
     for name in ("study.yaml", "mine"):
         with pytest.raises(UserError, match="name the file to write, which ends in"):
             check_target(Path(name))
+    Path("figures").mkdir()
+    Path("figures/of_another_paper.png").touch()
+    with pytest.raises(UserError, match=r"ledger: figures.md: its figures go into figures, which holds others; name another file"):
+        write_ledger([], [OTHER], Path("figures.md"))
     with pytest.raises(UserError, match=r"ledger: mine.md/other.md: cannot be written: "):
         write_ledger([], [OTHER], file / "other.md")
 

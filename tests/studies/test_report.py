@@ -221,6 +221,8 @@ def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
         ({"over": "5"}, "report: over: 5: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"),
         ({"over": 5}, "report: over: 5: write 'last epoch'"),
         ({"over": "last 0 epochs"}, "report: over: last 0 epochs: write"),
+        ({"over": "last 4 epochs"}, "report: over: last 4 epochs: plain,seed=0 has 3 epochs; write fewer"),
+        ({"over": "at 200%"}, "report: over: at 200%: write"),
         ({"x": "seed"}, "report: x: seed: 2 runs are 0, 0; set hue to one of arm"),
         ({"figure": "pie"}, "report: figure: pie: write line, bar, curve"),
         ({"colour": "red"}, "report: colour: a report has no such key"),

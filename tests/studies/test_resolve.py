@@ -34,6 +34,12 @@ def test_what_all_runs_have_is_kept_by_an_arm_that_adds_to_it() -> None:
     assert classes(from_a_file["data"]["init_args"]["deficits"]) == ["VerticalFlip", "Blur"]
 
 
+def test_a_run_that_trains_nothing_is_refused() -> None:
+    axes = [{"removed": [1, 0]}, {"seed_everything": [0]}]
+    with pytest.raises(UserError, match=r"removed=0,seed=0: trainer.max_epochs: 0: nothing would be trained; write 1 or more"):
+        small({}, axes=axes, set={"trainer.max_epochs": "{removed}"})
+
+
 def test_parts_of_what_has_none_are_refused() -> None:
     rate = {"model.init_args.lr_scheduler.init_args.gamma": 0.5}
     with pytest.raises(UserError, match=r"init_args\.gamma: model\.init_args\.lr_scheduler is set to None, which has no keys"):

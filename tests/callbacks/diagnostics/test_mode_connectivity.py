@@ -116,7 +116,7 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
     assert f"{wanted:10.4f}{points[0]['loss']:10.4f}{points[2]['loss']:10.4f}{points[-1]['loss']:10.4f}" in said
     assert said.splitlines()[-1] == "picture: line.png"
     assert main([str(one), str(one), "--points", "2"]) == 0
-    assert Path("mode_connectivity.png").exists()
+    assert (runs[0] / "mode_connectivity.png").exists()
 
     def refused(*arguments: object) -> str:
         capsys.readouterr()
@@ -127,6 +127,10 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         assert code == 2
         (said,) = capsys.readouterr().err.splitlines()
         return said
+
+    assert "json: line.json: is there already, and is left alone; name a new file" in refused(one, other, "--json", "line.json")
+    Path("line.json").unlink()
+    assert "json: line.png: is there already, and is left alone" in refused(one, other, "--json", "line.json")
 
     assert refused(one, "nowhere.ckpt") == "mode_connectivity: error: nowhere.ckpt: no such file; name a checkpoint"
     assert refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: write 2 or more"
