@@ -109,7 +109,7 @@ def _words(name: str) -> str:
 
 
 def _add_legend(axes: Any, title: str | None) -> None:
-    """Name what is drawn, beside the axes if there is a title."""
+    """Name what is drawn: beside the axes if there is a title, otherwise above them, where nothing is drawn."""
     handles, names = axes.get_legend_handles_labels()
     one = dict(zip(names, handles, strict=True))
     if title:
@@ -117,7 +117,9 @@ def _add_legend(axes: Any, title: str | None) -> None:
             one.values(), one.keys(), title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, alignment="left"
         )
     else:
-        axes.legend(one.values(), one.keys(), frameon=False)
+        axes.legend(
+            one.values(), one.keys(), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(one), frameon=False, fontsize="small"
+        )
 
 
 def _finish(figure: Any, axes: Any, across: str, up: str, folder: Path) -> None:
