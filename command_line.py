@@ -73,6 +73,11 @@ def one_line(message: str) -> str:
     reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+    needs = re.search(r"the following arguments are required: ((\w+).*)", reason)
+    # Of the classes that were given, the one in which the argument is still empty.
+    who = re.search(rf"class_path='[\w.]*?(\w+)', init_args=Namespace\([^()]*\b{needs[2]}=None", message) if needs else None
+    if needs and who:
+        reason = f"{who[1]}: {needs[1]}: has no default; write a value"
     if "add_function_arguments" in message:
         adapter = "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
         reason = f"a function; write the path of a class, for torchvision's networks {adapter}"

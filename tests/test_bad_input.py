@@ -105,6 +105,18 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["test", "--config", "configs/digits.yaml", "--print_timeline"],
         "print_timeline: test trains nothing; use it with fit",
     ),
+    "a callback without an argument that it needs": (
+        ["--trainer.callbacks+", json.dumps({"class_path": "callbacks.Margins"})],
+        "trainer.callbacks: Margins: every: has no default; write a value",
+    ),
+    "a deficit without its time": (
+        ["--data.init_args.deficits", json.dumps([{"class_path": "datamodules.Blur", "init_args": {"size": 4}}])],
+        "data.deficits: Blur: during: has no default; write a value",
+    ),
+    "a network without its name": (
+        ["--model.init_args.network", json.dumps({"class_path": "lightning_modules.networks.TorchvisionNetwork"})],
+        "model: TorchvisionNetwork: name: has no default; write a value",
+    ),
     "a condition that is a number": (_growth(step=50, until=0.9), "data.growth.until: not a Until: write .* Got value: 0.9"),
     "a callback's value outside its range": (
         ["--trainer.callbacks+", json.dumps({"class_path": f"{_CHECKPOINT}", "init_args": {"save_top_k": "many"}})],
