@@ -16,7 +16,6 @@ from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spectrum, tangent_kernels
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
-from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.network import network_of
 from errors import UserError
 from timing import Time
@@ -117,12 +116,11 @@ class KernelAlignment(Diagnostic):
 
 
 def learning_rate(trainer: Trainer) -> float:
-    """Return the rate at which the first parameter group of a run is trained: the schedule's, times `LearningRateFactor`."""
+    """Return the rate at which the first parameter group of a run is trained: times what callbacks multiply it by."""
     rate, now = float(trainer.optimizers[0].param_groups[0]["lr"]), Clock.of(trainer).now
     for one in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if isinstance(one, LearningRateFactor):
-            factor = one.levels.at(now, trainer.max_epochs or 0)
-            rate *= 1.0 if factor is None else factor
+        factor = getattr(one, "learning_rate_factor", None)
+        rate *= factor(now, trainer.max_epochs or 0) if factor else 1.0
     return rate
 
 

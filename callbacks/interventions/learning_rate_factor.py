@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 
 from callbacks.interventions.base import Level
 from errors import UserError
+from timing import Position
 
 
 class LearningRateFactor(Level):
@@ -34,6 +35,16 @@ class LearningRateFactor(Level):
         for optimizer in trainer.optimizers:
             optimizer.register_step_pre_hook(self._multiply)
             optimizer.register_step_post_hook(self._restore)
+
+    def learning_rate_factor(self, now: Position, epochs: int) -> float:
+        """Return what a step at a position is multiplied by.
+
+        Args:
+            now: where.
+            epochs: of the run.
+        """
+        value = self.levels.at(now, epochs)
+        return 1.0 if value is None else value
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Multiply by it from now on."""
