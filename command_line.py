@@ -3,7 +3,11 @@
 import hashlib
 import logging
 import re
+import signal
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,13 +15,12 @@ from typing import Any, NoReturn
 import torch
 import yaml
 from jsonargparse.typing import register_type
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.enums import StrEnum
 from pytorch_lightning.cli import LightningArgumentParser
 
-from config_checks import check_given, check_numbers, given_settings
-from errors import UserError
+from errors import Diverged, UserError
 from timing import Time
-from type_hints import check_hints, check_nulls
 
 HERE = Path(__file__).parent
 _LONGEST_NAME = 200  # bytes, of a folder of runs
@@ -33,8 +36,8 @@ yaml.SafeDumper.add_multi_representer(StrEnum, lambda dumper, one: dumper.repres
 register_type(torch.device)  # StochasticWeightAveraging takes one
 
 
-class ParseError(UserError):
-    """What the parser says: many lines, to be shown as `one_line`."""
+class ParseError(Exception):
+    """What the parser says, in many lines; `one_line` makes one of them."""
 
 
 class Parser(LightningArgumentParser):
@@ -42,17 +45,6 @@ class Parser(LightningArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def parse_args(self, args: Any = None, *rest: Any, **options: Any) -> Any:
-        """Parse a command line, whose config files are read strictly first."""
-        if self._subcommands_action is None:  # a parser of the arguments of one class
-            return super().parse_args(args, *rest, **options)
-        check_given(given_settings(args))
-        settings = super().parse_args(args, *rest, **options)
-        check_numbers(settings)
-        check_hints(settings)
-        check_nulls(settings)
-        return settings
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message instead of printing usage and exiting."""
@@ -115,6 +107,36 @@ def run_of(configs: list[Any]) -> str | None:
     """Return the run directory whose own config.yaml was given last, None if another file was."""
     path = Path(str(configs[-1])).absolute() if configs else Path()
     return str(path.parent) if path.name == "config.yaml" and path.with_name("manifest.json").exists() else None
+
+
+@contextmanager
+def errors_in_one_line(program: str) -> Iterator[None]:
+    """Show a user's mistake, and other ends that need no traceback, in one line, and exit.
+
+    Args:
+        program: whose name the line begins with.
+
+    Raises:
+        SystemExit: with code 2 for a mistake, 1 for a run that could not go on, 130 for Ctrl-C.
+    """
+    code, line = 2, ""
+    try:
+        yield
+        return
+    except (UserError, Diverged, MisconfigurationException) as error:
+        code, line = getattr(error, "exit_code", 2), str(error)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except RuntimeError as error:
+        if "Connection closed by peer" in str(error):
+            code = 1  # another rank has stopped, and says why
+        elif "Early stopping conditioned on metric" in str(error):
+            line = f"EarlyStopping: {error}"
+        else:
+            raise
+    if line:
+        print(f"{program}: error: {' '.join(line.split())}", file=sys.stderr)
+    raise SystemExit(code)
 
 
 def quiet() -> None:

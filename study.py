@@ -2,12 +2,11 @@
 
 import argparse
 import signal
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from command_line import HERE, quiet
+from command_line import HERE, errors_in_one_line, quiet
 from errors import UserError
 from studies import claim_table, commands, engine
 from studies.check import check_arms
@@ -102,11 +101,8 @@ def work_on(given: argparse.Namespace) -> int:
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
     quiet()
-    try:
+    with errors_in_one_line("study.py"):
         raise SystemExit(work_on(parser().parse_args(args)))
-    except UserError as error:
-        print(f"study.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

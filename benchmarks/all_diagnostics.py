@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from build import build
 from callbacks.diagnostics.base import Diagnostic
 from command_line import HERE
 from manifest import session
-from train import CLI, main
+from parse import parse
 
 
 class Stopwatch(Callback):
@@ -56,32 +57,25 @@ class Stopwatch(Callback):
         return timed
 
 
-def trained(configs: list[str], *more: str) -> tuple[CLI, Stopwatch]:
-    """Run `train.py fit`; return the run and how long it took."""
+def trained(configs: list[str], *more: str) -> Stopwatch:
+    """Run `train.py fit`; return how long it took."""
     watch = Stopwatch()
-
-    class Timed(CLI):
-        """Has a stopwatch."""
-
-        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-            trainer = super().instantiate_trainer(**kwargs)
-            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-            for one in callbacks:
-                if isinstance(one, Diagnostic):
-                    watch.watch(one)
-            callbacks.append(watch)
-            return trainer
-
     files = [part for file in configs for part in ("--config", file)]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        cli = main(["fit", *files, *quiet, "--trainer.default_root_dir", folder, *more], Timed)
-    return cli, watch
+        run = build(parse(["fit", *files, *quiet, "--trainer.default_root_dir", folder, *more]), extra=[watch])
+        callbacks: list[Callback] = run.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        for one in callbacks:
+            if isinstance(one, Diagnostic):
+                watch.watch(one)
+        run.check()
+        run.fit()
+    return watch
 
 
 def everything(configs: list[str], epochs: int) -> dict[str, Any]:
     """Return what configs/diagnostics/all.yaml costs, as a share of the rest of the same training."""
-    _, watch = trained([*configs, str(HERE / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs))
+    watch = trained([*configs, str(HERE / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs))
     spent = sum(watch.spent.values())
     return {
         "epochs": epochs,

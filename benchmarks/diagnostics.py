@@ -27,13 +27,15 @@ from callbacks.diagnostics.probe import Probe, probe
 from callbacks.diagnostics.products import Product, gradient, hessian_product
 from callbacks.network import network_of
 from command_line import HERE
+from datamodules import ImageDataModule
 from manifest import session
-from train import CLI, main
+from run import Run
+from train import main
 
 EXAMPLES, COUNT, TOLERANCE = 500, 10, 1e-3
 
 
-def trained() -> CLI:
+def trained() -> Run:
     """Train on digits at width 16 for three epochs."""
     wide = ["--model.init_args.network.init_args.width", "16", "--trainer.max_epochs", "3"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
@@ -132,10 +134,12 @@ def main_() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    cli = trained()
-    network = network_of(cli.model)
-    with invisible(cli.model):
-        chosen = probe(cli.datamodule, EXAMPLES)
+    finished = trained()
+    data = finished.data
+    assert isinstance(data, ImageDataModule)
+    network = network_of(finished.model)
+    with invisible(finished.model):
+        chosen = probe(data, EXAMPLES)
         results: dict[str, Any] = {
             "Fisher trace: times faster to a standard error": fisher(network, chosen),
             "ten largest eigenvalues": eigenvalues(network, chosen),

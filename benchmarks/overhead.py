@@ -125,8 +125,8 @@ def lightning(network: dict[str, Any], count: int, epochs: int, precision: str, 
     ):
         file = Path(folder) / "run.yaml"
         file.write_text(yaml.safe_dump(config))
-        cli = main(["fit", "--config", str(file), "--run_dir", f"{folder}/run"])
-        callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        finished = main(["fit", "--config", str(file), "--run_dir", f"{folder}/run"])
+        callbacks: list[Callback] = finished.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         watch: Any = next(one for one in callbacks if type(one).__name__ == "Stopwatch")
         return float(watch.seconds)
 

@@ -58,8 +58,8 @@ def described(work: Work) -> Iterator[str]:
             old, new = ({**work.configs[number], SEED: None} for number in (arm.control, arm.run))
             yield from (f"    {line}" for line in differences(old, new))
         try:
-            cli = build(work, arm.run)
-            yield from (f"    {line}" for line in lines(scheduled(cli.trainer, cli.model), cli.trainer.max_epochs or 0))
+            built = build(work, arm.run)
+            yield from (f"    {line}" for line in lines(scheduled(built.trainer, built.model), built.trainer.max_epochs or 0))
         except UserError as error:
             yield f"    {error}"
 

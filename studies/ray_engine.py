@@ -10,7 +10,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from command_line import HERE
+from command_line import HERE, errors_in_one_line
 from errors import UserError
 from studies.engine import POLL, Events, MakeTask, ready
 from studies.plan import Segment
@@ -91,7 +91,8 @@ def _train(task: Task, root: str, expected: str) -> None:
             return
         with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
             try:
-                train_segment(task._replace(place=str(place)))
+                with errors_in_one_line("train.py"):
+                    train_segment(task._replace(place=str(place)))
             except SystemExit as stop:
                 log.flush()
                 if stop.code in PREEMPTED:

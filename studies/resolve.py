@@ -3,28 +3,15 @@
 import json
 import tempfile
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from command_line import HERE, one_line
 from errors import UserError
-from run_directory import KEYS
+from parse import parse
 from studies.grid import SEED, Run
 from studies.overrides import nested
-from train import CLI, main
-
-
-class _Parse(CLI):
-    """Parses and does nothing else."""
-
-    def _set_seed(self) -> None: ...
-    def before_instantiate_classes(self) -> None: ...
-    def instantiate_classes(self) -> None: ...
-    def after_instantiate_classes(self) -> None: ...
-    def _run_subcommand(self, subcommand: str) -> None: ...
 
 
 def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -56,12 +43,11 @@ def _parsed(run: Run) -> dict[str, Any]:
         file.write_text(yaml.safe_dump(nested(run.overrides), sort_keys=False))
         arguments = ["fit", *(part for config in [*run.configs, file] for part in ("--config", str(config)))]
         try:
-            settings = _parser().parse_args(arguments)
+            config = parse(arguments).resolved()
         except UserError as error:
-            raise UserError(f"{run.name}: {one_line(str(error))}") from None
-        dump = yaml.safe_load(_parser()._subcommands_action.choices["fit"].dump(settings["fit"], skip_unset=False))
-        _make_a_part_of_a_study(dump["trainer"], run.name)
-        return {key: dump[key] for key in KEYS}
+            raise UserError(f"{run.name}: {error}") from None
+        _make_a_part_of_a_study(config["trainer"], run.name)
+        return config
 
 
 def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
@@ -73,9 +59,3 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
     if trainer["max_epochs"] is not None and trainer["max_epochs"] == 0:
         raise UserError(f"{name}: trainer.max_epochs: 0: nothing would be trained; write 1 or more, or leave this run out")
     trainer.update(devices=1, logger=None)
-
-
-@cache
-def _parser() -> Any:
-    """Build train.py's parser, once."""
-    return main(["fit", "--config", str(HERE / "configs/digits.yaml")], _Parse).parser

@@ -1,4 +1,4 @@
-"""Trains one segment, through train.py's own command line."""
+"""Trains one segment, as train.py trains a run."""
 
 import json
 import time
@@ -10,12 +10,13 @@ import torch
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from build import build
 from checkpoint_files import read_checkpoint
 from datamodules import ImageDataModule
+from parse import parse
 from run_directory import Place
 from run_log import RunLog
 from studies.digest import digest
-from train import CLI, main
 
 
 class Task(NamedTuple):
@@ -95,38 +96,18 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     """Train a segment in the folder that the task names.
 
     Raises:
-        SystemExit: after the one line that train.py says of what is wrong.
+        UserError: for what train.py would refuse.
     """
     torch.set_num_threads(task.threads)
     place, checkpoint = Path(task.place), Path(task.checkpoint) if task.checkpoint else None
-
-    class Segment(CLI):
-        """The run, from one state to another."""
-
-        finished = False
-
-        def before_instantiate_classes(self) -> None:
-            self.config_text = yaml.safe_dump(task.config, sort_keys=False)
-            steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
-            self.place = Place(place, checkpoint, steps)
-            self.config[self.subcommand].ckpt_path = task.checkpoint
-
-        def own_checkpoint(self) -> list[Callback]:
-            return []  # SegmentEnd keeps the end
-
-        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-            trainer = super().instantiate_trainer(**kwargs)
-            trainer.callbacks.append(SegmentEnd(task, report))  # type: ignore[attr-defined]  # set by a helper of Trainer
-            return trainer
-
-        def after_fit(self) -> None:
-            self.finished = True
-            if task.test:
-                self.trainer.loggers = [RunLog(place / "test", lambda: True)]
-                self.trainer.test(self.model, self.datamodule, verbose=False)
-
     file = place / "segment.yaml"
     file.write_text(yaml.safe_dump(task.config, sort_keys=False))
-    cli: Any = main(["fit", "--config", str(file)], Segment)
-    if not cli.finished:
+    steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
+    # SegmentEnd keeps the end.
+    run = build(parse(["fit", "--config", str(file)]), Place(place, checkpoint, steps), [SegmentEnd(task, report)], keep_end=False)
+    run.check()
+    if not run.fit():
         raise RuntimeError("max_time was over before the segment was; leave it out of studies")
+    if task.test:
+        run.trainer.loggers = [RunLog(place / "test", lambda: True)]
+        run.trainer.test(run.model, run.data, verbose=False)

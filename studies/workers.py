@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from command_line import HERE
+from command_line import HERE, errors_in_one_line
 from studies.plan import Segment
 from studies.segment import Task, train_segment
 
@@ -98,7 +98,8 @@ def _work(task: Task, pipe: Connection) -> None:
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
     try:
-        train_segment(task, lambda epochs: send(EPOCH))
+        with errors_in_one_line("train.py"):
+            train_segment(task, lambda epochs: send(EPOCH))
     except BaseException as error:
         if not isinstance(error, SystemExit):
             traceback.print_exc()

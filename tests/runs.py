@@ -7,7 +7,7 @@ import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from studies.digest import digest
-from train import CLI, main
+from train import main
 
 REPOSITORY = Path(__file__).parents[1]
 EPOCHS = 3
@@ -40,20 +40,20 @@ def tiny(*fragments: dict[str, Any]) -> list[str]:
     return arguments
 
 
-def fit(*arguments: str) -> CLI:
-    """Run `train.py fit` in this process."""
+def fit(*arguments: str) -> Any:
+    """Run `train.py fit` in this process; return the `Run`, of which tests know what its parts are."""
     return main(["fit", *arguments])
 
 
-def state(cli: CLI) -> dict[str, str]:
+def state(finished: Any) -> dict[str, str]:
     """Return a hash of every part of what a run ends in."""
-    optimizer = cli.trainer.optimizers[0].state_dict()
-    schedulers = [config.scheduler.state_dict() for config in cli.trainer.lr_scheduler_configs]
+    optimizer = finished.trainer.optimizers[0].state_dict()
+    schedulers = [config.scheduler.state_dict() for config in finished.trainer.lr_scheduler_configs]
     return {
-        "weights and buffers": digest(cli.model.state_dict()),
+        "weights and buffers": digest(finished.model.state_dict()),
         "optimizer": digest(optimizer),
         "schedulers": digest(schedulers),
-        "clock": repr((cli.trainer.current_epoch, cli.trainer.global_step)),
+        "clock": repr((finished.trainer.current_epoch, finished.trainer.global_step)),
     }
 
 

@@ -27,8 +27,8 @@ def test_arms_compose_with_another_base_and_with_each_other(tmp_path: Path) -> N
     Path("folder.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"dataset": dataset}}}))
     arms = ("deficits/blur_digits.yaml", "deficits/label_noise.yaml", "growth/warm_start.yaml")
     configs = [f"--config={name}" for name in ("configs/cifar10_5000.yaml", *(f"configs/{arm}" for arm in arms), "folder.yaml")]
-    cli = fit(*configs, "--trainer.fast_dev_run", "true")
-    assert [repr(deficit) for deficit in cli.datamodule.deficits] == ["Blur(size=4)", "LabelNoise(fraction=0.4)"]
+    finished = fit(*configs, "--trainer.fast_dev_run", "true")
+    assert [repr(deficit) for deficit in finished.data.deficits] == ["Blur(size=4)", "LabelNoise(fraction=0.4)"]
 
 
 @pytest.mark.parametrize("arm", [arm for arm in ARMS if arm.startswith("interventions/")])
@@ -60,11 +60,11 @@ def test_configs_have_no_folder_of_their_own_that_is_not_tested() -> None:
 
 def test_everything_is_measured_by_one_file() -> None:
     short = ("--trainer.max_epochs", "1", "--data.init_args.dataset.init_args.subset", "300")
-    cli = fit("--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short)
-    callbacks: list[Callback] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    finished = fit("--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short)
+    callbacks: list[Callback] = finished.trainer.callbacks
     listed = {type(one).__name__ for one in callbacks}
     assert {*diagnostics.__all__} - {"Diagnostic"} <= listed
-    families = {tag.split("/")[1] for tag in logged(cli.place.directory) if tag.startswith("diagnostics/")}
+    families = {tag.split("/")[1] for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")}
     assert families >= {
         "fisher",
         "hessian",

@@ -42,8 +42,8 @@ def initial(kind: str, seed: int = 0) -> nn.Module:
     return made
 
 
-def values(cli: Any) -> dict[str, Tensor]:
-    return {name: value.detach() for name, value in cli.model.network.named_parameters()}
+def values(finished: Any) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in finished.model.network.named_parameters()}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -47,15 +47,15 @@ def test_the_main_job_runs_as_a_new_user_runs_it() -> None:
 
 
 def test_what_is_logged_is_what_an_independent_pass_measures() -> None:
-    cli = fit(*tiny())
-    loader, network = cli.datamodule.test_dataloader(), cli.model.eval()
+    finished = fit(*tiny())
+    loader, network = finished.data.test_dataloader(), finished.model.eval()
     right, loss = 0, 0.0
     for batch in loader:
-        images, labels, _ = cli.datamodule.on_after_batch_transfer(batch, 0)
+        images, labels, _ = finished.data.on_after_batch_transfer(batch, 0)
         logits = network(images)
         right += int((logits.argmax(1) == labels).sum())
         loss += float(torch.nn.functional.cross_entropy(logits, labels, reduction="sum").detach())
-    values = logged(cli.place.directory)
+    values = logged(finished.place.directory)
     for split in ("val", "test"):
         assert values[f"{split}/accuracy"][-1][1] == pytest.approx(right / 500)
         assert values[f"{split}/loss"][-1][1] == pytest.approx(loss / 500, rel=1e-5)
@@ -319,8 +319,8 @@ def test_every_public_argument_is_typed() -> None:
 
 
 def test_another_class_takes_none_of_the_first_ones_arguments() -> None:
-    cli = fit(*tiny(), "--model.init_args.network", "lightning_modules.networks.Linear", "--trainer.fast_dev_run", "true")
-    assert sum(parameter.numel() for parameter in cli.model.parameters()) == 2570
+    finished = fit(*tiny(), "--model.init_args.network", "lightning_modules.networks.Linear", "--trainer.fast_dev_run", "true")
+    assert sum(parameter.numel() for parameter in finished.model.parameters()) == 2570
 
 
 def test_configs_are_found_from_anywhere() -> None:

@@ -181,12 +181,12 @@ def test_an_error_of_the_users_own_code_keeps_its_traceback_and_nothing_is_writt
 
 def test_the_runs_own_checkpoints_cannot_be_replaced() -> None:
     kept = {"class_path": f"{_L}.ModelCheckpoint", "init_args": {"save_top_k": -1, "filename": "all-{epoch}"}}
-    cli = fit(*tiny({"trainer": {"callbacks": [kept]}}))
-    names = {file.name for file in (cli.place.directory / "checkpoints").iterdir()}
+    finished = fit(*tiny({"trainer": {"callbacks": [kept]}}))
+    names = {file.name for file in (finished.place.directory / "checkpoints").iterdir()}
     assert names == {"last.ckpt", "epoch=0002.ckpt", *(f"all-epoch={epoch}.ckpt" for epoch in range(3))}
     again = fit(*tiny({"trainer": {"callbacks": [kept]}}), "--ckpt_path", "last")
-    assert again.place.directory == cli.place.directory
-    assert "test/accuracy" in logged(cli.place.directory)
+    assert again.place.directory == finished.place.directory
+    assert "test/accuracy" in logged(finished.place.directory)
 
 
 def test_bf16_units_are_read_off_the_processor(tmp_path: Path) -> None:
@@ -199,13 +199,13 @@ def test_bf16_units_are_read_off_the_processor(tmp_path: Path) -> None:
 
 
 def test_a_run_says_where_and_on_what_it_trains(capsys: pytest.CaptureFixture[str]) -> None:
-    cli = fit(*tiny(), "--run_dir", "mine")
+    finished = fit(*tiny(), "--run_dir", "mine")
     shown = capsys.readouterr().out.splitlines()
-    assert shown[:2] == [f"run directory: {cli.place.directory}", "device: cpu"]
+    assert shown[:2] == [f"run directory: {finished.place.directory}", "device: cpu"]
     assert shown[2].startswith("val/ is measured on the test split: ")
-    assert shown[-1] == f"look at it:    tensorboard --logdir {cli.place.directory}"
+    assert shown[-1] == f"look at it:    tensorboard --logdir {finished.place.directory}"
 
-    checkpoint = cli.place.directory / "checkpoints" / "last.ckpt"
+    checkpoint = finished.place.directory / "checkpoints" / "last.ckpt"
     longer = ["--trainer.max_epochs", "4", "--data.init_args.dataset.init_args.validation", "0.2"]
     csv = {"trainer": {"logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "logs"}}}}
     fit(*tiny(csv), *longer, "--ckpt_path", str(checkpoint))
@@ -250,14 +250,14 @@ def test_an_interrupted_run_says_how_to_resume_it(capsys: pytest.CaptureFixture[
 
 def test_a_timer_can_be_chosen() -> None:
     timer = {"class_path": f"{_L}.Timer", "init_args": {"duration": "00:01:00:00"}}
-    cli = fit(*tiny({"trainer": {"callbacks+": [timer]}}), "--trainer.max_epochs", "1")
-    assert "interval: step" in cli.config_text
+    finished = fit(*tiny({"trainer": {"callbacks+": [timer]}}), "--trainer.max_epochs", "1")
+    assert "interval: step" in finished.config_text
 
 
 def test_what_would_measure_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     diagnostic = {"trainer": {"callbacks+": [{"class_path": "callbacks.Weights", "init_args": {"every": "1ep"}}]}}
-    cli = fit(*tiny(), "--run_dir", "mine")
-    last = ["--ckpt_path", str(cli.place.directory / "checkpoints" / "last.ckpt")]
+    finished = fit(*tiny(), "--run_dir", "mine")
+    last = ["--ckpt_path", str(finished.place.directory / "checkpoints" / "last.ckpt")]
     message = "callbacks: Weights: measures while a run trains, and validate trains nothing; add it to fit instead"
     refused(["validate", *tiny(diagnostic), *last], message, capsys)
     message = "max_epochs: 3: .*last.ckpt has trained 3 epochs already, so nothing would be trained or measured; write more"

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from build import build
 from callbacks.diagnostics.interpolation import Point, barriers, line
 from callbacks.diagnostics.probe import probe
 from callbacks.norm_statistics import norms
 from checkpoint_files import check_network, read_checkpoint
+from command_line import errors_in_one_line
 from errors import UserError
+from parse import parse
+from run import Run
 from run_directory import CONFIG, Place
 
 EXAMPLES = 10_000
@@ -56,24 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(checkpoint: Path) -> Any:
-    """Return the run of a checkpoint, built but not run, as `train.CLI`."""
-    import train  # which imports all callbacks
-
+def _build(checkpoint: Path) -> Run:
+    """Return the run of a checkpoint, built but not run."""
     home = checkpoint.absolute().parent.parent
     if not (home / CONFIG).is_file():
         raise UserError(f"{checkpoint}: no {CONFIG} in {home}; name a checkpoint in the directory of its run")
-
-    class Built(train.CLI):
-        """The run, built."""
-
-        def before_instantiate_classes(self) -> None:
-            self.config_text, self.place = "", Place(home, None, None)
-
-        def _run_subcommand(self, subcommand: str) -> None:
-            self.datamodule.trainer = self.trainer
-
-    return train.main(["test", "--config", str(home / CONFIG)], Built)
+    run = build(parse(["test", "--config", str(home / CONFIG)]), Place(home, None, None))
+    run.data.trainer = run.trainer
+    return run
 
 
 def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
@@ -88,7 +81,8 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
         raise UserError(f"{missing[0]}: no such file; name a checkpoint")
     states = [read_checkpoint(path) for path in (one, other)]
     built = _build(one)
-    data, module = built.datamodule, built.model.to(built.datamodule.device)
+    data: Any = built.data
+    module = built.model.to(data.device)
     for path, state in zip((one, other), states, strict=True):
         check_network(state, module.state_dict(), path)
 
@@ -106,15 +100,12 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     given = _parser().parse_args(args)
-    try:
+    with errors_in_one_line("mode_connectivity"):
         if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
             raise UserError(f"json: {given.json}: name a file .json in a folder that there is")
         if there := [file for file in (given.json, given.json and given.json.with_suffix(".png")) if file and file.exists()]:
             raise UserError(f"json: {there[0]}: is there already, and is left alone; name a new file")
         curves = connect(given.one, given.other, given.points)
-    except UserError as error:
-        print(f"mode_connectivity: error: {error}", file=sys.stderr)
-        return error.exit_code
     print(table(curves))
     picture = (given.json or given.one.absolute().parent.parent / "mode_connectivity.json").with_suffix(".png")
     if given.json:

@@ -29,20 +29,20 @@ def test_a_plain_run_logs_nothing_of_its_data_but_one_picture() -> None:
 
 def test_whatever_changes_is_logged_and_pictured_when_it_does() -> None:
     twice = {"class_path": "datamodules.Blur", "init_args": {"size": 8, "during": ["7st", "100%"]}}
-    cli = run(growth=GROWING, deficits=[BLUR, twice], augmentation=CROPS, augmentation_during=["0ep", "1ep"])
-    values, first = logged(cli.place.directory), len(cli.datamodule.course.stages.members(0))
+    finished = run(growth=GROWING, deficits=[BLUR, twice], augmentation=CROPS, augmentation_during=["0ep", "1ep"])
+    values, first = logged(finished.place.directory), len(finished.data.course.stages.members(0))
     assert values["data/stage"] == [(0, 0), (2, 1), (6, 1), (7, 1)]
     assert values["data/examples"] == [(0, first), (2, 100), (6, 100), (7, 100)]
     assert values["data/augmented"] == [(2, 0), (6, 0), (7, 0)], "from the first change on"
     assert values["deficits/Blur"] == [(0, 1), (2, 1), (6, 0), (7, 1)], "one tag for the class"
-    assert [step for step, _ in pictures(cli.place.directory)["data/as_seen"]] == [0, 2, 6, 7]
+    assert [step for step, _ in pictures(finished.place.directory)["data/as_seen"]] == [0, 2, 6, 7]
 
 
 def test_the_picture_is_what_the_network_sees() -> None:
-    cli = run(
+    finished = run(
         growth=GROWING, deficits=[BLUR, {"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "1ep"]}}]
     )
-    data = cli.datamodule
+    data = finished.data
     grids = {epoch: as_seen(at(data, epoch)) for epoch in (0, 1, 2)}
     assert len({tuple(grid.flatten().tolist()) for grid in grids.values()}) == 3
     cell = grids[0][:, 4 : 4 + 64, 4 : 4 + 64]

@@ -67,8 +67,8 @@ def test_a_run_that_is_cut_off_says_so(until: dict[str, Any], said: str, capsys:
 
 def test_one_stage_is_a_run_that_ends_when_its_data_are_learned() -> None:
     fragment = data(growth=growth(fractions=[1.0], until={"train_accuracy": 0.12}))
-    cli = fit(*tiny(fragment, ADAM, {"trainer": {"max_epochs": 30}}))
-    accuracy = [value for _, value in logged(cli.place.directory)["train/accuracy"]]
+    finished = fit(*tiny(fragment, ADAM, {"trainer": {"max_epochs": 30}}))
+    accuracy = [value for _, value in logged(finished.place.directory)["train/accuracy"]]
     assert len(accuracy) < 30
     assert [value >= 0.12 for value in accuracy] == [False] * (len(accuracy) - 1) + [True]
-    assert Path(cli.place.directory / "checkpoints/last.ckpt").exists()
+    assert Path(finished.place.directory / "checkpoints/last.ckpt").exists()

@@ -31,15 +31,15 @@ def growth(name: str = "UniformGrowth", **arguments: Any) -> dict[str, Any]:
 
 def test_epochs_are_as_long_as_their_stage() -> None:
     record = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochLengths"}]}}
-    cli = fit(*tiny(data(growth=growth(counts=[40, 70, 100], at=["1ep", "60%"])), record))
-    callbacks: Any = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    finished = fit(*tiny(data(growth=growth(counts=[40, 70, 100], at=["1ep", "60%"])), record))
+    callbacks: Any = finished.trainer.callbacks
     (lengths,) = [one for one in callbacks if type(one).__name__ == "EpochLengths"]
     assert lengths.announced == [2, 3, 4]
     assert [len(set(seen)) for seen in lengths.seen] == [len(seen) for seen in lengths.seen] == [40, 70, 100]
     assert set(lengths.seen[0]) < set(lengths.seen[1]) < set(lengths.seen[2])
-    assert cli.trainer.global_step == 9
-    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8**3), "the schedule counts epochs"
-    values = logged(cli.place.directory)
+    assert finished.trainer.global_step == 9
+    assert finished.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8**3), "the schedule counts epochs"
+    values = logged(finished.place.directory)
     assert values["data/stage"] == [(0, 0), (2, 1), (5, 2)]
     assert values["data/examples"] == [(0, 40), (2, 70), (5, 100)]
 
@@ -48,8 +48,8 @@ def test_an_adaptive_stage_ends_with_the_epoch_that_is_good_enough() -> None:
     adam = {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02}}
     settings = growth(step=30, until={"train_accuracy": 0.12, "at_most": "3ep"})
     fragment = {**data(growth=settings), "model": {"init_args": {"optimizer": adam}}, "trainer": {"max_epochs": 14}}
-    cli = fit(*tiny(fragment))
-    values = logged(cli.place.directory)
+    finished = fit(*tiny(fragment))
+    values = logged(finished.place.directory)
     stage = [int(value) for _, value in values["data/stage"]]
     accuracy = [value for _, value in values["train/accuracy"]]
     began, expected = 0, [0]
@@ -59,8 +59,8 @@ def test_an_adaptive_stage_ends_with_the_epoch_that_is_good_enough() -> None:
         began = epoch + 1 if ends else began
         expected.append(expected[-1] + ends)
     assert stage == expected[:-1], "after stage 3, the last, the run ends"
-    assert len(accuracy) == len(stage) == cli.trainer.current_epoch < 14
-    saved = torch.load(cli.place.directory / "checkpoints/last.ckpt", weights_only=True)["ImageDataModule"]
+    assert len(accuracy) == len(stage) == finished.trainer.current_epoch < 14
+    saved = torch.load(finished.place.directory / "checkpoints/last.ckpt", weights_only=True)["ImageDataModule"]
     starts = [epoch for epoch in range(1, len(stage)) if stage[epoch] > stage[epoch - 1]]
     assert saved["stages"]["starts"] == starts
     assert {later - earlier for earlier, later in zip([0, *starts], starts, strict=False)} > {3}, "both conditions were met"
@@ -76,15 +76,15 @@ def test_stages_that_wait_need_a_module_that_says_how_well_it_does(capsys: pytes
 
 def test_evaluation_is_on_clean_images_and_if_asked_on_impaired_ones() -> None:
     deficits = [deficit("0ep", "100%"), deficit("2ep", "3ep", name="datamodules.LabelPermutation")]
-    cli = fit(*tiny(data(deficits=deficits, also_evaluate_with_deficit=True)))
-    module, network = cli.datamodule, cli.model.eval()
+    finished = fit(*tiny(data(deficits=deficits, also_evaluate_with_deficit=True)))
+    module, network = finished.data, finished.model.eval()
     mean, deviation = module.statistics
     renamed = torch.tensor([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])
     clean = impaired = 0
     for batch in module.test_dataloader():
         clean += int((network((batch.images - mean) / deviation).argmax(1) == batch.labels).sum())
         impaired += int((network((blur(batch.images, 4) - mean) / deviation).argmax(1) == renamed[batch.labels]).sum())
-    values = logged(cli.place.directory)
+    values = logged(finished.place.directory)
     assert clean != impaired
     assert values["val/accuracy"][-1][1] == values["test/accuracy"][-1][1] == pytest.approx(clean / 500)
     assert values["val_deficit/accuracy"][-1][1] == pytest.approx(impaired / 500)
@@ -92,14 +92,14 @@ def test_evaluation_is_on_clean_images_and_if_asked_on_impaired_ones() -> None:
 
 
 def test_a_window_of_steps_opens_and_closes_inside_an_epoch() -> None:
-    cli = fit(*tiny(data(deficits=[deficit("2st", "7st")])))
-    assert logged(cli.place.directory)["deficits/Blur"] == [(2, 1), (4, 1), (7, 0), (8, 0)]
+    finished = fit(*tiny(data(deficits=[deficit("2st", "7st")])))
+    assert logged(finished.place.directory)["deficits/Blur"] == [(2, 1), (4, 1), (7, 0), (8, 0)]
 
 
 def test_a_deficit_may_be_tied_to_a_stage() -> None:
     growing = growth(fractions=[0.5, 1.0], at=["1ep"])
-    cli = fit(*tiny(data(growth=growing, deficits=[deficit("0ep", "stage1")])))
-    assert logged(cli.place.directory)["deficits/Blur"] == [(0, 1), (2, 0), (6, 0)]
+    finished = fit(*tiny(data(growth=growing, deficits=[deficit("0ep", "stage1")])))
+    assert logged(finished.place.directory)["deficits/Blur"] == [(0, 1), (2, 0), (6, 0)]
 
 
 def test_a_branch_whose_past_is_the_same_is_the_whole_run() -> None:
@@ -149,7 +149,7 @@ def test_a_time_that_has_passed_is_refused(case: str, capsys: pytest.CaptureFixt
 def test_two_windows_of_one_deficit_are_gone_on_with() -> None:
     twice = data(deficits=[deficit("0ep", "1ep"), deficit("9st", "100%")])
     whole = fit(*tiny(twice, EVERY_EPOCH))
-    assert [shown.deficits for _, shown in whole.datamodule.course.past] == [("Blur(size=4)",), (), (), ("Blur(size=4)",)]
+    assert [shown.deficits for _, shown in whole.data.course.past] == [("Blur(size=4)",), (), (), ("Blur(size=4)",)]
     for epoch in (0, 1):
         file = whole.place.directory / "checkpoints" / f"epochendepoch={epoch}.ckpt"
         assert state(fit(*tiny(twice, EVERY_EPOCH), "--ckpt_path", str(file))) == state(whole)
@@ -195,9 +195,9 @@ def test_stages_may_begin_to_wait_in_a_branch_but_not_be_fewer_than_were(capsys:
     first = str(trunk.place.directory / "checkpoints" / "epochendepoch=0.ckpt")
     waiting = tiny(data(growth=growth(fractions=[0.5, 0.7, 1.0], until=until)), EVERY_KIND)
     branch = fit(*waiting, "--ckpt_path", first)
-    assert branch.datamodule.course.stages.starts == [2, 3], "the last epoch before the branch was not waited for"
+    assert branch.data.course.stages.starts == [2, 3], "the last epoch before the branch was not waited for"
     whole = fit(*waiting)
-    assert whole.datamodule.course.stages.starts == [1, 2]
+    assert whole.data.course.stages.starts == [1, 2]
     third = str(whole.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
     fewer = tiny(data(growth=growth(fractions=[0.5, 0.7], until=until)), EVERY_KIND)
     refused(["fit", *fewer, "--ckpt_path", third], "growth: the checkpoint was trained in stage 2, here the last is 1", capsys)
@@ -237,13 +237,13 @@ def test_the_timeline_is_printed_and_nothing_else_happens(capsys: pytest.Capture
 
 def test_the_timeline_is_what_happens() -> None:
     fragment = REGISTRY["everything at once"].acting
-    cli = fit(*tiny(fragment))
+    finished = fit(*tiny(fragment))
     from datamodules.timeline import changes, positions
 
-    told = list(changes(cli.datamodule, positions(cli.datamodule, cli.trainer)))
-    happened = [entry for entry in cli.datamodule.course.past if entry in told]
+    told = list(changes(finished.data, positions(finished.data, finished.trainer)))
+    happened = [entry for entry in finished.data.course.past if entry in told]
     assert happened == told
-    assert {shown for _, shown in cli.datamodule.course.past} == {shown for _, shown in told}
+    assert {shown for _, shown in finished.data.course.past} == {shown for _, shown in told}
 
 
 def test_the_timeline_of_stages_that_wait_says_what_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,20 +200,20 @@ def test_a_data_set_is_never_changed() -> None:
     ]
     acting.insert(0, {"class_path": "tests.probes.InPlace", "init_args": {"during": ["0ep", "100%"]}})
     growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}}
-    cli = fit(*tiny({"data": {"init_args": {"deficits": acting, "growth": growth}}}))
+    finished = fit(*tiny({"data": {"init_args": {"deficits": acting, "growth": growth}}}))
     fresh = Digits(subset=100).splits(0).train
-    assert digest(cli.datamodule.splits.train.tensor()) == digest(fresh.tensor())
-    assert digest(cli.datamodule.loaders["train"].pixels) == digest(fresh.tensor())
-    assert digest(cli.datamodule.loaders["train"].labels) == digest(fresh.labels)
+    assert digest(finished.data.splits.train.tensor()) == digest(fresh.tensor())
+    assert digest(finished.data.loaders["train"].pixels) == digest(fresh.tensor())
+    assert digest(finished.data.loaders["train"].labels) == digest(fresh.labels)
 
 
 def test_your_own_deficit_stands_beside_ours() -> None:
     from tests.runs import state
 
     own = {"class_path": "tests.probes.Dim", "init_args": {"during": ["1ep", "2ep"]}}
-    cli = fit(*tiny({"data": {"init_args": {"deficits": [own]}}}))
-    assert state(cli)["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
-    assert cli.datamodule.course.past[1][1].deficits == ("Dim(invert=False)",)
+    finished = fit(*tiny({"data": {"init_args": {"deficits": [own]}}}))
+    assert state(finished)["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
+    assert finished.data.course.past[1][1].deficits == ("Dim(invert=False)",)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])

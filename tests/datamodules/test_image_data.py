@@ -50,12 +50,12 @@ def test_streaming_trains_bitwise_like_resident_data() -> None:
 
 def test_evaluation_is_never_augmented() -> None:
     """Not even in the middle of training, where the data module augments."""
-    cli = fit(*tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}}))
-    data, network, right = cli.datamodule, cli.model.eval(), 0
+    finished = fit(*tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}}))
+    data, network, right = finished.data, finished.model.eval(), 0
     mean, deviation = data.statistics
     for batch in data.test_dataloader():
         right += int((network((batch.images - mean) / deviation).argmax(1) == batch.labels).sum())
-    assert logged(cli.place.directory)["val/accuracy"][-1][1] == pytest.approx(right / 500)
+    assert logged(finished.place.directory)["val/accuracy"][-1][1] == pytest.approx(right / 500)
 
 
 def test_your_own_augmentation_stands_beside_ours() -> None:

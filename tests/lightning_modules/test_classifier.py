@@ -38,14 +38,16 @@ def test_label_smoothing_is_for_training_only() -> None:
 
 
 def test_a_schedule_steps_once_an_epoch_and_a_plateau_watches_the_training_loss() -> None:
-    cli = fit(*tiny())
-    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == 0.1 * 0.8**3
+    finished = fit(*tiny())
+    assert finished.trainer.optimizers[0].param_groups[0]["lr"] == 0.1 * 0.8**3
     plateau = {
         "class_path": "pytorch_lightning.cli.ReduceLROnPlateau",
         "init_args": {"monitor": "train/loss", "patience": 0, "threshold": 0.5},
     }
-    cli = fit(*tiny({"model": {"init_args": {"lr_scheduler": plateau}}}))
-    assert abs(cli.trainer.optimizers[0].param_groups[0]["lr"] - 0.001) < 1e-12, "never better by half: cut twice in three epochs"
+    finished = fit(*tiny({"model": {"init_args": {"lr_scheduler": plateau}}}))
+    assert abs(finished.trainer.optimizers[0].param_groups[0]["lr"] - 0.001) < 1e-12, (
+        "never better by half: cut twice in three epochs"
+    )
 
 
 def test_channels_last_changes_the_layout_alone() -> None:

@@ -61,8 +61,8 @@ def played(*keys: dict[str, Any]) -> Any:
     arm: dict[str, Any] = {"trainer.callbacks+": []}
     for part in keys:
         arm |= {**part, "trainer.callbacks+": [*arm["trainer.callbacks+"], *part.get("trainer.callbacks+", [])]}
-    cli = build(small({"one": arm}, seeds=1), 0)
-    return scheduled(cli.trainer, cli.model)
+    finished = build(small({"one": arm}, seeds=1), 0)
+    return scheduled(finished.trainer, finished.model)
 
 
 def test_a_run_is_played_without_training() -> None:

@@ -28,12 +28,12 @@ def config(*fragments: dict[str, Any]) -> dict[str, Any]:
 
 def check(*fragments: dict[str, Any]) -> None:
     settings = config(*fragments)
-    cli = fit(*tiny(*fragments))
+    finished = fit(*tiny(*fragments))
     state, logs = train(settings, Path("segments").absolute(), 1, 2, 3)
-    assert state["weights and buffers"] == digest(cli.model.state_dict())
-    assert state["optimizers"] == digest([optimizer.state_dict() for optimizer in cli.trainer.optimizers])
-    assert state["schedules"] == digest([one.scheduler.state_dict() for one in cli.trainer.lr_scheduler_configs])
-    assert logs == logged(cli.place.directory)
+    assert state["weights and buffers"] == digest(finished.model.state_dict())
+    assert state["optimizers"] == digest([optimizer.state_dict() for optimizer in finished.trainer.optimizers])
+    assert state["schedules"] == digest([one.scheduler.state_dict() for one in finished.trainer.lr_scheduler_configs])
+    assert logs == logged(finished.place.directory)
 
 
 EVERYDAY = ("plateau", "everything at once", "stages that end the run", "all interventions")

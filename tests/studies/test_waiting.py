@@ -33,8 +33,8 @@ def test_a_run_may_end_before_its_last_segment() -> None:
         "data": {"init_args": {"growth": arms["early"]["data.init_args.growth"]}},
         "trainer": {"max_epochs": 60, "callbacks+": arms["early"]["trainer.callbacks+"]},
     }
-    cli = fit(*tiny(early), "--run_dir", "alone")
-    assert cli.trainer.current_epoch == 2
+    finished = fit(*tiny(early), "--run_dir", "alone")
+    assert finished.trainer.current_epoch == 2
     assert everything(work.folder(0)) == logged(Path("alone"))
     assert verify(work, number=0) == "early,seed=0"
     said = (write_report(work) / "table.md").read_text()

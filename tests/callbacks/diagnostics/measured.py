@@ -13,7 +13,6 @@ from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.probe import Probe, probe
 from callbacks.norm_statistics import estimate
 from tests.runs import fit, logged, tiny
-from train import CLI
 
 
 def fragment(path: str, **arguments: Any) -> dict[str, Any]:
@@ -21,46 +20,46 @@ def fragment(path: str, **arguments: Any) -> dict[str, Any]:
     return {"trainer": {"callbacks+": [one]}}
 
 
-def run(path: str, **arguments: Any) -> tuple[CLI, dict[str, list[tuple[int, float]]]]:
+def run(path: str, **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
     """Return a run of 12 steps with a diagnostic measured after every epoch, and what it logged."""
-    cli = fit(*tiny(fragment(path, **arguments)))
-    values = {tag: value for tag, value in logged(cli.place.directory).items() if tag.startswith("diagnostics/")}
+    finished = fit(*tiny(fragment(path, **arguments)))
+    values = {tag: value for tag, value in logged(finished.place.directory).items() if tag.startswith("diagnostics/")}
     assert values
     assert all([step for step, _ in value] == [0, 3, 7, 11] for value in values.values())
-    return cli, {tag.removeprefix("diagnostics/"): value for tag, value in values.items()}
+    return finished, {tag.removeprefix("diagnostics/"): value for tag, value in values.items()}
 
 
 @contextmanager
-def as_measured(cli: CLI, examples: int) -> Iterator[tuple[nn.Module, Probe]]:
+def as_measured(finished: Any, examples: int) -> Iterator[tuple[nn.Module, Probe]]:
     """Give a run's network as a diagnostic sees it, with statistics of its probe, and the probe."""
-    chosen = probe(cli.datamodule, examples)
-    with invisible(cli.model):
-        estimate(cli.model.network, chosen.images)
-        yield cli.model.network, chosen
+    chosen = probe(finished.data, examples)
+    with invisible(finished.model):
+        estimate(finished.model.network, chosen.images)
+        yield finished.model.network, chosen
 
 
-def end(cli: CLI) -> tuple[nn.Module, Probe]:
+def end(finished: Any) -> tuple[nn.Module, Probe]:
     """Return the trained network as it is measured, with statistics of its probe, and the probe: all of the 100 examples."""
-    examples = probe(cli.datamodule, 1000)
-    estimate(cli.model.network.eval(), examples.images)
-    return cli.model.network, examples
+    examples = probe(finished.data, 1000)
+    estimate(finished.model.network.eval(), examples.images)
+    return finished.model.network, examples
 
 
-def diagnostic(cli: CLI) -> Any:
+def diagnostic(finished: Any) -> Any:
     """Return the diagnostic of a run."""
-    callbacks: list[Any] = cli.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    callbacks: list[Any] = finished.trainer.callbacks
     (one,) = [one for one in callbacks if isinstance(one, Diagnostic)]
     return one
 
 
-def check_invisible(cli: CLI, one: Diagnostic) -> None:
+def check_invisible(finished: Any, one: Diagnostic) -> None:
     """A measurement leaves no hook, no gradient and no value changed, and draws nothing."""
-    module, examples = cli.model, probe(cli.datamodule, 1000)
+    module, examples = finished.model, probe(finished.data, 1000)
     for parameter in module.parameters():
         parameter.grad = None
     before, stream = {name: value.clone() for name, value in module.state_dict().items()}, torch.get_rng_state()
     with invisible(module):
-        one.measure(cli.trainer, module, examples)
+        one.measure(finished.trainer, module, examples)
         assert torch.equal(torch.get_rng_state(), stream)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())

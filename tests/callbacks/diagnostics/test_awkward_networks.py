@@ -71,8 +71,8 @@ def test_products_with_the_hessian_of_attention() -> None:
 
 
 def test_curvature_of_attention_is_measured() -> None:
-    cli = fit(*_run("Curvature", "Attention"), "--trainer.max_epochs", "1")
-    assert cli.trainer.global_step == 4
+    finished = fit(*_run("Curvature", "Attention"), "--trainer.max_epochs", "1")
+    assert finished.trainer.global_step == 4
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ from timing import Time
 def measured(name: str, *more: dict[str, Any], **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
     """Run the tiny run with a diagnostic; return the run and what the diagnostic logged."""
     callback = {"class_path": f"callbacks.{name}", "init_args": {"every": "1ep", **arguments}}
-    cli = fit(*tiny({"trainer": {"callbacks+": [callback]}}, *more))
-    return cli, {tag: values for tag, values in logged(cli.place.directory).items() if tag.startswith("diagnostics/")}
+    finished = fit(*tiny({"trainer": {"callbacks+": [callback]}}, *more))
+    return finished, {tag: values for tag, values in logged(finished.place.directory).items() if tag.startswith("diagnostics/")}
 
 
 def test_values_stand_beside_those_of_the_epoch() -> None:
-    cli, tags = measured("FisherInformation", examples=40)
+    finished, tags = measured("FisherInformation", examples=40)
     assert [step for step, _ in tags["diagnostics/fisher/trace"]] == [0, 3, 7, 11]
-    assert [step for step, _ in logged(cli.place.directory)["val/accuracy"]] == [3, 7, 11]
+    assert [step for step, _ in logged(finished.place.directory)["val/accuracy"]] == [3, 7, 11]
 
 
 def test_the_first_epoch_may_be_measured_closely() -> None:
@@ -65,8 +65,8 @@ def test_when_it_is_due(every: str, early: bool, epoch: int, before: int, step: 
 
 
 def test_fisher_information_is_that_of_the_network() -> None:
-    cli, tags = measured("FisherInformation", examples=40)
-    with as_measured(cli, 40) as (network, chosen):
+    finished, tags = measured("FisherInformation", examples=40)
+    with as_measured(finished, 40) as (network, chosen):
         trace = fisher_trace(network, chosen.images, generator(0, "fisher", 12))
     assert tags["diagnostics/fisher/trace"][-1][1] == pytest.approx(trace.total, rel=1e-6)
     assert tags["diagnostics/fisher/error"][-1][1] == pytest.approx(trace.error, rel=1e-6)
@@ -75,9 +75,9 @@ def test_fisher_information_is_that_of_the_network() -> None:
     assert tags["diagnostics/fisher/share/head"][-1][1] == pytest.approx(head / trace.total, rel=1e-6)
 
 
-def dense(cli: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
+def dense(finished: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the Hessian and the gradient of the loss on the probe."""
-    with as_measured(cli, examples) as (network, chosen):
+    with as_measured(finished, examples) as (network, chosen):
         parameters, loss = parameters_of(network), mean_loss(network, chosen.images, chosen.labels)
         slope = gradient(loss, parameters)
         rows = []
@@ -90,8 +90,8 @@ def dense(cli: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_curvature_is_that_of_the_network() -> None:
-    cli, tags = measured("Curvature", examples=60)
-    hessian, slope = dense(cli, 60)
+    finished, tags = measured("Curvature", examples=60)
+    hessian, slope = dense(finished, 60)
     values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
     for place in range(1, 4):
         assert tags[f"diagnostics/hessian/eigenvalue/{place}"][-1][1] == pytest.approx(float(values[-place]), rel=2e-3)
@@ -104,8 +104,8 @@ def test_curvature_is_that_of_the_network() -> None:
 
 
 def test_the_spectrum_is_that_of_the_network() -> None:
-    cli, tags = measured("HessianSpectrum", examples=60, steps=40, signs=400)
-    hessian, _ = dense(cli, 60)
+    finished, tags = measured("HessianSpectrum", examples=60, steps=40, signs=400)
+    hessian, _ = dense(finished, 60)
     values = torch.linalg.eigvalsh((hessian + hessian.T) / 2)
     assert tags["diagnostics/hessian/largest"][-1][1] == pytest.approx(float(values[-1]), rel=1e-3)
     assert tags["diagnostics/hessian/smallest"][-1][1] == pytest.approx(float(values[0]), rel=1e-2)
@@ -115,8 +115,8 @@ def test_the_spectrum_is_that_of_the_network() -> None:
 
 
 def test_gradient_noise_is_that_of_the_network() -> None:
-    cli, tags = measured("GradientNoise", examples=60, batch_size=20)
-    with as_measured(cli, 60) as (network, chosen):
+    finished, tags = measured("GradientNoise", examples=60, batch_size=20)
+    with as_measured(finished, 60) as (network, chosen):
         order = torch.randperm(60, generator=generator(0, "gradient noise"))
         losses = [mean_loss(network, chosen.images[part], chosen.labels[part]) for part in torch.split(order, 20)]
         rows = torch.stack([gradient(loss, parameters_of(network)) for loss in losses])
@@ -126,8 +126,8 @@ def test_gradient_noise_is_that_of_the_network() -> None:
 
 
 def test_kernel_alignment_is_that_of_the_network() -> None:
-    cli, tags = measured("KernelAlignment", examples=50)
-    with as_measured(cli, 50) as (network, chosen):
+    finished, tags = measured("KernelAlignment", examples=50)
+    with as_measured(finished, 50) as (network, chosen):
         kernels = tangent_kernels(network, chosen.images)
         outputs = network(chosen.images).detach().double()
     values = torch.linalg.eigvalsh(torch.stack(list(kernels.values())).sum(0))
@@ -142,7 +142,7 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
     ):
         expected = float((vectors.T @ target).norm() ** 2 / target.norm() ** 2)
         assert tags[f"diagnostics/kernel/{name}"][-1][1] == pytest.approx(expected, rel=1e-3), name
-    with as_measured(cli, 50) as (network, chosen):
+    with as_measured(finished, 50) as (network, chosen):
         rows = jacobian(Toy(network, chosen.images, chosen.labels)).flatten(0, 1).double()
     largest = float(torch.linalg.eigvalsh(rows @ rows.T)[-1])
     assert tags["diagnostics/kernel/full_eigenvalue"][-1][1] == pytest.approx(largest, rel=2e-4)
@@ -173,8 +173,8 @@ UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.Spar
 def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
     names = {*DIAGNOSTICS} - {"Ranks", "Similarity"}  # which ask for the last layer
     nodes = [node for name in sorted(names) for node in DIAGNOSTICS[name]["trainer"]["callbacks+"]]
-    cli = fit(*tiny({"trainer": {"callbacks+": nodes}}, UNUSED))
-    assert len([tag for tag in logged(cli.place.directory) if tag.startswith("diagnostics/")]) > 50
+    finished = fit(*tiny({"trainer": {"callbacks+": nodes}}, UNUSED))
+    assert len([tag for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")]) > 50
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
+from build import build
 from callbacks import diagnostics
 from callbacks.diagnostics.invisible import invisible
+from parse import parse
 from studies.digest import digest
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, VARIANTS
@@ -58,17 +60,17 @@ EVERYTHING = {"trainer": {"callbacks+": [node for one in DIAGNOSTICS.values() fo
 
 @cache
 def without(way: str) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]], str]:
-    cli = fit(*tiny(WAYS[way], DRAWS))
-    return state(cli), logged(cli.place.directory), (cli.place.directory / "draws.txt").read_text()
+    finished = fit(*tiny(WAYS[way], DRAWS))
+    return state(finished), logged(finished.place.directory), (finished.place.directory / "draws.txt").read_text()
 
 
 def check_invisible(way: str, fragment: dict[str, Any]) -> None:
-    cli = fit(*tiny(WAYS[way], fragment, DRAWS))
+    finished = fit(*tiny(WAYS[way], fragment, DRAWS))
     expected, logs, draws = without(way)
-    found = logged(cli.place.directory)
-    assert state(cli) == expected
+    found = logged(finished.place.directory)
+    assert state(finished) == expected
     assert {tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")} == logs
-    assert (cli.place.directory / "draws.txt").read_text() == draws
+    assert (finished.place.directory / "draws.txt").read_text() == draws
     assert any(tag.startswith("diagnostics/") for tag in found), "it measured something"
 
 
@@ -114,16 +116,16 @@ def test_values_are_the_same_in_reduced_precision_and_compiled() -> None:
     found = {}
     for way, model in (("32-true", {}), ("bf16-mixed", {}), ("compiled", {"init_args": {"compile": True}})):
         trainer = {"precision": way} if way != "compiled" else {}
-        cli = fit(*tiny(EVERYTHING, {"trainer": trainer, "model": model}))
-        tags = logged(cli.place.directory)
+        finished = fit(*tiny(EVERYTHING, {"trainer": trainer, "model": model}))
+        tags = logged(finished.place.directory)
         found[way] = {tag: values[0] for tag, values in tags.items() if tag.startswith("diagnostics/") and values[0][0] == 0}
     assert found["32-true"] == found["bf16-mixed"] == found["compiled"]
     assert found["32-true"]
 
 
 def test_pictures_come_again_on_a_resume() -> None:
-    cli = fit(*tiny(EVERYTHING))
-    assert any(tag.startswith("diagnostics/") for tag in pictures(cli.place.directory))
+    finished = fit(*tiny(EVERYTHING))
+    assert any(tag.startswith("diagnostics/") for tag in pictures(finished.place.directory))
 
 
 def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRequest) -> None:
@@ -168,15 +170,5 @@ def test_memory_returns_to_its_level() -> None:
             if batch_idx == 1:
                 levels.append(tensors())
 
-    from train import CLI, main
-
-    class Counting(CLI):
-        """Adds the count."""
-
-        def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-            trainer = super().instantiate_trainer(**kwargs)
-            trainer.callbacks.append(Level())  # type: ignore[attr-defined]
-            return trainer
-
-    main(["fit", *tiny(EVERYTHING, {"trainer": {"max_epochs": 4}})], Counting)
+    build(parse(["fit", *tiny(EVERYTHING, {"trainer": {"max_epochs": 4}})]), extra=[Level()]).fit()
     assert levels[2] == levels[3], "after the third epoch's measurements as after the second one's"

@@ -87,16 +87,16 @@ LONG = {"trainer": {"max_epochs": 8}}
 AT_ONCE = {"trainer": {"callbacks+": [{"class_path": "callbacks.NormRecalibration", "init_args": {"every": "1ep"}}]}}
 
 
-def one(cli: Any, kind: type) -> Any:
-    return next(one for one in cli.trainer.callbacks if type(one).__name__ == kind.__name__)
+def one(finished: Any, kind: type) -> Any:
+    return next(one for one in finished.trainer.callbacks if type(one).__name__ == kind.__name__)
 
 
 @pytest.mark.parametrize("fragment", [LONG, GROWING, TWICE], ids=["plain", "growth, noise, accumulation, drop_last", "repeats"])
 def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
-    cli = fit(*tiny(TELL, WATCH, fragment))
-    seen, values = one(cli, Witness).seen, logged(cli.place.directory)
+    finished = fit(*tiny(TELL, WATCH, fragment))
+    seen, values = one(finished, Witness).seen, logged(finished.place.directory)
     stages = 2 if fragment is GROWING else 1
-    table, labels = pd.read_csv(cli.place.directory / "forgetting.csv"), cli.datamodule.splits.train.labels.tolist()
+    table, labels = pd.read_csv(finished.place.directory / "forgetting.csv"), finished.data.splits.train.labels.tolist()
     most = max(len(history) for history in seen)
     rows, events = [], []
     for index, history in enumerate(seen):
@@ -104,7 +104,7 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
         forgotten = [history[n] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]]
         events.append(len(forgotten))
         row = {
-            "index": int(cli.datamodule.splits.train.indices[index]),  # in the whole split, of which it has 100
+            "index": int(finished.data.splits.train.indices[index]),  # in the whole split, of which it has 100
             "label": labels[index],
             "given_label": history[-1].given if history else np.nan,
             "wrong_label": any(one.given != labels[index] for one in history) if history else np.nan,
@@ -141,10 +141,10 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     for name, number in expected.items():
         points = values[f"diagnostics/forgetting/{name}"]
         assert points[0][0] > 0, "nothing before the first batch"
-        assert points[-1][0] == cli.trainer.global_step - 1
+        assert points[-1][0] == finished.trainer.global_step - 1
         sampled = name == "wrong_labels/precision"
         assert points[-1][1] == pytest.approx(number, rel=1e-6, abs=0.005 if sampled else 1e-12), name
-    assert len(pictures(cli.place.directory)["diagnostics/forgetting/histogram"]) > 1
+    assert len(pictures(finished.place.directory)["diagnostics/forgetting/histogram"]) > 1
 
 
 def shares(examples: list[tuple[int, list[bool]]]) -> dict[str, float]:
@@ -173,18 +173,18 @@ def told_apart(ranks: list[tuple[int, bool]]) -> dict[str, float]:
 def test_the_labels_given_count() -> None:
     """Under permuted labels an example is right when it is called by its wrong name."""
     wrong = [{"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "100%"]}}]
-    cli = fit(*tiny(TELL, WATCH, LONG, {"data": {"init_args": {"deficits": wrong}}}))
-    counts = one(cli, Forgetting)._counts
-    assert counts.right.tolist() == [history[-1].right for history in one(cli, Witness).seen]
+    finished = fit(*tiny(TELL, WATCH, LONG, {"data": {"init_args": {"deficits": wrong}}}))
+    counts = one(finished, Forgetting)._counts
+    assert counts.right.tolist() == [history[-1].right for history in one(finished, Witness).seen]
 
 
 def test_passes_in_between_are_not_answers() -> None:
-    cli = fit(
+    finished = fit(
         *tiny(
             TELL, {"trainer": {"callbacks+": [FORGETTING, {"class_path": f"{__name__}.Other"}, WATCH["trainer"]["callbacks+"][1]]}}
         )
     )
-    assert one(cli, Forgetting)._counts.right.tolist() == [history[-1].right for history in one(cli, Witness).seen]
+    assert one(finished, Forgetting)._counts.right.tolist() == [history[-1].right for history in one(finished, Witness).seen]
 
 
 class Other(Callback):

@@ -54,18 +54,20 @@ PREFIX = "diagnostics/gradient_norm/"
 
 
 def test_a_run_compares_what_came_last_with_what_was_there() -> None:
-    cli = fit(*tiny(entry(batch_size=12), GROWING))
-    values = {tag.removeprefix(PREFIX): points for tag, points in logged(cli.place.directory).items() if tag.startswith(PREFIX)}
+    finished = fit(*tiny(entry(batch_size=12), GROWING))
+    values = {
+        tag.removeprefix(PREFIX): points for tag, points in logged(finished.place.directory).items() if tag.startswith(PREFIX)
+    }
     assert [step for step, _ in values["all"]] == [0, 2, 5, 9]
     assert [step for step, _ in values["old"]] == [9]
-    data, module = cli.datamodule, cli.model
+    data, module = finished.data, finished.model
     seen, found = probe(data, 1000), {}
     assert len(seen.labels) == 100
     old = torch.isin(seen.indices, data.course.stages.members(0))
     mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
     assert [len(part) for part in chosen.values()] == [100, 70, 30]
-    with as_measured(cli, 1000):
+    with as_measured(finished, 1000):
         for name, part in chosen.items():
             whole = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
             found[name] = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in whole) / len(whole)
@@ -76,11 +78,11 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
 
 def test_a_smaller_part_sets_the_size_of_both() -> None:
     """30 new examples are fewer than a batch of 64: old ones go in batches of 30."""
-    cli = fit(*tiny(entry(batch_size=64), GROWING))
-    values, data, module = logged(cli.place.directory), cli.datamodule, cli.model
+    finished = fit(*tiny(entry(batch_size=64), GROWING))
+    values, data, module = logged(finished.place.directory), finished.data, finished.model
     seen, mixed = probe(data, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     old = mixed[torch.isin(seen.indices, data.course.stages.members(0))[mixed]]
-    with as_measured(cli, 1000):
+    with as_measured(finished, 1000):
         parts = [old[:30], old[30:60]]
         expected = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in parts) / 2
     assert values[f"{PREFIX}old"][-1][1] == pytest.approx(expected, rel=1e-5)

@@ -37,8 +37,8 @@ def test_the_histogram_holds_all_margins() -> None:
 
 
 def test_a_run_logs_its_margins() -> None:
-    cli, values = run("margins.Margins")
-    network, examples = end(cli)
+    finished, values = run("margins.Margins")
+    network, examples = end(finished)
     with torch.no_grad():
         found = margins(network(examples.images), examples.labels).double().numpy()
     low, middle = sorted(found)[9], np.median(found)  # the tenth of 100
@@ -53,5 +53,5 @@ def test_a_run_logs_its_margins() -> None:
         "normalised_margin/q10": low / norm,
         "normalised_margin/median": middle / norm,
     }
-    assert [step for step, _ in pictures(cli.place.directory)["diagnostics/margins"]] == [0, 3, 7, 11]
-    check_invisible(cli, Margins(Time("1ep")))
+    assert [step for step, _ in pictures(finished.place.directory)["diagnostics/margins"]] == [0, 3, 7, 11]
+    check_invisible(finished, Margins(Time("1ep")))

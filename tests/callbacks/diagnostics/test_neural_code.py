@@ -121,12 +121,12 @@ def test_a_code_of_dead_units_is_categorised_by_chance() -> None:
 
 
 def test_a_run_logs_its_code() -> None:
-    cli, values = run("neural_code.NeuralCode", examples=60)
-    network, callback = cli.model.network.eval(), diagnostic(cli)
+    finished, values = run("neural_code.NeuralCode", examples=60)
+    network, callback = finished.model.network.eval(), diagnostic(finished)
     estimate(network, callback._probe.images)
-    found = callback.measure(cli.trainer, cli.model.eval(), callback._probe)
+    found = callback.measure(finished.trainer, finished.model.eval(), callback._probe)
     assert last(values) == found
-    images, labels = chosen_tests(cli.datamodule, 60)
+    images, labels = chosen_tests(finished.data, 60)
     assert np.bincount(labels).tolist() == [6] * 10
     train = codes(network, callback._probe.images, 0)
     train, test = varying(train, codes(network, images, 0))
@@ -145,14 +145,14 @@ def test_a_run_logs_its_code() -> None:
             "logistic_regression",
         )
     }
-    check_invisible(cli, NeuralCode(Time("1ep"), examples=20))
+    check_invisible(finished, NeuralCode(Time("1ep"), examples=20))
 
 
 def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() -> None:
-    cli, _ = run("margins.Margins")
-    images, labels = chosen_tests(cli.datamodule, 10**6)
+    finished, _ = run("margins.Margins")
+    images, labels = chosen_tests(finished.data, 10**6)
     (batches, seen) = zip(
-        *[cli.datamodule.on_after_batch_transfer(raw, 0)[:2] for raw in cli.datamodule.test_dataloader()], strict=True
+        *[finished.data.on_after_batch_transfer(raw, 0)[:2] for raw in finished.data.test_dataloader()], strict=True
     )
     assert torch.equal(images, torch.cat(batches))
     assert torch.equal(labels, torch.cat(seen))

@@ -23,15 +23,15 @@ def test_all_batch_norms_with_biases_count() -> None:
 
 
 def test_a_run_logs_the_share_of_its_biases() -> None:
-    cli, values = run("norm_biases.NormBiases")
-    share = float((cli.model.network.norm.bias < 0).float().mean())
+    finished, values = run("norm_biases.NormBiases")
+    share = float((finished.model.network.norm.bias < 0).float().mean())
     assert share > 0
     assert last(values) == {"negative_norm_biases": share, "negative_norm_biases/norm.bias": share}
     assert values["negative_norm_biases"][0] == (0, 0), "all are 0 at first"
-    check_invisible(cli, NormBiases(Time("1ep")))
-    cli.model.network = SmallNet(1, 10, norm=False)
+    check_invisible(finished, NormBiases(Time("1ep")))
+    finished.model.network = SmallNet(1, 10, norm=False)
     with pytest.raises(UserError, match="NormBiases: the network has no batch norm with biases"):
-        NormBiases(Time("1ep")).check(cli.trainer, cli.model)
+        NormBiases(Time("1ep")).check(finished.trainer, finished.model)
 
 
 def test_shares_by_block() -> None:

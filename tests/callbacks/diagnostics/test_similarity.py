@@ -1,6 +1,7 @@
 """Similarity of features."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,6 @@ from tests.networks import SmallNet
 from tests.runs import fit, tiny
 from tests.test_contracts import EVERY_KIND, check_resumes
 from timing import Time
-from train import CLI
 
 
 def features(columns: int, seed: int) -> Tensor:
@@ -44,8 +44,8 @@ def test_features_that_are_all_the_same_are_like_nothing() -> None:
     assert linear_cka(torch.ones(4, 3), features(3, 0)[:4]) == 0
 
 
-def matrices(cli: CLI) -> dict[str, Tensor]:
-    network, examples = end(cli)
+def matrices(finished: Any) -> dict[str, Tensor]:
+    network, examples = end(finished)
     return {
         "cka": gram(last_features(network, examples.images)),
         **{f"cka/{name}": gram(one) for name, one in block_outputs(network, examples.images).items()},
@@ -53,35 +53,35 @@ def matrices(cli: CLI) -> dict[str, Tensor]:
 
 
 def test_a_run_logs_similarity_to_the_network_it_began_with() -> None:
-    cli, values = run("similarity.Similarity")
-    now = matrices(cli)
+    finished, values = run("similarity.Similarity")
+    now = matrices(finished)
     initial = fit(*tiny({"model": {"init_args": {"optimizer": {"init_args": {"lr": 0.0}}}}}), "--trainer.max_epochs", "1")
     initial.model.network.norm.reset_running_stats()
     then = matrices(initial)
     assert last(values) == {name: cosine(one, then[name]) for name, one in now.items()}
     assert all(value[0][1] == pytest.approx(1, abs=1e-6) for value in values.values())
     assert values["cka"][-1][1] < 0.999
-    check_invisible(cli, Similarity(Time("1ep")))
+    check_invisible(finished, Similarity(Time("1ep")))
 
 
 def test_a_checkpoint_may_be_the_reference() -> None:
     first = fit(*tiny(), "--seed_everything", "3")
     path = first.place.directory / "checkpoints/last.ckpt"
-    cli, values = run("similarity.Similarity", reference=str(path))
-    there, examples = first.model.network.eval(), end(cli)[1]
+    finished, values = run("similarity.Similarity", reference=str(path))
+    there, examples = first.model.network.eval(), end(finished)[1]
     estimate(there, examples.images)
-    wanted = cosine(matrices(cli)["cka"], gram(last_features(there, examples.images)))
+    wanted = cosine(matrices(finished)["cka"], gram(last_features(there, examples.images)))
     assert last(values)["cka"] == wanted
     assert wanted < 0.999
-    assert diagnostic(cli).state_dict() == {}
+    assert diagnostic(finished).state_dict() == {}
     with pytest.raises(UserError, match="Similarity: reference: nowhere: no such file; name a checkpoint"):
-        Similarity(Time("1ep"), "nowhere").check(cli.trainer, cli.model)
+        Similarity(Time("1ep"), "nowhere").check(finished.trainer, finished.model)
     Path("text").write_text("no checkpoint")
     with pytest.raises(UserError, match="Similarity: reference: text: truncated or not a checkpoint"):
-        Similarity(Time("1ep"), "text").check(cli.trainer, cli.model)
-    cli.model.network = SmallNet(1, 10, norm=False)
+        Similarity(Time("1ep"), "text").check(finished.trainer, finished.model)
+    finished.model.network = SmallNet(1, 10, norm=False)
     with pytest.raises(UserError, match=r"Similarity: reference: .*last.ckpt: of another network"):
-        Similarity(Time("1ep"), str(path)).check(cli.trainer, cli.model)
+        Similarity(Time("1ep"), str(path)).check(finished.trainer, finished.model)
 
 
 def test_a_resumed_run_keeps_its_reference() -> None:

@@ -48,13 +48,13 @@ def test_shares_count_units_in_all_layers_and_by_block() -> None:
 
 
 def test_a_run_logs_shares_of_its_units() -> None:
-    cli, values = run("units.Units", tau=0.9)
-    network, examples = end(cli)
+    finished, values = run("units.Units", tau=0.9)
+    network, examples = end(finished)
     (activity,) = rectified(network, examples.images, lambda number, output: magnitudes(output))["conv"]
     quiet, silent = float(dormant(activity, 0.9).float().mean()), float(dead(activity).float().mean())
     assert 0 < quiet < 1
     assert last(values) == {"dormant": quiet, "dormant/conv": quiet, "dead": silent, "dead/conv": silent}
-    check_invisible(cli, Units(Time("1ep")))
+    check_invisible(finished, Units(Time("1ep")))
 
 
 def test_a_negative_tau_is_refused() -> None:
@@ -63,9 +63,9 @@ def test_a_negative_tau_is_refused() -> None:
 
 
 def test_a_network_without_relu_is_refused() -> None:
-    cli = fit(*tiny(fragment("units.Units"), {"trainer": {"max_epochs": 1}}))
+    finished = fit(*tiny(fragment("units.Units"), {"trainer": {"max_epochs": 1}}))
     diagnostic = Units(Time("1ep"))
-    diagnostic.check(cli.trainer, cli.model)
-    cli.model.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 10))
+    diagnostic.check(finished.trainer, finished.model)
+    finished.model.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 10))
     with pytest.raises(UserError, match="Units: the network has no ReLU"):
-        diagnostic.check(cli.trainer, cli.model)
+        diagnostic.check(finished.trainer, finished.model)

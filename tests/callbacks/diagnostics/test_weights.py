@@ -80,10 +80,10 @@ SHRINK = {"trainer": {"callbacks+": [{"class_path": "callbacks.ShrinkPerturb", "
 @pytest.mark.parametrize("fragments", [(), (ACCUMULATION,), (SHRINK,)], ids=["plain", "accumulation", "an intervention"])
 def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...]) -> None:
     """The path is that of optimizer steps: an intervention adds to the distance only, and batches without a step nothing."""
-    cli = run(*fragments)
-    (recorder,) = [one for one in cli.trainer.callbacks if type(one).__name__ == "Path_"]
-    steps, values = recorder.networks, logged(cli.place.directory)
-    assert len(steps) == cli.trainer.global_step == (6 if fragments == (ACCUMULATION,) else 12)
+    finished = run(*fragments)
+    (recorder,) = [one for one in finished.trainer.callbacks if type(one).__name__ == "Path_"]
+    steps, values = recorder.networks, logged(finished.place.directory)
+    assert len(steps) == finished.trainer.global_step == (6 if fragments == (ACCUMULATION,) else 12)
     initial = construct(SmallNet, 1, 10)
     initialise(initial, 0)
     start = {name: value.detach() for name, value in initial.named_parameters()}
@@ -111,16 +111,16 @@ WHAT = ("norm", "distance", "relative_distance", "angle", "path_length", "update
 
 
 def test_what_began_at_zero_or_is_frozen_is_left_out() -> None:
-    cli = run({"model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}})
-    tags = logged(cli.place.directory)
+    finished = run({"model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}})
+    tags = logged(finished.place.directory)
     assert "diagnostics/weights/distance/token" in tags
     assert "diagnostics/weights/angle/token" not in tags
     assert "diagnostics/weights/relative_distance/token" not in tags
-    module: Any = cli.model
+    module: Any = finished.model
     assert isinstance(module.network, TokenNet)
     module.network.token.requires_grad_(False)
-    (weights,) = [one for one in cli.trainer.callbacks if isinstance(one, Weights)]
-    assert not [name for name in weights.measure(cli.trainer, module, None) if "token" in name]  # type: ignore[arg-type]
+    (weights,) = [one for one in finished.trainer.callbacks if isinstance(one, Weights)]
+    assert not [name for name in weights.measure(finished.trainer, module, None) if "token" in name]  # type: ignore[arg-type]
 
 
 def test_a_resume_inside_an_epoch_has_bitwise_the_same_state(tmp_path: Path) -> None:
@@ -137,8 +137,8 @@ def test_a_resume_inside_an_epoch_has_bitwise_the_same_state(tmp_path: Path) -> 
     assert logged(whole.place.directory) == values
 
 
-def saved(cli: Any) -> Any:
-    (weights,) = [one for one in cli.trainer.callbacks if isinstance(one, Weights)]
+def saved(finished: Any) -> Any:
+    (weights,) = [one for one in finished.trainer.callbacks if isinstance(one, Weights)]
     return weights.state_dict()
 
 

@@ -14,8 +14,8 @@ from tests.test_contracts import EVERY_KIND, check_resumes
 
 def test_acts_happen_at_every_stage_once_and_after_the_data() -> None:
     growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [40, 70, 100], "at": ["1ep", "2ep"]}}
-    cli = run(one("ShrinkPerturb", at=["stages"], shrink=0.9), growth=growth)
-    values = logged(cli.place.directory)
+    finished = run(one("ShrinkPerturb", at=["stages"], shrink=0.9), growth=growth)
+    values = logged(finished.place.directory)
     assert values["interventions/ShrinkPerturb"] == [(2, 1), (5, 1)]
     assert values["data/stage"] == [(0, 0), (2, 1), (5, 2)]
 
@@ -33,18 +33,18 @@ def test_parameters_and_groups_stay_the_same_objects() -> None:
         one("ShrinkPerturb", at=["5st"], shrink=0.5, perturb=0.5),
         one("Rewind", at=["7st"], to="1ep"),
     ]
-    cli = run(*every)
-    group = cli.trainer.optimizers[0].param_groups
+    finished = run(*every)
+    group = finished.trainer.optimizers[0].param_groups
     assert len(group) == 1
-    assert [id(parameter) for parameter in group[0]["params"]] == [id(parameter) for parameter in cli.model.parameters()]
+    assert [id(parameter) for parameter in group[0]["params"]] == [id(parameter) for parameter in finished.model.parameters()]
 
 
 def test_an_average_of_the_weights_follows_a_reset() -> None:
     average = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.999}}
-    cli = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
+    finished = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
     fresh = construct(SmallNet, 1, 10)
     initialise(fresh, 0)
-    network = cli.model.network  # holds the average at the end
+    network = finished.model.network  # holds the average at the end
     assert torch.allclose(network.head.weight, fresh.head.weight)
     assert not torch.allclose(network.conv.weight, run(FROZEN).model.network.conv.weight)
 
@@ -69,7 +69,7 @@ def test_they_act_beside_lightnings_own_callbacks() -> None:
     monitor = {"class_path": "pytorch_lightning.callbacks.LearningRateMonitor", "init_args": {"logging_interval": "step"}}
     stopping = {"class_path": "pytorch_lightning.callbacks.EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 9}}
     beside = {"trainer": {"callbacks+": [monitor, stopping], "log_every_n_steps": 1}}
-    cli, plain = fit(*tiny(ALL, beside)), fit(*tiny(ALL))
-    assert state(cli) == state(plain)
-    rates = [round(value, 6) for _, value in logged(cli.place.directory)["lr-SGD"]]
+    finished, plain = fit(*tiny(ALL, beside)), fit(*tiny(ALL))
+    assert state(finished) == state(plain)
+    rates = [round(value, 6) for _, value in logged(finished.place.directory)["lr-SGD"]]
     assert rates[3:5] == [0.1, 0.08], "the scheduled rate, which a factor leaves alone"

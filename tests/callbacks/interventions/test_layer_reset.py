@@ -21,28 +21,28 @@ def optimizer_of(name: str, **arguments: Any) -> dict[str, Any]:
     return {"optimizer": {"class_path": f"torch.optim.{name}", "init_args": settings}}
 
 
-def remembered(cli: Any) -> dict[str, str]:
+def remembered(finished: Any) -> dict[str, str]:
     """What the optimizer remembered of each parameter in the last step, after interventions, hashed."""
-    memory: dict[str, str] = next(callback for callback in cli.trainer.callbacks if type(callback).__name__ == "Peek").memory
+    memory: dict[str, str] = next(callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek").memory
     return memory
 
 
 def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
-    cli, plain = run(one("LayerReset", at=["11st"], last=1, to="initial"), FROZEN), run(FROZEN)
+    finished, plain = run(one("LayerReset", at=["11st"], last=1, to="initial"), FROZEN), run(FROZEN)
     fresh = construct(SmallNet, 1, 10)
     initialise(fresh, 0)
-    for name, value in cli.model.network.named_parameters():
+    for name, value in finished.model.network.named_parameters():
         expected = fresh.get_parameter(name) if name.startswith("head") else plain.model.network.get_parameter(name)
         assert torch.equal(value, expected), name
 
 
 def test_a_reset_of_everything_is_a_fresh_start() -> None:
     everything = one("LayerReset", at=["11st"], layers=["*"], to="initial")
-    cli, fresh = run(everything, FROZEN), construct(SmallNet, 1, 10)
+    finished, fresh = run(everything, FROZEN), construct(SmallNet, 1, 10)
     initialise(fresh, 0)
     for name, value in fresh.named_parameters():
-        assert torch.equal(cli.model.network.get_parameter(name), value)
-    assert int(cli.model.network.norm.num_batches_tracked) == 1
+        assert torch.equal(finished.model.network.get_parameter(name), value)
+    assert int(finished.model.network.norm.num_batches_tracked) == 1
 
 
 def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time() -> None:
@@ -67,10 +67,10 @@ def test_what_the_optimizer_remembers_goes_where_said_and_stays_elsewhere(optimi
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_an_optimizer_reset_clears_everything_but_rates(optimizer: str) -> None:
     model = optimizer_of(optimizer)
-    cli, plain = run(one("OptimizerReset", at=["11st"]), PEEK, model=model), run(model=model)
-    assert set(remembered(cli).values()) == {digest({})}
-    assert state(cli)["schedulers"] == state(plain)["schedulers"]
-    groups = [{**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (cli, plain)]
+    finished, plain = run(one("OptimizerReset", at=["11st"]), PEEK, model=model), run(model=model)
+    assert set(remembered(finished).values()) == {digest({})}
+    assert state(finished)["schedulers"] == state(plain)["schedulers"]
+    groups = [{**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (finished, plain)]
     assert groups[0] == groups[1]
 
 

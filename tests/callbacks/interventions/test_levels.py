@@ -10,9 +10,9 @@ from tests.runs import fit, logged, state, tiny
 
 
 def test_weight_decay_follows_its_levels() -> None:
-    cli = run(one("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
-    assert cli.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0
-    assert logged(cli.place.directory)["interventions/WeightDecaySchedule"] == [(4, pytest.approx(0.1)), (7, 0), (8, 0)]
+    finished = run(one("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
+    assert finished.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0
+    assert logged(finished.place.directory)["interventions/WeightDecaySchedule"] == [(4, pytest.approx(0.1)), (7, 0), (8, 0)]
 
 
 def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
@@ -42,9 +42,9 @@ def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(schedule: d
         {"lr_scheduler": schedule},
         {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0, "momentum": 0.9, "weight_decay": 1e-3}},
     )
-    cli, plain = run(one("LearningRateFactor", levels={"1ep": 10.0}), model=model), run(model=model)
-    assert state(cli)["schedulers"] == state(plain)["schedulers"]
-    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == plain.trainer.optimizers[0].param_groups[0]["lr"]
+    finished, plain = run(one("LearningRateFactor", levels={"1ep": 10.0}), model=model), run(model=model)
+    assert state(finished)["schedulers"] == state(plain)["schedulers"]
+    assert finished.trainer.optimizers[0].param_groups[0]["lr"] == plain.trainer.optimizers[0].param_groups[0]["lr"]
     always = run(one("LearningRateFactor", levels={"0ep": 10.0}), model=model)
     other = run(model={**model, "optimizer": tenfold})
     mine, reference = always.model.state_dict(), other.model.state_dict()
@@ -52,9 +52,9 @@ def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(schedule: d
 
 
 def test_a_restarted_schedule_begins_anew() -> None:
-    cli = run(one("LearningRateRestart", at=["2ep"]))
-    assert cli.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8)
-    assert cli.trainer.lr_scheduler_configs[0].scheduler.last_epoch == 1
+    finished = run(one("LearningRateRestart", at=["2ep"]))
+    assert finished.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8)
+    assert finished.trainer.lr_scheduler_configs[0].scheduler.last_epoch == 1
 
 
 def test_an_augmentation_schedule_is_right_from_the_first_batch() -> None:

@@ -22,8 +22,8 @@ def test_recalibrated_statistics_are_those_of_the_data() -> None:
 
 
 def test_recalibration_changes_nothing_but_statistics() -> None:
-    cli, plain = run(one("NormRecalibration", every="1ep")), run()
-    for name, value in cli.model.named_parameters():
+    finished, plain = run(one("NormRecalibration", every="1ep")), run()
+    for name, value in finished.model.named_parameters():
         assert torch.equal(value, plain.model.get_parameter(name))
-    assert state(cli)["optimizer"] == state(plain)["optimizer"]
-    assert not torch.equal(cli.model.network.norm.running_mean, plain.model.network.norm.running_mean)
+    assert state(finished)["optimizer"] == state(plain)["optimizer"]
+    assert not torch.equal(finished.model.network.norm.running_mean, plain.model.network.norm.running_mean)

@@ -70,7 +70,7 @@ def test_nothing_left_of_the_old_is_a_new_network() -> None:
 @pytest.mark.parametrize("what", ["norm_statistics", "optimizer_state"])
 def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
     kept, gone = shrunk(shrink=0.5), shrunk(shrink=0.5, **{what: "reset"})
-    norm = {mode: int(cli.model.network.norm.num_batches_tracked) for mode, cli in (("kept", kept), ("gone", gone))}
+    norm = {mode: int(finished.model.network.norm.num_batches_tracked) for mode, finished in (("kept", kept), ("gone", gone))}
     assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
     memory = run(one("ShrinkPerturb", at=["11st"], shrink=0.5, **{what: "reset"}), {"class_path": "tests.probes.Peek"}, FROZEN)
     peek = next(callback for callback in memory.trainer.callbacks if type(callback).__name__ == "Peek")

@@ -52,16 +52,16 @@ def arguments(kind: str, **levels: float) -> list[str]:
     return tiny(fragment)
 
 
-def seen(cli: Any) -> list[list[float]]:
-    found: list[list[float]] = next(one.seen for one in cli.trainer.callbacks if isinstance(one, Decays))
+def seen(finished: Any) -> list[list[float]]:
+    found: list[list[float]] = next(one.seen for one in finished.trainer.callbacks if isinstance(one, Decays))
     return found
 
 
 def test_groups_without_decay_beside_others_keep_none() -> None:
     run = arguments("Groups", at1ep=0.0, at2ep=0.01)
-    cli = fit(*run)
-    assert seen(cli) == [[0.05, 0.0, 0.0], [0.0, 0.0, 0.0], [0.01, 0.0, 0.0]]
-    (middle,) = cli.place.directory.glob("checkpoints/last.ckpt")
+    finished = fit(*run)
+    assert seen(finished) == [[0.05, 0.0, 0.0], [0.0, 0.0, 0.0], [0.01, 0.0, 0.0]]
+    (middle,) = finished.place.directory.glob("checkpoints/last.ckpt")
     resumed = fit(*run, "--ckpt_path", str(middle), "--trainer.max_epochs", "4")
     assert seen(resumed) == [[0.01, 0.0, 0.0]], "also from where all were 0 in between"
 
