@@ -1,11 +1,12 @@
 """From a command line to the settings of one run."""
 
+from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import DefaultHelpFormatter, Namespace
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -46,9 +47,39 @@ class CLI(LightningCLI):
         """Build nothing yet."""
 
 
+DESCRIPTION = """One run of one config: networks, data, what is done to them over time and what is measured meanwhile.
+
+commands:
+  fit       train, and measure the test split at the end
+  validate  measure the validation split of a trained run
+  test      measure the test split of a trained run
+  predict   write class probabilities of the test split"""
+
+EXAMPLES = """examples:
+  python train.py fit --config configs/digits.yaml
+  python train.py fit --config configs/digits.yaml --config configs/deficits/blur_digits.yaml --print_timeline
+  python train.py fit --config configs/digits.yaml --trainer.max_epochs 10 --seed_everything 1
+  python train.py fit --config configs/digits.yaml --ckpt_path last
+  python train.py test --config runs/digits/RUN/config.yaml --ckpt_path last
+
+Several --config files are laid over one another in their order; options of the command line over all.
+`fit --print_config` shows every key there is, `fit --data.help datamodules.ImageDataModule` what a class takes."""
+
+TIMES = """times, wherever something happens over time (at, every, during, levels, until):
+  80ep     the start of epoch 80, of which the first is 0
+  4000st   after 4,000 optimizer steps
+  50%      the first epoch at or after that share of max_epochs
+  stage2   the start of the third stage of growing data; stages: of every stage but the first"""
+
+
+class Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of texts as they are written."""
+
+
 @cache
 def parser() -> LightningArgumentParser:
     """Return the parser of `train.py`, built once: that takes a third of a second."""
+    base = str(HERE / "configs/base.yaml")
     cli = CLI(
         LightningModule,
         LightningDataModule,
@@ -59,7 +90,12 @@ def parser() -> LightningArgumentParser:
         load_from_checkpoint_support=False,  # checkpoints hold state, not settings
         save_config_callback=None,
         parser_class=Parser,
-        parser_kwargs={name: {"default_config_files": [str(HERE / "configs/base.yaml")]} for name in CLI.subcommands()},
+        parser_kwargs={
+            "description": DESCRIPTION,
+            "epilog": f"{EXAMPLES}\n\n{TIMES}",
+            "formatter_class": Help,
+            **{name: {"default_config_files": [base], "epilog": TIMES, "formatter_class": Help} for name in CLI.subcommands()},
+        },
     )
     return cli.parser
 

@@ -27,45 +27,60 @@ COMMANDS = {
     "report": "table, figure and verdicts on claims, of what is done",
 }
 
-EPILOG = (
-    "run may be started several times at once, also for studies that share runs: each segment is trained by one of them. "
-    f"A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits "
-    "for ever, is ended, and its segment is trained once more."
-)
+EXAMPLES = """examples:
+  python study.py plan configs/studies/digits_blur_removal.yaml
+  python study.py run configs/studies/digits_blur_removal.yaml --jobs 2
+  python study.py run configs/studies/cifar10_16_fisher.yaml --config folder.yaml
+  python study.py report configs/studies/*.yaml --ledger RESULTS.md
+
+`python study.py COMMAND --help` shows what a command takes."""
+
+RUN = f"""run may be started several times at once, also for studies that share runs: each segment is trained by one of them.
+A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever,
+is ended, and its segment is trained once more."""
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
-    one = argparse.ArgumentParser(prog="study.py", description=__doc__, epilog=EPILOG, allow_abbrev=False)
-    one.add_argument("command", choices=COMMANDS, help="; ".join(f"{name}: {what}" for name, what in COMMANDS.items()))
-    one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
-    one.add_argument("--jobs", type=int, default=1, help="segments trained at once")
-    one.add_argument("--engine", choices=["local", "ray"], default="local", help="processes of this machine, or a Ray cluster")
-    one.add_argument("--address", default=None, help="ray: the cluster's, by default a new one on this machine")
-    one.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment")
-    one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept")
-    one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
-    one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
-    one.add_argument("--trust_code", action="store_true", help="run, plan: count what the last run trained, though code was edited")
-    one.add_argument("--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml")
-    one.add_argument("--ledger", type=Path, metavar="FILE.md", help="report: the claims of all studies into a file")
-    return one
+    raw = argparse.RawDescriptionHelpFormatter
+    whole = argparse.ArgumentParser(prog="study.py", description=__doc__, epilog=EXAMPLES, formatter_class=raw, allow_abbrev=False)
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        epilog = RUN if name == "run" else None
+        one = commands.add_parser(name, help=what, description=f"{what}.", epilog=epilog, formatter_class=raw, allow_abbrev=False)
+        one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
+        one.add_argument(
+            "--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml"
+        )
+        one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+        one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
+        one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
+        if name in ("run", "plan"):
+            one.add_argument("--trust_code", action="store_true", help="count what the last run trained, though code was edited")
+        if name == "run":
+            engines = one.add_argument_group("where segments are trained")
+            engines.add_argument("--jobs", type=int, default=1, help="segments trained at once (default: 1)")
+            engines.add_argument("--engine", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
+            engines.add_argument("--address", default=None, help="ray: the cluster's, by default a new one on this machine")
+            engines.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment")
+        if name == "report":
+            one.add_argument("--ledger", type=Path, metavar="FILE.md", help="the claims of all studies into a file")
+    return whole
 
 
 def work_on(given: argparse.Namespace) -> int:
     """Do what is asked for; return the exit code."""
-    if given.jobs < 1 or given.threads < 1:
-        raise UserError("jobs, threads: write 1 or more")
+    for name in ("jobs", "threads"):
+        if getattr(given, name, 1) < 1:
+            raise UserError(f"{name}: {getattr(given, name)}: write 1 or more")
     files = [file if file.exists() else HERE / file for file in given.study]
     fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
-    remember = given.trust_code or given.command not in ("run", "plan")
-    if given.ledger and given.command != "report":
-        raise UserError(f"ledger: {given.command}: goes with report")
+    remember = getattr(given, "trust_code", True)
 
     def opened(file: Path) -> Work:
         return open_study(file, root, given.threads, share, remember, fetch, given.config)
 
-    if given.ledger:
+    if given.command == "report" and given.ledger:
         check_target(given.ledger)
         write_ledger(*all_studies(files, root, opened), given.ledger)
         print(given.ledger)
@@ -74,28 +89,41 @@ def work_on(given: argparse.Namespace) -> int:
     for work in works:
         check_claims(work)
     if given.command == "run":
-        for work in works:
-            check_arms(work)
+        return _run(works, given)
+    for work in works:
+        if given.command == "report":
+            _report(work)
+        elif given.command == "verify":
+            print(f"{verify(work)}: trained alone it is bitwise the same")
+        else:
+            print(getattr(commands, given.command)(work))
+    return 0
+
+
+def _run(works: Sequence[Work], given: argparse.Namespace) -> int:
+    """Train what is missing of studies, and report; return the exit code."""
+    train: commands.Engine = engine.run
+    if given.engine == "ray":
+        from studies import ray_engine
+
+        train = partial(ray_engine.run, address=given.address, gpus=given.gpus)
+    for work in works:
+        check_arms(work)
     missing = 0
     for work in works:
-        if given.command == "run":
-            train: commands.Engine = engine.run
-            if given.engine == "ray":
-                from studies import ray_engine
-
-                train = partial(ray_engine.run, address=given.address, gpus=given.gpus)
-            missing += len(commands.run(work, given.jobs, train))
-        if given.command == "report" or (given.command == "run" and any(map(work.assembled, range(len(work.study.runs))))):
-            folder = write_report(work)
-            print((folder / "table.md").read_text())
-            for one in outcomes(work):
-                print(claim_table.line(work, one))
-            print(f"{folder}/figure.png")
-        if given.command == "verify":
-            print(f"{verify(work)}: trained alone it is bitwise the same")
-        if given.command in ("plan", "status", "gc"):
-            print(getattr(commands, given.command)(work))
+        missing += len(commands.run(work, given.jobs, train))
+        if any(map(work.assembled, range(len(work.study.runs)))):
+            _report(work)
     return 1 if missing else 0
+
+
+def _report(work: Work) -> None:
+    """Write table and figure of a study; print the table, and verdicts on its claims."""
+    folder = write_report(work)
+    print((folder / "table.md").read_text())
+    for one in outcomes(work):
+        print(claim_table.line(work, one))
+    print(f"{folder}/figure.png")
 
 
 def main(args: Sequence[str] | None = None) -> None:
