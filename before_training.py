@@ -54,7 +54,10 @@ def _check_precision(module: ImageClassifier, trainer: Trainer) -> None:
     if kinds and str(trainer.precision) not in ("64-true", "bf16-true", "16-true"):
         name = type(module.network).__name__
         raise UserError(
-            f"network: {name}: has parameters of {kinds.pop()}, and batches are of torch.float32; leave that to trainer.precision"
+            "network",
+            value=name,
+            problem=f"has parameters of {kinds.pop()}, and batches are of torch.float32",
+            fix="leave that to trainer.precision",
         )
 
 
@@ -70,12 +73,17 @@ def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path |
     epochs = trainer.max_epochs
     if epochs is not None and 0 <= epochs <= done:
         raise UserError(
-            f"max_epochs: {epochs}: {path} has trained {done} epochs already, so nothing would be trained or measured; write more"
+            "max_epochs",
+            value=epochs,
+            problem=f"{path} has trained {done} epochs already, so nothing would be trained or measured",
+            fix="write more",
         )
     if 0 <= trainer.max_steps <= steps:
         raise UserError(
-            f"max_steps: {trainer.max_steps}: {path} has taken {steps} steps already, so nothing would be trained or measured; "
-            "write more"
+            "max_steps",
+            value=trainer.max_steps,
+            problem=f"{path} has taken {steps} steps already, so nothing would be trained or measured",
+            fix="write more",
         )
 
 
@@ -93,7 +101,12 @@ def check_evaluation(trainer: Trainer, directory: Path, command: str) -> None:
     for one in callbacks:
         name = type(one).__name__
         if isinstance(one, Diagnostic) and name not in trained_with:
-            raise UserError(f"callbacks: {name}: measures while a run trains, and {command} trains nothing; add it to fit instead")
+            raise UserError(
+                "callbacks",
+                value=name,
+                problem=f"measures while a run trains, and {command} trains nothing",
+                fix="add it to fit instead",
+            )
 
 
 def schedule(trainer: Trainer) -> str:
@@ -104,7 +117,7 @@ def schedule(trainer: Trainer) -> str:
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, ImageDataModule):
-        raise UserError(f"print_timeline: {type(data).__name__} has none; use datamodules.ImageDataModule")
+        raise UserError("print_timeline", problem=f"{type(data).__name__} has none", fix="use datamodules.ImageDataModule")
     named = [time for one in interventions(trainer) for time in times(one)]
     path = timeline.positions(data, trainer, named)
     return timeline.table(data, trainer, path, events(trainer, path))

@@ -60,7 +60,7 @@ class Builder:
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
             if not kind.__module__.startswith(("torch.", "torchvision.")):
                 raise
-            raise UserError(f"network: {kind.__name__}: {error}") from error
+            raise UserError("network", value=kind.__name__, problem=error) from error
 
 
 def build(config: Config, place: Place | None = None, extra: Sequence[Callback] = (), keep_end: bool = True) -> Run:
@@ -94,9 +94,9 @@ def build(config: Config, place: Place | None = None, extra: Sequence[Callback] 
 def _check_settings(config: Config) -> None:
     settings = config.settings
     if not 0 <= settings.seed_everything < 2**32:
-        raise UserError(f"seed_everything: {settings.seed_everything}: write a whole number in 0…{2**32 - 1}")
+        raise UserError("seed_everything", value=settings.seed_everything, fix=f"write a whole number in 0…{2**32 - 1}")
     if settings.print_timeline and config.command != "fit":
-        raise UserError(f"print_timeline: {config.command} trains nothing; use it with fit")
+        raise UserError("print_timeline", problem=f"{config.command} trains nothing", fix="use it with fit")
     if config.command == "fit":
         check_length(settings.trainer)
 
@@ -110,7 +110,7 @@ def _place(config: Config, text: str) -> Place:
     try:
         return find(root, run_name(files), text, run_dir, settings.ckpt_path)
     except OSError as error:
-        raise UserError(f"run_dir: {run_dir or root}: {error.strerror}; name another directory") from None
+        raise UserError("run_dir", value=run_dir or root, problem=error.strerror, fix="name another directory") from None
 
 
 def _instantiated(config: Config) -> Namespace:

@@ -81,8 +81,10 @@ def check_plain(checkpoint: Mapping[str, Any]) -> None:
         keys, value = found
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise UserError(
-            f"checkpoint: {': '.join(keys)}: {value!r:.60} of type {kind} could not be read back, so that the run could not be "
-            "resumed; save tensors, numbers, texts, and lists and dicts of them"
+            "checkpoint",
+            value=": ".join(keys),
+            problem=(f"{value!r:.60} of type {kind} could not be read back, so that the run could not be resumed"),
+            fix="save tensors, numbers, texts, and lists and dicts of them",
         )
 
 
@@ -124,8 +126,10 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
     """
     if not path.is_file():
         if path.is_dir():
-            raise UserError(f"ckpt_path: {path}: is a directory; name a file in it, as {path}/checkpoints/{LAST}")
-        raise UserError(f"ckpt_path: {path}: no such file; name a checkpoint or write 'last'")
+            raise UserError(
+                "ckpt_path", value=path, problem="is a directory", fix=f"name a file in it, as {path}/checkpoints/{LAST}"
+            )
+        raise UserError("ckpt_path", value=path, problem="no such file", fix="name a checkpoint or write 'last'")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch.load raises half a dozen kinds
@@ -136,16 +140,20 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
                 "name a checkpoint of tensors and plain values, or a new directory"
             ) from error
         raise UserError(
-            f"ckpt_path: {path}: truncated or not a checkpoint ({reason[:120]}); name another or write 'last'"
+            "ckpt_path", value=path, problem=f"truncated or not a checkpoint ({reason[:120]})", fix="name another or write 'last'"
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(checkpoint):
-        raise UserError(f"ckpt_path: {path}: not a Lightning checkpoint; name another")
+        raise UserError("ckpt_path", value=path, problem="not a Lightning checkpoint", fix="name another")
     if trainable and "optimizer_states" not in checkpoint:
-        raise UserError(f"ckpt_path: {path}: holds weights only, training cannot go on from it; name another or write 'last'")
+        raise UserError(
+            "ckpt_path", value=path, problem="holds weights only, training cannot go on from it", fix="name another or write 'last'"
+        )
     if trainable and checkpoint.get(FAILED):
         raise UserError(
-            f"ckpt_path: {path}: was written when the run failed, in the middle of a step, and training would not resume exactly; "
-            "name another or write 'last'"
+            "ckpt_path",
+            value=path,
+            problem=("was written when the run failed, in the middle of a step, and training would not resume exactly"),
+            fix="name another or write 'last'",
         )
     return checkpoint
 
@@ -218,7 +226,7 @@ def check_network(checkpoint: Mapping[str, Any], expected: Mapping[str, torch.Te
                 f"has shape {shape}" if shape is not None else "is missing" for shape in (found.get(name), wanted.get(name))
             )
             raise UserError(
-                f"ckpt_path: {path}: of another network: {name} {there} there and {here} here; use the run's own config"
+                "ckpt_path", path, f"of another network: {name} {there} there and {here} here", "use the run's own config"
             )
 
 
@@ -237,4 +245,4 @@ def check_optimizer(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], 
     if len(there) != len(here) or any(
         set(one) - {"initial_lr"} != set(other) - {"initial_lr"} for one, other in zip(there, here, strict=True)
     ):
-        raise UserError(f"ckpt_path: {path}: of another optimizer; name the one it was trained with")
+        raise UserError("ckpt_path", value=path, problem="of another optimizer", fix="name the one it was trained with")

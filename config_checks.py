@@ -54,9 +54,11 @@ def given_settings(args: Sequence[str]) -> list[Given]:
 def _keys_and_values(file: str) -> dict[str, Any]:
     settings = load_yaml(Path(file))
     if settings is None:
-        raise UserError(f"config: {file}: holds no keys and values; write some, or leave it out")
+        raise UserError("config", value=file, problem="holds no keys and values", fix="write some, or leave it out")
     if not isinstance(settings, dict):
-        raise UserError(f"config: {file}: holds {type(settings).__name__} {settings!r:.40}; write keys and values")
+        raise UserError(
+            "config", value=file, problem=f"holds {type(settings).__name__} {settings!r:.40}", fix="write keys and values"
+        )
     return settings
 
 
@@ -84,7 +86,7 @@ def check_given(given: Sequence[Given]) -> None:
     named: set[str] = set()
     for source, settings in given:
         for key in _empty(settings, ()):
-            raise UserError(f"{'.'.join(key)}: null: write keys and values below it (in {source}), or leave it out")
+            raise UserError(".".join(key), value="null", fix=f"write keys and values below it (in {source}), or leave it out")
         for section in SECTIONS:
             if section not in settings:
                 continue
@@ -94,14 +96,18 @@ def check_given(given: Sequence[Given]) -> None:
                 continue
             if not isinstance(content, dict):
                 raise UserError(
-                    f"{section}: {_as_yaml(content)}: is not keys and values (in {source}); write some below it, or leave it out"
+                    section,
+                    value=_as_yaml(content),
+                    problem=f"is not keys and values (in {source})",
+                    fix="write some below it, or leave it out",
                 )
             if "class_path" in content:
                 named.add(section)
             if section != "trainer" and content and section not in named:
                 raise UserError(
-                    f"{section}: no class_path says what the keys in {source} belong to; put a config that "
-                    "names one before it, as --config configs/digits.yaml"
+                    section,
+                    problem=f"no class_path says what the keys in {source} belong to",
+                    fix="put a config that names one before it, as --config configs/digits.yaml",
                 )
 
 
@@ -128,9 +134,9 @@ def check_numbers(settings: Any) -> None:
             continue
         shown = f"{'.'.join(key)}: {_as_yaml(value)}"
         if not math.isfinite(value):
-            raise UserError(f"{shown}: is not a finite number; write one")
+            raise UserError(shown, problem="is not a finite number", fix="write one")
         if abs(value) > (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
-            raise UserError(f"{shown}: is larger than any setting can be; write a number below {LARGEST:g}")
+            raise UserError(shown, problem="is larger than any setting can be", fix=f"write a number below {LARGEST:g}")
 
 
 def _leaves(node: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -162,7 +168,9 @@ def check_length(trainer: Any) -> None:
     """
     ends = (trainer.max_epochs, trainer.max_time, None if trainer.max_steps == -1 else trainer.max_steps)
     if all(end is None for end in ends) and not trainer.fast_dev_run:
-        raise UserError("trainer.max_epochs: null: nothing says when the run ends; write the number of epochs")
+        raise UserError(
+            "trainer.max_epochs", value="null", problem="nothing says when the run ends", fix="write the number of epochs"
+        )
 
 
 class Link(NamedTuple):
@@ -200,6 +208,8 @@ def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
             wrong = written.get(link.key)
             if link.key in written and right is not None and wrong != right:
                 raise UserError(
-                    f"{'.'.join(link.key)}: {_as_yaml(wrong)} (in {source}): comes from {link.source}, where it is "
-                    f"{right}; leave it out"
+                    ".".join(link.key),
+                    f"{_as_yaml(wrong)} (in {source})",
+                    f"comes from {link.source}, where it is {right}",
+                    "leave it out",
                 )

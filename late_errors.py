@@ -33,8 +33,10 @@ def refused(error: BaseException) -> UserError:
     """
     if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
         return UserError(
-            f"callbacks: {twice[1]}: two of them would keep their state under one name; let them differ in what they "
-            "monitor, or when, or write one"
+            "callbacks",
+            value=twice[1],
+            problem="two of them would keep their state under one name",
+            fix="let them differ in what they monitor, or when, or write one",
         )
     kind = "" if isinstance(error, ModuleNotFoundError | RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
-    return UserError(f"trainer: {kind}{error}")
+    return UserError("trainer", problem=f"{kind}{error}")

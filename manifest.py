@@ -55,7 +55,7 @@ def _read(directory: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text()) if file.exists() else {}
     except ValueError:
-        raise UserError(f"{file}: is damaged; move it away to go on without the record of earlier sessions") from None
+        raise UserError(file, problem="is damaged", fix="move it away to go on without the record of earlier sessions") from None
 
 
 def _write(directory: Path, manifest: dict[str, Any]) -> None:

@@ -27,14 +27,19 @@ def check_resumable(trainer: Trainer) -> None:
     precision = trainer.precision
     if precision in ("64-true", "bf16-true", "16-true") and any(isinstance(one, Diagnostic) for one in callbacks):
         raise UserError(
-            f"precision: {precision}: diagnostics measure in float32; leave them out, or use 32-true, bf16-mixed or 16-mixed"
+            "precision",
+            value=precision,
+            problem="diagnostics measure in float32",
+            fix="leave them out, or use 32-true, bf16-mixed or 16-mixed",
         )
     for one in callbacks:
         for kind, reason in REFUSED.items():
             if isinstance(one, kind):
-                raise UserError(f"trainer.callbacks: {kind.__name__}: {reason}")
+                raise UserError("trainer.callbacks", value=kind.__name__, problem=reason)
         if isinstance(one, ModelCheckpoint) and one.save_on_exception:
             raise UserError(
-                "trainer.callbacks: ModelCheckpoint: save_on_exception: true: would replace checkpoints by one from the middle of "
-                "a step, from which nothing resumes exactly; use OnExceptionCheckpoint, which keeps it apart"
+                "trainer.callbacks: ModelCheckpoint: save_on_exception",
+                value="true",
+                problem=("would replace checkpoints by one from the middle of a step, from which nothing resumes exactly"),
+                fix="use OnExceptionCheckpoint, which keeps it apart",
             )

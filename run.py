@@ -59,7 +59,12 @@ class Run:
         linked = {link.name: getattr(self.data, link.name, None) for link in LINKS}
         check_links(self.config.given, linked | {"seed_everything": self.config.settings.seed_everything})
         if self.config.settings.trainer.sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
-            raise UserError("sync_batchnorm: true: torch synchronises batch norm on GPUs only; leave it out, or use norm: group")
+            raise UserError(
+                "sync_batchnorm",
+                value="true",
+                problem="torch synchronises batch norm on GPUs only",
+                fix="leave it out, or use norm: group",
+            )
         if self.config.command != "fit":
             before_training.check_evaluation(self.trainer, self.place.directory, self.config.command)
         if self.place.checkpoint:

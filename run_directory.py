@@ -68,17 +68,29 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     try:
         str(directory).encode()
     except UnicodeEncodeError:
-        raise UserError(f"run_dir: {printable(directory)}: TensorBoard needs a name in UTF-8; write another --run_dir") from None
+        raise UserError(
+            "run_dir", value=printable(directory), problem="TensorBoard needs a name in UTF-8", fix="write another --run_dir"
+        ) from None
     if directory.exists() and not directory.is_dir():
-        raise UserError(f"run_dir: {directory}: is a file; name a directory")
+        raise UserError("run_dir", value=directory, problem="is a file", fix="name a directory")
     check_writable("run_dir", directory)
     manifest.check(directory)
     if not resumed and directory.exists() and any(not file.name.startswith(".") for file in directory.iterdir()):
         if _holds(directory, config):
-            raise UserError(f"run_dir: {directory}: holds this run; go on with it by --ckpt_path last, or name a new directory")
+            raise UserError(
+                "run_dir",
+                value=directory,
+                problem="holds this run",
+                fix="go on with it by --ckpt_path last, or name a new directory",
+            )
         last = directory / "checkpoints" / LAST
         branch = f"; to branch off it, write --ckpt_path {last} and another --run_dir" if last.exists() else ""
-        raise UserError(f"run_dir: {directory}: holds another run{_difference(directory, config)}; name a new directory{branch}")
+        raise UserError(
+            "run_dir",
+            value=directory,
+            problem=f"holds another run{_difference(directory, config)}",
+            fix=f"name a new directory{branch}",
+        )
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
     return Place(directory, checkpoint, steps if resumed else None, note)
 
@@ -91,7 +103,12 @@ def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ck
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
     if checkpoint is None:
-        raise UserError(f"ckpt_path: {ckpt_path}: no trained network of this config in {run_dir or root / name}; name a checkpoint")
+        raise UserError(
+            "ckpt_path",
+            value=ckpt_path,
+            problem=f"no trained network of this config in {run_dir or root / name}",
+            fix="name a checkpoint",
+        )
     read_checkpoint(checkpoint)
     home = _home(checkpoint)
     return Place(home if (home / CONFIG).is_file() else Path(run_dir or ".").absolute(), checkpoint, None)
@@ -127,13 +144,15 @@ def check_writable(key: str, directory: Path) -> None:
     """Raise UserError, naming a key, for a directory that cannot be made or written to."""
     there = next((one for one in (directory, *directory.absolute().parents) if one.exists()), Path("/"))
     if not there.is_dir():
-        raise UserError(f"{key}: {directory}: {there} is a file; name another directory")
+        raise UserError(key, value=directory, problem=f"{there} is a file", fix="name another directory")
     try:
         # Permissions alone do not tell: a file system may be full, read-only, or none that takes files.
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise UserError(f"{key}: {directory}: cannot be written to ({error.strerror}); name another directory") from None
+        raise UserError(
+            key, value=directory, problem=f"cannot be written to ({error.strerror})", fix="name another directory"
+        ) from None
 
 
 def _why_anew(kind: Path, config: str) -> str:

@@ -33,7 +33,10 @@ def check_launcher(trainer: Trainer, strategy: Any) -> None:
     if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
         name = strategy if isinstance(strategy, str) else type(strategy).__name__
         raise UserError(
-            f"trainer.strategy: {name}: it trains in child processes, and does not return the whole state they end in; use ddp"
+            "trainer.strategy",
+            value=name,
+            problem="it trains in child processes, and does not return the whole state they end in",
+            fix="use ddp",
         )
 
 

@@ -72,7 +72,7 @@ def work_on(given: argparse.Namespace) -> int:
     """Do what is asked for; return the exit code."""
     for name in ("jobs", "threads"):
         if getattr(given, name, 1) < 1:
-            raise UserError(f"{name}: {getattr(given, name)}: write 1 or more")
+            raise UserError(name, value=getattr(given, name), fix="write 1 or more")
     files = [file if file.exists() else HERE / file for file in given.study]
     fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
     remember = getattr(given, "trust_code", True)

@@ -112,15 +112,19 @@ def _canonical(text: str) -> str:
     found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if found is None or bool(found["head"]) == bool(found["unit"]):
         raise UserError(
-            f"{text!r} is not a time: write '80ep' (start of 0-based epoch 80), '4000st' (after 4,000 optimizer steps), "
-            "'50%' (of max_epochs), 'stage2' (start of data stage 2) or 'stages' (start of every stage but the first)"
+            f"{text!r} is not a time",
+            fix=(
+                "write '80ep' (start of 0-based epoch 80), '4000st' (after 4,000 optimizer steps), "
+                "'50%' (of max_epochs), 'stage2' (start of data stage 2) or 'stages' (start of every "
+                "stage but the first)"
+            ),
         )
     number = Fraction(found["number"])
     if found["unit"] == "%":
         if number > 100:
-            raise UserError(f"{text!r} lies beyond the end of the run: a share of max_epochs is at most '100%'")
+            raise UserError(f"{text!r} lies beyond the end of the run", problem="a share of max_epochs is at most '100%'")
     elif number.denominator != 1:
-        raise UserError(f"{text!r} is not a time: only '%' takes a fraction, epochs, steps and stages are whole")
+        raise UserError(f"{text!r} is not a time", problem="only '%' takes a fraction, epochs, steps and stages are whole")
     whole = str(number.numerator) if number.denominator == 1 else found["number"].strip("0")
     whole = f"0{whole}" if whole.startswith(".") else whole
     return f"{found['head'] or ''}{whole}{found['unit'] or ''}"
@@ -144,9 +148,9 @@ class Window:
     def __post_init__(self) -> None:
         """Check the order."""
         if "stages" in (self.start.unit, self.stop.unit):
-            raise UserError(f"during: {self}: 'stages' are several moments; write one of them, such as 'stage1'")
+            raise UserError("during", value=self, problem="'stages' are several moments", fix="write one of them, such as 'stage1'")
         if self.start.unit == self.stop.unit and self.stop.number < self.start.number:
-            raise UserError(f"during: {self}: ends before it starts; write [start, stop]")
+            raise UserError("during", value=self, problem="ends before it starts", fix="write [start, stop]")
 
     def __iter__(self) -> Iterator[Time]:
         """Yield start and stop."""
@@ -181,14 +185,14 @@ class Levels(Generic[Value]):
     def __init__(self, levels: Mapping[str, Value]) -> None:
         self.entries = [(Time(moment), value) for moment, value in levels.items()]
         if not self.entries:
-            raise UserError("levels is empty: write at least one '{moment: value}'")
+            raise UserError("levels is empty", fix="write at least one '{moment: value}'")
         if any(time.unit == "stages" for time, _ in self.entries):
-            raise UserError("levels: 'stages' are several moments; write them one by one, as 'stage1'")
+            raise UserError("levels", problem="'stages' are several moments", fix="write them one by one, as 'stage1'")
         latest: dict[str, Time] = {}
         for time, _ in self.entries:
             earlier = latest.setdefault(time.unit, time)
             if time is not earlier and time.number <= earlier.number:
-                raise UserError(f"levels must increase in time: '{time}' stands after '{earlier}'")
+                raise UserError("levels must increase in time", problem=f"'{time}' stands after '{earlier}'")
             latest[time.unit] = time
 
     def at(self, now: Position, epochs: int) -> Value | None:

@@ -53,15 +53,22 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
 def check_intervals(trainer: Trainer) -> None:
     """Raise UserError for a validation that would never come, or gradients that are never applied."""
     if trainer.accumulate_grad_batches < 1:
-        raise UserError(f"accumulate_grad_batches: {trainer.accumulate_grad_batches}: write 1 or more")
+        raise UserError("accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="write 1 or more")
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
-        raise UserError(f"gradient_clip_val: {trainer.gradient_clip_val}: would turn gradients around; write 0 (none) or more")
+        raise UserError(
+            "gradient_clip_val",
+            value=trainer.gradient_clip_val,
+            problem="would turn gradients around",
+            fix="write 0 (none) or more",
+        )
     if trainer.check_val_every_n_epoch is not None and trainer.check_val_every_n_epoch < 1:
-        raise UserError(f"check_val_every_n_epoch: {trainer.check_val_every_n_epoch}: write 1 or more")
+        raise UserError("check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="write 1 or more")
     # Absent where the interval is a time.
     every = getattr(trainer, "val_check_interval", 1.0)
     if every == 0:
-        raise UserError(f"val_check_interval: {every}: write 1 batch or more; limit_val_batches: 0 leaves validation out")
+        raise UserError(
+            "val_check_interval", value=every, problem="write 1 batch or more", fix="limit_val_batches: 0 leaves validation out"
+        )
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if not isinstance(data, ImageDataModule) or trainer.limit_val_batches == 0:
         return
@@ -72,8 +79,10 @@ def check_intervals(trainer: Trainer) -> None:
             batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
             if every > batches:
                 raise UserError(
-                    f"val_check_interval: {every}: an epoch of {size} examples has {batches} batches; write at most "
-                    "as many, or set check_val_every_n_epoch: null to count batches across epochs"
+                    "val_check_interval",
+                    value=every,
+                    problem=f"an epoch of {size} examples has {batches} batches",
+                    fix=("write at most as many, or set check_val_every_n_epoch: null to count batches across epochs"),
                 )
 
 
@@ -82,24 +91,30 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
     name = type(one).__name__
     if isinstance(one, BackboneFinetuning) and not hasattr(module, "backbone"):
         raise UserError(
-            f"{name}: {type(module).__name__} has no `backbone`; leave it out, or train a module of your own that has one"
+            name,
+            problem=f"{type(module).__name__} has no `backbone`",
+            fix="leave it out, or train a module of your own that has one",
         )
     if isinstance(one, LearningRateFinder):
         wanted = [one._attr_name] if one._attr_name else ["lr", "learning_rate"]
         holders = (module, module.hparams)
         if not any(hasattr(holder, key) for holder in holders for key in wanted):
             raise UserError(
-                f"{name}: {type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config; "
-                "leave it out, and set the optimizer's lr"
+                name,
+                problem=(f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config"),
+                fix="leave it out, and set the optimizer's lr",
             )
     if isinstance(one, LearningRateMonitor) and not trainer.loggers:
-        raise UserError(f"{name}: there is no logger to log to; leave it out, or leave out logger: false")
+        raise UserError(name, problem="there is no logger to log to", fix="leave it out, or leave out logger: false")
     if isinstance(one, GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
         raise UserError(
-            f"{name}: accumulate_grad_batches: {trainer.accumulate_grad_batches}: says the same thing twice; leave one of them out"
+            f"{name}: accumulate_grad_batches",
+            value=trainer.accumulate_grad_batches,
+            problem="says the same thing twice",
+            fix="leave one of them out",
         )
     if isinstance(one, DeviceStatsMonitor) and one._cpu_stats is not False and not find_spec("psutil"):
-        raise UserError(f"{name}: psutil is not installed; install it (pip install psutil), or leave {name} out")
+        raise UserError(name, problem="psutil is not installed", fix=f"install it (pip install psutil), or leave {name} out")
 
 
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
@@ -140,11 +155,17 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
                 reason = "is for loggers only"
             if not trainer.limit_val_batches and monitor.startswith("val"):
                 reason = "is not measured with limit_val_batches: 0"
-            raise UserError(f"{name}: monitor: {monitor}: {reason}; there are {', '.join(sorted(metrics))}")
+            raise UserError(f"{name}: monitor", value=monitor, problem=reason, fix=f"there are {', '.join(sorted(metrics))}")
         if not _is_known(one, trainer, monitor):
             raise UserError(
-                f"{name}: monitor: {monitor}: is not known yet when {name} first looks at it; let it look at the "
-                f"{'ends of training epochs' if monitor.startswith('train') else 'ends of validations'}, or validate every epoch"
+                f"{name}: monitor",
+                value=monitor,
+                problem=f"is not known yet when {name} first looks at it",
+                fix=(
+                    "let it look at the "
+                    f"{('ends of training epochs' if monitor.startswith('train') else 'ends of validations')}"
+                    ", or validate every epoch"
+                ),
             )
 
 
@@ -169,9 +190,9 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
     for group in optimizer.param_groups:
         # torch takes any number of both, with which no run can converge.
         if not 0 <= group.get("momentum", 0) < 1:
-            raise UserError(f"optimizer: momentum: {group['momentum']}: write a number in [0, 1)")
+            raise UserError("optimizer: momentum", value=group["momentum"], fix="write a number in [0, 1)")
         if not 0 <= group.get("dampening", 0) <= 1:
-            raise UserError(f"optimizer: dampening: {group['dampening']}: write a number in [0, 1]")
+            raise UserError("optimizer: dampening", value=group["dampening"], fix="write a number in [0, 1]")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -182,7 +203,9 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
     try:
         optimizer.step(closure)  # type: ignore[arg-type]  # any optimizer of torch returns what it returns
     except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"optimizer: {type(optimizer).__name__}: {error}; choose another, or other settings") from error
+        raise UserError(
+            "optimizer", value=type(optimizer).__name__, problem=error, fix="choose another, or other settings"
+        ) from error
 
 
 def check_schedule(module: ImageClassifier, epochs: int) -> None:
@@ -199,9 +222,16 @@ def check_schedule(module: ImageClassifier, epochs: int) -> None:
                 schedule.step()
             except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
                 raise UserError(
-                    f"lr_scheduler: {name}: fails after epoch {epoch} of {epochs} ({error}); it steps once an epoch, "
-                    "let it be as long as the run"
+                    "lr_scheduler",
+                    value=name,
+                    problem=f"fails after epoch {epoch} of {epochs} ({error})",
+                    fix="it steps once an epoch, let it be as long as the run",
                 ) from error
             for rate in (float(group["lr"]) for group in optimizer.param_groups):
                 if not math.isfinite(rate) or not -1e-9 <= rate <= LARGEST:
-                    raise UserError(f"lr_scheduler: {name}: the learning rate is {rate:g} after epoch {epoch}; choose others")
+                    raise UserError(
+                        "lr_scheduler",
+                        value=name,
+                        problem=f"the learning rate is {rate:g} after epoch {epoch}",
+                        fix="choose others",
+                    )

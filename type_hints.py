@@ -24,7 +24,7 @@ def check_nulls(settings: Any) -> None:
         for key, parameter in inspect.signature(kind).parameters.items():
             if key in arguments and key not in linked and arguments[key] is None and not _takes_none(parameter):
                 hint = inspect.formatannotation(parameter.annotation).replace("timing.", "")
-                raise UserError(f"{kind.__name__}: {key}: null: is no {hint}; write one, or leave it out")
+                raise UserError(f"{kind.__name__}: {key}", value="null", problem=f"is no {hint}", fix="write one, or leave it out")
 
 
 def _takes_none(parameter: inspect.Parameter) -> bool:
@@ -51,8 +51,9 @@ def check_hints(settings: Any) -> None:
             hint = _declared(kind, key) or ("Time" if _is_moment(arguments[key]) else "")
             if hint:
                 raise UserError(
-                    f"{kind.__name__}: argument {key} has no type hint, so that {arguments[key]!r} stays plain text; "
-                    f"write `{key}: {hint}` in its __init__"
+                    kind.__name__,
+                    problem=f"argument {key} has no type hint, so that {arguments[key]!r} stays plain text",
+                    fix=f"write `{key}: {hint}` in its __init__",
                 )
 
 

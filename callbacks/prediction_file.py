@@ -25,7 +25,12 @@ class PredictionFile(BasePredictionWriter):
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:
-            raise UserError(f"devices: {trainer.world_size}: predict writes one file from one process; use --trainer.devices 1")
+            raise UserError(
+                "devices",
+                value=trainer.world_size,
+                problem="predict writes one file from one process",
+                fix="use --trainer.devices 1",
+            )
         with self.path.open("w", newline="") as file:
             csv.writer(file).writerow(["index", "label", "predicted", *self.classes])
 

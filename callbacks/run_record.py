@@ -51,12 +51,14 @@ class RunRecord(Callback):
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"run_dir: {directory}: cannot be made ({error.strerror}); name another") from None
+            raise UserError("run_dir", value=directory, problem=f"cannot be made ({error.strerror})", fix="name another") from None
         self.lock = FileLock(directory / ".lock")
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
-            raise UserError(f"run_dir: {directory}: another process trains there; wait for it, or name a new directory") from None
+            raise UserError(
+                "run_dir", value=directory, problem="another process trains there", fix="wait for it, or name a new directory"
+            ) from None
         run_directory.clean(self.place)
         run_directory.claim(directory, self.config)
         data: Any = getattr(trainer, "datamodule", None)

@@ -33,7 +33,7 @@ class StageEnd(EpochEnd):
             return
         accuracy = trainer.callback_metrics.get(self.monitor)
         if accuracy is None:
-            raise UserError("until: train_accuracy: the module does not log train/accuracy, which it waits for")
+            raise UserError("until", value="train_accuracy", problem="the module does not log train/accuracy, which it waits for")
         stages.decide(finished, trainer.strategy.broadcast(float(accuracy)))
         if stages.ended:
             trainer.should_stop = True

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> None:
     """Raise UserError for what the run could not train on, and for times that it would never reach."""
     if trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
-        raise UserError("reload_dataloaders_every_n_epochs: must be 1, or a resumed run would see another epoch's order")
+        raise UserError("reload_dataloaders_every_n_epochs", problem="must be 1, or a resumed run would see another epoch's order")
     timed = data.growth or data.deficits or data.augmentation_during
     if timed and (trainer.max_epochs is None or trainer.max_epochs < 0):
-        raise UserError(f"max_epochs: {trainer.max_epochs}: data that change over time need the number of epochs; write it")
+        raise UserError(
+            "max_epochs", value=trainer.max_epochs, problem="data that change over time need the number of epochs", fix="write it"
+        )
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # ends after one batch
         data.course.stages.check_times()
         check_windows(data, trainer)
@@ -36,13 +38,22 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
     for size in data.course.stages.sizes:
         batches = epoch_batches(data, trainer, size)
         if not batches:
-            raise UserError(f"batch_size: {data.batch_size}: no full batch in {size} training examples; choose a smaller one")
+            raise UserError(
+                "batch_size",
+                value=data.batch_size,
+                problem=f"no full batch in {size} training examples",
+                fix="choose a smaller one",
+            )
         if len(batches[-1]) == 1 and _has_batch_norm(module):
             if data.batch_size == 1:
-                raise UserError("batch_size: 1: batch norm needs more than one example in a batch; write 2 or more")
+                raise UserError(
+                    "batch_size", value="1", problem="batch norm needs more than one example in a batch", fix="write 2 or more"
+                )
             raise UserError(
-                f"batch_size: {data.batch_size}: an epoch's last batch would hold one example, too few for batch norm, with "
-                f"{size} training examples; set drop_last: true, or another batch_size"
+                "batch_size",
+                value=data.batch_size,
+                problem=(f"an epoch's last batch would hold one example, too few for batch norm, with {size} training examples"),
+                fix="set drop_last: true, or another batch_size",
             )
 
 
@@ -55,9 +66,11 @@ def check_windows(data: "ImageDataModule", trainer: Trainer) -> None:
             continue
         for time in window:
             if str(time) != "100%" and not time.reached(end, epochs):
-                raise UserError(f"{name}: {window}: {time} is never reached: the run has {_extent(end)}; write an earlier time")
+                raise UserError(name, window, f"{time} is never reached: the run has {_extent(end)}", "write an earlier time")
         if not waits and not any(window.open(now, epochs) for now in path[:-1]):
-            raise UserError(f"{name}: {window}: is never open; write [start, stop] with start before stop and inside the run")
+            raise UserError(
+                name, value=window, problem="is never open", fix="write [start, stop] with start before stop and inside the run"
+            )
 
 
 def _extent(end: Position) -> str:

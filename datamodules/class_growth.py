@@ -37,15 +37,20 @@ class ClassGrowth(Growth):
     ) -> None:
         super().__init__(at, until)
         if stages < 1:
-            raise UserError(f"stages: {stages}: write 1 or more")
+            raise UserError("stages", value=stages, fix="write 1 or more")
         if not 0 <= uniform_fraction <= 1:
-            raise UserError(f"uniform_fraction: {uniform_fraction}: write a share in [0, 1]")
+            raise UserError("uniform_fraction", value=uniform_fraction, fix="write a share in [0, 1]")
         self.stages, self.uniform_fraction, self.stratified = stages, uniform_fraction, stratified
 
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
         """Deal out the examples."""
         if self.uniform_fraction < 1 and self.stages > classes:
-            raise UserError(f"stages: {self.stages}: there are {classes} classes to deal; write fewer, or uniform_fraction: 1.0")
+            raise UserError(
+                "stages",
+                value=self.stages,
+                problem=f"there are {classes} classes to deal",
+                fix="write fewer, or uniform_fraction: 1.0",
+            )
         order = permutation(len(labels), seed)
         chosen = order[: round(self.uniform_fraction * len(labels))]
         if self.stratified:

@@ -96,18 +96,29 @@ class Course:
         look, stage = self.appearance, self.stages.stage(now.epoch)
         if self.stages.growth and (stage, self.stages.sizes[stage]) != shown[:2]:
             raise UserError(
-                f"growth: at epoch {now.epoch} the checkpoint was trained on {shown.examples} examples in stage {shown.stage}, "
-                f"here it is {self.stages.sizes[stage]} in stage {stage}; {_WAY_OUT}"
+                "growth",
+                problem=(
+                    f"at epoch {now.epoch} the checkpoint was trained on {shown.examples} examples in "
+                    f"stage {shown.stage}, here it is {self.stages.sizes[stage]} in stage {stage}"
+                ),
+                fix=_WAY_OUT,
             )
         acting = look.impairments(now)
         for name, deficit in zip(look.names, look.deficits, strict=True):
             if (name in acting) != (name in shown.deficits):
                 been = "with" if name in shown.deficits else "without"
-                raise UserError(f"during: {deficit.during}: {_at(now)} the checkpoint was trained {been} {name}; {_WAY_OUT}")
+                raise UserError(
+                    "during", value=deficit.during, problem=f"{_at(now)} the checkpoint was trained {been} {name}", fix=_WAY_OUT
+                )
         if look.augmentation_during and look.augmented(now) != shown.augmented:
             been = "with" if shown.augmented else "without"
             window = look.augmentation_during
-            raise UserError(f"augmentation_during: {window}: {_at(now)} the checkpoint was trained {been} augmentation; {_WAY_OUT}")
+            raise UserError(
+                "augmentation_during",
+                value=window,
+                problem=f"{_at(now)} the checkpoint was trained {been} augmentation",
+                fix=_WAY_OUT,
+            )
 
 
 def _at(now: Position) -> str:

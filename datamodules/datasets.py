@@ -32,7 +32,7 @@ class ImageDataset(ABC):
 
     def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test", size: int | None = None) -> None:
         if size is not None and size < 1:
-            raise UserError(f"size: {size}: write 1 or more pixels")
+            raise UserError("size", value=size, fix="write 1 or more pixels")
         self.subset, self.validation, self.size = subset, validation, size
 
     @abstractmethod
@@ -49,7 +49,12 @@ class ImageDataset(ABC):
         train, test = self.read("train"), self.read("test")
         if train.shape != test.shape or train.shape[1] != train.shape[2]:
             shown = " and ".join(f"{shape[2]} x {shape[1]}" for shape in (train.shape, test.shape))
-            raise UserError(f"size: {self.size}: train and test images are {shown} pixels; set size: to make squares of one size")
+            raise UserError(
+                "size",
+                value=self.size,
+                problem=f"train and test images are {shown} pixels",
+                fix="set size: to make squares of one size",
+            )
         kept = torch.arange(len(train))
         held_out = kept[:0]
         if self.validation != "test":
@@ -57,7 +62,7 @@ class ImageDataset(ABC):
             kept = kept[~torch.isin(kept, held_out)]
         if self.subset is not None:
             if not 1 <= self.subset <= len(kept):
-                raise UserError(f"subset: {self.subset}: choose 1 to {len(kept)}, the training examples there are")
+                raise UserError("subset", value=self.subset, problem=f"choose 1 to {len(kept)}, the training examples there are")
             kept = kept[stratified(train.labels[kept], self.subset, generator(seed, "subset"))]
         validation = test if self.validation == "test" else Subset(train, held_out)
         return Splits(train if len(kept) == len(train) else Subset(train, kept), validation, test)
@@ -66,7 +71,7 @@ class ImageDataset(ABC):
         share = float(self.validation)
         count = round(share * len(train))
         if not (0 < share < 1 and 0 < count < len(train)):
-            raise UserError(f"validation: {self.validation}: write 'test' or a share of the training split in (0, 1)")
+            raise UserError("validation", value=self.validation, fix="write 'test' or a share of the training split in (0, 1)")
         return count
 
 

@@ -56,7 +56,9 @@ def decode(path: Path, size: int | None, channels: Literal[1, 3]) -> Tensor:
             return to_tensor(upright(file), size, channels)
     except Exception as error:
         # Decoders raise whatever damage leads them to.
-        raise UserError(f"{printable(path)}: not a readable image ({one_line(error)}); replace or remove the file") from error
+        raise UserError(
+            printable(path), problem=f"not a readable image ({one_line(error)})", fix="replace or remove the file"
+        ) from error
 
 
 def upright(image: Image.Image) -> Image.Image:

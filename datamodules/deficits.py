@@ -88,7 +88,9 @@ class Blur(Deficit):
     def check(self, image_size: int, classes: int) -> None:
         """Refuse a size that images do not have."""
         if not 1 <= self.size <= image_size:
-            raise UserError(f"size: {self.size}: images of {image_size} pixels can be blurred to 1 … {image_size} (no blur)")
+            raise UserError(
+                "size", value=self.size, problem=f"images of {image_size} pixels can be blurred to 1 … {image_size} (no blur)"
+            )
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Blur the images."""
@@ -151,7 +153,7 @@ class LabelNoise(Deficit):
     def __init__(self, fraction: float, during: tuple[Time, Time]) -> None:
         super().__init__(during)
         if not 0 <= fraction <= 1:
-            raise UserError(f"fraction: {fraction}: write the share of wrong labels, in [0, 1]")
+            raise UserError("fraction", value=fraction, fix="write the share of wrong labels, in [0, 1]")
         self.fraction = fraction
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:

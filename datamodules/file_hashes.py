@@ -34,7 +34,7 @@ def hash_files(files: Sequence[Path]) -> FileHashes:
         try:
             status = file.stat()
         except OSError as error:
-            raise UserError(f"{printable(file)}: cannot be read ({error.strerror}); replace or remove it") from error
+            raise UserError(printable(file), problem=f"cannot be read ({error.strerror})", fix="replace or remove it") from error
         # Names need not be UTF-8: their other bytes are surrogates in Python.
         stable = f"{file} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogatepass")
         fingerprint.update(stable)

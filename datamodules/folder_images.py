@@ -41,9 +41,12 @@ class FolderSplit(Images):
         image = decode(self.files[index], self.size, self.channels)
         if tuple(image.shape) != self.shape:
             raise UserError(
-                f"{printable(self.files[index])}: {image.shape[2]} x {image.shape[1]} pixels where "
-                f"{printable(self.files[0].name)} has "
-                f"{self.shape[2]} x {self.shape[1]}; set size: to resize all images to one size"
+                printable(self.files[index]),
+                problem=(
+                    f"{image.shape[2]} x {image.shape[1]} pixels where {printable(self.files[0].name)} "
+                    f"has {self.shape[2]} x {self.shape[1]}"
+                ),
+                fix="set size: to resize all images to one size",
             )
         return image
 

@@ -24,8 +24,10 @@ def split_folder(root: Path, split: Literal["train", "test"]) -> Path:
     found = _candidates(root, split)
     if not found:
         raise UserError(
-            f"root: {printable(root)}: {_describe(root, split)}; it must hold train/<class>/… and test/<class>/… "
-            "(val/ or valid/ does for test/)"
+            "root",
+            value=printable(root),
+            problem=_describe(root, split),
+            fix="it must hold train/<class>/… and test/<class>/… (val/ or valid/ does for test/)",
         )
     return root / found[0]
 
@@ -49,8 +51,10 @@ def check_classes(train: Path, test: Path) -> None:
     _refuse_twins(only_train + only_test, f"{printable(train)} and {printable(test)} hold")
     if only_train or only_test:
         raise UserError(
-            f"root: {printable(train.parent)}: train and test must hold the same classes; "
-            f"only {train.name} holds {_shown(only_train)}, only {test.name} holds {_shown(only_test)}"
+            "root",
+            value=printable(train.parent),
+            problem="train and test must hold the same classes",
+            fix=f"only {train.name} holds {_shown(only_train)}, only {test.name} holds {_shown(only_test)}",
         )
 
 
@@ -62,7 +66,7 @@ def _refuse_twins(names: Sequence[str], where: str) -> None:
         look = " ".join(unicodedata.normalize("NFC", name).split())
         if look in seen:
             one, other = (ascii(each).replace(" ", r"\x20") for each in (seen[look], name))
-            raise UserError(f"{where} two class folders that look the same, {one} and {other}; rename one")
+            raise UserError("", problem=f"{where} two class folders that look the same, {one} and {other}", fix="rename one")
         seen[look] = name
 
 

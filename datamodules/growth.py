@@ -44,10 +44,10 @@ class Until:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0 < self.train_accuracy <= 1:
-            raise UserError(f"until: train_accuracy: {self.train_accuracy}: write a share in (0, 1]")
+            raise UserError("until: train_accuracy", value=self.train_accuracy, fix="write a share in (0, 1]")
         for name, time in (("at_most", self.at_most), ("last", self.last)):
             if time and (time.unit not in ("ep", "%") or time.number == 0):
-                raise UserError(f"until: {name}: {time}: a stage lasts whole epochs; write '350ep' or '30%'")
+                raise UserError(f"until: {name}", value=time, problem="a stage lasts whole epochs", fix="write '350ep' or '30%'")
 
     @property
     def to_the_cap(self) -> bool:
@@ -88,10 +88,10 @@ class Growth(Named, ABC):
 
     def __init__(self, at: list[Time] | None = None, until: Until | None = None) -> None:
         if (at is None) == (until is None):
-            raise UserError("growth: write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}")
+            raise UserError("growth", fix="write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}")
         for time in at or []:
             if time.unit not in ("ep", "%"):
-                raise UserError(f"at: {time}: a stage begins with an epoch; write '80ep' or '50%'")
+                raise UserError("at", value=time, problem="a stage begins with an epoch", fix="write '80ep' or '50%'")
         self.at, self.until = at, until
 
     @abstractmethod
@@ -158,14 +158,14 @@ class UniformGrowth(Growth):
     ) -> None:
         super().__init__(at, until)
         if sum(given is not None for given in (fractions, counts, step)) != 1:
-            raise UserError("growth: write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000")
+            raise UserError("growth", fix="write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000")
         if step is not None and step < 1:
-            raise UserError(f"step: {step}: write 1 or more examples")
+            raise UserError("step", value=step, fix="write 1 or more examples")
         for name, sizes in (("fractions", fractions), ("counts", counts)):
             if (sizes is not None and list(sizes) != sorted({size for size in sizes if size > 0})) or sizes == []:
-                raise UserError(f"{name}: {sizes}: stages must grow; write increasing numbers above 0")
+                raise UserError(name, value=sizes, problem="stages must grow", fix="write increasing numbers above 0")
         if fractions and fractions[-1] > 1:
-            raise UserError(f"fractions: {fractions}: a share of the training split is at most 1.0")
+            raise UserError("fractions", value=fractions, problem="a share of the training split is at most 1.0")
         self.fractions, self.counts, self.step = fractions, counts, step
 
     def in_force(self, epoch: Epoch) -> str:
@@ -183,19 +183,24 @@ class UniformGrowth(Growth):
         """Return the number of examples in each stage."""
         if self.counts:
             if self.counts[-1] > examples:
-                raise UserError(f"counts: {self.counts}: there are {examples} training examples")
+                raise UserError("counts", value=self.counts, problem=f"there are {examples} training examples")
             return self.counts
         if self.fractions:
             sizes = [round(fraction * examples) for fraction in self.fractions]
             if sizes != sorted({size for size in sizes if size > 0}):
                 raise UserError(
-                    f"fractions: {self.fractions}: of {examples} training examples these are {sizes}, which do not grow"
+                    "fractions",
+                    value=self.fractions,
+                    problem=f"of {examples} training examples these are {sizes}, which do not grow",
                 )
             return sizes
         step = self.step or examples
         stages = -(-examples // step) if self.at is None else len(self.at) + 1
         if (stages - 1) * step >= examples:
             raise UserError(
-                f"step: {step}: {stages} stages of it are more than the {examples} training examples; write fewer times"
+                "step",
+                value=step,
+                problem=f"{stages} stages of it are more than the {examples} training examples",
+                fix="write fewer times",
             )
         return [min(stage * step, examples) for stage in range(1, stages + 1)]

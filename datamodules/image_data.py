@@ -60,9 +60,11 @@ class ImageDataModule(SplitsOnDevice):
     ) -> None:
         super().__init__(dataset, batch_size, drop_last, resident, workers, seed)
         if also_evaluate_with_deficit and not deficits:
-            raise UserError("also_evaluate_with_deficit: true: there are no deficits; add some, or leave it out")
+            raise UserError(
+                "also_evaluate_with_deficit", value="true", problem="there are no deficits", fix="add some, or leave it out"
+            )
         if augmentation_during and augmentation is None:
-            raise UserError("augmentation_during: there is no augmentation; add augmentation, or leave it out")
+            raise UserError("augmentation_during", problem="there is no augmentation", fix="add augmentation, or leave it out")
         self.growth, self.deficits, self.also_evaluate_with_deficit = growth, deficits or [], also_evaluate_with_deficit
         self.augmentation = augmentation
         self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
@@ -187,7 +189,7 @@ class ImageDataModule(SplitsOnDevice):
     def _check_stages(self) -> None:
         if self.course.stages.waits(self._finished):
             if self.course.trained:
-                raise UserError("until: nothing ends the stages: add callbacks.StageEnd() to the trainer's callbacks")
+                raise UserError("until: nothing ends the stages", problem="add callbacks.StageEnd() to the trainer's callbacks")
             # A branch from a run that did not wait, or a checkpoint written before the accuracy was known.
             self.course.stages.skip(self._finished)
 

@@ -75,15 +75,16 @@ def _list_class(folder: Path, skipped: Counter[str]) -> list[Path]:
             skipped["hidden"] += 1
         elif kind == "folder" and _holds_images(Path(entry.path)):
             raise UserError(
-                f"{printable(entry.path)}: images in a folder inside a class folder; "
-                f"move them to {printable(folder)}, or each class's folder to {printable(folder.parent)}"
+                printable(entry.path),
+                problem="images in a folder inside a class folder",
+                fix=f"move them to {printable(folder)}, or each class's folder to {printable(folder.parent)}",
             )
         elif kind == "folder" or not is_image(entry.name):
             skipped[Path(entry.name).suffix.lower()] += 1
         else:
             files.append(Path(entry.path))
     if not files:
-        raise UserError(f"{printable(folder)}: no image files; add some or remove the empty class folder")
+        raise UserError(printable(folder), problem="no image files", fix="add some or remove the empty class folder")
     return sorted(files)
 
 
@@ -97,7 +98,9 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             yield from entries
     except OSError as error:
-        raise UserError(f"{printable(folder)}: cannot be listed ({error.strerror}); make it readable, or remove it") from error
+        raise UserError(
+            printable(folder), problem=f"cannot be listed ({error.strerror})", fix="make it readable, or remove it"
+        ) from error
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
@@ -117,7 +120,7 @@ def _kind(entry: os.DirEntry[str]) -> str:
     if _is_hidden(entry.name):
         return "file"
     what = f"a link to {printable(os.readlink(entry.path))}, where nothing is" if entry.is_symlink() else "not a file or folder"
-    raise UserError(f"{printable(entry.path)}: {what}; put the file there, or remove this one")
+    raise UserError(printable(entry.path), problem=what, fix="put the file there, or remove this one")
 
 
 def _holds_images(folder: Path) -> bool:

@@ -145,6 +145,7 @@ class EpochLoader:
         self.epoch, self.position = state["epoch"], state["position"]
         if state["cut"] != self._cut():
             raise UserError(
-                f"ckpt_path: written after {state['position']} of an epoch's {state['cut']}, which has now {self._cut()}; "
-                "resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"
+                "ckpt_path",
+                problem=f"written after {state['position']} of an epoch's {state['cut']}, which has now {self._cut()}",
+                fix=("resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"),
             )

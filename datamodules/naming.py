@@ -74,7 +74,9 @@ def _text(kind: type, name: str, value: Any) -> str:
     text = str(value)
     if _ADDRESS.search(text):
         raise UserError(
-            f"{kind.__name__}: {name}: a {type(value).__name__} has no text that tells it from "
-            "others; give its class a __repr__ of its arguments (a dataclass has one)"
+            kind.__name__,
+            value=name,
+            problem=f"a {type(value).__name__} has no text that tells it from others",
+            fix="give its class a __repr__ of its arguments (a dataclass has one)",
         )
     return text

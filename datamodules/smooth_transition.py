@@ -32,9 +32,9 @@ class SmoothTransition(Growth):
     def __init__(self, gamma: float, fraction: float = 0.5) -> None:
         super().__init__(at=[])
         if not 0 <= gamma <= 1:
-            raise UserError(f"gamma: {gamma}: write a number in [0, 1]")
+            raise UserError("gamma", value=gamma, fix="write a number in [0, 1]")
         if not 0 < fraction <= 1:
-            raise UserError(f"fraction: {fraction}: write a share of the training split in (0, 1]")
+            raise UserError("fraction", value=fraction, fix="write a share of the training split in (0, 1]")
         self.gamma, self.fraction = gamma, fraction
 
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:

@@ -104,10 +104,10 @@ class Stages:
     def check(self) -> None:
         """Raise UserError unless every stage adds something and has its moment."""
         if not all(len(added) for added in self._added):
-            raise UserError(f"growth: stages of {self.sizes} examples: each must add some; write fewer stages")
+            raise UserError(f"growth: stages of {self.sizes} examples", problem="each must add some", fix="write fewer stages")
         if self._at is not None and len(self._at) != len(self.sizes) - 1:
             raise UserError(
-                f"{self._shown}: {len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin"
+                self._shown, problem=(f"{len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin")
             )
 
     def check_times(self) -> None:
@@ -116,25 +116,33 @@ class Stages:
             return
         epochs, at = self.epochs, self._at or []
         if self._at is None and len(self.sizes) > epochs:
-            raise UserError(f"until: {len(self.sizes)} stages never fit into {epochs} epochs; write fewer stages, or more epochs")
+            raise UserError(
+                "until",
+                problem=f"{len(self.sizes)} stages never fit into {epochs} epochs",
+                fix="write fewer stages, or more epochs",
+            )
         last = self.growth.until and self.growth.until.last
         if last and last.unit == "ep" and len(self.sizes) - 1 + last.number > epochs:
             raise UserError(
-                f"until: last: {last}: with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}; "
-                "write a larger max_epochs, or a shorter last"
+                "until: last",
+                value=last,
+                problem=f"with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}",
+                fix="write a larger max_epochs, or a shorter last",
             )
         begins = [0, *(sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs)) for time in at), epochs]
         for stage, (one, next_one) in enumerate(pairwise(begins)):
             if one >= next_one:
                 raise UserError(
-                    f"{self._shown}: stage {stage} would have no epoch of {epochs}; write increasing times inside the run"
+                    self._shown,
+                    problem=f"stage {stage} would have no epoch of {epochs}",
+                    fix="write increasing times inside the run",
                 )
 
     def check_past(self, way_out: str) -> None:
         """Raise UserError if more stages have begun in a checkpoint than there are."""
         if self._at is None and len(self.starts) >= len(self.sizes):
             been, last = len(self.starts), len(self.sizes) - 1
-            raise UserError(f"growth: the checkpoint was trained in stage {been}, here the last is {last}; {way_out}")
+            raise UserError("growth", problem=f"the checkpoint was trained in stage {been}, here the last is {last}", fix=way_out)
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stages that have begun did so, and how the last epoch went."""

@@ -76,24 +76,32 @@ class TorchvisionImages(ImageDataset):
         settings = split_arguments(self.name, split, self.options)
         kind: Any = getattr(torchvision.datasets, self.name, None)
         if kind is None:
-            raise UserError(f"name: {self.name}: torchvision {torchvision.__version__} does not have it yet; update torchvision")
+            raise UserError(
+                "name",
+                value=self.name,
+                problem=f"torchvision {torchvision.__version__} does not have it yet",
+                fix="update torchvision",
+            )
         if any("download" in inspect.signature(base.__init__).parameters for base in kind.__mro__):
             settings["download"] = self.download
         try:
             return kind(self.root, **settings)
         except (RuntimeError, OSError) as error:
             raise UserError(
-                f"{self.name} is not in root: {printable(Path(self.root).absolute())} and could not be downloaded "
-                f"({one_line(error)}); "
-                "copy its files there from a machine with network access, set root: to where they are, or use FolderImages"
+                f"{self.name} is not in root",
+                problem=(f"{printable(Path(self.root).absolute())} and could not be downloaded ({one_line(error)})"),
+                fix=("copy its files there from a machine with network access, set root: to where they are, or use FolderImages"),
             ) from error
         except Exception as error:
             # Damaged files show in many ways, options that are not taken as errors of type or value.
             if self.options and isinstance(error, TypeError | ValueError):
-                raise UserError(f"options: {self.options}: {self.name} does not take them ({one_line(error)})") from error
+                raise UserError(
+                    "options", value=self.options, problem=f"{self.name} does not take them ({one_line(error)})"
+                ) from error
             raise UserError(
-                f"{self.name} in root: {printable(Path(self.root).absolute())} is damaged ({one_line(error)}); "
-                "remove its files there, and download or copy them anew"
+                f"{self.name} in root",
+                problem=f"{printable(Path(self.root).absolute())} is damaged ({one_line(error)})",
+                fix="remove its files there, and download or copy them anew",
             ) from error
 
     def _cache_key(self, split: str) -> str:
@@ -126,7 +134,7 @@ class _Pictures(Images):
         size = self.dataset.size
         image = to_tensor(picture, size, 1 if picture.mode in ("1", "L") else 3)
         if index and tuple(image.shape) != self.shape:
-            raise UserError(f"size: {size}: the images are of different sizes; set size: to resize all to one")
+            raise UserError("size", value=size, problem="the images are of different sizes", fix="set size: to resize all to one")
         return image
 
     def tensor(self) -> Tensor:
@@ -141,8 +149,12 @@ class _Pictures(Images):
             return operator.index(target)
         except TypeError:
             raise UserError(
-                f"options: {self.dataset.options}: {self.dataset.name} gives {printable(target)} as the label of image {index}, "
-                "where one class number is needed; choose another target"
+                "options",
+                value=self.dataset.options,
+                problem=(
+                    f"{self.dataset.name} gives {printable(target)} as the label of image {index}, where one class number is needed"
+                ),
+                fix="choose another target",
             ) from None
 
     def _read(self, index: int) -> tuple[Any, Any]:
@@ -151,8 +163,9 @@ class _Pictures(Images):
         except Exception as error:
             # Decoders raise whatever damage leads them to.
             raise UserError(
-                f"{self._name(index)}: not a readable image ({one_line(error)}); "
-                f"replace the file, or download {self.dataset.name} anew"
+                self._name(index),
+                problem=f"not a readable image ({one_line(error)})",
+                fix=f"replace the file, or download {self.dataset.name} anew",
             ) from error
         return picture, target
 

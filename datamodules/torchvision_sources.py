@@ -49,11 +49,13 @@ def split_arguments(name: str, split: Literal["train", "test"], options: dict[st
     else:
         known = ", ".join(sorted([*_BY_FLAG, *_BY_SPLIT]))
         raise UserError(
-            f"name: {name}: not a torchvision data set of labelled images that is read by name; write one of {known}, "
-            "or use FolderImages"
+            "name",
+            value=name,
+            problem="not a torchvision data set of labelled images that is read by name",
+            fix=f"write one of {known}, or use FolderImages",
         )
     if taken := sorted((own.keys() | _RESERVED) & options.keys()):
-        raise UserError(f"options: {taken[0]}: TorchvisionImages sets it for {name}; leave it out")
+        raise UserError("options", value=taken[0], problem=f"TorchvisionImages sets it for {name}", fix="leave it out")
     if name in _CHOICES:
         _check_choice(name, _CHOICES[name], options)
     return {**options, **own}
@@ -65,6 +67,8 @@ def _check_choice(name: str, choice: _Choice, options: dict[str, Any]) -> None:
         given = given[0]
     if given not in choice.values:
         raise UserError(
-            f"options: {choice.option}: {given}: {name} needs one of {', '.join(choice.values)}; "
-            f"write options: {{{choice.option}: {choice.values[0]}}}, for example"
+            f"options: {choice.option}",
+            value=given,
+            problem=f"{name} needs one of {', '.join(choice.values)}",
+            fix=f"write options: {{{choice.option}: {choice.values[0]}}}, for example",
         )

@@ -37,7 +37,7 @@ def read_batches(images: Images, batches: Sequence[Sequence[int]], workers: int,
             yield from waiting
             waiting = [torch.as_tensor(pixels)]
     except UserError as error:  # the worker's message holds its traceback
-        raise UserError(str(error).strip().splitlines()[-1].removeprefix("errors.UserError: ")) from None
+        raise UserError(str(error).strip().splitlines()[-1].rpartition("UserError: ")[2]) from None
     yield from waiting
 
 

@@ -47,7 +47,7 @@ class ImageClassifier(LightningModule):
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing < 1:
-            raise UserError(f"label_smoothing: {label_smoothing}: write a number in [0, 1)")
+            raise UserError("label_smoothing", value=label_smoothing, fix="write a number in [0, 1)")
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
         self.label_smoothing, self.seed = label_smoothing, seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -111,12 +111,14 @@ class ImageClassifier(LightningModule):
             optimizer = self.optimizer(self.parameters())
             scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler else None
         except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(f"optimizer, lr_scheduler: {error}") from error
+            raise UserError("optimizer, lr_scheduler", problem=error) from error
         if scheduler is None:
             return optimizer
         monitor = getattr(scheduler, "monitor", "train/loss")
         if monitor != "train/loss":
-            raise UserError(f"lr_scheduler: monitor: {monitor}: the schedule steps when only train/loss is known; write that")
+            raise UserError(
+                "lr_scheduler: monitor", value=monitor, problem="the schedule steps when only train/loss is known", fix="write that"
+            )
         # Lightning would step a plateau scheduler after the epoch's checkpoint is written, and never on resuming from it.
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False}}
 

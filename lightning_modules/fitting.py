@@ -22,7 +22,7 @@ def check_fit(network: nn.Module, image_shape: Shape, classes: int) -> None:
     """
     name = type(network).__name__
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise UserError(f"network: {name}: has no parameter to train; let some require gradients")
+        raise UserError("network", value=name, problem="has no parameter to train", fix="let some require gradients")
     twin = copy.deepcopy(network).cpu()
     dtype = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
     images = torch.zeros(2, *image_shape, dtype=dtype)
@@ -34,9 +34,15 @@ def check_fit(network: nn.Module, image_shape: Shape, classes: int) -> None:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
             raise UserError(
-                f"network: {name}: cannot take images (channels, height, width) = {image_shape}: "
-                f"{type(error).__name__}: {error} ({place})"
+                "network",
+                name,
+                f"cannot take images (channels, height, width) = {image_shape}: {type(error).__name__}: {error} ({place})",
             ) from error
         if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
             made = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            raise UserError(f"network: {name}: makes {made} of 2 images; it must return logits (batch, classes) = (2, {classes})")
+            raise UserError(
+                "network",
+                value=name,
+                problem=f"makes {made} of 2 images",
+                fix=f"it must return logits (batch, classes) = (2, {classes})",
+            )

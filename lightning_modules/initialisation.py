@@ -43,7 +43,7 @@ def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
     construction = Construction.of(network)
     if construction is None:
         if scheme != "own":
-            raise UserError(f"initialisation: {scheme}: {_unknown(network)}")
+            raise UserError("initialisation", value=scheme, problem=_unknown(network))
         return
     replace(construction, scheme=scheme).belongs_to(network)
     names = [name for name, _ in network.named_modules()]
@@ -98,8 +98,9 @@ def check_redraw(module: nn.Module, names: Iterable[str]) -> None:
     for name, tensor in one.items():
         if not torch.equal(tensor, other[name]):
             raise UserError(
-                f"{name}: cannot be drawn again, as it is drawn from elsewhere than torch's global stream; "
-                "use that, without a generator of its own or numpy's"
+                name,
+                problem="cannot be drawn again, as it is drawn from elsewhere than torch's global stream",
+                fix="use that, without a generator of its own or numpy's",
             )
 
 
@@ -154,8 +155,9 @@ class _Rule(NamedTuple):
         if now != built:
             there = ", ".join(sorted(now.keys() ^ built.keys()) or sorted(now))
             raise UserError(
-                f"{name or 'the network itself'}: cannot be drawn again, as {there} changed after the network was "
-                "built; change it in the network's constructor, or choose other layers"
+                name or "the network itself",
+                problem=f"cannot be drawn again, as {there} changed after the network was built",
+                fix="change it in the network's constructor, or choose other layers",
             )
 
 

@@ -68,6 +68,8 @@ def _draw(layer: nn.Module, fill: Callable[[Tensor], Any]) -> None:
             if torch.allclose(layer.weight, weight):
                 return
     raise UserError(
-        f"initialisation: {type(layer).__name__}: its weight is computed from others, and cannot be set to one that is drawn; "
-        "write own, or leave out what computes it"
+        "initialisation",
+        value=type(layer).__name__,
+        problem="its weight is computed from others, and cannot be set to one that is drawn",
+        fix="write own, or leave out what computes it",
     )

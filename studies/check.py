@@ -47,7 +47,9 @@ def build(work: Work, number: int) -> Run:
             run = build_run(parse(["fit", "--config", str(file)]), Place(Path(folder), None, None))
             run.check()
             return run
-    except (UserError, MisconfigurationException) as error:
-        raise UserError(f"{work.study.runs[number].name}: {error}") from None
+    except UserError as error:
+        raise error.within(work.study.runs[number].name) from None
+    except MisconfigurationException as error:
+        raise UserError(work.study.runs[number].name, problem=error) from None
     finally:
         logging.disable(logging.NOTSET)

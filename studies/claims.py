@@ -103,16 +103,16 @@ def read_claims(entries: Sequence[Any], metric: str, over: str) -> list[Claim]:
 
 def _claim(entry: Any, metric: str, over: str) -> Claim:
     if not isinstance(entry, dict):
-        raise UserError(f"claims: {entry}: write keys and values")
+        raise UserError("claims", value=entry, fix="write keys and values")
     name = f"claims: {entry.get('id', '?')}"
     if unknown := [key for key in entry if key not in KEYS]:
-        raise UserError(f"{name}: {unknown[0]}: a claim has no such key; it has {', '.join(KEYS)}")
+        raise UserError(name, value=unknown[0], problem="a claim has no such key", fix=f"it has {', '.join(KEYS)}")
     if missing := [key for key in NEEDED if key not in entry]:
-        raise UserError(f"{name}: {missing[0]}: a claim needs it")
+        raise UserError(name, value=missing[0], problem="a claim needs it")
     if not re.search(r"\b(18|19|20)\d\d[a-z]?\W+\w", str(entry["paper"])):
-        raise UserError(f"{name}: paper: {entry['paper']}: {CITATION}")
+        raise UserError(f"{name}: paper", value=entry["paper"], problem=CITATION)
     if entry.get("as", "difference") not in ("difference", "ratio"):
-        raise UserError(f"{name}: as: {entry['as']}: write difference or ratio")
+        raise UserError(f"{name}: as", value=entry["as"], fix="write difference or ratio")
     over = entry.get("over", over)
     metric = entry.get("metric", metric)
     arm, control = (metric, over), (entry.get("control_metric", metric), entry.get("control_over", over))
@@ -120,11 +120,16 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
         read_over(value, f"{name}: {key}")
     ratio = entry.get("as") == "ratio"
     if scale(str(arm[0])) != scale(str(control[0])):
-        raise UserError(f"{name}: control_metric: {control[0]}: is not in the unit of {arm[0]}; compare metrics of one kind")
+        raise UserError(
+            f"{name}: control_metric",
+            value=control[0],
+            problem=f"is not in the unit of {arm[0]}",
+            fix="compare metrics of one kind",
+        )
     pair = _pair(entry, name, arm, control)
     minus = _pair(entry["minus"], f"{name}: minus", arm, control) if "minus" in entry else None
     if minus == pair:
-        raise UserError(f"{name}: minus: is the claim's own difference, which leaves 0; name other runs")
+        raise UserError(name, value="minus", problem="is the claim's own difference, which leaves 0", fix="name other runs")
     measured = isinstance(entry.get("of"), dict)
     of = _pair(entry["of"], f"{name}: of", arm, control) if measured else _number(entry, name, "of", ratio)
     effect, within = _number(entry, name, "effect", ratio), _number(entry, name, "within", ratio)
@@ -141,43 +146,53 @@ def _check_expectation(claim: Claim, name: str) -> None:
     if claim.expect == "same":
         if claim.within is None or claim.of is None:
             missing = "within: the largest difference that counts as none" if claim.within is None else f"of: {OF}"
-            raise UserError(f"{name}: expect: same: needs {missing}")
+            raise UserError(f"{name}: expect", value="same", problem=f"needs {missing}")
         if claim.effect is not None:
-            raise UserError(f"{name}: effect: {claim.effect}: goes with lower or higher; with same write of")
+            raise UserError(f"{name}: effect", value=claim.effect, problem="goes with lower or higher", fix="with same write of")
         if claim.within <= none:
-            raise UserError(f"{name}: within: {claim.within}: write a number above {none}")
+            raise UserError(f"{name}: within", value=claim.within, fix=f"write a number above {none}")
         if isinstance(claim.of, float) and claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2:
             raise UserError(
-                f"{name}: within: {claim.within}: is not less than half of {claim.of}, the effect it is a matter of ({OF})"
+                f"{name}: within",
+                value=claim.within,
+                problem=f"is not less than half of {claim.of}, the effect it is a matter of ({OF})",
             )
     elif claim.expect in ("lower", "higher"):
         if key := next((key for key in ("within", "of") if getattr(claim, key) is not None), None):
-            raise UserError(f"{name}: {key}: goes with expect: same")
+            raise UserError(f"{name}: {key}", problem="goes with expect: same")
         if claim.effect is not None and (claim.effect <= none if claim.expect == "higher" else claim.effect >= none):
             side = "above" if claim.expect == "higher" else "below"
-            raise UserError(f"{name}: effect: {claim.effect}: {claim.expect} needs a number {side} {none}: arm against control")
+            raise UserError(
+                f"{name}: effect",
+                value=claim.effect,
+                problem=f"{claim.expect} needs a number {side} {none}: arm against control",
+            )
     else:
-        raise UserError(f"{name}: expect: {claim.expect}: write lower, higher or same")
+        raise UserError(f"{name}: expect", value=claim.expect, fix="write lower, higher or same")
 
 
 def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str]) -> Pair:
     if not isinstance(entry, dict):
-        raise UserError(f"{name}: {entry}: write arm and control, each with variables and their values")
+        raise UserError(name, value=entry, fix="write arm and control, each with variables and their values")
     if name.endswith((": minus", ": of")) and (unknown := [key for key in entry if key not in Pair._fields]):
-        raise UserError(f"{name}: {unknown[0]}: it has arm and control only; metric and over are the claim's")
+        raise UserError(name, value=unknown[0], problem="it has arm and control only", fix="metric and over are the claim's")
     for key in Pair._fields:
         if not isinstance(entry.get(key), dict):
-            raise UserError(f"{name}: {key}: {entry.get(key)}: write variables and their values, as {{arm: warm}}")
+            raise UserError(f"{name}: {key}", value=entry.get(key), fix="write variables and their values, as {arm: warm}")
     pair = Pair(Reading(entry["arm"], *arm), Reading(entry["control"], *control))
     if pair.arm == pair.control:
-        raise UserError(f"{name}: control: is the arm itself; name other runs, a control_metric or a control_over")
+        raise UserError(
+            name, value="control", problem="is the arm itself", fix="name other runs, a control_metric or a control_over"
+        )
     return pair
 
 
 def _number(entry: dict[str, Any], name: str, key: str, ratio: bool) -> float | None:
     value = entry.get(key)
     if key in entry and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise UserError(f"{name}: {key}: {value}: write a number{' or {arm: ..., control: ...}' if key == 'of' else ''}")
+        raise UserError(
+            f"{name}: {key}", value=value, fix=f"write a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}"
+        )
     if value is not None and (not isfinite(value) or (ratio and value <= 0)):
-        raise UserError(f"{name}: {key}: {value}: write a finite {'ratio above 0' if ratio else 'number'}")
+        raise UserError(f"{name}: {key}", value=value, fix=f"write a finite {('ratio above 0' if ratio else 'number')}")
     return None if value is None else float(value)

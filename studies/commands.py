@@ -44,9 +44,11 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
         shutil.rmtree(work.home / FAILED, ignore_errors=True)
         _train(work, jobs, engine, say)
     except KeyboardInterrupt:
-        raise UserError("stopped; the same command goes on from here") from None
+        raise UserError("", problem="stopped", fix="the same command goes on from here") from None
     except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror}; what is done is kept, the same command goes on from here") from error
+        raise UserError(
+            error.filename, problem=error.strerror, fix="what is done is kept, the same command goes on from here"
+        ) from error
     missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
     count = len(work.study.runs)
     say(f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}")

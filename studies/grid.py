@@ -87,20 +87,26 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
             nothing uses.
     """
     if not file.exists():
-        raise UserError(f"{file}: there is no such study; they lie in configs/studies")
+        raise UserError(file, problem="there is no such study", fix="they lie in configs/studies")
     content = load_yaml(file)
     if not isinstance(content, dict) or "name" not in content:
-        raise UserError(f"{file}: name: a study needs one")
+        raise UserError(file, value="name", problem="a study needs one")
     if unknown := set(content) - KEYS:
-        raise UserError(f"{file}: {sorted(unknown, key=str)[0]}: a study has no such key; it has {', '.join(sorted(KEYS))}")
+        raise UserError(
+            file, value=sorted(unknown, key=str)[0], problem="a study has no such key", fix=f"it has {', '.join(sorted(KEYS))}"
+        )
     if not re.fullmatch(r"\w[\w.-]*", str(content["name"])):
-        raise UserError(f"{file}: name: {content['name']}: is a folder's; write letters, digits, '-', '_' and '.'")
+        raise UserError(
+            f"{file}: name", value=content["name"], problem="is a folder's", fix="write letters, digits, '-', '_' and '.'"
+        )
     if len(str(content["name"]).encode()) > LONGEST_NAME:
-        raise UserError(f"{file}: name: is a folder's; write at most {LONGEST_NAME} bytes")
+        raise UserError(file, value="name", problem="is a folder's", fix=f"write at most {LONGEST_NAME} bytes")
     axes, arms, common = (_of_kind(content, key, kind) for key, kind in (("axes", list), ("arms", dict), ("set", dict)))
     choices = [_entry(entry, number) for number, entry in enumerate(axes)]
     if variable := next((key for key in common if _is_variable(key)), None):
-        raise UserError(f"set: {variable}: is no key of a config, as data.init_args.batch_size; variables stand in axes")
+        raise UserError(
+            "set", value=variable, problem="is no key of a config, as data.init_args.batch_size", fix="variables stand in axes"
+        )
     naming = ["arm"] * bool(arms) + [key for entry in axes for key in entry if _is_variable(key)]
 
     # The order in which keys and files count is that of the parts: set, axes, arms, and what is on top.
@@ -111,7 +117,9 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     runs = [_run(file.parent, part, naming) for part in parts]
     run_names = [run.name for run in runs]
     if twice := next((name for name in run_names if run_names.count(name) > 1), None):
-        raise UserError(f"axes: {twice}: stands for several runs; give every entry of axes a variable that names its values")
+        raise UserError(
+            "axes", value=twice, problem="stands for several runs", fix="give every entry of axes a variable that names its values"
+        )
     _check_variables(axes, arms, parts)
     return Study(str(content["name"]), runs, _of_kind(content, "report", dict), _of_kind(content, "claims", list), file)
 
@@ -119,34 +127,34 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
 def _of_kind(content: dict[str, Any], key: str, kind: type) -> Any:
     value = content.get(key) or kind()
     if not isinstance(value, kind):
-        raise UserError(f"{key}: {value}: write {'a list' if kind is list else 'keys and values'}, as in configs/studies")
+        raise UserError(key, value=value, fix=f"write {('a list' if kind is list else 'keys and values')}, as in configs/studies")
     return value
 
 
 def _arm(arm: str, keys: Any) -> dict[str, Any]:
     if not isinstance(keys or {}, dict):
-        raise UserError(f"arms: {arm}: {keys}: write keys and values, or nothing")
+        raise UserError(f"arms: {arm}", value=keys, fix="write keys and values, or nothing")
     return {"arm": arm, **(keys or {})}
 
 
 def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
     if not isinstance(entry, dict) or not entry or not all(isinstance(values, list) and values for values in entry.values()):
-        raise UserError(f"axes: entry {number}: write a list of values for each key")
+        raise UserError(f"axes: entry {number}", fix="write a list of values for each key")
     lengths = {key: len(values) for key, values in entry.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        raise UserError(f"axes: {counts}: keys of one entry move together and need as many values each")
+        raise UserError("axes", value=counts, problem="keys of one entry move together and need as many values each")
     for key, values in entry.items():
         if nest := next((one for one in values if _is_variable(key) and isinstance(one, list | dict)), None):
-            raise UserError(f"axes: {key}: {nest}: a variable names runs: write a number or a text")
+            raise UserError(f"axes: {key}", nest, fix="a variable names runs: write a number or a text")
     return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
 
 
 def _is_variable(key: Any) -> bool:
     if not isinstance(key, str):
-        raise UserError(f"{key}: write the key as a text, a config's with dots")
+        raise UserError(key, fix="write the key as a text, a config's with dots")
     if key in CONFIG_KEYS and key != SEED:
-        raise UserError(f"{key}: write its keys with dots, as {key}.…, in set, axes or arms")
+        raise UserError(key, fix=f"write its keys with dots, as {key}.…, in set, axes or arms")
     return "." not in key and key not in ("config", SEED)
 
 
@@ -157,7 +165,7 @@ def _run(home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str]) -> 
     filled_in = {key: filled(value, {**values, **seed}) for key, value in overrides.items()}
     configs = [(home / str(filled(file, values))).resolve() for file in _files(parts)]
     if missing := next((file for file in configs if not file.is_file()), None):
-        raise UserError(f"config: {missing}: there is no such file; they are named relative to the study's")
+        raise UserError("config", value=missing, problem="there is no such file", fix="they are named relative to the study's")
     return Run({**{key: values[key] for key in naming}, "seed": overrides.get(SEED, 0)}, configs, filled_in)
 
 
@@ -188,11 +196,11 @@ def _check_variables(axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts
         config_keys = [key for key in entry if not _is_variable(key) and key != SEED]
         variables = [key for key, values in entry.items() if _is_variable(key) and len(values) > 1]
         if variables and not config_keys and not {*variables} & set().union(*used):
-            raise UserError(f"axes: {variables[0]}: {_UNUSED}")
+            raise UserError("axes", value=variables[0], problem=_UNUSED)
     for arm, keys in arms.items():
         used_by_arm = set().union(*(one for one, part in zip(used, parts, strict=True) if _variables(part).get("arm") == arm))
         if unused := next((key for key in keys or {} if _is_variable(key) and key not in used_by_arm), None):
-            raise UserError(f"arms: {arm}: {unused}: {_UNUSED}")
+            raise UserError(f"arms: {arm}", value=unused, problem=_UNUSED)
 
 
 _UNUSED = (

@@ -49,11 +49,18 @@ control. The interval is over seeds (initial weights, order, subset), not over t
 def check_target(file: Path) -> None:
     """Raise UserError if a ledger must not be written to a file."""
     if file.suffix != ".md":
-        raise UserError(f"ledger: {file}: name the file to write, which ends in .md")
+        raise UserError("ledger", value=file, problem="name the file to write, which ends in .md")
     if file.is_dir() or (file.exists() and MARK not in _first_lines(file)):
-        raise UserError(f"ledger: {file}: was not written by the ledger, and is left alone; name another file, or remove this one")
+        raise UserError(
+            "ledger",
+            value=file,
+            problem="was not written by the ledger, and is left alone",
+            fix="name another file, or remove this one",
+        )
     if not file.exists() and any(file.with_suffix("").glob("*.png")):
-        raise UserError(f"ledger: {file}: its figures go into {file.with_suffix('')}, which holds others; name another file")
+        raise UserError(
+            "ledger", value=file, problem=f"its figures go into {file.with_suffix('')}, which holds others", fix="name another file"
+        )
 
 
 class Unopened(NamedTuple):
@@ -120,7 +127,7 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n\n".join(text) + "\n")
     except OSError as error:
-        raise UserError(f"ledger: {file}: cannot be written: {error.strerror}; name a file in another folder") from None
+        raise UserError("ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder") from None
 
 
 def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:

@@ -61,7 +61,7 @@ def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) ->
             return
         known |= set(tags or ())
     if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in known):
-        raise UserError(f"{key}: {metric}: no run logs it; they log {', '.join(sorted(known))}")
+        raise UserError(key, value=metric, problem="no run logs it", fix=f"they log {', '.join(sorted(known))}")
 
 
 def _of_module(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:

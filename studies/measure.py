@@ -38,7 +38,7 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
         return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
     if text in ("first", "largest"):
         return (lambda points: max(value for _, value in points)) if text == "largest" else lambda points: points[0][1]
-    raise UserError(f"{key}: {text}: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
+    raise UserError(key, value=text, fix="write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:

@@ -44,7 +44,9 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
             inner = inner.setdefault(folder, {})
             if not isinstance(inner, dict):
                 above = ".".join(folders[:depth])
-                raise UserError(f"{key}: {above} is set to {inner}, which has no keys; write the whole of it, or its parts")
+                raise UserError(
+                    key, problem=f"{above} is set to {inner}, which has no keys", fix="write the whole of it, or its parts"
+                )
         inner[last] = value
     return nest
 

@@ -43,7 +43,9 @@ def run(
     try:
         import ray
     except ModuleNotFoundError:
-        raise UserError('engine: ray: is not installed; pip install -e ".[ray]", or use --engine local') from None
+        raise UserError(
+            "engine", value="ray", problem="is not installed", fix='pip install -e ".[ray]", or use --engine local'
+        ) from None
     ours = not ray.is_initialized()
     if ours:
         environment = {"env_vars": {"PYTHONPATH": f"{HERE}:{Path.cwd()}"}}

@@ -43,12 +43,14 @@ def check_claims(work: Work) -> list[Claim]:
             numbers = matching(work, reading.runs)
             seeds = [work.study.runs[number].values["seed"] for number in numbers]
             if not seeds:
-                raise UserError(f"{name}: no run has these values; they have {_variables(work)}")
+                raise UserError(name, problem="no run has these values", fix=f"they have {_variables(work)}")
             if len(set(seeds)) < len(seeds):
-                raise UserError(f"{name}: several runs of one seed have these values; name more of them")
+                raise UserError(name, problem="several runs of one seed have these values", fix="name more of them")
             common = common & {*seeds} if common else {*seeds}
             if not common:
-                raise UserError(f"{name}: shares no seed with the runs that it is compared with, and seeds are compared in pairs")
+                raise UserError(
+                    name, problem=("shares no seed with the runs that it is compared with, and seeds are compared in pairs")
+                )
             check_length(f"claims: {claim.id}: {'control_' * key.endswith('control')}over", reading.over, work, numbers)
             check_metric(f"claims: {claim.id}: {'control_' * key.endswith('control')}metric", reading.metric, work.configs)
     return claims

@@ -60,11 +60,18 @@ def write_report(work: Work) -> Path:
     chosen = settings(work)
     done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
     if not done:
-        raise UserError(f"report: no run of {work.study.name} is done; train some: python study.py run {work.study.file}")
+        raise UserError(
+            "report", problem=f"no run of {work.study.name} is done", fix=f"train some: python study.py run {work.study.file}"
+        )
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:
         logged = ", ".join(sorted({tag for number in done for tag in everything(work.folder(number))}))
-        raise UserError(f"report: metric: {chosen.metric}: no finished run of {work.study.name} has logged it; they have {logged}")
+        raise UserError(
+            "report: metric",
+            value=chosen.metric,
+            problem=f"no finished run of {work.study.name} has logged it",
+            fix=f"they have {logged}",
+        )
     folder = work.home / "report"
     folder.mkdir(exist_ok=True)
     rows = table(runs, chosen)

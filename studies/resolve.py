@@ -30,10 +30,10 @@ def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
             parsed[kind] = _parsed(run)
         seed = run.overrides.get(SEED, parsed[kind][SEED])
         if type(seed) is not int or not 0 <= seed < 2**32:
-            raise UserError(f"{SEED}: {seed}: write a whole number in 0…{2**32 - 1}")
+            raise UserError(SEED, value=seed, fix=f"write a whole number in 0…{2**32 - 1}")
         found.append({**parsed[kind], SEED: seed})
         if (first := found.index(found[-1])) < len(found) - 1:
-            raise UserError(f"{run.name}: is the same run as {runs[first].name}; let them differ, or leave one out")
+            raise UserError(run.name, problem=f"is the same run as {runs[first].name}", fix="let them differ, or leave one out")
     return found
 
 
@@ -45,7 +45,7 @@ def _parsed(run: Run) -> dict[str, Any]:
         try:
             config = parse(arguments).resolved()
         except UserError as error:
-            raise UserError(f"{run.name}: {error}") from None
+            raise error.within(run.name) from None
         _make_a_part_of_a_study(config["trainer"], run.name)
         return config
 
@@ -53,9 +53,19 @@ def _parsed(run: Run) -> dict[str, Any]:
 def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
     if trainer["devices"] not in ("auto", 1, "1") or trainer["num_nodes"] != 1:
         key = "devices" if trainer["num_nodes"] == 1 else "num_nodes"
-        raise UserError(f"{name}: trainer.{key}: {trainer[key]}: a run of a study has one device; leave it out, and use --jobs")
+        raise UserError(
+            f"{name}: trainer.{key}",
+            value=trainer[key],
+            problem="a run of a study has one device",
+            fix="leave it out, and use --jobs",
+        )
     if trainer["logger"] not in (None, True):
-        raise UserError(f"{name}: trainer.logger: a study reads the event files of its runs; leave it out")
+        raise UserError(name, value="trainer.logger", problem="a study reads the event files of its runs", fix="leave it out")
     if trainer["max_epochs"] is not None and trainer["max_epochs"] == 0:
-        raise UserError(f"{name}: trainer.max_epochs: 0: nothing would be trained; write 1 or more, or leave this run out")
+        raise UserError(
+            f"{name}: trainer.max_epochs",
+            value="0",
+            problem="nothing would be trained",
+            fix="write 1 or more, or leave this run out",
+        )
     trainer.update(devices=1, logger=None)

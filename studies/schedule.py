@@ -36,11 +36,11 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     optimizer, scheduler = configured(module)
     if not isinstance(data, ImageDataModule) or optimizer is None:
-        raise UserError("budget: is known of ImageDataModule and one optimizer only")
+        raise UserError("budget", problem="is known of ImageDataModule and one optimizer only")
     if data.growth and data.growth.until:
-        raise UserError("budget: is not known before the run, as stages wait for the network")
+        raise UserError("budget", problem="is not known before the run, as stages wait for the network")
     if isinstance(scheduler, ReduceLROnPlateau):
-        raise UserError("budget: is not known before the run, as the schedule waits for the loss")
+        raise UserError("budget", problem="is not known before the run, as the schedule waits for the loss")
 
     named = [time for one in interventions(trainer) for time in times(one)]
     path = positions(data, trainer, named)
@@ -52,7 +52,7 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
         rates += [rate] * (after.step - now.step)
         decays += [decay] * (after.step - now.step)
     if not rates:
-        raise UserError("budget: the run has no step")
+        raise UserError("budget", problem="the run has no step")
     return budget(rates, decays if "weight_decay" in optimizer.defaults else None, dict(_switches(data, trainer, path)))
 
 

@@ -47,30 +47,34 @@ def settings(work: Work) -> Settings:
     """
     given, runs = work.study.report, work.study.runs
     if unknown := [key for key in given if key not in KEYS]:
-        raise UserError(f"report: {unknown[0]}: a report has no such key; it has {', '.join(KEYS)}")
+        raise UserError("report", value=unknown[0], problem="a report has no such key", fix=f"it has {', '.join(KEYS)}")
     variables = runs[0].values
     chosen = Settings(**{"x": next(iter(variables)), **given})
     read_over(chosen.over, "report: over")
     for key, name in (("x", chosen.x), ("hue", chosen.hue)):
         if name is not None and name not in variables:
-            raise UserError(f"report: {key}: {name}: is no variable of the study; it has {', '.join(variables)}")
+            raise UserError(
+                f"report: {key}", value=name, problem="is no variable of the study", fix=f"it has {', '.join(variables)}"
+            )
     check_metric("report: metric", chosen.metric, work.configs)
     check_length("report: over", chosen.over, work, range(len(runs)))
     named = Counter(tuple(run.values[name] for name in (chosen.hue, chosen.x, "seed") if name) for run in runs)
     (twice, count), *_ = named.most_common(1)
     if count > 1:
         others = ", ".join(name for name in variables if name not in (chosen.hue, chosen.x, "seed"))
-        raise UserError(f"report: x: {chosen.x}: {count} runs are {', '.join(map(str, twice))}; set hue to one of {others}")
+        raise UserError(
+            "report: x", value=chosen.x, problem=f"{count} runs are {', '.join(map(str, twice))}", fix=f"set hue to one of {others}"
+        )
     if chosen.control is not NO_CONTROL and chosen.control not in [run.values[chosen.x] for run in runs]:
-        raise UserError(f"report: control: {shown(chosen.control)}: is no value of {chosen.x}")
+        raise UserError("report: control", value=shown(chosen.control), problem=f"is no value of {chosen.x}")
     if chosen.figure not in FIGURES:
-        raise UserError(f"report: figure: {chosen.figure}: write {', '.join(FIGURES)}")
+        raise UserError("report: figure", value=chosen.figure, fix=f"write {', '.join(FIGURES)}")
     numbers = all(isinstance(run.values[chosen.x], int | float) for run in runs)
     texts = all(isinstance(run.values[chosen.x], str) for run in runs)
     if "figure" not in given and not numbers:
         chosen = chosen._replace(figure="bar")
     if chosen.figure == "line" and not numbers and not texts:
-        raise UserError(f"report: figure: line: {chosen.x} has numbers and other values; write bar")
+        raise UserError("report: figure", value="line", problem=f"{chosen.x} has numbers and other values", fix="write bar")
     return chosen
 
 
@@ -88,7 +92,7 @@ def check_length(key: str, over: str, work: Work, numbers: Sequence[int]) -> Non
     for number in numbers:
         epochs = work.configs[number]["trainer"]["max_epochs"]
         if epochs is not None and 0 <= epochs < int(found[1]):
-            raise UserError(f"{key}: {over}: {work.study.runs[number].name} has {epochs} epochs; write fewer")
+            raise UserError(key, value=over, problem=f"{work.study.runs[number].name} has {epochs} epochs", fix="write fewer")
 
 
 def shown(value: Any) -> Any:

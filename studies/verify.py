@@ -23,7 +23,7 @@ def verify(work: Work, number: int | None = None) -> str:
     """
     done = [index for index in range(len(work.study.runs)) if work.finished(index)]
     if not done:
-        raise UserError(f"verify: no run of {work.study.name} is done; train some first")
+        raise UserError("verify", problem=f"no run of {work.study.name} is done", fix="train some first")
     chosen = random.choice(done) if number is None else number
     path, store = work.paths[chosen], Store(work.home / ".verify")
     shutil.rmtree(store.root, ignore_errors=True)
@@ -33,12 +33,12 @@ def verify(work: Work, number: int | None = None) -> str:
     run([whole], work.task, store, 1, Events(lambda: None, lambda segment: None, lambda segment, line: failures.append(line)))
     name = work.study.runs[chosen].name
     if failures:
-        raise UserError(f"verify: {name}: {failures[0]}")
+        raise UserError("verify", value=name, problem=failures[0])
     alone, shared = store.done(whole.end)["state"], work.store.done(whole.end)["state"]
     differ = [part for part in shared if shared[part] != alone[part]]
     logs, place = everything(work.folder(chosen)), store.root / whole.end
     differ += ["logged values"] * (logs != {**everything(place), **everything(place / "test")})
     if differ:
-        raise UserError(f"verify: {name}: trained alone it has other {', '.join(differ)}: runs must not be shared on this device")
+        raise UserError("verify", name, f"trained alone it has other {', '.join(differ)}: runs must not be shared on this device")
     shutil.rmtree(store.root)
     return name

@@ -148,9 +148,11 @@ def open_study(
     home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
     been = read_json(mark)
     if been and (namesake := _namesake(study, Path(been["file"]))):
-        raise UserError(f"name: {study.name}: is that of {namesake} too; choose another name, or another --root")
+        raise UserError(
+            "name", value=study.name, problem=f"is that of {namesake} too", fix="choose another name, or another --root"
+        )
     if home.exists() and not mark.exists() and any(home.iterdir()):
-        raise UserError(f"name: {study.name}: {home} holds something else; choose another name")
+        raise UserError("name", value=study.name, problem=f"{home} holds something else", fix="choose another name")
     last: dict[str, Any] = been if been and remember else {"code": present_code(), "config": []}
     on_top = [one.absolute() for one in config] or [Path(one) for one in last["config"]]
     study = read_study(file, on_top)

@@ -71,11 +71,13 @@ class Diagnostic(Named, Callback, ABC):
         norm_statistics: NormStatistics = "estimated",
     ) -> None:
         if every.unit not in ("ep", "st") or not every.number:
-            raise UserError(f"every: {every}: write a number of epochs or steps, such as '1ep' or '100st'")
+            raise UserError("every", value=every, fix="write a number of epochs or steps, such as '1ep' or '100st'")
         if examples < 1:
-            raise UserError(f"examples: {examples}: write 1 or more")
+            raise UserError("examples", value=examples, fix="write 1 or more")
         if examples == 1 and self.runs_network and norm_statistics == "estimated":
-            raise UserError("examples: 1: too few to estimate the statistics of batch norm on; set 2 or more")
+            raise UserError(
+                "examples", value="1", problem="too few to estimate the statistics of batch norm on", fix="set 2 or more"
+            )
         self.every, self.early, self.examples, self.impaired = every, early, examples, impaired
         self.norm_statistics = norm_statistics
         self._probe: Probe | None = None
@@ -84,7 +86,7 @@ class Diagnostic(Named, Callback, ABC):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
-            raise UserError(f"{type(self).__name__}: needs datamodules.ImageDataModule")
+            raise UserError(type(self).__name__, problem="needs datamodules.ImageDataModule")
 
     @abstractmethod
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
@@ -162,5 +164,5 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
     kinds = [(type(one).__name__, one.norm_statistics) for one in diagnostics]
     for one, kind in zip(diagnostics, kinds, strict=True):
         if kinds.count(kind) > 1:
-            raise UserError(f"{kind[0]}: stands twice in callbacks, and both would log the same tags; remove one")
+            raise UserError(kind[0], problem="stands twice in callbacks, and both would log the same tags", fix="remove one")
         one.check(trainer, module)

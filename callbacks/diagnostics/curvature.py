@@ -64,7 +64,7 @@ class Curvature(Diagnostic):
     ) -> None:
         super().__init__(every, early, examples, impaired, norm_statistics)
         if not 0 < tolerance < 1:
-            raise UserError(f"tolerance: {tolerance}: write a number between 0 and 1")
+            raise UserError("tolerance", value=tolerance, fix="write a number between 0 and 1")
         self.tolerance = tolerance
         self._spans: dict[str, Tensor] = {}
 

@@ -33,7 +33,9 @@ def last_layer(network: nn.Module) -> str:
     listed = list(getattr(network, "blocks", None) or [])
     linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not (names := listed or linear):
-        raise UserError(f"{type(network).__name__}: has no linear layer; list its parts, bottom to top, in an attribute blocks")
+        raise UserError(
+            type(network).__name__, problem="has no linear layer", fix="list its parts, bottom to top, in an attribute blocks"
+        )
     return str(names[-1])
 
 
@@ -71,7 +73,7 @@ def check_last_layer(who: str, module: nn.Module, shape: tuple[int, int, int]) -
         except IndexError:
             name = type(network).__name__
             message = f"{name}: its last layer, {last_layer(network)}, has no part in what it answers; list its parts in blocks"
-            raise UserError(f"{who}: {message}") from None
+            raise UserError(who, problem=message) from None
 
 
 @torch.no_grad()
@@ -83,7 +85,11 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
         def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
             if not isinstance(output, Tensor):
                 kind = type(output).__name__
-                raise UserError(f"block {name}: answers a {kind}, not one tensor; list in `blocks` of the network parts that do")
+                raise UserError(
+                    f"block {name}",
+                    problem=f"answers a {kind}, not one tensor",
+                    fix="list in `blocks` of the network parts that do",
+                )
             seen[name] = output.flatten(1).clone()
 
         return hook
@@ -103,7 +109,7 @@ def check_blocks(who: str, module: nn.Module, shape: tuple[int, int, int]) -> No
         try:
             block_outputs(network_of(module), torch.zeros(1, *shape, device=next(module.parameters()).device))
         except UserError as error:
-            raise UserError(f"{who}: {error}") from None
+            raise error.within(who) from None
 
 
 @torch.no_grad()
@@ -148,7 +154,7 @@ def check_rectified(who: str, module: nn.Module, shape: tuple[int, int, int]) ->
     with invisible(module):
         blank = torch.zeros(1, *shape, device=next(module.parameters()).device)
         if not rectified(network_of(module), blank, lambda number, output: output.flatten(1)):
-            raise UserError(f"{who}: the network has no ReLU, whose units it looks at; leave it out")
+            raise UserError(who, problem="the network has no ReLU, whose units it looks at", fix="leave it out")
 
 
 class _Recorder(TorchFunctionMode):

@@ -101,11 +101,11 @@ class Flatness(Diagnostic):
     ) -> None:
         super().__init__(every, early, examples, impaired, norm_statistics)
         if not all(level > 0 for level in noise) or len(set(noise)) < len(noise):
-            raise UserError(f"noise: {list(noise)}: write different numbers above 0")
+            raise UserError("noise", value=list(noise), fix="write different numbers above 0")
         if draws < 1:
-            raise UserError(f"draws: {draws}: write 1 or more")
+            raise UserError("draws", value=draws, fix="write 1 or more")
         if not rho > 0:
-            raise UserError(f"rho: {rho}: write a number above 0")
+            raise UserError("rho", value=rho, fix="write a number above 0")
         self.noise, self.draws, self.rho = tuple(noise), draws, rho
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:

@@ -133,8 +133,9 @@ class Forgetting(Diagnostic):
         state = checkpoint["callbacks"].get(self.state_key)
         if state and len(state["right"]) != len(data.splits.train):
             raise UserError(
-                f"Forgetting: the checkpoint counted {len(state['right'])} examples, here are {len(data.splits.train)}; "
-                "go on with its data, or leave it out"
+                "Forgetting",
+                problem=f"the checkpoint counted {len(state['right'])} examples, here are {len(data.splits.train)}",
+                fix="go on with its data, or leave it out",
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -159,7 +160,9 @@ class Forgetting(Diagnostic):
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._let_go()
         if self._logits is None or len(self._logits) != len(batch.indices):
-            raise UserError("Forgetting: the training step does not call the module; let it compute logits by self(images)")
+            raise UserError(
+                "Forgetting", problem="the training step does not call the module", fix="let it compute logits by self(images)"
+            )
         right = self._logits.argmax(1) == batch.labels
         columns = [batch.indices.to(right.device), batch.labels, right, whole_units(margins(self._logits, batch.labels))]
         seen: Any = pl_module.all_gather(torch.stack([column.long() for column in columns], 1))  # (batch, 4), or (ranks, batch, 4)

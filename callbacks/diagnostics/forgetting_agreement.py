@@ -29,13 +29,14 @@ def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
     """
     shared = one.index.intersection(other.index)
     if not one["label"][shared].equals(other["label"][shared]):
-        raise UserError("the runs count examples of other data; name runs on the same training split")
+        raise UserError("", problem="the runs count examples of other data", fix="name runs on the same training split")
     for table in (one, other):
         shared = shared[(table["wrong_label"][shared] == 0).to_numpy(bool, na_value=False)]
     if len(shared) < FEWEST:
         raise UserError(
-            f"two runs share {len(shared)} examples that both had under their own labels; "
-            f"name runs on the same training split that share {FEWEST} or more"
+            "",
+            problem=f"two runs share {len(shared)} examples that both had under their own labels",
+            fix=f"name runs on the same training split that share {FEWEST} or more",
         )
     return shared
 
@@ -57,7 +58,7 @@ def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
         shared = comparable(one, other)
         scores = pd.DataFrame({"one": one["score"][shared], "other": other["score"][shared]}).astype(float)
         if (scores.nunique() == 1).any():
-            raise UserError("a run forgets all examples equally often; train for longer, or leave it out")
+            raise UserError("", problem="a run forgets all examples equally often", fix="train for longer, or leave it out")
         found.append([scores.rank().corr().loc["one", "other"], scores.corr().loc["one", "other"]])
     ranks, values = (float(sum(column) / len(column)) for column in zip(*found, strict=True))
     return ranks, values
@@ -71,10 +72,10 @@ def read(run: Path) -> pd.DataFrame:
     """
     file = run / "forgetting.csv"
     if not file.is_file():
-        raise UserError(f"{run}: no forgetting.csv; name directories of finished runs with callbacks.Forgetting")
+        raise UserError(run, problem="no forgetting.csv", fix="name directories of finished runs with callbacks.Forgetting")
     table = pd.read_csv(file)
     if missing := [name for name in COLUMNS if name not in table]:
-        raise UserError(f"{file}: has no column {missing[0]}; an older version wrote it, train the run again")
+        raise UserError(file, problem=f"has no column {missing[0]}", fix="an older version wrote it, train the run again")
     return table[COLUMNS].astype("Int64").set_index("index")
 
 
@@ -86,7 +87,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         tables = [read(run) for run in runs]
         if len(runs) < 2:
-            raise UserError("name two runs or more")
+            raise UserError("", problem="name two runs or more")
         ranks, values = agreement(tables)
     except UserError as error:
         print(f"forgetting_agreement: error: {error}", file=sys.stderr)

@@ -49,7 +49,7 @@ class GradientNoise(Diagnostic):
     ) -> None:
         super().__init__(every, early, examples, impaired, norm_statistics)
         if not 1 <= batch_size <= examples // 2:
-            raise UserError(f"batch_size: {batch_size}: two batches at least must fit into examples: {examples}")
+            raise UserError("batch_size", batch_size, f"two batches at least must fit into examples: {examples}")
         self.batch_size = batch_size
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:

@@ -70,7 +70,7 @@ class GradientNorms(Diagnostic):
     ) -> None:
         super().__init__(every, early, examples, impaired, norm_statistics)
         if batch_size < 1:
-            raise UserError(f"batch_size: {batch_size}: write 1 or more")
+            raise UserError("batch_size", value=batch_size, fix="write 1 or more")
         self.batch_size = batch_size
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:

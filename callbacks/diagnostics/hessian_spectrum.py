@@ -60,7 +60,7 @@ class HessianSpectrum(Diagnostic):
         super().__init__(every, early, examples, impaired, norm_statistics)
         for key, value, least in (("steps", steps, 2), ("draws", draws, 1), ("signs", signs, 2)):
             if value < least:
-                raise UserError(f"{key}: {value}: write {least} or more")
+                raise UserError(key, value=value, fix=f"write {least} or more")
         self.steps, self.draws, self.signs = steps, draws, signs
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:

@@ -79,13 +79,15 @@ class KernelAlignment(Diagnostic):
                 tangent_kernels(network, images)
             except RuntimeError as error:
                 raise UserError(
-                    f"KernelAlignment: torch.func.vmap cannot take this network ({_first_line(error)}); leave it out"
+                    "KernelAlignment",
+                    problem=f"torch.func.vmap cannot take this network ({_first_line(error)})",
+                    fix="leave it out",
                 ) from error
             try:
                 largest_full_eigenvalue(network, images, data.num_classes, data.seed)
             except RuntimeError as error:
                 raise UserError(
-                    f"KernelAlignment: this network has no second derivatives ({_first_line(error)}); leave it out"
+                    "KernelAlignment", problem=f"this network has no second derivatives ({_first_line(error)})", fix="leave it out"
                 ) from error
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:

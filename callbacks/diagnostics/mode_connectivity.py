@@ -63,7 +63,7 @@ def _build(checkpoint: Path) -> Run:
     """Return the run of a checkpoint, built but not run."""
     home = checkpoint.absolute().parent.parent
     if not (home / CONFIG).is_file():
-        raise UserError(f"{checkpoint}: no {CONFIG} in {home}; name a checkpoint in the directory of its run")
+        raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix="name a checkpoint in the directory of its run")
     run = build(parse(["test", "--config", str(home / CONFIG)]), Place(home, None, None))
     run.data.trainer = run.trainer
     return run
@@ -76,9 +76,9 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
         UserError: for a missing checkpoint or config, or networks of different shapes.
     """
     if points < 2:
-        raise UserError(f"points: {points}: write 2 or more")
+        raise UserError("points", value=points, fix="write 2 or more")
     if missing := [path for path in (one, other) if not path.is_file()]:
-        raise UserError(f"{missing[0]}: no such file; name a checkpoint")
+        raise UserError(missing[0], problem="no such file", fix="name a checkpoint")
     states = [read_checkpoint(path) for path in (one, other)]
     built = _build(one)
     data: Any = built.data
@@ -102,9 +102,9 @@ def main(args: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(args)
     with errors_in_one_line("mode_connectivity"):
         if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
-            raise UserError(f"json: {given.json}: name a file .json in a folder that there is")
+            raise UserError("json", value=given.json, problem="name a file .json in a folder that there is")
         if there := [file for file in (given.json, given.json and given.json.with_suffix(".png")) if file and file.exists()]:
-            raise UserError(f"json: {there[0]}: is there already, and is left alone; name a new file")
+            raise UserError("json", value=there[0], problem="is there already, and is left alone", fix="name a new file")
         curves = connect(given.one, given.other, given.points)
     print(table(curves))
     picture = (given.json or given.one.absolute().parent.parent / "mode_connectivity.json").with_suffix(".png")

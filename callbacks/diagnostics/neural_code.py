@@ -142,7 +142,7 @@ class NeuralCode(Diagnostic):
     ) -> None:
         super().__init__(every, early, examples, norm_statistics=norm_statistics)
         if examples < NEIGHBOURS:
-            raise UserError(f"examples: {examples}: write {NEIGHBOURS} or more, for as many neighbours")
+            raise UserError("examples", value=examples, fix=f"write {NEIGHBOURS} or more, for as many neighbours")
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a network without ReLU."""

@@ -49,7 +49,7 @@ class NormBiases(Diagnostic):
         """Refuse what has no such biases."""
         super().check(trainer, module)
         if not norm_biases(module):
-            raise UserError(f"{type(self).__name__}: the network has no batch norm with biases; leave it out")
+            raise UserError(type(self).__name__, problem="the network has no batch norm with biases", fix="leave it out")
 
     def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
         """Return the shares."""

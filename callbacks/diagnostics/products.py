@@ -51,4 +51,4 @@ def check_twice_differentiable(who: str, module: nn.Module, shape: tuple[int, in
         # torch says so of its own operations by RuntimeError, of others by NotImplementedError.
         except (NotImplementedError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"{who}: the network has no second derivative ({reason}); leave it out") from error
+            raise UserError(who, problem=f"the network has no second derivative ({reason})", fix="leave it out") from error

@@ -98,12 +98,12 @@ class Similarity(Diagnostic):
 
     def _read(self, path: Path, module: LightningModule) -> dict[str, Tensor]:
         if not path.is_file():
-            raise UserError(f"{type(self).__name__}: reference: {path}: no such file; name a checkpoint")
+            raise UserError(f"{type(self).__name__}: reference", value=path, problem="no such file", fix="name a checkpoint")
         try:
             checkpoint = read_checkpoint(path)
             check_network(checkpoint, module.state_dict(), path)
         except UserError as error:
-            raise UserError(f"{type(self).__name__}: reference: {str(error).removeprefix('ckpt_path: ')}") from error
+            raise UserError(f"{type(self).__name__}: reference", error.value, error.problem, error.fix) from error
         state: dict[str, Tensor] = checkpoint["state_dict"]
         return state
 

@@ -37,7 +37,7 @@ class TimeToAccuracy(Named, EpochEnd):
     def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
         super().__init__(f"{split}/accuracy")
         if not 0 < accuracy <= 1:
-            raise UserError(f"TimeToAccuracy: accuracy: {accuracy}: write a share in (0, 1]")
+            raise UserError("TimeToAccuracy: accuracy", value=accuracy, fix="write a share in (0, 1]")
         self.accuracy, self.split = accuracy, split
         self.stages: list[int] = []
         self._measured: float | None = None
@@ -54,7 +54,9 @@ class TimeToAccuracy(Named, EpochEnd):
     def check(self, trainer: Trainer) -> None:
         """Raise UserError, before training, if the run has no such split."""
         if self.split == "val" and trainer.limit_val_batches == 0:
-            raise UserError("TimeToAccuracy: split: val: the run does not validate (limit_val_batches: 0); write train")
+            raise UserError(
+                "TimeToAccuracy: split", value="val", problem="the run does not validate (limit_val_batches: 0)", fix="write train"
+            )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Kept here, as an epoch without validation would read the value of an earlier one.
@@ -84,7 +86,9 @@ class TimeToAccuracy(Named, EpochEnd):
     def _read(self, trainer: Trainer) -> float:
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
-            raise UserError(f"TimeToAccuracy: split: {self.split}: the module does not log {self.monitor}; leave it out")
+            raise UserError(
+                "TimeToAccuracy: split", value=self.split, problem=f"the module does not log {self.monitor}", fix="leave it out"
+            )
         return float(trainer.strategy.broadcast(float(value)))
 
     def state_dict(self) -> dict[str, Any]:

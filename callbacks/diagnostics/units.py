@@ -93,7 +93,7 @@ class Units(Diagnostic):
     ) -> None:
         super().__init__(every, early, examples, impaired, norm_statistics)
         if not tau >= 0:
-            raise UserError(f"tau: {tau}: write 0 or more")
+            raise UserError("tau", value=tau, fix="write 0 or more")
         self.tau = tau
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:

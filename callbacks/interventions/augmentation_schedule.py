@@ -24,15 +24,24 @@ class AugmentationSchedule(Level):
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
         if beyond := [value for _, value in self.levels.entries if not 0 <= value <= 1]:
-            raise UserError(f"levels: {beyond[0]}: write the share of images to augment, in [0, 1]")
+            raise UserError("levels", value=beyond[0], fix="write the share of images to augment, in [0, 1]")
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Hand the schedule to the data module."""
         data = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule) or data.augmentation is None:
-            raise UserError("AugmentationSchedule: the data have no augmentation; add data.init_args.augmentation, or leave it out")
+            raise UserError(
+                "AugmentationSchedule",
+                problem="the data have no augmentation",
+                fix="add data.init_args.augmentation, or leave it out",
+            )
         if data.augmentation_during:
-            raise UserError(f"AugmentationSchedule: augmentation_during: {data.augmentation_during} says it too; leave one out")
+            raise UserError(
+                "AugmentationSchedule",
+                value="augmentation_during",
+                problem=f"{data.augmentation_during} says it too",
+                fix="leave one out",
+            )
         data.course.appearance.augmentation_levels = self.levels
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

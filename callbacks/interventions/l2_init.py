@@ -41,7 +41,7 @@ class L2Init(Level):
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
         if negative := [value for _, value in self.levels.entries if not value >= 0]:
-            raise UserError(f"levels: {negative[0]}: a strength is 0 or more")
+            raise UserError("levels", value=negative[0], problem="a strength is 0 or more")
         self._strength = 0.0
         self._initial: dict[str, Tensor] = {}
 
@@ -50,7 +50,9 @@ class L2Init(Level):
         check_initial(module, "L2Init")
         optimizer, scaler = configured(module)[0], getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            raise UserError("L2Init: a fused optimizer hides gradients' scale under 16-mixed; use bf16-mixed, or fused: false")
+            raise UserError(
+                "L2Init", problem="a fused optimizer hides gradients' scale under 16-mixed", fix="use bf16-mixed, or fused: false"
+            )
         check_draws("L2Init", trainer, module, self._layers(module))
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:

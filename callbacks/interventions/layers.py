@@ -26,12 +26,12 @@ def choose(network: nn.Module, last: int | None, layers: Sequence[str] | None) -
         UserError: unless exactly one is given and it chooses something with parameters.
     """
     if (last is None) == (not layers):
-        raise UserError("write either last: 3 (blocks from the top) or layers: [names or patterns]")
+        raise UserError("last, layers", fix="write either last: 3 (blocks from the top) or layers: [names or patterns]")
     names = _blocks(network, last) if last is not None else _matching(network, layers or [])
     chosen = {name: layer for name, layer in network.named_modules() if any(_part_of(name, whole) for whole in names)}
     holding = {name: layer for name, layer in chosen.items() if held(layer)}
     if not own_parameters(holding):
-        raise UserError(f"layers: {', '.join(chosen)}: have no values to draw; choose layers with parameters")
+        raise UserError("layers", value=", ".join(chosen), problem="have no values to draw", fix="choose layers with parameters")
     return holding
 
 
@@ -55,28 +55,32 @@ def check_draws(who: str, trainer: Trainer, module: LightningModule, layers: Ite
     try:
         check_redraw(module, layers)
     except UserError as error:
-        raise UserError(f"{who}: {error}") from error
+        raise error.within(who) from error
 
 
 def check_kept(who: str, trainer: Trainer) -> None:
     """Raise UserError, in the name of who asks, if a callback replaces parameters during training."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     if any(isinstance(one, ModelPruning) for one in callbacks):
-        raise UserError(f"{who}: ModelPruning replaces the parameters that it acts on; leave one of the two out")
+        raise UserError(who, problem="ModelPruning replaces the parameters that it acts on", fix="leave one of the two out")
 
 
 def check_initial(module: LightningModule, argument: str) -> None:
     """Raise UserError unless a run's initial values can be drawn again: only `ImageClassifier` draws them under its seed."""
     if not isinstance(module, ImageClassifier):
-        raise UserError(f"{argument}: {type(module).__name__} draws its initial values itself; use ImageClassifier, or fresh draws")
+        raise UserError(
+            argument, problem=f"{type(module).__name__} draws its initial values itself", fix="use ImageClassifier, or fresh draws"
+        )
 
 
 def _blocks(network: nn.Module, last: int) -> list[str]:
     blocks: Any = getattr(network, "blocks", None)
     if not blocks:
-        raise UserError(f"last: {last}: {type(network).__name__} does not list its blocks; use layers: [names or patterns]")
+        raise UserError(
+            "last", value=last, problem=f"{type(network).__name__} does not list its blocks", fix="use layers: [names or patterns]"
+        )
     if not 1 <= last <= len(blocks):
-        raise UserError(f"last: {last}: {type(network).__name__} has {len(blocks)} blocks ({', '.join(blocks)})")
+        raise UserError("last", value=last, problem=f"{type(network).__name__} has {len(blocks)} blocks ({', '.join(blocks)})")
     return list(blocks[-last:])
 
 
@@ -85,7 +89,7 @@ def _matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
             top = ", ".join(name for name in known if name and "." not in name)
-            raise UserError(f"layers: {pattern}: matches nothing; there are {top} and their parts")
+            raise UserError("layers", value=pattern, problem="matches nothing", fix=f"there are {top} and their parts")
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 

@@ -27,7 +27,7 @@ class LearningRateFactor(Level):
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
         if negative := [value for _, value in self.levels.entries if not value >= 0]:
-            raise UserError(f"levels: {negative[0]}: a factor is 0 or more")
+            raise UserError("levels", value=negative[0], problem="a factor is 0 or more")
         self._factor = 1.0
         self._scheduled: list[float] = []
 

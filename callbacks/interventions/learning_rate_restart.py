@@ -24,7 +24,9 @@ class LearningRateRestart(OneShot):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a module without a schedule."""
         if configured(module)[1] is None:
-            raise UserError("LearningRateRestart: needs one optimizer with an lr_scheduler; add one, or leave it out")
+            raise UserError(
+                "LearningRateRestart", problem="needs one optimizer with an lr_scheduler", fix="add one, or leave it out"
+            )
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Copy rates and schedule of a new optimizer."""

@@ -35,10 +35,10 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
     data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
     named = [repr(one) for one in interventions(trainer)]
     if named and epochs < 1:
-        raise UserError(f"max_epochs: {trainer.max_epochs}: interventions need the number of epochs; write it")
+        raise UserError("max_epochs", value=trainer.max_epochs, problem="interventions need the number of epochs", fix="write it")
     for one in interventions(trainer):
         if named.count(repr(one)) > 1:
-            raise UserError(f"{one!r}: stands twice in callbacks; write it once, with all its times")
+            raise UserError(f"{one!r}", problem="stands twice in callbacks", fix="write it once, with all its times")
         one.check(trainer, module)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             continue
@@ -50,7 +50,7 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
             check_order(one, trainer)
         for time in times(one):
             if not time.reached(last, epochs):
-                raise UserError(f"{type(one).__name__}: {time}: is never reached: the run's last batch is {_place(last)}")
+                raise UserError(type(one).__name__, time, f"is never reached: the run's last batch is {_place(last)}")
 
 
 def check_order(one: Rewind, trainer: Trainer) -> None:
@@ -61,13 +61,20 @@ def check_order(one: Rewind, trainer: Trainer) -> None:
     else:
         kinds = {"epochs" if time.unit in ("ep", "%") else time.unit.removesuffix("s") for time in times(one)}
         if len(kinds) > 1:
-            raise UserError(f"Rewind: to: {one.to}: whether at lies after it is not known before the run; write both in one unit")
+            raise UserError(
+                "Rewind: to",
+                value=one.to,
+                problem="whether at lies after it is not known before the run",
+                fix="write both in one unit",
+            )
         path = [Position(epoch, 0) for epoch in range(epochs + 1)]
     taken = next((now for now in path if one.to.reached(now, epochs)), path[-1])
     for before, now in pairwise([None, *path[:-1]]):
         assert now is not None
         if now <= taken and any(time.crossed(before, now, epochs) for time in one.at):
-            raise UserError(f"Rewind: to: {one.to}: must lie before every moment of at, and does not before epoch {now.epoch}")
+            raise UserError(
+                "Rewind: to", value=one.to, problem=f"must lie before every moment of at, and does not before epoch {now.epoch}"
+            )
 
 
 def _place(last: Position) -> str:

@@ -28,23 +28,27 @@ class NormRecalibration(Named, Callback):
 
     def __init__(self, every: Time) -> None:
         if every.unit != "ep" or not every.number:
-            raise UserError(f"every: {every}: write a number of epochs, such as '1ep'")
+            raise UserError("every", value=every, fix="write a number of epochs, such as '1ep'")
         self.every = every
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse what has no statistics."""
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
-            raise UserError("NormRecalibration: needs datamodules.ImageDataModule")
+            raise UserError("NormRecalibration", problem="needs datamodules.ImageDataModule")
         if not norms(module):
-            raise UserError("NormRecalibration: the network has no batch norm; leave it out")
+            raise UserError("NormRecalibration", problem="the network has no batch norm", fix="leave it out")
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         if any(isinstance(one, WeightAveraging) for one in callbacks):
-            raise UserError("NormRecalibration: WeightAveraging validates a network with statistics of its own; leave one out")
+            raise UserError(
+                "NormRecalibration", problem="WeightAveraging validates a network with statistics of its own", fix="leave one out"
+            )
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
             return
         both = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
         if trainer.limit_val_batches == 0 or both > (trainer.max_epochs or 0):
-            raise UserError(f"every: {self.every}: this run never validates then; write fewer epochs, or leave it out")
+            raise UserError(
+                "every", value=self.every, problem="this run never validates then", fix="write fewer epochs, or leave it out"
+            )
 
     def in_force(self, epoch: Epoch) -> str | None:
         """Return what is done in an epoch, by which studies tell whether two runs can share it; None if nothing."""

@@ -47,10 +47,12 @@ def check_acts(one: OneShot, acts: Sequence[Act], last: Position, epochs: int) -
     moments = [single for time in one.at for single in (stages if time.unit == "stages" else [time])]
     for act in acts:
         if not any(time.crossed(act.before, act.where, epochs) for time in moments):
-            raise UserError(f"{type(one).__name__}: at epoch {act.where.epoch} the checkpoint had it, here it has not; {WAY_OUT}")
+            raise UserError(
+                type(one).__name__, problem=f"at epoch {act.where.epoch} the checkpoint had it, here it has not", fix=WAY_OUT
+            )
     for time in moments:
         if time.reached(last, epochs) and not any(time.crossed(act.before, act.where, epochs) for act in acts):
-            raise UserError(f"{type(one).__name__}: at: {time}: has passed without it at the checkpoint; {WAY_OUT}")
+            raise UserError(f"{type(one).__name__}: at", value=time, problem="has passed without it at the checkpoint", fix=WAY_OUT)
 
 
 def check_levels(one: Level, acts: Sequence[Act], last: Position, epochs: int) -> None:
@@ -59,12 +61,14 @@ def check_levels(one: Level, acts: Sequence[Act], last: Position, epochs: int) -
     for act in acts:
         then = one.levels.at(act.before, epochs) if act.before else None
         if (then, one.levels.at(act.where, epochs)) != (before, act.value):
-            raise UserError(f"{type(one).__name__}: at epoch {act.where.epoch} {act.value} began in the checkpoint; {WAY_OUT}")
+            raise UserError(
+                type(one).__name__, problem=f"at epoch {act.where.epoch} {act.value} began in the checkpoint", fix=WAY_OUT
+            )
         before = act.value
     if (here := one.levels.at(last, epochs)) != before:
-        raise UserError(f"{type(one).__name__}: at the checkpoint {here} is in force here, {before} was there; {WAY_OUT}")
+        raise UserError(type(one).__name__, problem=f"at the checkpoint {here} is in force here, {before} was there", fix=WAY_OUT)
     values = [None, *(value for _, value in one.levels.entries)]
     for (time, value), earlier in zip(one.levels.entries, values, strict=False):
         known = value == earlier or any(time.crossed(act.before, act.where, epochs) for act in acts)
         if time.reached(last, epochs) and not known:
-            raise UserError(f"{type(one).__name__}: {time}: has passed without {value} at the checkpoint; {WAY_OUT}")
+            raise UserError(type(one).__name__, value=time, problem=f"has passed without {value} at the checkpoint", fix=WAY_OUT)

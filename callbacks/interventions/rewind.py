@@ -48,10 +48,10 @@ class Rewind(OneShot):
     ) -> None:
         super().__init__(at)
         if to.unit == "stages":
-            raise UserError("to: stages: are several moments; write one of them, such as 'stage1'")
+            raise UserError("to", value="stages", problem="are several moments", fix="write one of them, such as 'stage1'")
         for time in at:
             if time.unit == to.unit and time.number <= to.number:
-                raise UserError(f"to: {to}: must lie before at: {time}")
+                raise UserError("to", to, f"must lie before at: {time}")
         self.to, self.last, self.layers = to, last, layers
         self.optimizer_state, self.learning_rate = optimizer_state, learning_rate
         self._kept: dict[str, Any] | None = None
@@ -86,9 +86,19 @@ class Rewind(OneShot):
     def check_kept(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
         """Raise UserError unless a checkpoint from after `to` holds the state, with a schedule if there is one here."""
         if kept is None:
-            raise UserError(f"Rewind: to: {self.to}: has passed at the checkpoint, which does not hold that state; start afresh")
+            raise UserError(
+                "Rewind: to",
+                value=self.to,
+                problem="has passed at the checkpoint, which does not hold that state",
+                fix="start afresh",
+            )
         if self.learning_rate == "rewind" and bool(kept["schedules"]) != (configured(module)[1] is not None):
-            raise UserError("Rewind: learning_rate: rewind: only one of checkpoint and run has an lr_scheduler; write keep")
+            raise UserError(
+                "Rewind: learning_rate",
+                value="rewind",
+                problem="only one of checkpoint and run has an lr_scheduler",
+                fix="write keep",
+            )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         clock, where = Clock.of(trainer), list(Clock.of(trainer).now)

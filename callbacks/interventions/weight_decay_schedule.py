@@ -28,16 +28,23 @@ class WeightDecaySchedule(Level):
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
         if negative := [value for _, value in self.levels.entries if not value >= 0]:
-            raise UserError(f"levels: {negative[0]}: a weight decay is 0 or more")
+            raise UserError("levels", value=negative[0], problem="a weight decay is 0 or more")
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse an optimizer without weight decay, or with several."""
         optimizer, _ = configured(module)
         if optimizer is not None and "weight_decay" not in optimizer.defaults:
-            raise UserError(f"WeightDecaySchedule: {type(optimizer).__name__} has no weight decay; choose another optimizer")
+            raise UserError(
+                "WeightDecaySchedule", problem=f"{type(optimizer).__name__} has no weight decay", fix="choose another optimizer"
+            )
         decays = sorted({decay for decay in self._configured(trainer, module) if decay})
         if len(decays) > 1:
-            raise UserError(f"WeightDecaySchedule: levels: set one value, but parameter groups have {decays}; give them one, or 0")
+            raise UserError(
+                "WeightDecaySchedule",
+                value="levels",
+                problem=f"set one value, but parameter groups have {decays}",
+                fix="give them one, or 0",
+            )
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Write it into the groups that decay."""

@@ -40,7 +40,7 @@ class AllCNN(_PlainCNN):
 
     def __init__(self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True) -> None:
         if not 96 * width >= 1:
-            raise UserError(f"width: {width}: a factor on 96 channels; write 1 for the paper's network")
+            raise UserError("width", value=width, problem="a factor on 96 channels", fix="write 1 for the paper's network")
         small, large = round(96 * width), round(192 * width)
         plan = [
             (small, 3, 1),

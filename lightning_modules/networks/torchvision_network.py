@@ -40,14 +40,14 @@ class TorchvisionNetwork(nn.Module):
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
             near = ", ".join(get_close_matches(name, known, 3, 0)) or "resnet18"
-            raise UserError(f"name: {name}: torchvision has no such network; the nearest are {near}")
+            raise UserError("name", value=name, problem="torchvision has no such network", fix=f"the nearest are {near}")
         builder = torchvision.models.get_model_builder(name)
         arguments = {**_sizes(builder, image_size), "num_classes": num_classes, **(options or {})}
         try:
             with _first_convolution_of(in_channels):
                 self.model: nn.Module = builder(**arguments)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-            raise UserError(f"{name}: options: {options}, image size {image_size}: {error}") from error
+            raise UserError(f"{name}: options", f"{options}, image size {image_size}", error) from error
         self.blocks = tuple(_blocks("model", self.model))
 
     def forward(self, x: Tensor) -> Tensor:
