@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from build import build
 from checkpoint_files import read_checkpoint
+from command_line import quiet
 from datamodules import ImageDataModule
 from parse import parse
 from run_directory import Place
@@ -98,6 +99,7 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     Raises:
         UserError: for what train.py would refuse.
     """
+    quiet()
     torch.set_num_threads(task.threads)
     place, checkpoint = Path(task.place), Path(task.checkpoint) if task.checkpoint else None
     file = place / "segment.yaml"

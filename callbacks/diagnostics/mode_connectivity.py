@@ -15,7 +15,7 @@ from callbacks.diagnostics.interpolation import Point, barriers, line
 from callbacks.diagnostics.probe import probe
 from callbacks.norm_statistics import norms
 from checkpoint_files import check_network, read_checkpoint
-from command_line import errors_in_one_line
+from command_line import errors_in_one_line, quiet
 from errors import UserError
 from parse import parse
 from run import Run
@@ -100,6 +100,7 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     given = _parser().parse_args(args)
+    quiet()
     with errors_in_one_line("mode_connectivity"):
         if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
             raise UserError("json", value=given.json, problem="name a file .json in a folder that there is")

@@ -79,8 +79,8 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     small({"plain": ARMS["plain"]}, seeds=1)
     refused(["report", "small.yaml"], "report: no run of small is done", capsys)
     refused(["verify", "small.yaml"], "verify: no run of small is done", capsys)
-    refused(["run", "small.yaml", "--jobs", "0"], "jobs, threads: write 1 or more", capsys)
-    refused(["run", "small.yaml", "--ledger", "mine.md"], "ledger: run: goes with report", capsys)
+    refused(["run", "small.yaml", "--jobs", "0"], "jobs: 0: write 1 or more", capsys)
+    refused(["run", "small.yaml", "--ledger", "mine.md"], "unrecognized arguments: --ledger mine.md", capsys)
     refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
 
 
