@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from build import build
 from callbacks.diagnostics.base import Diagnostic
-from command_line import HERE
-from manifest import session
-from parse import parse
+from plasticity_lab.project import ROOT
+from plasticity_lab.runs.build import build
+from plasticity_lab.runs.manifest import session
+from plasticity_lab.runs.parse import parse
 
 
 class Stopwatch(Callback):
@@ -75,7 +75,7 @@ def trained(configs: list[str], *more: str) -> Stopwatch:
 
 def everything(configs: list[str], epochs: int) -> dict[str, Any]:
     """Return what configs/diagnostics/all.yaml costs, as a share of the rest of the same training."""
-    watch = trained([*configs, str(HERE / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs))
+    watch = trained([*configs, str(ROOT / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs))
     spent = sum(watch.spent.values())
     return {
         "epochs": epochs,

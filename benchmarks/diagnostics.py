@@ -26,11 +26,11 @@ from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.probe import Probe, probe
 from callbacks.diagnostics.products import Product, gradient, hessian_product
 from callbacks.network import network_of
-from command_line import HERE
 from datamodules import ImageDataModule
-from manifest import session
-from run import Run
-from train import main
+from plasticity_lab.project import ROOT
+from plasticity_lab.runs.main import main
+from plasticity_lab.runs.manifest import session
+from plasticity_lab.runs.run import Run
 
 EXAMPLES, COUNT, TOLERANCE = 500, 10, 1e-3
 
@@ -40,7 +40,7 @@ def trained() -> Run:
     wide = ["--model.init_args.network.init_args.width", "16", "--trainer.max_epochs", "3"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        return main(["fit", "--config", str(HERE / "configs/digits.yaml"), *wide, *quiet, "--trainer.default_root_dir", folder])
+        return main(["fit", "--config", str(ROOT / "configs/digits.yaml"), *wide, *quiet, "--trainer.default_root_dir", folder])
 
 
 def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:

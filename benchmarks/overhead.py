@@ -27,8 +27,8 @@ from torch.nn import functional as F
 from datamodules import CropFlip, ImageDataset
 from datamodules.images import Images, TensorImages
 from lightning_modules.networks import Linear, ResNet
-from randomness import generator
-from train import main
+from plasticity_lab.randomness import generator
+from plasticity_lab.runs.main import main
 
 BATCH = 128
 

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from datamodules import CropFlip
 from datamodules.blurring import blur
 from lightning_modules.networks import ResNet
-from randomness import generator
+from plasticity_lab.randomness import generator
 
 BATCH, ROUNDS = 128, 15
 IMAGES = torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "images"))

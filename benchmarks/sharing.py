@@ -12,16 +12,16 @@ from typing import Any
 
 import yaml
 
-from command_line import HERE
-from manifest import session
-from studies import engine, workers
-from studies.commands import run
-from studies.plan import segments
-from studies.work import Work, open_study
+from plasticity_lab.project import ROOT
+from plasticity_lab.runs.manifest import session
+from plasticity_lab.studies import engine, workers
+from plasticity_lab.studies.commands import run
+from plasticity_lab.studies.plan import segments
+from plasticity_lab.studies.work import Work, open_study
 
 STUDY = {
     "name": "benchmark",
-    "config": [str(HERE / "configs/digits.yaml")],
+    "config": [str(ROOT / "configs/digits.yaml")],
     "axes": [{"removed": [10, 20, 30]}, {"seed_everything": [0, 1]}],
     "set": {
         "data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["0ep", "{removed}ep"]}}],

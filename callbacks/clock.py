@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
-from timing import Position
+from plasticity_lab.timing import Position
 
 
 class Act(NamedTuple):

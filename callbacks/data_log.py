@@ -11,7 +11,7 @@ from callbacks.image_grid import labelled_grid
 from datamodules import Batch, ImageDataModule
 from datamodules.course import Shown
 from datamodules.images import stratified
-from randomness import generator
+from plasticity_lab.randomness import generator
 
 EXAMPLES = 32
 NO_BATCH = -1  # tells the grid's draws from those of every batch

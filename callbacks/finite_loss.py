@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from errors import Diverged
+from plasticity_lab.errors import Diverged
 
 
 class FiniteLoss(Callback):

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from callbacks.last_checkpoint import LastCheckpoint
-from errors import SessionEnd
+from plasticity_lab.errors import SessionEnd
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 """What a user, a scheduler and Slurm (`--signal=USR1@90`) send to end a session."""

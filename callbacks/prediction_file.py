@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import BasePredictionWriter
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class PredictionFile(BasePredictionWriter):

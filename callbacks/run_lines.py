@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
-from run_directory import Place
+from plasticity_lab.runs.run_directory import Place
 
 _BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Flags of x86 and ARM processors in /proc/cpuinfo."""

@@ -8,9 +8,8 @@ from filelock import FileLock, Timeout
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 
-import manifest
-import run_directory
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs import manifest, run_directory
 
 
 class RunRecord(Callback):

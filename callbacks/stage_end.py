@@ -8,7 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 from callbacks.epoch_end import EpochEnd
 from datamodules import ImageDataModule
 from datamodules.stages import Stages
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class StageEnd(EpochEnd):

@@ -7,8 +7,8 @@ import torch
 from datamodules.augmentation import Augmentation
 from datamodules.deficits import Deficit, Scene
 from datamodules.loader import Batch
-from randomness import generator
-from timing import Levels, Position, Window
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Levels, Position, Window
 
 
 class Appearance:

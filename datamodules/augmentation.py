@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 def crop_flip(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int, fill: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from datamodules.timeline import epoch_batches, latest, positions
-from errors import UserError
-from timing import Position
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position
 
 if TYPE_CHECKING:
     from datamodules.image_data import ImageDataModule

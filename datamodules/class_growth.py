@@ -5,9 +5,9 @@ from torch import Tensor
 
 from datamodules.growth import Growth, Until, permutation
 from datamodules.images import stratified as choose_stratified
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 
 class ClassGrowth(Growth):

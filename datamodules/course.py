@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 from datamodules.appearance import Appearance
 from datamodules.stages import Stages
-from errors import UserError
-from timing import Position
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position
 
 _WAY_OUT = "what has passed cannot be changed: start afresh, or name a later time"
 

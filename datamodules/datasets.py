@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules.images import Images, Subset, TensorImages, stratified
-from errors import UserError
-from randomness import generator
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
 
 
 class Splits(NamedTuple):

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from datamodules.file_names import one_line, printable
 from datamodules.images import Images
 from datamodules.workers import read_batches
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 _RULES = 2
 """How often what `decode` gives has been settled anew; images kept from before are then decoded again."""

@@ -10,9 +10,9 @@ from torch import Tensor
 from datamodules.blurring import blur
 from datamodules.loader import Batch
 from datamodules.naming import Named
-from errors import UserError
-from randomness import generator
-from timing import Epoch, Time, Window
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Epoch, Time, Window
 
 
 class Scene(NamedTuple):

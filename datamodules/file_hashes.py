@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datamodules.file_names import printable
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class FileHashes(NamedTuple):

@@ -16,7 +16,7 @@ from datamodules.file_names import printable
 from datamodules.folder_layout import check_classes, report_test_folder, split_folder
 from datamodules.image_files import list_files
 from datamodules.images import Images
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class FolderSplit(Images):

@@ -9,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.file_names import printable
 from datamodules.image_files import class_names, is_image
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 _SPLITS = {"train": ("train",), "test": ("test", "val", "valid", "validation")}
 """Folders that hold a split; the first one there is used."""

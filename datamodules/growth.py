@@ -9,9 +9,9 @@ from torch import Tensor
 
 from datamodules.loader import training_order
 from datamodules.naming import Named
-from errors import UserError
-from randomness import generator
-from timing import Epoch, Position, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Epoch, Position, Time
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from datamodules.loader import Batch, EpochLoader
 from datamodules.splits_on_device import SplitsOnDevice
 from datamodules.stages import Stages
 from datamodules.statistics import channel_histogram
-from errors import UserError
-from timing import Position, Time, Window
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position, Time, Window
 
 
 class ImageDataModule(SplitsOnDevice):

@@ -10,7 +10,7 @@ from PIL import Image
 from pytorch_lightning.utilities import rank_zero_info
 
 from datamodules.file_names import printable
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 _SYSTEM_FILES = {"__MACOSX", "Thumbs.db", "desktop.ini", "$RECYCLE.BIN", "@eaDir"}
 """What file managers and archives leave behind, beside names that begin with a dot."""

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from datamodules.images import Images
 from datamodules.workers import read_batches
-from errors import UserError
-from randomness import generator
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
 
 
 class Batch(NamedTuple):

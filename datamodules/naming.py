@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
-from errors import UserError
-from timing import Levels, Time, Window
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Levels, Time, Window
 
 TIMES = ("at", "during", "until", "levels", "every")
 """Arguments that say when something happens, which are no part of what it is, if their values are moments."""

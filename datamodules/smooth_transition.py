@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from datamodules.growth import Growth, permutation
-from errors import UserError
-from randomness import generator
-from timing import Epoch
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Epoch
 
 
 def share_of_all(progress: Tensor, gamma: float) -> Tensor:

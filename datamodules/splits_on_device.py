@@ -10,7 +10,7 @@ from torch import Tensor
 from datamodules.datasets import ImageDataset, Splits
 from datamodules.residency import fits
 from datamodules.statistics import channel_histogram, channel_statistics
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class SplitsOnDevice(LightningDataModule):

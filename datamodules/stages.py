@@ -8,8 +8,8 @@ from torch import Tensor
 
 from datamodules.growth import Growth
 from datamodules.loader import training_order
-from errors import UserError
-from timing import Position
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position
 
 
 class Stages:

@@ -11,7 +11,7 @@ from torch import Tensor
 from datamodules.course import Shown
 from datamodules.loader import shard
 from datamodules.stages import Stages
-from timing import Position, Time
+from plasticity_lab.timing import Position, Time
 
 if TYPE_CHECKING:
     from datamodules.image_data import ImageDataModule

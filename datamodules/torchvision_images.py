@@ -19,7 +19,7 @@ from datamodules.file_hashes import files_below, hash_files
 from datamodules.file_names import one_line, printable
 from datamodules.images import Images, TensorImages
 from datamodules.torchvision_sources import split_arguments
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class TorchvisionImages(ImageDataset):

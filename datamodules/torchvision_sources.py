@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class _Choice(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
 from datamodules.images import Images
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 def read_batches(images: Images, batches: Sequence[Sequence[int]], workers: int, pin_memory: bool = False) -> Iterator[Tensor]:

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from errors import UserError
 from lightning_modules.initialisation import detach_computed, initialise
 from lightning_modules.schemes import Scheme
 from lightning_modules.tally import Tally
+from plasticity_lab.errors import UserError
 
 
 class ImageClassifier(LightningModule):

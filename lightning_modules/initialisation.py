@@ -9,10 +9,10 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 
-from errors import UserError
 from lightning_modules.construction import Construction, full_name, held, tensors_of
 from lightning_modules.schemes import Scheme, apply
-from randomness import global_stream
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import global_stream
 
 Key = Callable[[str], tuple[Any, ...]]
 """From a layer's name to what keys its draws, as `global_stream` takes it."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 Scheme = Literal["own", "kaiming_fan_out", "kaiming_uniform_norm"]
 """`own`: as the network itself does, which is torch's default for its layers."""

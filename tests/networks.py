@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from timing import Epoch
+from plasticity_lab.timing import Epoch
 
 
 class SmallNet(nn.Module):

@@ -10,8 +10,8 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from callbacks import Level
 from datamodules import Augmentation, Batch, Deficit, Scene
 from lightning_modules import ImageClassifier
-from studies.digest import digest
-from timing import Time
+from plasticity_lab.studies.digest import digest
+from plasticity_lab.timing import Time
 
 
 class StepLog(Callback):

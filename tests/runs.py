@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from studies.digest import digest
-from train import main
+from plasticity_lab.runs.main import main
+from plasticity_lab.studies.digest import digest
 
 REPOSITORY = Path(__file__).parents[1]
 EPOCHS = 3

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from datamodules import FolderImages
+from plasticity_lab.runs.main import main
 from tests.datamodules.test_datasets import make_folder
 from tests.runs import fit, tiny
-from train import main
 
 
 def _deficit(*during: str | int, name: str = "Blur", **arguments: Any) -> list[str]:

@@ -13,8 +13,8 @@ import torch
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from checkpoint_files import COMMITS
-from studies.digest import digest
+from plasticity_lab.runs.checkpoint_files import COMMITS
+from plasticity_lab.studies.digest import digest
 from tests.runs import TINY, fit, logged, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"

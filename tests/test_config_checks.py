@@ -10,11 +10,11 @@ import yaml
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
-from config_checks import check_given, check_links, check_numbers, given_settings
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.config_checks import check_given, check_links, check_numbers, given_settings
+from plasticity_lab.runs.type_hints import check_hints, check_nulls
 from tests.runs import TINY, fit, tiny
 from tests.test_bad_input import refused
-from type_hints import check_hints, check_nulls
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datamodules import Digits
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL
 from tests.processes import run, run_directory, start

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from errors import NOTHING, UserError
+from plasticity_lab.errors import NOTHING, UserError
 
 
 @pytest.mark.parametrize(

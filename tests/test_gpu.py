@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from studies import engine
-from studies.commands import run as train
+from plasticity_lab.studies import engine
+from plasticity_lab.studies.commands import run as train
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
@@ -69,7 +69,7 @@ def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
 
     from datamodules import CropFlip
     from datamodules.blurring import blur
-    from randomness import generator
+    from plasticity_lab.randomness import generator
 
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     here = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))

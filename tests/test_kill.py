@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
 from tests.processes import run, start
 from tests.runs import logged, tiny
 

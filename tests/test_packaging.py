@@ -17,29 +17,52 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 def test_every_module_is_packaged() -> None:
     listed = PROJECT["tool"]["setuptools"]
-    assert sorted(listed["py-modules"]) == sorted(file.stem for file in REPOSITORY.glob("*.py"))
-    packages = {str(file.parent.relative_to(REPOSITORY)).replace("/", ".") for file in REPOSITORY.glob("*/**/__init__.py")}
+    packages = {str(file.parent.relative_to(REPOSITORY)).replace("/", ".") for file in REPOSITORY.glob("**/__init__.py")}
     packages = {name for name in packages if not name.startswith(("tests", ".", "build"))}
-    assert sorted(listed["packages"]) == sorted({*packages, "configs"})
+    assert sorted(listed["packages"]) == sorted({*packages, "plasticity_lab.configs"})
+    assert sorted(file.name for file in REPOSITORY.glob("*.py")) == ["study.py", "train.py"], "not installed"
+
+
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Say what of a folder is no part of the project."""
+    above = {"build", "runs", "data"} if Path(folder) == REPOSITORY else set[str]()
+    return {name for name in names if name in above or name.startswith(".") or name.endswith(".egg-info")}
 
 
 @pytest.mark.slow
 def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    shutil.copytree(REPOSITORY, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "runs", "data"))
+    shutil.copytree(REPOSITORY, source, ignore=left_out)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site")]
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)], check=True
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"configs/base.yaml", "configs/digits.yaml", "train.py", "lightning_modules/networks/resnet.py"} <= set(names)
-    assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
+    files = {"plasticity_lab/configs/base.yaml", "plasticity_lab/configs/digits.yaml", "lightning_modules/networks/resnet.py"}
+    assert files <= set(names)
+    tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
+    assert tops == {"callbacks", "datamodules", "lightning_modules", "plasticity_lab"}
     subprocess.run([*pip, str(wheel)], check=True)
-    command = [sys.executable, "-m", "train", "fit", "--config", "configs/digits.yaml", "--trainer.max_epochs", "1"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, cwd=tmp_path
-    )
+    command = [sys.executable, str(tmp_path / "site/bin/plasticity-lab")]
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(REPOSITORY / "tests/networks.py", home / "mine.py")
+
+    def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+        places = os.pathsep.join(filter(None, [path, str(tmp_path / "site")]))
+        environment = {**os.environ, "PYTHONPATH": places}
+        return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, cwd=home)
+
+    done = run("fit", "--config", "configs/digits.yaml", "--trainer.max_epochs", "1", "--model.init_args.network", "mine.SmallNet")
     assert done.returncode == 0, done.stderr
     assert "test accuracy" in done.stdout
-    assert str(tmp_path / "runs" / "digits") in done.stdout
+    assert str(home / "runs" / "digits") in done.stdout
+    planned = run("study", "plan", "configs/studies/digits_blur_removal.yaml")
+    assert planned.stdout.startswith("digits-blur-removal: 25 runs of "), planned.stderr
+    (tmp_path / "other/callbacks").mkdir(parents=True)
+    (tmp_path / "other/callbacks/__init__.py").touch()
+    hidden = run("fit", "--config", "configs/digits.yaml", path=str(tmp_path / "other"))
+    (line,) = hidden.stderr.splitlines()
+    assert line.startswith(f"plasticity-lab: error: callbacks: {tmp_path}/other/callbacks hides plasticity-lab's package"), line
+    assert hidden.returncode == 2

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from randomness import generator, global_stream, key
+from plasticity_lab.randomness import generator, global_stream, key
 
 counters = st.lists(st.one_of(st.integers(0, 10**6), st.text(max_size=8)), max_size=3).map(tuple)
 keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import UserError
-from timing import Levels, Position, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Levels, Position, Time
 
 whole = st.builds(
     lambda head, number, unit: f"{head}{number}{unit}",

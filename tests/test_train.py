@@ -11,12 +11,12 @@ import torch
 import yaml
 from filelock import FileLock
 
-from command_line import find_configs
-from run_directory import Place
+from plasticity_lab.runs.command_line import find_configs
+from plasticity_lab.runs.main import main
+from plasticity_lab.runs.run_directory import Place
 from tests.processes import run
 from tests.registry import REGISTRY
 from tests.runs import REPOSITORY, fit, logged, state, tiny
-from train import main
 
 
 def checkpoints(directory: Path) -> list[str]:

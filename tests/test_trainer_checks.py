@@ -21,12 +21,12 @@ from torch.optim import lr_scheduler
 
 from callbacks.run_lines import has_bf16_units
 from datamodules import Digits, ImageDataModule
-from errors import UserError
 from lightning_modules import ImageClassifier
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.trainer_checks import check_trainer
 from tests.networks import SmallNet
 from tests.runs import fit, logged, tiny
 from tests.test_bad_input import refused
-from trainer_checks import check_trainer
 
 _SGD: Any = partial(torch.optim.SGD, lr=0.1)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from errors import UserError
-from yaml_files import load_yaml
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.yaml_files import load_yaml
 
 
 @pytest.mark.parametrize(

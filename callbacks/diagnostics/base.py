@@ -16,8 +16,8 @@ from callbacks.network import network_of
 from callbacks.norm_statistics import estimate, frozen_norms
 from datamodules import ImageDataModule
 from datamodules.naming import Named
-from errors import UserError
-from timing import Epoch, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Epoch, Time
 
 Measured = Mapping[str, float | Figure]
 """What was measured, by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""

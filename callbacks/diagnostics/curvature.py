@@ -13,9 +13,9 @@ from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import check_twice_differentiable, gradient, hessian_product
 from callbacks.diagnostics.subspace import curvature_overlap, share_within, subspace_overlap
 from callbacks.network import network_of
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 
 class Curvature(Diagnostic):

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from callbacks.diagnostics.invisible import invisible
 from callbacks.diagnostics.layers import blocks_of
 from callbacks.network import network_of
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 CHUNK = 250
 """Images that pass through the network at once."""

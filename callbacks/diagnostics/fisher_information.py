@@ -7,7 +7,7 @@ from callbacks.diagnostics.fisher_trace import fisher_trace
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
-from randomness import generator
+from plasticity_lab.randomness import generator
 
 
 class FisherInformation(Diagnostic):

@@ -11,9 +11,9 @@ from callbacks.diagnostics.function import Loss, Parameters, gradients, mean_los
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from datamodules import ImageDataModule
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 
 def gaussian(parameters: Mapping[str, Tensor], seed: int, draw: int) -> Parameters:

@@ -15,8 +15,8 @@ from callbacks.diagnostics.forgetting_table import write_table
 from callbacks.diagnostics.margins import margins
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.wrong_labels import auc, precision
-from errors import UserError
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 _BARS = 20
 

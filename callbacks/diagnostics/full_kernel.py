@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from callbacks.diagnostics.function import flat, logits, parameters_of
 from callbacks.diagnostics.lanczos import largest_eigenpairs
 from callbacks.diagnostics.products import Product
-from randomness import generator
+from plasticity_lab.randomness import generator
 
 TOLERANCE = 1e-4
 """Of the largest eigenvalue, relative to itself."""

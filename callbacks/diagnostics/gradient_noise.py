@@ -9,9 +9,9 @@ from callbacks.diagnostics.gradient_covariance import gradient_covariance
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import gradient
 from callbacks.network import network_of
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 
 class GradientNoise(Diagnostic):

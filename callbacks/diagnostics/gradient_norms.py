@@ -11,9 +11,9 @@ from callbacks.diagnostics.function import gradients, mean_loss, parameters_of
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from datamodules import ImageDataModule
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 
 def mean_gradient_norm(network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> float:

@@ -11,9 +11,9 @@ from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.products import check_twice_differentiable, hessian_product
 from callbacks.diagnostics.spectrum import Nodes, density, hutchinson, quadrature
 from callbacks.network import network_of
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 POINTS = 10_000
 

@@ -17,8 +17,8 @@ from callbacks.diagnostics.kernel import alignment, centred_labels, energy, spec
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
-from errors import UserError
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 
 class KernelAlignment(Diagnostic):

@@ -21,9 +21,9 @@ from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from datamodules import ImageDataModule
 from datamodules.images import stratified
-from errors import UserError
-from randomness import generator
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 
 COLUMNS = 20_000
 NEIGHBOURS = 9

@@ -10,8 +10,8 @@ from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.layers import by_block
 from callbacks.diagnostics.probe import Probe
 from callbacks.norm_statistics import norms
-from errors import UserError
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 
 def norm_biases(module: nn.Module) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from datamodules import Batch, ImageDataModule
 from datamodules.images import stratified
-from randomness import generator
+from plasticity_lab.randomness import generator
 
 NO_BATCH = -1  # tells a probe's draws from those of every batch
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from callbacks.diagnostics.function import Loss, Parameters, flat, gradients, mean_loss, parameters_of
 from callbacks.diagnostics.invisible import invisible
 from callbacks.network import network_of
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 Product = Callable[[Tensor], Tensor]
 """From a vector (parameters,) to a symmetric matrix times it, in the vector's type."""

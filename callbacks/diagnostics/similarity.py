@@ -14,10 +14,10 @@ from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from callbacks.norm_statistics import estimate
-from checkpoint_files import check_network, read_checkpoint
 from datamodules import ImageDataModule
-from errors import UserError
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.checkpoint_files import check_network, read_checkpoint
+from plasticity_lab.timing import Time
 
 
 def linear_cka(one: Tensor, other: Tensor) -> float:

@@ -7,8 +7,8 @@ from pytorch_lightning import LightningModule, Trainer
 from callbacks.epoch_end import EpochEnd
 from datamodules import ImageDataModule
 from datamodules.naming import Named
-from errors import UserError
-from timing import Epoch, Position
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Epoch, Position
 
 
 class TimeToAccuracy(Named, EpochEnd):

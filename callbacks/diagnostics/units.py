@@ -10,8 +10,8 @@ from callbacks.diagnostics.features import check_rectified, rectified
 from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from datamodules import ImageDataModule
-from errors import UserError
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 
 def magnitudes(activations: Tensor) -> Tensor:

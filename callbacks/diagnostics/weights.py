@@ -13,7 +13,7 @@ from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.function import norm
 from callbacks.diagnostics.layers import by_block, trained
 from callbacks.diagnostics.probe import Probe
-from timing import Time
+from plasticity_lab.timing import Time
 
 Parts = Mapping[str, Tensor]
 """Parameters by name, taken together as one vector w."""

@@ -4,7 +4,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.interventions.base import Level
 from datamodules import ImageDataModule
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class AugmentationSchedule(Level):

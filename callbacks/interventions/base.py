@@ -11,8 +11,8 @@ from callbacks.clock import Act, Clock
 from callbacks.interventions.averages import follow, snapshot
 from callbacks.interventions.ranks import check_ranks
 from datamodules.naming import Named
-from randomness import generator
-from timing import Epoch, Levels, Position, Time
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Epoch, Levels, Position, Time
 
 
 class Draws(NamedTuple):

@@ -12,8 +12,8 @@ from callbacks.clock import Clock
 from callbacks.interventions.base import Level
 from callbacks.interventions.layers import check_draws, check_initial, every_layer, own_parameters
 from callbacks.network import network_of
-from errors import UserError
 from lightning_modules.initialisation import redraw
+from plasticity_lab.errors import UserError
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
 

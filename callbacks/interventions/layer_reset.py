@@ -9,7 +9,7 @@ from callbacks.interventions.layers import check_draws, check_initial, choose, c
 from callbacks.interventions.optimizers import forget
 from callbacks.network import network_of
 from lightning_modules.initialisation import redraw
-from timing import Time
+from plasticity_lab.timing import Time
 
 
 class LayerReset(OneShot):

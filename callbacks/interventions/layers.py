@@ -8,10 +8,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelPruning
 from torch import Tensor, nn
 
-from errors import UserError
 from lightning_modules import ImageClassifier
 from lightning_modules.construction import full_name, held
 from lightning_modules.initialisation import check_redraw
+from plasticity_lab.errors import UserError
 
 
 def choose(network: nn.Module, last: int | None, layers: Sequence[str] | None) -> dict[str, nn.Module]:

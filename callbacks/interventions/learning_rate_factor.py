@@ -6,8 +6,8 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 
 from callbacks.interventions.base import Level
-from errors import UserError
-from timing import Position
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position
 
 
 class LearningRateFactor(Level):

@@ -5,7 +5,7 @@ from pytorch_lightning import LightningModule, Trainer
 from callbacks.branch import configured
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.optimizers import SCHEDULED
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class LearningRateRestart(OneShot):

@@ -10,8 +10,8 @@ from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
 from datamodules.timeline import latest, positions
-from errors import UserError
-from timing import Position, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position, Time
 
 _MANY = 10**12
 """More steps than any run has."""

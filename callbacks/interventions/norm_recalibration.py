@@ -9,8 +9,8 @@ from callbacks.interventions.base import log
 from callbacks.norm_statistics import norms, recalibrate
 from datamodules import ImageDataModule
 from datamodules.naming import Named
-from errors import UserError
-from timing import Epoch, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Epoch, Time
 
 
 class NormRecalibration(Named, Callback):

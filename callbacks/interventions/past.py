@@ -10,8 +10,8 @@ from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.moments import interventions
 from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
-from errors import UserError
-from timing import Position, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Position, Time
 
 WAY_OUT = "what has passed cannot be changed: start afresh, or name a later time"
 

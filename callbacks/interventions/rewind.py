@@ -14,8 +14,8 @@ from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.layers import check_kept, choose
 from callbacks.interventions.optimizers import SCHEDULED, forget
 from callbacks.network import network_of
-from errors import UserError
-from timing import Epoch, Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Epoch, Time
 
 
 class Rewind(OneShot):

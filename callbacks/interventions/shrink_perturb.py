@@ -11,9 +11,9 @@ from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.layers import check_draws, check_initial, copy_buffers, every_layer, own_parameters
 from callbacks.interventions.optimizers import forget
 from callbacks.network import network_of
-from errors import UserError
 from lightning_modules.initialisation import redraw
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 
 def shrink_perturb(parameters: Mapping[str, Tensor], noise: Mapping[str, Tensor], shrink: float, perturb: float) -> None:

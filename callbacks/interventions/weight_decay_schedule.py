@@ -7,7 +7,7 @@ from pytorch_lightning.core.optimizer import _configure_optimizers
 
 from callbacks.branch import configured
 from callbacks.interventions.base import Level
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 
 class WeightDecaySchedule(Level):

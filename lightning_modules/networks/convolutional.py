@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from errors import UserError
 from lightning_modules.networks.layers import Norm, check_sizes, conv_block
+from plasticity_lab.errors import UserError
 
 
 class _PlainCNN(nn.Module):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from torch import nn
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 Norm = Literal["batch", "group", "none"]
 

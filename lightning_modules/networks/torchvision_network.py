@@ -9,7 +9,7 @@ from typing import Any
 import torchvision
 from torch import Tensor, nn
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 _CONTAINERS = ("features", "encoder", "layers", "blocks", "trunk_output")
 """What torchvision calls parts that hold a network's blocks."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
 from tests.datamodules.test_course import data, growth
 from tests.runs import fit, logged, state, tiny
 from tests.test_contracts import EVERY_KIND

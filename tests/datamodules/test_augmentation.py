@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from datamodules import CropFlip
 from datamodules.augmentation import crop_flip
-from errors import UserError
-from randomness import generator
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
 
 
 @settings(max_examples=30)

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from datamodules.blurring import blur
+from plasticity_lab.runs.main import main
 from tests.registry import REGISTRY
 from tests.runs import fit, logged, pictures, state, tiny
 from tests.test_bad_input import refused
 from tests.test_contracts import EVERY_KIND
-from train import main
 
 BLUR = "datamodules.Blur"
 

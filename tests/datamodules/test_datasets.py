@@ -19,8 +19,8 @@ import datamodules.decoding
 from datamodules import Digits, FolderImages, ImageDataset, TorchvisionImages
 from datamodules.decoding import decode
 from datamodules.images import Images, TensorImages, stratified
-from errors import UserError
-from randomness import generator
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
 
 
 def picture(seed: int, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> Image.Image:

@@ -14,11 +14,11 @@ from datamodules import Batch, Blur, CropFlip, Deficit, Digits, LabelNoise, Labe
 from datamodules.appearance import Appearance
 from datamodules.blurring import blur, resize_matrix
 from datamodules.deficits import class_permutation, label_shifts
-from errors import UserError
-from studies.digest import digest
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.digest import digest
+from plasticity_lab.timing import Position, Time, Window
 from tests.probes import Darken, Dim, Fade
 from tests.runs import fit, tiny
-from timing import Position, Time, Window
 
 ALWAYS = (Time("0ep"), Time("100%"))
 NEVER = (Time("0ep"), Time("0ep"))
@@ -155,7 +155,7 @@ def test_deficits_act_in_the_order_written() -> None:
 
 
 def test_augmentation_comes_after_deficits() -> None:
-    from randomness import generator
+    from plasticity_lab.randomness import generator
 
     expected = Darken()(blur(batch().images, 8), scene().mean, generator(0, "augment", 0, 1, 0))
     assert torch.equal(see(Blur(8, ALWAYS), augmentation=Darken()).images, expected)

@@ -14,8 +14,8 @@ from datamodules.growth import permutation
 from datamodules.loader import training_order
 from datamodules.smooth_transition import share_of_all
 from datamodules.stages import Stages
-from errors import UserError
-from timing import Time
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 NEXT = Until(1.0)
 

@@ -7,7 +7,7 @@ import torch
 from datamodules import Digits, ImageDataModule
 from datamodules.images import TensorImages
 from datamodules.statistics import channel_histogram, channel_statistics
-from errors import UserError
+from plasticity_lab.errors import UserError
 from tests.runs import fit, logged, state, tiny
 
 

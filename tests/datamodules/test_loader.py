@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from datamodules.images import TensorImages
 from datamodules.loader import EpochLoader, shard, training_order
-from errors import UserError
+from plasticity_lab.errors import UserError
 
 CPU = torch.device("cpu")
 

@@ -15,11 +15,11 @@ from callbacks.diagnostics.base import Diagnostic
 from callbacks.interventions import Level, NormRecalibration, OneShot
 from datamodules import Batch, Deficit, Growth, Scene, Until
 from datamodules.naming import TIMES
-from errors import UserError
-from studies import classes
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies import classes
+from plasticity_lab.timing import Epoch, Position, Time
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.studies.test_recipe import blur, common, epochs
-from timing import Epoch, Position, Time
 
 KINDS: tuple[type, ...] = (Deficit, Growth, OneShot, Level, NormRecalibration, Diagnostic)
 NUMBERS = (0.25, 0.5, 0.75, 1, 2, 3, 7, 64, 128)

@@ -13,7 +13,7 @@ import torchvision
 from datamodules import TorchvisionImages
 from datamodules.file_hashes import files_below
 from datamodules.torchvision_sources import split_arguments
-from errors import UserError
+from plasticity_lab.errors import UserError
 from tests.datamodules.test_datasets import picture
 
 WITH_FLAG = {"CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS"}

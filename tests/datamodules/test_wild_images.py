@@ -21,10 +21,10 @@ import datamodules.image_files
 from datamodules import FolderImages
 from datamodules.decoding import decode
 from datamodules.images import Images
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.main import main
 from tests.datamodules.test_datasets import make_folder, picture
 from tests.runs import fit, tiny
-from train import main
 
 
 def folder_run(root: Path | str, **arguments: Any) -> list[str]:

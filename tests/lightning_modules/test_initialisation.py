@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, prune
 
-from errors import UserError
 from lightning_modules import ImageClassifier, schemes
 from lightning_modules.construction import Construction, construct
 from lightning_modules.initialisation import check_redraw, initialise, redraw
 from lightning_modules.networks import MLP, ResNet
-from randomness import global_stream
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import global_stream
 from tests.networks import SmallNet
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from timing import Epoch, Position, Time
+from plasticity_lab.timing import Epoch, Position, Time
 
 
 class Promising(Callback):

@@ -2,7 +2,7 @@
 
 from pytorch_lightning import Callback
 
-from timing import Epoch
+from plasticity_lab.timing import Epoch
 
 
 class Loud(Callback):

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from studies.measure import everything
-from studies.segment import Task, train_segment
-from studies.store import Store
+from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.segment import Task, train_segment
+from plasticity_lab.studies.store import Store
 
 
 def train(config: dict[str, Any], root: Path, *stops: int) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from studies.work import Work, open_study
+from plasticity_lab.studies.work import Work, open_study
 from tests.runs import TINY
 
 _BLUR = {"class_path": "datamodules.Blur", "init_args": {"size": 4}}

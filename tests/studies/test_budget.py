@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from errors import UserError
-from studies.arms import arms, described
-from studies.budget import budget, decay_sum, lines, share_after
-from studies.check import build
-from studies.schedule import scheduled
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.arms import arms, described
+from plasticity_lab.studies.budget import budget, decay_sum, lines, share_after
+from plasticity_lab.studies.check import build
+from plasticity_lab.studies.schedule import scheduled
 from tests.studies.small import acting, blurred, small
 
 

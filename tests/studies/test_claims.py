@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from errors import UserError
-from run_log import RunLog
-from studies import claim_table
-from studies.claims import Claim, read_claims
-from studies.readings import check_claims
-from studies.verdicts import EQUAL, adjusted, judge, outcomes
-from studies.work import Work
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.studies import claim_table
+from plasticity_lab.studies.claims import Claim, read_claims
+from plasticity_lab.studies.readings import check_claims
+from plasticity_lab.studies.verdicts import EQUAL, adjusted, judge, outcomes
+from plasticity_lab.studies.work import Work
 from tests.studies.small import ARMS, small
 
 CLAIM = {

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from studies import engine
-from studies.commands import run
-from studies.work import open_study
-from study import main
+from plasticity_lab.studies import engine
+from plasticity_lab.studies.commands import run
+from plasticity_lab.studies.main import main
+from plasticity_lab.studies.work import open_study
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
 from tests.studies.test_engine import BROKEN

@@ -12,9 +12,9 @@ import yaml
 
 from datamodules import ImageDataset
 from datamodules.images import Images, TensorImages
-from studies.plan import Nothing, segments
-from studies.readings import check_claims
-from studies.work import Work, open_study
+from plasticity_lab.studies.plan import Nothing, segments
+from plasticity_lab.studies.readings import check_claims
+from plasticity_lab.studies.work import Work, open_study
 from tests.runs import REPOSITORY, fit
 
 FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from studies.differences import differences
+from plasticity_lab.studies.differences import differences
 
 
 def node(name: str, **arguments: Any) -> dict[str, Any]:

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from errors import UserError
-from studies import engine, workers
-from studies.check import check_arms
-from studies.commands import gc, run, status, summary
-from studies.measure import everything
-from studies.plan import segments
-from studies.verify import verify
-from studies.work import Work
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies import engine, workers
+from plasticity_lab.studies.check import check_arms
+from plasticity_lab.studies.commands import gc, run, status, summary
+from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.plan import segments
+from plasticity_lab.studies.verify import verify
+from plasticity_lab.studies.work import Work
 from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import ARMS, acting, small
 
@@ -205,7 +205,7 @@ def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
         trained.append(task.state)
         return workers.start(context, task)
 
-    monkeypatch.setattr("studies.engine.start", start)
+    monkeypatch.setattr("plasticity_lab.studies.engine.start", start)
     threads = [Thread(target=run, args=(work, 1, engine.run)) for work in (first, other)]
     for thread in threads:
         thread.start()
@@ -230,7 +230,7 @@ def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
 
 def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is stopped for ever; another one trains its segment."""
-    monkeypatch.setattr("studies.workers.PATIENCE", 6.0)
+    monkeypatch.setattr("plasticity_lab.studies.workers.PATIENCE", 6.0)
     work, stopped = small(few("plain"), seeds=1), list[int]()
 
     def start(context: Any, task: Any) -> Any:
@@ -240,7 +240,7 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(process.pid, signal.SIGSTOP)
         return reader, process
 
-    monkeypatch.setattr("studies.engine.start", start)
+    monkeypatch.setattr("plasticity_lab.studies.engine.start", start)
     assert not run(work, 1, engine.run)
     with pytest.raises(ProcessLookupError):
         os.kill(stopped[0], 0)

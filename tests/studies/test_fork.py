@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from studies.digest import digest
-from studies.grid import Run
-from studies.resolve import resolved
+from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.grid import Run
+from plasticity_lab.studies.resolve import resolved
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, logged, tiny
@@ -51,7 +51,7 @@ def test_segments_are_the_run_with(name: str) -> None:
 
 
 def test_a_segment_ends_where_it_should() -> None:
-    from studies.segment import Task, train_segment
+    from plasticity_lab.studies.segment import Task, train_segment
 
     longer = config({"trainer": {"min_epochs": 3}})
     Path("place").mkdir()

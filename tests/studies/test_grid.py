@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from errors import UserError
-from studies.expressions import filled
-from studies.grid import read_study
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.expressions import filled
+from plasticity_lab.studies.grid import read_study
 
 
 def study(**content: Any) -> Path:

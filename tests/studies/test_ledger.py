@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from errors import UserError
-from studies.claims import read_claims
-from studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
-from studies.work import Work, open_study
-from study import main
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.claims import read_claims
+from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
+from plasticity_lab.studies.main import main
+from plasticity_lab.studies.work import Work, open_study
 from tests.runs import REPOSITORY
 from tests.studies.test_report import CLAIM, done
 

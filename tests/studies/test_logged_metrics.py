@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from callbacks import diagnostics
-from errors import UserError
-from studies.grid import Run
-from studies.logged_metrics import check_logged, logged_metrics
-from studies.resolve import resolved
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.grid import Run
+from plasticity_lab.studies.logged_metrics import check_logged, logged_metrics
+from plasticity_lab.studies.resolve import resolved
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.runs import fit, logged, tiny

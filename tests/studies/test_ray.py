@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from studies import engine, ray_engine
-from studies.commands import run
+from plasticity_lab.studies import engine, ray_engine
+from plasticity_lab.studies.commands import run
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
 from tests.studies.test_engine import BROKEN, ends, few

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from errors import UserError
-from studies.classes import promises
-from studies.grid import Run
-from studies.plan import Path, path
-from studies.resolve import resolved
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.classes import promises
+from plasticity_lab.studies.grid import Run
+from plasticity_lab.studies.plan import Path, path
+from plasticity_lab.studies.resolve import resolved
 from tests.registry import REGISTRY
 from tests.runs import TINY, tiny
 

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from errors import UserError
-from run_log import RunLog
-from studies.figure import draw, draw_curves
-from studies.measure import curves, measured, read_over
-from studies.report import frame, markdown, table, write_report
-from studies.settings import Settings, settings, shown
-from studies.words import axis_words
-from studies.work import Work
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.studies.figure import draw, draw_curves
+from plasticity_lab.studies.measure import curves, measured, read_over
+from plasticity_lab.studies.report import frame, markdown, table, write_report
+from plasticity_lab.studies.settings import Settings, settings, shown
+from plasticity_lab.studies.words import axis_words
+from plasticity_lab.studies.work import Work
 from tests.studies.small import ARMS, small
 
 VALUES = {("plain", 0): 0.80, ("plain", 1): 0.90, ("plain", 2): 0.85, ("warm", 0): 0.70, ("warm", 1): 0.85, ("warm", 2): 0.74}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from errors import UserError
+from plasticity_lab.errors import UserError
 from tests.studies.small import acting, small
 
 DEFICITS = "data.init_args.deficits"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from command_line import HERE
-from studies import salt, work
-from studies.commands import run
+from plasticity_lab.project import CODE
+from plasticity_lab.studies import salt, work
+from plasticity_lab.studies.commands import run
 from tests.studies.small import ARMS, small
 
 
@@ -39,8 +39,8 @@ def test_code_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_code_is_that_which_trains() -> None:
-    files = {file.name for pattern in salt.SOURCES for file in HERE.glob(pattern)}
-    assert {"train.py", "timing.py", "base.py", "loader.py", "classifier.py"} <= files
+    files = {file.name for pattern in salt.SOURCES for file in CODE.glob(pattern)}
+    assert {"build.py", "timing.py", "base.py", "loader.py", "classifier.py"} <= files
     assert not {"engine.py", "test_salt.py"} & files
 
 

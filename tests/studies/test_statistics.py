@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from studies.statistics import (
+from plasticity_lab.studies.statistics import (
     equivalence_power,
     equivalence_test,
     holm,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from studies.plan import Nothing, Segment, segments
-from studies.plan import Path as States
-from studies.store import Store
+from plasticity_lab.studies.plan import Nothing, Segment, segments
+from plasticity_lab.studies.plan import Path as States
+from plasticity_lab.studies.store import Store
 
 FILES = ("events.out.tfevents.1", "manifest.json", "state.ckpt")
 
@@ -114,7 +114,7 @@ def test_a_full_disk_leaves_what_was_there(store: Store, monkeypatch: pytest.Mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("studies.store.write_whole", full)
+    monkeypatch.setattr("plasticity_lab.studies.store.write_whole", full)
     with pytest.raises(OSError, match="No space left"):
         published(store, "s4", "s2", 2, 4)
     assert not store.logged("s4")

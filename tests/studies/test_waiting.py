@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from studies import engine
-from studies.commands import plan, run, status
-from studies.measure import everything
-from studies.report import write_report
-from studies.verify import verify
+from plasticity_lab.studies import engine
+from plasticity_lab.studies.commands import plan, run, status
+from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.report import write_report
+from plasticity_lab.studies.verify import verify
 from tests.runs import fit, logged, tiny
 from tests.studies.small import acting, small
 

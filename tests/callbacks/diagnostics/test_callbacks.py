@@ -10,12 +10,12 @@ from callbacks.diagnostics.fisher_trace import fisher_trace
 from callbacks.diagnostics.function import mean_loss, parameters_of
 from callbacks.diagnostics.kernel import tangent_kernels
 from callbacks.diagnostics.products import gradient
-from randomness import generator
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import as_measured
 from tests.callbacks.diagnostics.toys import Toy, jacobian
 from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
-from timing import Time
 
 
 def measured(name: str, *more: dict[str, Any], **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:

@@ -10,11 +10,11 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from build import build
 from callbacks import diagnostics
 from callbacks.diagnostics.invisible import invisible
-from parse import parse
-from studies.digest import digest
+from plasticity_lab.runs.build import build
+from plasticity_lab.runs.parse import parse
+from plasticity_lab.studies.digest import digest
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, VARIANTS
 from tests.runs import REPOSITORY, fit, logged, pictures, state, tiny

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from callbacks.diagnostics import features
 from callbacks.diagnostics.features import block_outputs, check_rectified, last_features, last_layer, rectified
-from errors import UserError
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
+from plasticity_lab.errors import UserError
 
 
 class ManyRelus(nn.Module):

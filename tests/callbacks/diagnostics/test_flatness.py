@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from callbacks.diagnostics.flatness import Flatness, filter_relative, gaussian, loss_near, sam_sharpness
 from callbacks.diagnostics.function import flat
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, run
-from timing import Time
 
 STREAM = torch.Generator().manual_seed(0)
 ROOT = torch.randn(7, 7, dtype=torch.float64, generator=STREAM)

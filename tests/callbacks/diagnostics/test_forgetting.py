@@ -15,7 +15,7 @@ from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatist
 from callbacks.diagnostics.forgetting_table import write_table
 from datamodules.images import TensorImages
 from lightning_modules import ImageClassifier
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
 from tests.processes import run as start
 from tests.processes import run_directory
 from tests.registry import REGISTRY

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from callbacks.diagnostics.forgetting_agreement import main
+from plasticity_lab.analysis.forgetting_agreement import main
 
 Rows = list[tuple[str, int, int]]
 """First presentation at which it was right, events and score of each example."""

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from callbacks.diagnostics.gradient_norms import GradientNorms, mean_gradient_norm
 from callbacks.diagnostics.probe import probe
-from errors import UserError
-from randomness import generator
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import as_measured
 from tests.networks import SmallNet
 from tests.runs import fit, logged, tiny
-from timing import Time
 
 IMAGES = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(0)).double()
 LABELS = torch.arange(20) % 3

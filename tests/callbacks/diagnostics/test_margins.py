@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from callbacks.diagnostics.margins import Margins, histogram, lowest_tenth, margins, weight_norm
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, last, run
 from tests.runs import pictures
-from timing import Time
 
 
 def test_margins_are_to_the_largest_other_logit() -> None:

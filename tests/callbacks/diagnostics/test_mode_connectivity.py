@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from callbacks.diagnostics.interpolation import barrier, barriers, evaluate, interpolate, line
-from callbacks.diagnostics.mode_connectivity import main, table
 from callbacks.norm_statistics import recalibrate
+from plasticity_lab.analysis.interpolation import barrier, barriers, evaluate, interpolate, line
+from plasticity_lab.analysis.mode_connectivity import main, table
 from tests.runs import fit, logged, tiny
 
 IMAGES = torch.randn(30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -23,9 +23,9 @@ from callbacks.diagnostics.neural_code import (
     varying,
 )
 from callbacks.norm_statistics import estimate
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, last, run
-from timing import Time
 
 
 def random_codes(examples: int, columns: int, seed: int) -> Codes:

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from callbacks.diagnostics.norm_biases import NormBiases, negative_share, norm_biases
-from errors import UserError
 from lightning_modules.networks import ResNet
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, last, run
 from tests.networks import SmallNet
-from timing import Time
 
 
 def test_zeros_are_not_negative() -> None:

@@ -12,11 +12,11 @@ from callbacks import FisherInformation, Weights, diagnostics
 from callbacks.diagnostics.features import last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.norm_statistics import estimate, frozen_norms
-from errors import UserError
 from lightning_modules.networks import ResNet
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 from tests.networks import SmallNet
 from tests.runs import REPOSITORY, fit, logged, state, tiny
-from timing import Time
 
 
 def test_statistics_are_those_of_the_inputs_of_each_layer() -> None:

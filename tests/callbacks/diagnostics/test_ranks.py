@@ -8,8 +8,8 @@ from torch import Tensor
 
 from callbacks.diagnostics.features import last_features
 from callbacks.diagnostics.ranks import Ranks, effective_rank, srank, stable_rank
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, last, run
-from timing import Time
 
 
 def matrix(values: list[float], rows: int = 9, columns: int = 6) -> Tensor:

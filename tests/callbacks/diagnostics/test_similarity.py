@@ -11,12 +11,12 @@ from callbacks.diagnostics.features import block_outputs, last_features
 from callbacks.diagnostics.gram import cosine, gram
 from callbacks.diagnostics.similarity import Similarity, linear_cka
 from callbacks.norm_statistics import estimate
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, end, fragment, last, run
 from tests.networks import SmallNet
 from tests.runs import fit, tiny
 from tests.test_contracts import EVERY_KIND, check_resumes
-from timing import Time
 
 
 def features(columns: int, seed: int) -> Tensor:

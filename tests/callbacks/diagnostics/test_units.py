@@ -5,10 +5,10 @@ import torch
 
 from callbacks.diagnostics.features import rectified
 from callbacks.diagnostics.units import Units, dead, dormant, magnitudes, redo_scores, shares
-from errors import UserError
+from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, fragment, last, run
 from tests.runs import fit, tiny
-from timing import Time
 
 ACTIVITY = torch.tensor([[0, 0, 1, 8], [0, 0.2, 3, 0]], dtype=torch.float64)
 

@@ -12,10 +12,10 @@ from callbacks.diagnostics.function import norm
 from callbacks.diagnostics.weights import Weights, angle, distance, relative_distance
 from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
+from plasticity_lab.timing import Time
 from tests.networks import SmallNet, TokenNet
 from tests.runs import fit, logged, tiny
-from timing import Time
 
 ONE: dict[str, Any] = {
     "a": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).double(),

@@ -6,9 +6,9 @@ from torch import nn
 
 from callbacks import L2Init
 from callbacks.interventions.l2_init import pull
-from errors import UserError
 from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
+from plasticity_lab.errors import UserError
 from tests.networks import SmallNet
 from tests.runs import fit, tiny
 

@@ -7,7 +7,7 @@ import torch
 
 from lightning_modules.construction import construct
 from lightning_modules.initialisation import initialise
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
 from tests.runs import state

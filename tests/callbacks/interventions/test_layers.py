@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from callbacks.interventions.layers import choose, every_layer
-from errors import UserError
 from lightning_modules.networks import ResNet
+from plasticity_lab.errors import UserError
 
 NETWORK = ResNet(1, 10, width=4, depth=1)
 

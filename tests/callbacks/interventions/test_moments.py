@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
+from plasticity_lab.runs.main import main
 from tests.registry import REGISTRY
 from tests.runs import tiny
 from tests.test_bad_input import refused
-from train import main
 
 
 def one(name: str, **arguments: Any) -> dict[str, Any]:

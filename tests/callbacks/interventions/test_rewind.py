@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from studies.digest import digest
+from plasticity_lab.studies.digest import digest
 from tests.callbacks.interventions.arms import FROZEN, one, run
 
 

@@ -1,0 +1,116 @@
+"""Whether seeds forget the same examples: `python -m plasticity_lab.analysis.forgetting_agreement RUN RUN …`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from plasticity_lab.errors import UserError
+
+COLUMNS = ["index", "label", "wrong_label", "presentations", "first_learned", "events", "score"]
+FEWEST = 3
+
+
+def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
+    """Return the examples of which two runs can be expected to agree: both were shown them, and always under their own labels.
+
+    Seeds may draw different subsets and mislabel different examples; an example with a wrong label
+    in one run is another example in the other.
+
+    Args:
+        one: `forgetting.csv` of a run, by place in the whole split.
+        other: of another run.
+
+    Raises:
+        UserError: if there are fewer than three, or the runs' own labels of an example differ.
+    """
+    shared = one.index.intersection(other.index)
+    if not one["label"][shared].equals(other["label"][shared]):
+        raise UserError("", problem="the runs count examples of other data", fix="name runs on the same training split")
+    for table in (one, other):
+        shared = shared[(table["wrong_label"][shared] == 0).to_numpy(bool, na_value=False)]
+    if len(shared) < FEWEST:
+        raise UserError(
+            "",
+            problem=f"two runs share {len(shared)} examples that both had under their own labels",
+            fix=f"name runs on the same training split that share {FEWEST} or more",
+        )
+    return shared
+
+
+def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """Return the correlations of scores by Spearman (of ranks) and by Pearson, means over pairs of runs; in [-1, 1].
+
+    Never-learned examples rank above all others. Toneva et al. 2019 report Pearson's, .892 between
+    seeds on CIFAR-10, which the scores of never-learned examples weigh on most.
+
+    Args:
+        tables: `forgetting.csv` of each run, two or more; of each pair the `comparable` examples count.
+
+    Raises:
+        UserError: if a pair cannot be compared, or all of its examples are alike in a run.
+    """
+    found = []
+    for one, other in combinations(tables, 2):
+        shared = comparable(one, other)
+        scores = pd.DataFrame({"one": one["score"][shared], "other": other["score"][shared]}).astype(float)
+        if (scores.nunique() == 1).any():
+            raise UserError("", problem="a run forgets all examples equally often", fix="train for longer, or leave it out")
+        found.append([scores.rank().corr().loc["one", "other"], scores.corr().loc["one", "other"]])
+    ranks, values = (float(sum(column) / len(column)) for column in zip(*found, strict=True))
+    return ranks, values
+
+
+def read(run: Path) -> pd.DataFrame:
+    """Read the table of a run's directory.
+
+    Raises:
+        UserError: if there is none, or one without the columns that are compared.
+    """
+    file = run / "forgetting.csv"
+    if not file.is_file():
+        raise UserError(run, problem="no forgetting.csv", fix="name directories of finished runs with callbacks.Forgetting")
+    table = pd.read_csv(file)
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise UserError(file, problem=f"has no column {missing[0]}", fix="an older version wrote it, train the run again")
+    return table[COLUMNS].astype("Int64").set_index("index")
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    parser = argparse.ArgumentParser(prog="forgetting_agreement", description=__doc__, allow_abbrev=False)
+    parser.add_argument("runs", type=Path, nargs="+", help="directories of runs on the same training split")
+    runs = parser.parse_args(args).runs
+    try:
+        tables = [read(run) for run in runs]
+        if len(runs) < 2:
+            raise UserError("", problem="name two runs or more")
+        ranks, values = agreement(tables)
+    except UserError as error:
+        print(f"forgetting_agreement: error: {error}", file=sys.stderr)
+        return error.exit_code
+    for run, table in zip(runs, tables, strict=True):
+        print(f"{run.name}: {described(table)}")
+    print("of examples that two runs had under their own labels, means over pairs:")
+    print(f"Spearman's rank correlation: {ranks:.3f}")
+    print(f"Pearson's correlation: {values:.3f}")
+    return 0
+
+
+def described(table: pd.DataFrame) -> str:
+    """Return what a run forgot, in words; of the examples that were presented."""
+    shown = table[table["presentations"] > 0]
+    learned = shown["first_learned"].notna()
+    kept = learned & (shown["events"] == 0)
+    return (
+        f"{len(shown)} examples, {shown['wrong_label'].mean():.1%} with wrong labels; "
+        f"{kept.mean():.1%} never forgotten, {1 - learned.mean():.1%} never learned, "
+        f"{shown['events'][learned].mean():.2f} events of each other one"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,22 @@
+"""The installed command: `plasticity-lab fit|validate|test|predict …` as `train.py`, `plasticity-lab study …` as `study.py`."""
+
+import signal
+import sys
+
+from plasticity_lab.project import hidden
+
+
+def main() -> None:
+    """Run the command line."""
+    if line := hidden():
+        print(f"plasticity-lab: error: {line}", file=sys.stderr)
+        raise SystemExit(2)
+    if sys.argv[1:2] == ["study"]:
+        from plasticity_lab.studies.main import main as study
+
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… plan | head` ends quietly
+        study(sys.argv[2:])
+    else:
+        from plasticity_lab.runs.main import main as train
+
+        train(sys.argv[1:])

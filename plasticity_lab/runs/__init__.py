@@ -1,0 +1,1 @@
+"""One run: its settings, its parts, its directory, its sessions."""

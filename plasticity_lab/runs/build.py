@@ -1,0 +1,185 @@
+"""From settings to a run: trainer, network and data are built; nothing is trained or written."""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from lightning_fabric.utilities.seed import seed_everything
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
+from torch import nn
+
+import callbacks
+from datamodules import ImageDataModule
+from lightning_modules import ImageClassifier
+from lightning_modules.construction import Shape, construct, materialise
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs import run_directory, sessions
+from plasticity_lab.runs.checkpoint_files import AtomicCheckpointIO
+from plasticity_lab.runs.command_line import one_line, run_name, run_of
+from plasticity_lab.runs.config_checks import check_length
+from plasticity_lab.runs.late_errors import refused
+from plasticity_lab.runs.parse import Config, parser
+from plasticity_lab.runs.run import Run
+from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.trainer import WholeLimits
+
+
+class Builder:
+    """Builds networks such that their initial values can be drawn again, and gives lazy layers the sizes of the data.
+
+    The parser hands it on to the model, which must be possible to copy: it holds nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.shape: Shape | None = None
+
+    def data_module(self, kind: type[LightningDataModule], /, *args: Any, **kwargs: Any) -> LightningDataModule:
+        """Build the data, which come before the networks that take sizes from them."""
+        data = kind(*args, **kwargs)
+        if isinstance(data, ImageDataModule):
+            self.shape = data.splits.train.shape
+        return data
+
+    def network(self, kind: type[nn.Module], /, *args: Any, **kwargs: Any) -> nn.Module:
+        """Build a network; `ImageClassifier` has been given one."""
+        if issubclass(kind, LightningModule):
+            # What it holds is a whole network, whose input is an image; a part of a network has another.
+            for part in (*args, *kwargs.values()):
+                if isinstance(part, nn.Module) and self.shape is not None:
+                    materialise(part, self.shape)
+        if issubclass(kind, ImageClassifier):
+            return kind(*args, **kwargs)
+        try:
+            return construct(kind, *args, **kwargs)
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            if not kind.__module__.startswith(("torch.", "torchvision.")):
+                raise
+            raise UserError("network", value=kind.__name__, problem=error) from error
+
+
+def build(config: Config, place: Place | None = None, extra: Sequence[Callback] = (), keep_end: bool = True) -> Run:
+    """Build a run.
+
+    Args:
+        config: as `parse` returns it.
+        place: where the run is kept and what it starts from; by default as the settings say.
+        extra: callbacks besides those of the settings, called last.
+        keep_end: keep the end of the run in `last.ckpt`.
+
+    Raises:
+        UserError: for settings that cannot be built.
+    """
+    _check_settings(config)
+    text = yaml.safe_dump(config.resolved(), sort_keys=False)
+    place = place or _place(config, text)
+    seed_everything(config.settings.seed_everything, workers=True)
+    parts = _instantiated(config)
+    record = callbacks.RunRecord(place, text, config.settings.seed_everything)
+    own: list[Callback] = [record, *_own_callbacks(config, parts, place, keep_end)]
+    predictions = None
+    if config.command == "predict":
+        predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
+        own.append(callbacks.PredictionFile(predictions, parts.data.splits.test.classes))
+    trainer = _trainer(config, parts.trainer, place, own, record)
+    trainer.callbacks.extend(extra)  # type: ignore[attr-defined]  # set by a helper of Trainer
+    return Run(config, trainer, parts.model, parts.data, place, record, predictions)
+
+
+def _check_settings(config: Config) -> None:
+    settings = config.settings
+    if not 0 <= settings.seed_everything < 2**32:
+        raise UserError("seed_everything", value=settings.seed_everything, fix=f"write a whole number in 0…{2**32 - 1}")
+    if settings.print_timeline and config.command != "fit":
+        raise UserError("print_timeline", problem=f"{config.command} trains nothing", fix="use it with fit")
+    if config.command == "fit":
+        check_length(settings.trainer)
+
+
+def _place(config: Config, text: str) -> Place:
+    """Decide where the run is kept and what it starts from."""
+    settings, files = config.settings, config.settings.config or []
+    find = run_directory.place_run if config.command == "fit" else run_directory.place_evaluation
+    root = Path(settings.trainer.default_root_dir or "runs")
+    run_dir = settings.run_dir or (run_of(files) if settings.ckpt_path == "last" else None)
+    try:
+        return find(root, run_name(files), text, run_dir, settings.ckpt_path)
+    except OSError as error:
+        raise UserError("run_dir", value=run_dir or root, problem=error.strerror, fix="name another directory") from None
+
+
+def _instantiated(config: Config) -> Namespace:
+    """Build data and module, and what the trainer takes."""
+    builder = Builder()
+    instantiators = [(builder.data_module, LightningDataModule, True), (builder.network, nn.Module, True)]
+    try:
+        built: Namespace = parser().instantiate(config.whole(), instantiators=instantiators)[config.command]
+    except ValueError as error:
+        # The parser wraps what a constructor says about its values.
+        if "Does not validate" not in str(error):
+            raise
+        raise UserError(one_line(str(error))) from error
+    return built
+
+
+def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: bool) -> list[Callback]:
+    """Return the callbacks that every run has, whatever its settings list."""
+    fits, chosen, theirs = config.command == "fit", parts.trainer, parts.trainer.callbacks or []
+    own: list[Callback] = [
+        callbacks.RunLines(place),
+        callbacks.ExactResume(config.settings.seed_everything),
+        callbacks.FiniteLoss(),
+        callbacks.Clock(config.settings.seed_everything),
+        callbacks.DataLog(resumed=place.resumed_at is not None),
+    ]
+    waits = getattr(getattr(parts.data, "growth", None), "until", None) is not None
+    if fits and waits and not any(isinstance(one, callbacks.StageEnd) for one in theirs):
+        own.append(callbacks.StageEnd())
+    if fits and place.checkpoint and place.resumed_at is None:
+        own.append(callbacks.Branch())
+    if keep_end and chosen.enable_checkpointing is not False and not chosen.fast_dev_run and not chosen.barebones:
+        own.append(callbacks.EpochCheckpoint(place.directory))
+    if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in theirs):
+        own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
+    return own
+
+
+def _trainer(config: Config, chosen: Namespace, place: Place, own: Sequence[Callback], record: callbacks.RunRecord) -> Trainer:
+    """Build the trainer.
+
+    Args:
+        config: of the run.
+        chosen: the trainer's settings, with what they name built.
+        place: where the run is kept.
+        own: callbacks that every run has; those of the settings follow them.
+        record: the one of these that makes the run's directory.
+    """
+    fits = config.command == "fit"
+    # Under fast_dev_run Lightning disables all but the last checkpoint.
+    theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
+    for one in theirs:
+        if isinstance(one, ModelCheckpoint) and one.dirpath is not None and fits:
+            run_directory.check_writable(f"{type(one).__name__}: dirpath", Path(one.dirpath))
+        elif isinstance(one, ModelCheckpoint):
+            one.dirpath = str(place.directory / "checkpoints")  # also beside a logger that keeps its files elsewhere
+    files = AtomicCheckpointIO(place.checkpoint if place.resumed_at is not None else None)
+    given = {
+        **chosen.as_dict(),
+        "default_root_dir": str(place.directory),
+        "logger": sessions.loggers(chosen.logger, place, record) if fits else False,
+        "plugins": [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), files],
+        "callbacks": [*own, *theirs],
+    }
+    try:
+        trainer = WholeLimits(**given)
+    except (ArithmeticError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as error:
+        raise refused(error) from error
+    sessions.check_launcher(trainer, chosen.strategy)
+    if fits:
+        record.trainer = trainer
+        sessions.prepare(trainer, place)
+    return trainer

@@ -1,0 +1,248 @@
+"""Checkpoint files: written whole or not at all, readable again, and refused by name when damaged."""
+
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+from plasticity_lab.errors import UserError
+
+LAST = "last.ckpt"
+"""The file that `--ckpt_path last` resumes from; see `callbacks.LastCheckpoint`."""
+
+COMMITS = "commits"
+"""Entry of a checkpoint: how often `last.ckpt` had been written, this time included."""
+
+FAILED = "failed"
+"""Entry of a checkpoint that was written because its run had failed, in the middle of whatever it did."""
+
+_HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
+
+
+class ForeignObjects(UserError):
+    """A checkpoint holds objects that are not read back, because reading them could run code."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes beside the place and moves there, so that a kill leaves the previous file or the new one, never half of it.
+
+    What could not be read back is never moved there. Hyperparameters of which that is true (a callable, a class) are left out:
+    the run's `config.yaml` holds them.
+
+    Args:
+        resumed_from: the checkpoint that the run resumes from; None for a new one.
+    """
+
+    def __init__(self, resumed_from: Path | None = None) -> None:
+        super().__init__()
+        self.commits: int = read_checkpoint(resumed_from).get(COMMITS, 0) if resumed_from else 0
+        self._kept: dict[tuple[str, str], bool] = {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            UserError: for a value that could not be read back.
+        """
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self.commits += place.name == LAST
+        checkpoint = {**checkpoint, COMMITS: self.commits}
+        for part in _HYPERPARAMETERS:
+            if part in checkpoint:
+                checkpoint[part] = {key: value for key, value in checkpoint[part].items() if self._keeps(part, key, value)}
+        unfinished = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        try:
+            torch.save(checkpoint, unfinished)
+            try:
+                torch.load(unfinished, map_location="cpu", weights_only=True, mmap=True)
+            except Exception:  # torch.load raises half a dozen kinds
+                check_plain(checkpoint)
+                raise
+            unfinished.replace(place)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def _keeps(self, part: str, key: str, value: Any) -> bool:
+        if (part, key) not in self._kept:
+            self._kept[part, key] = _is_plain(value)
+        return self._kept[part, key]
+
+
+def check_plain(checkpoint: Mapping[str, Any]) -> None:
+    """Raise UserError for a value of a checkpoint that could not be read back, naming it."""
+    found = _foreign(checkpoint)
+    if found is not None:
+        keys, value = found
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        raise UserError(
+            "checkpoint",
+            value=": ".join(keys),
+            problem=(f"{value!r:.60} of type {kind} could not be read back, so that the run could not be resumed"),
+            fix="save tensors, numbers, texts, and lists and dicts of them",
+        )
+
+
+def _foreign(value: Any, keys: tuple[str, ...] = ()) -> tuple[tuple[str, ...], Any] | None:
+    """Return keys and value of the innermost part that is not read back; None if all is."""
+    if _is_plain(value):
+        return None
+    entries: dict[Any, Any] = {}
+    if isinstance(value, Mapping):
+        entries = dict(value)
+    elif isinstance(value, list | tuple):
+        entries = dict(enumerate(value))
+    inner = (_foreign(part, (*keys, str(key))) for key, part in entries.items())
+    return next((found for found in inner if found is not None), (keys, value))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value can be written and read back without running code that the file holds."""
+    buffer = io.BytesIO()
+    try:
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, map_location="cpu", weights_only=True)
+    except Exception:  # pickle and torch raise many kinds
+        return False
+    return True
+
+
+def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU without running any code that it may hold.
+
+    Args:
+        path: the file.
+        trainable: training is to resume from it.
+
+    Raises:
+        ForeignObjects: if it holds more than tensors and plain values.
+        UserError: if the file is missing, truncated, not a checkpoint, or training cannot resume from it.
+    """
+    if not path.is_file():
+        if path.is_dir():
+            raise UserError(
+                "ckpt_path", value=path, problem="is a directory", fix=f"name a file in it, as {path}/checkpoints/{LAST}"
+            )
+        raise UserError("ckpt_path", value=path, problem="no such file", fix="name a checkpoint or write 'last'")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch.load raises half a dozen kinds
+        reason = " ".join(str(error).split())
+        if foreign := re.search(r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason):
+            raise ForeignObjects(
+                f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because that could run code; "
+                "name a checkpoint of tensors and plain values, or a new directory"
+            ) from error
+        raise UserError(
+            "ckpt_path", value=path, problem=f"truncated or not a checkpoint ({reason[:120]})", fix="name another or write 'last'"
+        ) from error
+    if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(checkpoint):
+        raise UserError("ckpt_path", value=path, problem="not a Lightning checkpoint", fix="name another")
+    if trainable and "optimizer_states" not in checkpoint:
+        raise UserError(
+            "ckpt_path", value=path, problem="holds weights only, training cannot go on from it", fix="name another or write 'last'"
+        )
+    if trainable and checkpoint.get(FAILED):
+        raise UserError(
+            "ckpt_path",
+            value=path,
+            problem=("was written when the run failed, in the middle of a step, and training would not resume exactly"),
+            fix="name another or write 'last'",
+        )
+    return checkpoint
+
+
+def find_last(folder: Path, trainable: bool = False) -> Path | None:
+    """Return what `--ckpt_path last` means in a folder of checkpoints; None if there is nothing to start from.
+
+    It is `last.ckpt`, or if that is damaged or was removed, the readable checkpoint that was trained longest. Those of a run that
+    was killed before it had written any `last.ckpt` do not count for training: not every callback had acted.
+
+    Raises:
+        ForeignObjects: if a checkpoint is whole but cannot be read; nothing may be trained over it.
+    """
+    found = []
+    paths = sorted(folder.glob("*.ckpt"), key=lambda path: path.name != LAST)
+    removed = not (folder / LAST).exists()
+    for path in paths:
+        try:
+            checkpoint = read_checkpoint(path, trainable)
+        except ForeignObjects:
+            raise
+        except UserError as error:
+            print(f"warning: {error}; starting from the best of the others")
+            continue
+        if path.name == LAST:
+            return path
+        if not (trainable and removed and checkpoint.get(COMMITS) == 0):
+            found.append((checkpoint["global_step"], path.stat().st_mtime_ns, path))
+    return max(found)[2] if found else None
+
+
+def discard_unfinished(folder: Path) -> None:
+    """Remove the files that a killed run was writing, and the checkpoints that it wrote after its `last.ckpt`.
+
+    They are written again when training resumes from `last.ckpt`, and would get other names if they were there.
+    """
+    for file in folder.glob(".*.tmp"):
+        file.unlink()
+    last = folder / LAST
+    committed = read_checkpoint(last).get(COMMITS) if last.exists() else 0
+    for file in folder.glob("*.ckpt"):
+        if file != last and committed is not None and _commits(file) >= committed:
+            file.unlink()
+
+
+def _commits(path: Path) -> int:
+    """Return how often `last.ckpt` had been written before a checkpoint; -1 if that is not known."""
+    try:
+        return int(read_checkpoint(path).get(COMMITS, -1))
+    except UserError:
+        return -1
+
+
+def check_network(checkpoint: Mapping[str, Any], expected: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse a checkpoint of another network.
+
+    Args:
+        checkpoint: as read.
+        expected: the `state_dict` of the module it is to be loaded into.
+        path: named in the error.
+
+    Raises:
+        UserError: naming the first parameter that differs.
+    """
+    found = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    wanted = {name: tuple(value.shape) for name, value in expected.items()}
+    for name in (*wanted, *found):
+        if found.get(name) != wanted.get(name):
+            there, here = (
+                f"has shape {shape}" if shape is not None else "is missing" for shape in (found.get(name), wanted.get(name))
+            )
+            raise UserError(
+                "ckpt_path", path, f"of another network: {name} {there} there and {here} here", "use the run's own config"
+            )
+
+
+def check_optimizer(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint of another kind of optimizer.
+
+    Args:
+        checkpoint: as read.
+        expected: the `state_dict` of the optimizer it is to be loaded into.
+        path: named in the error.
+
+    Raises:
+        UserError: if the number of parameter groups or the names of their settings differ.
+    """
+    there, here = checkpoint["optimizer_states"][0]["param_groups"], expected["param_groups"]
+    if len(there) != len(here) or any(
+        set(one) - {"initial_lr"} != set(other) - {"initial_lr"} for one, other in zip(there, here, strict=True)
+    ):
+        raise UserError("ckpt_path", value=path, problem="of another optimizer", fix="name the one it was trained with")

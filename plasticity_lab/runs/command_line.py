@@ -1,0 +1,156 @@
+"""The command line: LightningCLI's, with one-line errors and with config files found wherever the project is installed."""
+
+import hashlib
+import logging
+import re
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import yaml
+from jsonargparse.typing import register_type
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.enums import StrEnum
+from pytorch_lightning.cli import LightningArgumentParser
+
+from plasticity_lab.errors import Diverged, UserError
+from plasticity_lab.project import ROOT
+from plasticity_lab.timing import Time
+
+_LONGEST_NAME = 200  # bytes, of a folder of runs
+_KEY = re.compile(r"Parser key \"([^\"]+)\"")
+_NOISE = re.compile(
+    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
+    r"|Expected a <class 'NoneType'>|Not a valid subclass of|Subclass types expect|a class path \(str\)|a dict with"
+)
+_TIME = "Not of type Time: "
+
+register_type(Time, deserializer_exceptions=UserError)  # written as text in YAML
+yaml.SafeDumper.add_multi_representer(StrEnum, lambda dumper, one: dumper.represent_str(one.value))  # a Timer's default is one
+register_type(torch.device)  # StochasticWeightAveraging takes one
+
+
+class ParseError(Exception):
+    """What the parser says, in many lines; `one_line` makes one of them."""
+
+
+class Parser(LightningArgumentParser):
+    """A parser that raises its errors, and takes no abbreviated options (a mistyped key would pass for another)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise the message instead of printing usage and exiting."""
+        raise ParseError(message)
+
+
+def one_line(message: str) -> str:
+    """Keep of a parser's nested message the keys on the way to the problem, the reasons and the value.
+
+    Args:
+        message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `- …` below them.
+    """
+    keys = ".".join(key for key, _ in groupby(_KEY.findall(message)))  # once for each alternative
+    lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
+    reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
+    kind = re.search(r"Not a valid subclass of (\w+)", message)
+    way_out = f"not a {kind[1]}: write the class path of one, or its keys and values, as in the configs" if kind else None
+    reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
+    if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
+        reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+    needs = re.search(r"the following arguments are required: ((\w+).*)", reason)
+    # Of the classes that were given, the one in which the argument is still empty.
+    who = re.search(rf"class_path='[\w.]*?(\w+)', init_args=Namespace\([^()]*\b{needs[2]}=None", message) if needs else None
+    if needs and who:
+        reason = f"{who[1]}: {needs[1]}: has no default; write a value"
+    if "add_function_arguments" in message:
+        adapter = "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
+        reason = f"a function; write the path of a class, for torchvision's networks {adapter}"
+    if "surrogates not allowed" in reason:
+        reason = "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
+    if "not accept" in reason:
+        reason += "; --print_config shows the keys there are"
+    given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
+    reason += f". Got value: {given[-1]}" if given and "Got value" not in reason else ""
+    return f"{keys}: {reason}" if keys else reason
+
+
+def find_configs(args: list[str]) -> list[str]:
+    """Replace config files that are not below the working directory by those that the project was installed with."""
+    args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--config=") else [arg])]
+    found = list(args)
+    for index, (flag, value) in enumerate(pairwise(args), 1):
+        if flag in ("--config", "-c") and not Path(value).exists() and (ROOT / value).exists():
+            found[index] = str(ROOT / value)
+    return found
+
+
+def run_name(configs: list[Any]) -> str:
+    """Name a kind of run after its config files: `digits+blur`; a run's own config.yaml gives the name of that kind again."""
+    paths = [Path(str(config)).absolute() for config in configs]
+    name = "+".join(path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths) or "run"
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    # File systems take 255 bytes; a hash keeps names apart that begin alike.
+    beginning = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
+    return f"{beginning}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def run_of(configs: list[Any]) -> str | None:
+    """Return the run directory whose own config.yaml was given last, None if another file was."""
+    path = Path(str(configs[-1])).absolute() if configs else Path()
+    return str(path.parent) if path.name == "config.yaml" and path.with_name("manifest.json").exists() else None
+
+
+@contextmanager
+def errors_in_one_line(program: str) -> Iterator[None]:
+    """Show a user's mistake, and other ends that need no traceback, in one line, and exit.
+
+    Args:
+        program: whose name the line begins with.
+
+    Raises:
+        SystemExit: with code 2 for a mistake, 1 for a run that could not go on, 130 for Ctrl-C.
+    """
+    code, line = 2, ""
+    try:
+        yield
+        return
+    except (UserError, Diverged, MisconfigurationException) as error:
+        code, line = getattr(error, "exit_code", 2), str(error)
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except RuntimeError as error:
+        if "Connection closed by peer" in str(error):
+            code = 1  # another rank has stopped, and says why
+        elif "Early stopping conditioned on metric" in str(error):
+            line = f"EarlyStopping: {error}"
+        else:
+            raise
+    if line:
+        print(f"{program}: error: {' '.join(line.split())}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def quiet() -> None:
+    """Hide what Lightning says about itself, and warnings that do not concern a run."""
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
+    warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's
+    # The way that jsonargparse would have is not open to a LightningCLI of 2.6.
+    warnings.filterwarnings("ignore", r"\s*``ArgumentParser.add_instantiator`` was deprecated")
+    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
+    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # a Tally is the same on all ranks
+    warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated")  # Lightning's
+    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
+    warnings.filterwarnings("ignore", "You requested to overfit but enabled")  # an order that is the same in every epoch
+    warnings.filterwarnings("ignore", "Experiment logs directory .* exists and is not empty")  # on a resume, which keeps it
+    warnings.filterwarnings("ignore", "The dirpath has changed from")  # in a branch
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # on a resume

@@ -1,0 +1,42 @@
+"""Errors that Lightning or torch raise on their own, before training has begun: settings they do not take."""
+
+import re
+import traceback
+
+import lightning_fabric
+import pytorch_lightning
+import torch
+
+from plasticity_lab.errors import UserError
+
+_LIBRARIES = tuple(module.__path__[0] for module in (pytorch_lightning, lightning_fabric, torch))
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error came out of Lightning or torch with no code of the user's or of this project in between.
+
+    A traceback would tell a user no more than the error's own words, since none of their lines is in it.
+
+    Args:
+        error: raised by `Trainer.fit` or the like.
+    """
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    inside = [file.startswith(_LIBRARIES) for file in files]
+    return True in inside and all(inside[inside.index(True) :])
+
+
+def refused(error: BaseException) -> UserError:
+    """Return the line for a refusal of Lightning's.
+
+    Args:
+        error: raised by `Trainer` or its methods.
+    """
+    if twice := re.search(r"more than one stateful callback of type `(\w+)`", str(error)):
+        return UserError(
+            "callbacks",
+            value=twice[1],
+            problem="two of them would keep their state under one name",
+            fix="let them differ in what they monitor, or when, or write one",
+        )
+    kind = "" if isinstance(error, ModuleNotFoundError | RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
+    return UserError("trainer", problem=f"{kind}{error}")

@@ -1,0 +1,147 @@
+"""From a command line to the settings of one run."""
+
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import yaml
+from jsonargparse import DefaultHelpFormatter, Namespace
+from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+import callbacks  # short class names resolve for imported classes
+import datamodules
+import lightning_modules.networks
+from plasticity_lab.errors import UserError
+from plasticity_lab.project import CONFIGS
+from plasticity_lab.runs import run_directory
+from plasticity_lab.runs.command_line import ParseError, Parser, find_configs, one_line
+from plasticity_lab.runs.config_checks import Given, check_given, check_numbers, given_settings
+from plasticity_lab.runs.trainer import WholeLimits
+from plasticity_lab.runs.type_hints import check_hints, check_nulls
+
+__all__ = ["Config", "callbacks", "datamodules", "lightning_modules", "parse", "parser"]
+
+
+class CLI(LightningCLI):
+    """Lightning's command line, of which the parser is used: `build` and `Run` do the rest."""
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what is not a class's argument."""
+        parser.add_argument("--seed_everything", type=int, default=0, help="the run's seed")
+        parser.add_argument("--print_timeline", action="store_true", help="fit: say what the network is shown when, and stop")
+        parser.add_argument("--run_dir", type=str | None, default=None, help="where the run is kept; by default a new directory")
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Let data and seed reach the classes that want them."""
+        for name in ("in_channels", "num_classes", "image_size"):
+            parser.link_arguments(f"data.{name}", f"model.init_args.network.init_args.{name}", apply_on="instantiate")
+        for part in ("model", "data"):
+            parser.link_arguments("seed_everything", f"{part}.init_args.seed")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse nothing yet, so that no command runs."""
+        self.config = {"subcommand": None, "seed_everything": False}
+
+    def instantiate_classes(self) -> None:
+        """Build nothing yet."""
+
+
+DESCRIPTION = """One run of one config: networks, data, what is done to them over time and what is measured meanwhile.
+
+commands:
+  fit       train, and measure the test split at the end
+  validate  measure the validation split of a trained run
+  test      measure the test split of a trained run
+  predict   write class probabilities of the test split"""
+
+EXAMPLES = """examples:
+  python train.py fit --config configs/digits.yaml
+  python train.py fit --config configs/digits.yaml --config configs/deficits/blur_digits.yaml --print_timeline
+  python train.py fit --config configs/digits.yaml --trainer.max_epochs 10 --seed_everything 1
+  python train.py fit --config configs/digits.yaml --ckpt_path last
+  python train.py test --config runs/digits/RUN/config.yaml --ckpt_path last
+
+Several --config files are laid over one another in their order; options of the command line over all.
+`fit --print_config` shows every key there is, `fit --data.help datamodules.ImageDataModule` what a class takes."""
+
+TIMES = """times, wherever something happens over time (at, every, during, levels, until):
+  80ep     the start of epoch 80, of which the first is 0
+  4000st   after 4,000 optimizer steps
+  50%      the first epoch at or after that share of max_epochs
+  stage2   the start of the third stage of growing data; stages: of every stage but the first"""
+
+
+class Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of texts as they are written."""
+
+
+@cache
+def parser() -> LightningArgumentParser:
+    """Return the parser of `train.py`, built once: that takes a third of a second."""
+    base = str(CONFIGS / "base.yaml")
+    cli = CLI(
+        LightningModule,
+        LightningDataModule,
+        trainer_class=WholeLimits,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        auto_configure_optimizers=False,
+        load_from_checkpoint_support=False,  # checkpoints hold state, not settings
+        save_config_callback=None,
+        parser_class=Parser,
+        parser_kwargs={
+            "description": DESCRIPTION,
+            "epilog": f"{EXAMPLES}\n\n{TIMES}",
+            "formatter_class": Help,
+            **{name: {"default_config_files": [base], "epilog": TIMES, "formatter_class": Help} for name in CLI.subcommands()},
+        },
+    )
+    return cli.parser
+
+
+class Config(NamedTuple):
+    """What a command line asks for.
+
+    Attributes:
+        command: `fit`, `validate`, `test` or `predict`.
+        settings: all of them, parsed.
+        given: what the user wrote, by files and by the command line.
+    """
+
+    command: str
+    settings: Namespace
+    given: Sequence[Given]
+
+    def whole(self) -> Namespace:
+        """Return the settings as the parser of all commands knows them."""
+        return Namespace(**{"subcommand": self.command, self.command: self.settings})  # type: ignore[no-untyped-call]  # jsonargparse's
+
+    def resolved(self) -> dict[str, Any]:
+        """Return what makes a run what it is, in plain values."""
+        dump = yaml.safe_load(parser().dump(self.whole(), skip_unset=False))[self.command]
+        return {key: dump[key] for key in run_directory.KEYS}
+
+
+def parse(args: Sequence[str]) -> Config:
+    """Parse a command line, `fit --config FILE…`.
+
+    Args:
+        args: without the program's name.
+
+    Raises:
+        UserError: for what is not a setting, or not a value of one.
+        SystemExit: after `--help` and `--print_config`.
+    """
+    found = find_configs(list(args))
+    given = given_settings(found)
+    check_given(given)
+    try:
+        whole = parser().parse_args(found)
+    except ParseError as error:
+        raise UserError(one_line(str(error))) from None
+    check_numbers(whole)
+    check_hints(whole)
+    check_nulls(whole)
+    return Config(whole.subcommand, whole[whole.subcommand], given)

@@ -1,0 +1,134 @@
+"""A run that is built: it is checked, then trained or measured."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+
+import callbacks
+from plasticity_lab.errors import Diverged, UserError
+from plasticity_lab.runs import before_training, sessions
+from plasticity_lab.runs.checkpoint_files import check_network, check_optimizer, read_checkpoint
+from plasticity_lab.runs.config_checks import LINKS, check_links
+from plasticity_lab.runs.late_errors import is_refusal, refused
+from plasticity_lab.runs.parse import Config
+from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_log import look_at_it
+
+
+@dataclass
+class Run:
+    """What `build` has built of a config.
+
+    Attributes:
+        config: what was asked for.
+        trainer: Lightning's.
+        model: what is trained.
+        data: what it is trained on.
+        place: where the run is kept and what it starts from.
+        record: makes the run's directory once training begins.
+        predictions: the file that `predict` writes.
+    """
+
+    config: Config
+    trainer: Trainer
+    model: LightningModule
+    data: LightningDataModule
+    place: Place
+    record: callbacks.RunRecord
+    predictions: Path | None = None
+
+    def check(self) -> None:
+        """Raise UserError for what would fail, do nothing, or contradict the checkpoint, before anything is written."""
+        self._check_parts()
+        if self.config.command != "fit":
+            return
+        self.trainer.datamodule = self.data  # type: ignore[attr-defined]  # Lightning does so, later
+        self.data.trainer = self.trainer
+        checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
+        before_training.check(self.trainer, self.model, checkpoint)
+        if checkpoint and self.place.resumed_at is None:
+            before_training.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
+
+    def _check_parts(self) -> None:
+        linked = {link.name: getattr(self.data, link.name, None) for link in LINKS}
+        check_links(self.config.given, linked | {"seed_everything": self.config.settings.seed_everything})
+        if self.config.settings.trainer.sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
+            raise UserError(
+                "sync_batchnorm",
+                value="true",
+                problem="torch synchronises batch norm on GPUs only",
+                fix="leave it out, or use norm: group",
+            )
+        if self.config.command != "fit":
+            before_training.check_evaluation(self.trainer, self.place.directory, self.config.command)
+        if self.place.checkpoint:
+            checkpoint = read_checkpoint(self.place.checkpoint)
+            check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
+            if self.config.command == "fit":
+                optimizer, _ = callbacks.branch.configured(self.model)
+                if optimizer is not None:
+                    check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
+
+    def timeline(self) -> str:
+        """Return what the network is shown when, as text; `check` comes first."""
+        return before_training.schedule(self.trainer)
+
+    def fit(self) -> bool:
+        """Train; return whether the run came to its end, which its session's `max_time` may precede."""
+        return self._do("fit")
+
+    def validate(self) -> None:
+        """Measure the validation split."""
+        self._do("validate")
+
+    def test(self) -> None:
+        """Measure the test split."""
+        self._do("test")
+
+    def predict(self) -> None:
+        """Write class probabilities of the test split to `predictions`."""
+        self._do("predict")
+
+    def _do(self, command: str) -> bool:
+        """Call the trainer's method of a command; return whether it came to its end."""
+        method = getattr(self.trainer, command)
+        options = {name: value for name, value in self.config.settings.items() if name in inspect.signature(method).parameters}
+        options |= {"model": self.model, "datamodule": self.data, "ckpt_path": self.place.checkpoint}
+        with self._explained():
+            method(**options)
+            return True
+        return False  # the session's time is over
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say how to resume where a session ends early.
+
+        What Lightning refuses before training begins is a mistake in the settings.
+        """
+        try:
+            with sessions.explained(self.trainer, self.place.directory):
+                yield
+        except (UserError, Diverged, MisconfigurationException):
+            raise
+        except Exception as error:
+            # Only the first rank knows whether training has begun; the others stop with it.
+            if self.record.begun or not self.trainer.is_global_zero or not is_refusal(error):
+                raise
+            raise refused(error) from error
+
+    def report(self) -> None:
+        """Measure the trained network on the test split, and say where everything is."""
+        metrics = dict(self.trainer.callback_metrics)
+        with self._explained():
+            self.trainer.test(self.model, self.data, verbose=False)
+        metrics |= self.trainer.callback_metrics
+        if self.trainer.is_global_zero and not self.config.settings.trainer.fast_dev_run:
+            accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
+            shown = [f"{split} accuracy {float(value):.2%}" for split, value in accuracies.items() if value is not None]
+            print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
+            print("\n".join(look_at_it(self.trainer.loggers)))

@@ -1,0 +1,136 @@
+"""How a session of a run begins and ends: a run may take several, one after another."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Timer
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+import callbacks
+from plasticity_lab.errors import SessionEnd, UserError
+from plasticity_lab.runs.csv_log import CSVRunLog
+from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.runs.run_log import RunLog
+
+
+def check_launcher(trainer: Trainer, strategy: Any) -> None:
+    """Raise UserError for a strategy that trains in children of this process, which does not return all that they end in.
+
+    Args:
+        trainer: as Lightning built it.
+        strategy: as the config has it.
+    """
+    if isinstance(trainer.strategy.launcher, _MultiProcessingLauncher):
+        name = strategy if isinstance(strategy, str) else type(strategy).__name__
+        raise UserError(
+            "trainer.strategy",
+            value=name,
+            problem="it trains in child processes, and does not return the whole state they end in",
+            fix="use ddp",
+        )
+
+
+def prepare(trainer: Trainer, place: Place) -> None:
+    """Let a run start, stop and keep its last checkpoint in the ways from which it resumes exactly.
+
+    Args:
+        trainer: as Lightning built it.
+        place: where the run is kept.
+    """
+    everything: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    # A Timer counts the sessions before, too, and ends an epoch as if it were complete.
+    timers = [one for one in everything if isinstance(one, Timer) and one.time_remaining() is not None]
+    seconds = min((float(one.time_remaining() or 0) for one in timers), default=None)
+    last = callbacks.LastCheckpoint(place.directory / "checkpoints")
+    others = [one for one in everything if one not in timers]
+    everything[:] = [callbacks.Interruption(last, seconds), *others, last]
+    _start_only_from_place(trainer)
+
+
+def _start_only_from_place(trainer: Trainer) -> None:
+    """Let `run_directory` alone decide what a run starts from.
+
+    Without a checkpoint of that, Lightning would take the file of an `OnExceptionCheckpoint`, which may be another run's, or the
+    one that its handler of Slurm's signal writes in the middle of a step.
+    """
+    connector: Any = trainer._checkpoint_connector
+    connector._parse_ckpt_path = _given
+
+
+def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
+    return ckpt_path
+
+
+def loggers(given: Any, place: Place, record: callbacks.RunRecord) -> Any:
+    """Return the loggers of a run, which keep what was logged in the sessions before.
+
+    Args:
+        given: as the config has them: None or True for the run's own, False for none.
+        place: where the run is kept.
+        record: makes the run's directory; nothing is written before.
+    """
+    if given in (None, True):
+        return RunLog(place.directory, lambda: record.begun, place.resumed_at)
+    several = given if isinstance(given, list) else [given]
+    for one in several:
+        if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
+            # Readers drop what was logged after the checkpoint, since it is trained again.
+            one._kwargs["purge_step"] = place.resumed_at
+    kept = [CSVRunLog(one, record.begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
+    return kept if isinstance(given, list) else kept[0]
+
+
+@contextmanager
+def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
+    """Say in one line how to resume the run whose session ends before it, and end a signal's with the code that says so.
+
+    Args:
+        trainer: the run's.
+        directory: the run's directory.
+
+    Raises:
+        SystemExit: with 128 + the signal's number; nothing is raised when the session's time is over.
+    """
+    cause: signal.Signals | None
+    try:
+        yield
+        return
+    except SessionEnd as end:
+        cause = end.cause
+    except KeyboardInterrupt:
+        cause = signal.SIGINT
+    except SIGTERMException:
+        cause = signal.SIGTERM
+    except SystemExit as stop:
+        # Lightning ends with code 1 what Ctrl-C has interrupted.
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        cause = signal.SIGINT
+    if trainer.is_global_zero:
+        why = f"interrupted by {cause.name}" if cause else "max_time is over before the run is"
+        file = directory / CONFIG
+        how = f"; resume with: python {sys.argv[0]} fit --config {file} --ckpt_path last" if file.exists() else ""
+        print(f"{Path(sys.argv[0]).name}: {why}{how}", file=sys.stderr)
+        if cause == signal.SIGUSR1:
+            _requeue(trainer)
+    if cause:
+        raise SystemExit(128 + cause) from None
+
+
+def _requeue(trainer: Trainer) -> None:
+    """Let Slurm start the job again, as Lightning's own handler of the signal does."""
+    environment = trainer._accelerator_connector.cluster_environment
+    if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
+        array = os.environ.get("SLURM_ARRAY_JOB_ID")
+        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+        subprocess.run(["scontrol", "requeue", job], check=False)

@@ -1,0 +1,237 @@
+"""Settings that Lightning and torch would refuse only in the middle of a run."""
+
+import math
+import warnings
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import (
+    BackboneFinetuning,
+    DeviceStatsMonitor,
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from callbacks.branch import configured
+from callbacks.epoch_end import EpochEnd
+from datamodules import ImageDataModule
+from datamodules.timeline import epoch_batches
+from lightning_modules import ImageClassifier
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.config_checks import LARGEST
+
+_OURS = ("callbacks.", "pytorch_lightning.", "plasticity_lab.")
+"""Packages of callbacks that are known to log nothing a callback could monitor, but for LearningRateMonitor."""
+
+_MOST_EPOCHS = 10_000
+"""Of a schedule that is tried out."""
+
+
+def check_trainer(trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError for what the run would fail at: intervals, monitors, other callbacks, optimizer, schedule.
+
+    Args:
+        trainer: the run's, with its data module attached.
+        module: the module.
+    """
+    check_intervals(trainer)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    for one in callbacks:
+        check_callback(one, trainer, module)
+    check_monitors(trainer, module)
+    if isinstance(module, ImageClassifier):
+        check_optimizer(module, trainer.strategy.root_device)
+        check_schedule(module, trainer.max_epochs or 0)
+
+
+def check_intervals(trainer: Trainer) -> None:
+    """Raise UserError for a validation that would never come, or gradients that are never applied."""
+    if trainer.accumulate_grad_batches < 1:
+        raise UserError("accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="write 1 or more")
+    if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
+        raise UserError(
+            "gradient_clip_val",
+            value=trainer.gradient_clip_val,
+            problem="would turn gradients around",
+            fix="write 0 (none) or more",
+        )
+    if trainer.check_val_every_n_epoch is not None and trainer.check_val_every_n_epoch < 1:
+        raise UserError("check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="write 1 or more")
+    # Absent where the interval is a time.
+    every = getattr(trainer, "val_check_interval", 1.0)
+    if every == 0:
+        raise UserError(
+            "val_check_interval", value=every, problem="write 1 batch or more", fix="limit_val_batches: 0 leaves validation out"
+        )
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+    if not isinstance(data, ImageDataModule) or trainer.limit_val_batches == 0:
+        return
+    if isinstance(every, int) and not isinstance(every, bool) and trainer.check_val_every_n_epoch is not None:
+        limit = trainer.limit_train_batches
+        for size in data.course.stages.sizes:
+            batches = len(epoch_batches(data, trainer, size))
+            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+            if every > batches:
+                raise UserError(
+                    "val_check_interval",
+                    value=every,
+                    problem=f"an epoch of {size} examples has {batches} batches",
+                    fix=("write at most as many, or set check_val_every_n_epoch: null to count batches across epochs"),
+                )
+
+
+def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError for a callback of Lightning's that this module or this machine has no use for."""
+    name = type(one).__name__
+    if isinstance(one, BackboneFinetuning) and not hasattr(module, "backbone"):
+        raise UserError(
+            name,
+            problem=f"{type(module).__name__} has no `backbone`",
+            fix="leave it out, or train a module of your own that has one",
+        )
+    if isinstance(one, LearningRateFinder):
+        wanted = [one._attr_name] if one._attr_name else ["lr", "learning_rate"]
+        holders = (module, module.hparams)
+        if not any(hasattr(holder, key) for holder in holders for key in wanted):
+            raise UserError(
+                name,
+                problem=(f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config"),
+                fix="leave it out, and set the optimizer's lr",
+            )
+    if isinstance(one, LearningRateMonitor) and not trainer.loggers:
+        raise UserError(name, problem="there is no logger to log to", fix="leave it out, or leave out logger: false")
+    if isinstance(one, GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
+        raise UserError(
+            f"{name}: accumulate_grad_batches",
+            value=trainer.accumulate_grad_batches,
+            problem="says the same thing twice",
+            fix="leave one of them out",
+        )
+    if isinstance(one, DeviceStatsMonitor) and one._cpu_stats is not False and not find_spec("psutil"):
+        raise UserError(name, problem="psutil is not installed", fix=f"install it (pip install psutil), or leave {name} out")
+
+
+def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
+    """Return what callbacks of this run can monitor; None if a class of the user's own may log more."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    if type(module) is not ImageClassifier or not all(type(one).__module__.startswith(_OURS) for one in callbacks):
+        return None
+    splits = ["train"]
+    if trainer.limit_val_batches:
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        splits += ["val", *(["val_deficit"] if getattr(data, "also_evaluate_with_deficit", False) else [])]
+    return {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
+
+
+def check_monitors(trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError for a callback that monitors what is not logged, or not yet when it first looks."""
+    metrics = metrics_of(trainer, module)
+    if metrics is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        return
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    monitored = [
+        one
+        for one in callbacks
+        # Those of this project that read a metric say themselves what they miss.
+        if isinstance(one, EarlyStopping | ModelCheckpoint) and one.monitor and not isinstance(one, EpochEnd)
+    ]
+    for one in monitored:
+        name, monitor = type(one).__name__, str(one.monitor)
+        if isinstance(one, EarlyStopping) and not one.strict:
+            continue
+        if isinstance(one, ModelCheckpoint) and monitor in ("epoch", "step"):
+            continue
+        if monitor.startswith("lr-") and any(isinstance(other, LearningRateMonitor) for other in callbacks):
+            continue
+        if monitor not in metrics:
+            reason = "is not measured by this run"
+            if monitor.startswith("diagnostics/"):
+                reason = "is for loggers only"
+            if not trainer.limit_val_batches and monitor.startswith("val"):
+                reason = "is not measured with limit_val_batches: 0"
+            raise UserError(f"{name}: monitor", value=monitor, problem=reason, fix=f"there are {', '.join(sorted(metrics))}")
+        if not _is_known(one, trainer, monitor):
+            raise UserError(
+                f"{name}: monitor",
+                value=monitor,
+                problem=f"is not known yet when {name} first looks at it",
+                fix=(
+                    "let it look at the "
+                    f"{('ends of training epochs' if monitor.startswith('train') else 'ends of validations')}"
+                    ", or validate every epoch"
+                ),
+            )
+
+
+def _is_known(one: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: str) -> bool:
+    """Whether a metric has been logged when a callback looks at it for the first time."""
+    every = trainer.check_val_every_n_epoch
+    if every is None:
+        return True
+    chosen = one._check_on_train_epoch_end if isinstance(one, EarlyStopping) else one._save_on_train_epoch_end
+    validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
+    at_epoch_end = validates_once or not trainer.limit_val_batches if chosen is None else chosen
+    if monitor.startswith("train"):
+        return at_epoch_end or every > 1
+    first = one._every_n_epochs if isinstance(one, ModelCheckpoint) else 1
+    return not at_epoch_end or first < 1 or first >= every
+
+
+def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
+    """Raise UserError for an optimizer that cannot take a step, tried on a parameter of its own."""
+    parameter = torch.nn.Parameter(torch.ones(2, 2, device=device))
+    optimizer = module.optimizer([parameter])
+    for group in optimizer.param_groups:
+        # torch takes any number of both, with which no run can converge.
+        if not 0 <= group.get("momentum", 0) < 1:
+            raise UserError("optimizer: momentum", value=group["momentum"], fix="write a number in [0, 1)")
+        if not 0 <= group.get("dampening", 0) <= 1:
+            raise UserError("optimizer: dampening", value=group["dampening"], fix="write a number in [0, 1]")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (parameter * parameter).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    try:
+        optimizer.step(closure)  # type: ignore[arg-type]  # any optimizer of torch returns what it returns
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(
+            "optimizer", value=type(optimizer).__name__, problem=error, fix="choose another, or other settings"
+        ) from error
+
+
+def check_schedule(module: ImageClassifier, epochs: int) -> None:
+    """Raise UserError for a schedule that ends before the run, or leads to a rate that none can be."""
+    optimizer, schedule = configured(module)
+    if optimizer is None or schedule is None or isinstance(schedule, ReduceLROnPlateau):
+        return
+    name = type(schedule).__name__
+    with warnings.catch_warnings():
+        # The optimizer is only asked for its rates, and takes no step.
+        warnings.simplefilter("ignore")
+        for epoch in range(1, min(epochs, _MOST_EPOCHS) + 1):
+            try:
+                schedule.step()
+            except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+                raise UserError(
+                    "lr_scheduler",
+                    value=name,
+                    problem=f"fails after epoch {epoch} of {epochs} ({error})",
+                    fix="it steps once an epoch, let it be as long as the run",
+                ) from error
+            for rate in (float(group["lr"]) for group in optimizer.param_groups):
+                if not math.isfinite(rate) or not -1e-9 <= rate <= LARGEST:
+                    raise UserError(
+                        "lr_scheduler",
+                        value=name,
+                        problem=f"the learning rate is {rate:g} after epoch {epoch}",
+                        fix="choose others",
+                    )

@@ -1,0 +1,99 @@
+"""Classes of the user's own whose arguments lack the type hints by which YAML is read."""
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, get_args
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.config_checks import LINKS
+
+_TIME = re.compile(r"\d+(\.\d+)?(ep|st|%)|stages?\d*")
+
+
+def check_nulls(settings: Any) -> None:
+    """Raise UserError for a `null` that an argument does not take; the parser lets those of files pass.
+
+    Args:
+        settings: the parsed ones.
+    """
+    # These are null until the data are known.
+    linked = {link.key[-1] for link in LINKS}
+    for kind, arguments in _classes(settings):
+        for key, parameter in inspect.signature(kind).parameters.items():
+            if key in arguments and key not in linked and arguments[key] is None and not _takes_none(parameter):
+                hint = inspect.formatannotation(parameter.annotation).replace("timing.", "")
+                raise UserError(f"{kind.__name__}: {key}", value="null", problem=f"is no {hint}", fix="write one, or leave it out")
+
+
+def _takes_none(parameter: inspect.Parameter) -> bool:
+    hint = parameter.annotation
+    undecided = hint in (parameter.empty, Any, None) or isinstance(hint, str)
+    return undecided or parameter.default is None or type(None) in get_args(hint) or parameter.kind is parameter.VAR_KEYWORD
+
+
+def check_hints(settings: Any) -> None:
+    """Raise UserError for an argument that would get plain text where its class needs a moment or the like.
+
+    An argument without a type hint gets what YAML says as it stands. That will not do where a base
+    class declares the argument, nor for a text that is a moment.
+
+    Args:
+        settings: the parsed ones.
+    """
+    for kind, arguments in _classes(settings):
+        if kind.__module__.startswith(("torch.", "torchvision.", "pytorch_lightning.")):
+            continue
+        for key, parameter in inspect.signature(kind).parameters.items():
+            if parameter.annotation is not parameter.empty or key not in arguments:
+                continue
+            hint = _declared(kind, key) or ("Time" if _is_moment(arguments[key]) else "")
+            if hint:
+                raise UserError(
+                    kind.__name__,
+                    problem=f"argument {key} has no type hint, so that {arguments[key]!r} stays plain text",
+                    fix=f"write `{key}: {hint}` in its __init__",
+                )
+
+
+def _classes(node: Any) -> Iterator[tuple[type, dict[str, Any]]]:
+    """Yield type and arguments of each class that settings name."""
+    if hasattr(node, "as_dict"):
+        node = node.as_dict()
+    if isinstance(node, Mapping):
+        if isinstance(node.get("class_path"), str):
+            kind = _named(node["class_path"])
+            arguments = node.get("init_args") or {}
+            if inspect.isclass(kind):
+                yield kind, dict(arguments.as_dict() if hasattr(arguments, "as_dict") else arguments)
+        for value in node.values():
+            yield from _classes(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _classes(item)
+
+
+def _named(path: str) -> Any:
+    """Return what a class path names; None for what is not found, of which the parser speaks."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None
+
+
+def _declared(kind: type, key: str) -> str:
+    """Return the type hint that a base class has for an argument; empty if none has one."""
+    for base in kind.__mro__[1:]:
+        hint = getattr(vars(base).get("__init__"), "__annotations__", {}).get(key)
+        if hint is not None:
+            return inspect.formatannotation(hint).replace("timing.", "")
+    return ""
+
+
+def _is_moment(value: Any) -> bool:
+    """Whether a value is a moment, or several."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_moment, value))
+    return isinstance(value, str) and bool(_TIME.fullmatch(value))

@@ -1,0 +1,77 @@
+"""The arms of a study: what sets each apart from the control, and how it spends its learning rate."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.budget import lines
+from plasticity_lab.studies.check import build
+from plasticity_lab.studies.differences import differences
+from plasticity_lab.studies.grid import SEED, Run, shown
+from plasticity_lab.studies.schedule import scheduled
+from plasticity_lab.studies.work import Work
+
+
+class Arm(NamedTuple):
+    """The runs of a study that differ by their seed only.
+
+    Attributes:
+        name: its variables and their values.
+        run: number of its first run.
+        control: number of the run that it is compared with; None for the control itself.
+    """
+
+    name: str
+    run: int
+    control: int | None
+
+
+def arms(work: Work) -> list[Arm]:
+    """Return the arms of a study, each with its control.
+
+    The control is the arm with the report's `control` as its value of `x` and otherwise the same variables, or
+    else the first one with that value; without a `control`, the first arm of all.
+    """
+    first: dict[str, int] = {}
+    for number, run in enumerate(work.study.runs):
+        first.setdefault(_name(run), number)
+
+    report, runs = work.study.report, work.study.runs
+    across = report.get("x", next(iter(runs[0].values)))
+    controls = [number for number in first.values() if "control" in report and _is(runs[number], {across: report["control"]})]
+    found = []
+    for name, number in first.items():
+        wanted = {**_variables(runs[number]), across: report.get("control")}
+        control = next((one for one in controls if _is(runs[one], wanted)), (controls or [0])[0])
+        found.append(Arm(name, number, None if control == number else control))
+    return found
+
+
+def described(work: Work) -> Iterator[str]:
+    """Yield, for each arm, a line for each key that sets it apart from its control, and its budget as `studies.budget` has it."""
+    found = arms(work)
+    names = {arm.run: arm.name for arm in found}
+    for arm in found:
+        against = f", against {names[arm.control]}" if arm.control is not None else ""
+        yield f"{arm.name}{against}:"
+        if arm.control is not None:
+            old, new = ({**work.configs[number], SEED: None} for number in (arm.control, arm.run))
+            yield from (f"    {line}" for line in differences(old, new))
+        try:
+            built = build(work, arm.run)
+            yield from (f"    {line}" for line in lines(scheduled(built.trainer, built.model), built.trainer.max_epochs or 0))
+        except UserError as error:
+            yield f"    {error}"
+
+
+def _variables(run: Run) -> dict[str, Any]:
+    return {key: value for key, value in run.values.items() if key != "seed"}
+
+
+def _name(run: Run) -> str:
+    named = [shown(value) if key == "arm" else f"{key}={shown(value)}" for key, value in _variables(run).items()]
+    return ",".join(named) or "all runs"
+
+
+def _is(run: Run, values: Mapping[str, Any]) -> bool:
+    return all(run.values.get(key) == value for key, value in values.items())

@@ -1,0 +1,55 @@
+"""What is wrong with an arm of a study, found before anything is trained."""
+
+import json
+import logging
+import tempfile
+import warnings
+from pathlib import Path
+
+import yaml
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.runs.build import build as build_run
+from plasticity_lab.runs.parse import parse
+from plasticity_lab.runs.run import Run
+from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.studies.grid import SEED
+from plasticity_lab.studies.work import Work
+
+
+def check_arms(work: Work) -> None:
+    """Build one run of each arm that is not done, and ask of it all that train.py asks before it trains.
+
+    Raises:
+        UserError: with the name of the run, and the line that train.py would end with.
+    """
+    arms: dict[str, int] = {}
+    for number in range(len(work.study.runs)):
+        if work.finished(number):
+            continue
+        arms.setdefault(json.dumps({**work.configs[number], SEED: None}, default=str), number)
+    for number in arms.values():
+        build(work, number)
+
+
+def build(work: Work, number: int) -> Run:
+    """Build a run of a study, and ask of it all that train.py asks before it trains; nothing stays on disk.
+
+    Raises:
+        UserError: with the name of the run, and the line that train.py would end with.
+    """
+    logging.disable(logging.INFO)
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
+            file = Path(folder) / "run.yaml"
+            file.write_text(yaml.safe_dump(work.configs[number], sort_keys=False))
+            run = build_run(parse(["fit", "--config", str(file)]), Place(Path(folder), None, None))
+            run.check()
+            return run
+    except UserError as error:
+        raise error.within(work.study.runs[number].name) from None
+    except MisconfigurationException as error:
+        raise UserError(work.study.runs[number].name, problem=error) from None
+    finally:
+        logging.disable(logging.NOTSET)

@@ -1,0 +1,182 @@
+"""What papers claim and what came out here, of all studies: RESULTS.md."""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.project import CONFIGS, ROOT
+from plasticity_lab.studies import claim_table
+from plasticity_lab.studies.agreement import agreements
+from plasticity_lab.studies.censored import censored
+from plasticity_lab.studies.claims import Claim, read_claims
+from plasticity_lab.studies.grid import Study, read_study
+from plasticity_lab.studies.origin import origin
+from plasticity_lab.studies.report import frame, markdown, table, write_report
+from plasticity_lab.studies.settings import Settings, settings
+from plasticity_lab.studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
+from plasticity_lab.studies.words import metric_words, note
+from plasticity_lab.studies.work import Work
+
+MARK = "<!-- Written by study.py report --ledger; edits are lost. -->"
+
+HEAD = """# Results
+
+What papers claim, and what came out here: every claim of every study in `configs/studies`.
+
+A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is the ratio of arm to
+control. The interval is over seeds (initial weights, order, subset), not over the images of the test split.
+* **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on the other side; or
+  it holds 0, but not the effect that the paper's would be in this study, where that is stated.
+* **not after Holm**: the p-value adjusted for the number of directional claims on this page ("p, Holm") is above .05.
+  Such a verdict is an observation, not a test.
+* **same within** a margin is two one-sided tests at 5 %: **reproduced** where the 90 % interval lies within the
+  margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of must be shown, and
+  the margin be less than half of it.
+* **too weak to tell**: none of these, with the number of seeds that tell with a probability of 80 % if the difference
+  is the one seen (or the paper's), where more seeds would tell. So is a claim of which a finished run has no value,
+  such as a time that was never reached.
+* "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the differences, which with n
+  seeds gives no less than 2 / 2^n, and is done for up to 12; "80 %" is the smallest effect (of "same": margin) that
+  so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not finished.
+* A commit with "+" had uncommitted changes."""
+
+
+def check_target(file: Path) -> None:
+    """Raise UserError if a ledger must not be written to a file."""
+    if file.suffix != ".md":
+        raise UserError("ledger", value=file, problem="name the file to write, which ends in .md")
+    if file.is_dir() or (file.exists() and MARK not in _first_lines(file)):
+        raise UserError(
+            "ledger",
+            value=file,
+            problem="was not written by the ledger, and is left alone",
+            fix="name another file, or remove this one",
+        )
+    if not file.exists() and any(file.with_suffix("").glob("*.png")):
+        raise UserError(
+            "ledger", value=file, problem=f"its figures go into {file.with_suffix('')}, which holds others", fix="name another file"
+        )
+
+
+class Unopened(NamedTuple):
+    """A study that has never been run."""
+
+    file: Path
+    name: str
+    claims: list[Claim]
+
+
+def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work]) -> tuple[list[Work], list[Unopened]]:
+    """Return some studies and all that ship: those that have been run, opened, and the others.
+
+    Args:
+        files: the YAML files of studies.
+        root: where runs are kept.
+        opened: how a study is opened.
+    """
+    known = {file.resolve() for file in files}
+    shipped = [file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in known]
+    works, unopened = [], []
+    for file in [*files, *shipped]:
+        study = read_study(file)
+        if (root / "studies" / study.name / "study.json").exists():
+            works.append(opened(file))
+        else:
+            defaults = Settings._field_defaults | study.report
+            unopened.append(Unopened(file, study.name, read_claims(study.claims, defaults["metric"], defaults["over"])))
+    return works, unopened
+
+
+def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> None:
+    """Write what came out of all claims, and the figures of their studies into the folder beside it that is named as the file.
+
+    Args:
+        works: studies that have been run.
+        unopened: the others.
+        file: to be written; links are relative to it.
+
+    Raises:
+        UserError: if the file is there and not a ledger, or cannot be written.
+    """
+    check_target(file)
+    found = adjusted([one for work in works for one in outcomes(work)])
+    rest = iter(found)
+    parts, counts, figures, waiting = [], [], dict[Path, Path](), [*unopened]
+    for work in works:
+        own = [*islice(rest, len(work.study.claims))]
+        if all(one.verdict == NOT_RUN for one in own):
+            waiting.append(Unopened(work.study.file, work.study.name, [one.claim for one in own]))
+            continue
+        figure = file.with_suffix("") / f"{work.study.name}.png"
+        figures[figure] = write_report(work) / "figure.png"
+        parts.append(_section(work, own, file, figure))
+        counts.append(_count(work.study, own, file))
+    heads = ["| study | claims | " + " | ".join(VERDICTS) + " |", "|---|" + "---|" * (1 + len(VERDICTS))] * bool(counts)
+    total = _totals(found, sum(len(one.claims) for one in unopened))
+    not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
+    text = [MARK, HEAD, total, *["\n".join(heads + counts)] * bool(counts), *parts, *["## Not run", not_run] * bool(not_run)]
+    try:
+        for figure, drawn in figures.items():
+            figure.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(drawn, figure)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n\n".join(text) + "\n")
+    except OSError as error:
+        raise UserError("ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder") from None
+
+
+def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:
+    """Return what came out of a study's claims."""
+    chosen = settings(work)
+    runs = frame(work, chosen.metric, chosen.over)
+    on_top = "".join(f" --config {one.name}" for one in work.config)
+    study = work.study.file.absolute()
+    named = study.relative_to(ROOT) if study.is_relative_to(ROOT) else work.study.file
+    what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
+    said = [f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.", f"Unless said otherwise: {what}."]
+    said += filter(None, [agreements(work), censored(work, chosen.metric)])
+    title = f"## [{work.study.name}]({_link(work.study.file, file)})"
+    means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
+    picture = f"![{work.study.name}]({_link(figure, file)})"
+    return "\n\n".join([title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means])
+
+
+def _totals(found: Sequence[Outcome], unopened: int) -> str:
+    """Return how many claims came out how."""
+    counts = Counter(one.verdict for one in found) + Counter({NOT_RUN: unopened})
+    late = sum("not after Holm" in one.said for one in found)
+    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    return f"{counts.total()} claims: {said}. {late} of these verdicts do not stand after Holm."
+
+
+def _count(study: Study, found: Sequence[Outcome], file: Path) -> str:
+    counts = Counter(one.verdict for one in found)
+    cells = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
+    return f"| [{study.name}]({_link(study.file, file)}) | {len(found)} | {cells} |"
+
+
+def _waiting(study: Unopened, file: Path) -> str:
+    """Return a study's claims, folded."""
+    rows = "\n".join(
+        f"* **{claim.id}** {claim.text} ({claim.paper}{f'; reported: {claim.reported}' if claim.reported else ''})"
+        for claim in study.claims
+    )
+    name = f'<a href="{_link(study.file, file)}">{study.name}</a>'
+    return f"<details><summary>{len(study.claims)} of {name}</summary>\n\n{rows}\n\n</details>"
+
+
+def _link(target: Path, file: Path) -> str:
+    """Return a link relative to a file; of a study outside this repository the path that was given, if it is absolute."""
+    if target.is_absolute() and not target.is_relative_to(ROOT) and target.suffix == ".yaml":
+        return target.as_posix()
+    return Path(os.path.relpath(target.absolute(), file.absolute().parent)).as_posix()
+
+
+def _first_lines(file: Path) -> str:
+    with file.open(errors="replace") as opened:
+        return "".join(islice(opened, 3))

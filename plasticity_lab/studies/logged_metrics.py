@@ -1,0 +1,113 @@
+"""Which metrics a run will log, known before it is trained."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from callbacks import Dashboard, Diagnostic, Level, NormRecalibration, OneShot
+from callbacks.diagnostics.base import GROUPS
+from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
+from datamodules import ImageDataModule
+from lightning_modules import ImageClassifier
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.classes import class_of, is_ours
+
+SILENT = {
+    "BatchSizeFinder",
+    "EarlyStopping",
+    "GradientAccumulationScheduler",
+    "ModelCheckpoint",
+    "ModelSummary",
+    "OnExceptionCheckpoint",
+    "RichModelSummary",
+    "RichProgressBar",
+    "StochasticWeightAveraging",
+    "TQDMProgressBar",
+    "Timer",
+    "WeightAveraging",
+    "EMAWeightAveraging",
+}
+"""Callbacks of Lightning that log nothing."""
+
+
+def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
+    """Return the tags of all scalars that a run may log, `<…>` in them standing for what depends on the run.
+
+    Args:
+        config: its resolved config.
+
+    Returns:
+        the tags in order; None if a class of the user's own or of another package may log something besides.
+    """
+    parts = [class_of(config[part]["class_path"]) for part in ("model", "data")]
+    if parts != [ImageClassifier, ImageDataModule]:
+        return None
+    arguments = config["data"].get("init_args") or {}
+    tags = _of_module(config["trainer"], arguments) + _of_data(arguments)
+    for node in _listed(config["trainer"].get("callbacks")):
+        logged = _of_callback(node)
+        if logged is None:
+            return None
+        tags += logged
+    return sorted(set(tags))
+
+
+def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) -> None:
+    """Raise UserError, which names the key, for a metric that no run logs; it says which there will be."""
+    known: set[str] = set()
+    for config in configs:
+        tags = logged_metrics(config)
+        if tags is None and isinstance(metric, str):
+            return
+        known |= set(tags or ())
+    if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in known):
+        raise UserError(key, value=metric, problem="no run logs it", fix=f"they log {', '.join(sorted(known))}")
+
+
+def _of_module(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+    splits = ["train", "test"]
+    if trainer.get("limit_val_batches") != 0:
+        splits += ["val"]
+        if data.get("also_evaluate_with_deficit"):
+            splits += ["val_deficit"]
+    return [f"{split}/{name}" for split in splits for name in ("accuracy", "loss")]
+
+
+def _of_data(data: Mapping[str, Any]) -> list[str]:
+    tags = [f"deficits/{_name(node)}" for node in _listed(data.get("deficits"))]
+    if data.get("growth"):
+        tags += ["data/stage", "data/examples"]
+    if data.get("augmentation"):
+        tags += ["data/augmented"]
+    return tags
+
+
+def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
+    path, arguments, name = node["class_path"], node.get("init_args") or {}, _name(node)
+    kind = class_of(path)
+    if path.startswith("pytorch_lightning."):
+        return ["lr-<optimizer>"] if name == "LearningRateMonitor" else [] if name in SILENT else None
+    if issubclass(kind, Diagnostic) and vars(kind).get("tags") is not None:
+        group = GROUPS[arguments.get("norm_statistics", "estimated")]
+        return [f"{group}/{tag}" for tag in kind.tags]
+    if kind is TimeToAccuracy:
+        name = f"{arguments.get('split', 'train')}_{arguments['accuracy']:g}"
+        lasts = [f"{part}/{unit}" for part in ("", "/stage<number>", "/last_stage") for unit in ("epochs", "steps")]
+        return [f"diagnostics/time_to_accuracy/{name}{last}" for last in ("/reached", *lasts)]
+    if is_ours(path) and issubclass(kind, OneShot | Level | NormRecalibration):
+        return [f"interventions/{name}"]
+    return [] if kind is Dashboard else None
+
+
+def _stands_for(tag: str, metric: str) -> bool:
+    """Whether a tag is the metric, or becomes it with something in place of each `<…>`."""
+    parts = re.split(r"<[^>]*>", tag)
+    return bool(re.fullmatch("[^/]+".join(map(re.escape, parts)), metric))
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return str(node["class_path"]).rpartition(".")[2]
+
+
+def _listed(nodes: Any) -> list[Any]:
+    return [nodes] if isinstance(nodes, dict) else list(nodes or [])

@@ -1,0 +1,134 @@
+"""A figure's worth of runs from one YAML file, every epoch that runs share trained once."""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.project import ROOT, find_own_classes
+from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.studies import claim_table, commands, engine
+from plasticity_lab.studies.check import check_arms
+from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
+from plasticity_lab.studies.readings import check_claims
+from plasticity_lab.studies.report import write_report
+from plasticity_lab.studies.verdicts import outcomes
+from plasticity_lab.studies.verify import verify
+from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.workers import PATIENCE
+
+COMMANDS = {
+    "run": "train what is missing, and report",
+    "plan": "say what would be trained",
+    "status": "say what is done, running, failed, waiting",
+    "verify": "train a finished run again from scratch, and compare to the bit",
+    "gc": "drop states that no missing segment needs",
+    "report": "table, figure and verdicts on claims, of what is done",
+}
+
+EXAMPLES = """examples:
+  python study.py plan configs/studies/digits_blur_removal.yaml
+  python study.py run configs/studies/digits_blur_removal.yaml --jobs 2
+  python study.py run configs/studies/cifar10_16_fisher.yaml --config folder.yaml
+  python study.py report configs/studies/*.yaml --ledger RESULTS.md
+
+`python study.py COMMAND --help` shows what a command takes."""
+
+RUN = f"""run may be started several times at once, also for studies that share runs: each segment is trained by one of them.
+A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever,
+is ended, and its segment is trained once more."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    raw = argparse.RawDescriptionHelpFormatter
+    whole = argparse.ArgumentParser(prog="study.py", description=__doc__, epilog=EXAMPLES, formatter_class=raw, allow_abbrev=False)
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, what in COMMANDS.items():
+        epilog = RUN if name == "run" else None
+        one = commands.add_parser(name, help=what, description=f"{what}.", epilog=epilog, formatter_class=raw, allow_abbrev=False)
+        one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
+        one.add_argument(
+            "--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml"
+        )
+        one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
+        one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
+        one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
+        if name in ("run", "plan"):
+            one.add_argument("--trust_code", action="store_true", help="count what the last run trained, though code was edited")
+        if name == "run":
+            engines = one.add_argument_group("where segments are trained")
+            engines.add_argument("--jobs", type=int, default=1, help="segments trained at once (default: 1)")
+            engines.add_argument("--engine", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
+            engines.add_argument("--address", default=None, help="ray: the cluster's, by default a new one on this machine")
+            engines.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment")
+        if name == "report":
+            one.add_argument("--ledger", type=Path, metavar="FILE.md", help="the claims of all studies into a file")
+    return whole
+
+
+def work_on(given: argparse.Namespace) -> int:
+    """Do what is asked for; return the exit code."""
+    for name in ("jobs", "threads"):
+        if getattr(given, name, 1) < 1:
+            raise UserError(name, value=getattr(given, name), fix="write 1 or more")
+    files = [file if file.exists() else ROOT / file for file in given.study]
+    fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
+    remember = getattr(given, "trust_code", True)
+
+    def opened(file: Path) -> Work:
+        return open_study(file, root, given.threads, share, remember, fetch, given.config)
+
+    if given.command == "report" and given.ledger:
+        check_target(given.ledger)
+        write_ledger(*all_studies(files, root, opened), given.ledger)
+        print(given.ledger)
+        return 0
+    works = [opened(file) for file in files]
+    for work in works:
+        check_claims(work)
+    if given.command == "run":
+        return _run(works, given)
+    for work in works:
+        if given.command == "report":
+            _report(work)
+        elif given.command == "verify":
+            print(f"{verify(work)}: trained alone it is bitwise the same")
+        else:
+            print(getattr(commands, given.command)(work))
+    return 0
+
+
+def _run(works: Sequence[Work], given: argparse.Namespace) -> int:
+    """Train what is missing of studies, and report; return the exit code."""
+    train: commands.Engine = engine.run
+    if given.engine == "ray":
+        from plasticity_lab.studies import ray_engine
+
+        train = partial(ray_engine.run, address=given.address, gpus=given.gpus)
+    for work in works:
+        check_arms(work)
+    missing = 0
+    for work in works:
+        missing += len(commands.run(work, given.jobs, train))
+        if any(map(work.assembled, range(len(work.study.runs)))):
+            _report(work)
+    return 1 if missing else 0
+
+
+def _report(work: Work) -> None:
+    """Write table and figure of a study; print the table, and verdicts on its claims."""
+    folder = write_report(work)
+    print((folder / "table.md").read_text())
+    for one in outcomes(work):
+        print(claim_table.line(work, one))
+    print(f"{folder}/figure.png")
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command line; a user's mistake ends in one line and exit code 2."""
+    quiet()
+    find_own_classes()
+    with errors_in_one_line("study.py"):
+        raise SystemExit(work_on(parser().parse_args(args)))

@@ -1,0 +1,104 @@
+"""Numbers of a study's runs, from their TensorBoard files."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.logged_metrics import check_logged
+
+Points = Sequence[tuple[int, float]]
+"""A metric over time: (step, value)."""
+
+
+def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
+    """Return how a metric's values over time become one.
+
+    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and
+    `at 10%` the last one within that share of the steps.
+
+    Args:
+        text: how.
+        key: what an error names.
+
+    Raises:
+        UserError: for anything else.
+    """
+    if found := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
+        count = int(found[1] or 1)
+        return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
+    if found := re.fullmatch(r"at (\d\d?|100)%", str(text)):
+        share = int(found[1])
+        return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
+    if text in ("first", "largest"):
+        return (lambda points: max(value for _, value in points)) if text == "largest" else lambda points: points[0][1]
+    raise UserError(key, value=text, fix="write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
+
+
+def series(folder: Path, metric: str) -> list[tuple[int, float]]:
+    """Return a metric of a run as (step, value)."""
+    return everything(folder).get(metric, [])
+
+
+def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return all scalars of a run: tag to (step, value)."""
+    return _read(folder.absolute(), tuple((file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))))
+
+
+@cache
+def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tuple[int, float]]]:
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str) -> pd.DataFrame:
+    """Return one row for each run that has a metric, none if none has: its variables, and its values over time as one in `value`.
+
+    Shares (accuracies) are in percent.
+    """
+    rows, as_one = [], read_over(over)
+    for folder, named in zip(folders, values, strict=True):
+        if points := series(folder, metric) if folder.exists() else []:
+            rows.append({**named, "value": scale(metric) * as_one(points)})
+    return pd.DataFrame(rows)
+
+
+def curves(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str) -> pd.DataFrame:
+    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before), `epoch`, `value`.
+
+    Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps; they are NaN where it is not.
+    """
+    rows = []
+    for folder, named in zip(folders, values, strict=True):
+        ends = [0, *(step for step, _ in series(folder, "train/loss"))]
+        for step, value in series(folder, metric):
+            epoch = round(float(np.interp(step, ends, range(len(ends)))), 4) if len(ends) > 1 else float("nan")
+            rows.append({**named, "step": step, "epoch": epoch, "value": scale(metric) * value})
+    return pd.DataFrame(rows)
+
+
+def scale(metric: str) -> int:
+    """Return what a metric is multiplied by to be shown."""
+    return 100 if metric.endswith("accuracy") else 1
+
+
+def written(value: float, metric: str, sign: str = "") -> str:
+    """Write a value of a metric: percentages with two decimals, others with three significant digits or as whole numbers."""
+    form = ".2f" if scale(metric) == 100 else ",.0f" if abs(value) >= 100 else "#.3g"
+    return f"{value:{sign}{form}}"
+
+
+def by_seed(frame: pd.DataFrame) -> dict[Any, float]:
+    """Return the values of one arm by seed."""
+    return {row.seed: row.value for row in frame.itertuples()}
+
+
+def check_metric(key: str, metric: Any, configs: Iterable[dict[str, Any]]) -> None:
+    """Raise UserError, which names the key, for a metric that no run logs."""
+    check_logged(key, metric, configs)

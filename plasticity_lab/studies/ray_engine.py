@@ -1,0 +1,118 @@
+"""Trains the segments of a study on a Ray cluster: fractions of GPUs, lost nodes, many machines."""
+
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.project import CODE
+from plasticity_lab.runs.command_line import errors_in_one_line
+from plasticity_lab.studies.engine import POLL, Events, MakeTask, ready
+from plasticity_lab.studies.plan import Segment
+from plasticity_lab.studies.salt import machine, present_code
+from plasticity_lab.studies.segment import Task, train_segment
+from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.workers import PREEMPTED, said
+
+RETRIES = 3
+"""How often a segment whose node or process was lost is trained again."""
+
+
+def run(
+    todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Events, address: str | None = None, gpus: float = 0.0
+) -> None:
+    """Train segments, each after what it goes on from.
+
+    Args:
+        todo: what to train.
+        make: makes the task of a segment.
+        store: where states are kept; a folder that all nodes see.
+        jobs: how many at once, if the cluster has room for as many.
+        tell: told what happens.
+        address: of the cluster; None starts one on this machine.
+        gpus: share of a GPU for each segment; without any, its process sees none.
+
+    Raises:
+        UserError: if Ray is not installed.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise UserError(
+            "engine", value="ray", problem="is not installed", fix='pip install -e ".[ray]", or use --engine local'
+        ) from None
+    ours = not ray.is_initialized()
+    if ours:
+        environment = {"env_vars": {"PYTHONPATH": f"{CODE}:{Path.cwd()}"}}
+        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
+    remote = ray.remote(num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_train)  # a fresh process for each
+    waiting, working = list(todo), dict[Any, Segment]()
+    try:
+        while waiting or working:
+            for segment in ready(waiting, store)[: jobs - len(working)]:
+                waiting.remove(segment)
+                task = make(segment, store.root)
+                here = machine(task.config, present_code())
+                working[remote.options(num_cpus=task.threads).remote(task, str(store.root), here)] = segment
+            if not working:
+                for segment in waiting:
+                    tell.failed(segment, "what it goes on from has failed")
+                return
+            (finished,), _ = ray.wait(list(working))
+            segment = working.pop(finished)
+            try:
+                ray.get(finished)
+            except ray.exceptions.RayError as error:
+                tell.failed(segment, str(error).strip())
+                continue
+            for _ in range(segment.first, segment.stop):
+                tell.epoch()
+            tell.finished(segment)
+    finally:
+        for task in working:
+            ray.cancel(task, force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _train(task: Task, root: str, expected: str) -> None:
+    check_machine(expected, machine(task.config, present_code()))
+    store = Store(Path(root))
+    lock = store.lock(task.state)
+    while lock is None:  # another runner trains it
+        time.sleep(POLL)
+        lock = store.lock(task.state)
+    place = store.workplace(task.state)
+    try:
+        if store.kept(task.state) and (store.tested(task.state) or not task.test):
+            return
+        with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
+            try:
+                with errors_in_one_line("train.py"):
+                    train_segment(task._replace(place=str(place)))
+            except SystemExit as stop:
+                log.flush()
+                if stop.code in PREEMPTED:
+                    # The node is taken away: to Ray this is a lost worker, whose task it starts again elsewhere.
+                    os._exit(int(str(stop)))
+                raise RuntimeError(said(place / "log.txt", 1)) from None
+        store.publish(place, task.state)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        lock.release()
+
+
+def check_machine(expected: str, found: str) -> None:
+    """Raise RuntimeError if a node would train other numbers than those that its states are named by."""
+    if differ := [pair for pair in zip(expected.splitlines(), found.splitlines(), strict=True) if pair[0] != pair[1]]:
+        wanted, has = differ[0]
+        raise RuntimeError(
+            f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start it on a machine like the nodes, "
+            "with the same code, and give --gpus where that has a GPU"
+        )

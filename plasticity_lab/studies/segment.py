@@ -1,0 +1,115 @@
+"""Trains one segment, as train.py trains a run."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from datamodules import ImageDataModule
+from plasticity_lab.runs.build import build
+from plasticity_lab.runs.checkpoint_files import read_checkpoint
+from plasticity_lab.runs.command_line import quiet
+from plasticity_lab.runs.parse import parse
+from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.studies.digest import digest
+
+
+class Task(NamedTuple):
+    """What a worker has to do, in plain values.
+
+    Attributes:
+        state: id of the state that the segment ends in.
+        start: id of the state that it goes on from; None is a fresh network.
+        checkpoint: file of that state.
+        first: its first epoch.
+        stop: the first epoch after it; None is the end of the run, whenever that is.
+        config: the resolved config.
+        test: whether to measure the test split afterwards.
+        threads: threads of torch.
+        place: folder to write to.
+    """
+
+    state: str
+    start: str | None
+    checkpoint: str | None
+    first: int
+    stop: int | None
+    config: dict[str, Any]
+    test: bool
+    threads: int
+    place: str
+
+
+class SegmentEnd(Callback):
+    """Ends training with an epoch and keeps the state, which is that of a longer run there.
+
+    A run whose last data stage ends earlier passes through its other segments without training.
+
+    Args:
+        task: what is trained.
+        report: told the number of finished epochs.
+    """
+
+    def __init__(self, task: Task, report: Callable[[int], None]) -> None:
+        self.task, self.report, self.begun = task, report, time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.report(trainer.current_epoch + 1)
+        if trainer.current_epoch + 1 == self.task.stop:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        stages = data.course.stages if isinstance(data, ImageDataModule) else None
+        ended = stages is not None and stages.ended
+        if self.task.stop is not None and trainer.current_epoch != self.task.stop and not ended:
+            raise RuntimeError(f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}")
+        trainer.save_checkpoint(Path(self.task.place) / "state.ckpt", weights_only=False)
+        entry = {
+            "start": self.task.start,
+            # A run that its last data stage has ended before this segment trains nothing in it.
+            "first": min(self.task.first, trainer.current_epoch),
+            "stop": trainer.current_epoch,
+            "cut_off": stages is not None and stages.cut_off(trainer.current_epoch),
+            "seconds": round(time.monotonic() - self.begun, 2),
+            "state": fingerprint(trainer, pl_module),
+        }
+        (Path(self.task.place) / "done.json").write_text(json.dumps(entry, indent=1))
+
+
+def fingerprint(trainer: Trainer, module: LightningModule) -> dict[str, str]:
+    """Return a hash of each part of a run's state."""
+    return {
+        "weights and buffers": digest(module.state_dict()),
+        "optimizers": digest([optimizer.state_dict() for optimizer in trainer.optimizers]),
+        "schedules": digest([config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]),
+        "clock": f"epoch {trainer.current_epoch}, step {trainer.global_step}",
+    }
+
+
+def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: None) -> None:
+    """Train a segment in the folder that the task names.
+
+    Raises:
+        UserError: for what train.py would refuse.
+    """
+    quiet()
+    torch.set_num_threads(task.threads)
+    place, checkpoint = Path(task.place), Path(task.checkpoint) if task.checkpoint else None
+    file = place / "segment.yaml"
+    file.write_text(yaml.safe_dump(task.config, sort_keys=False))
+    steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
+    # SegmentEnd keeps the end.
+    run = build(parse(["fit", "--config", str(file)]), Place(place, checkpoint, steps), [SegmentEnd(task, report)], keep_end=False)
+    run.check()
+    if not run.fit():
+        raise RuntimeError("max_time was over before the segment was; leave it out of studies")
+    if task.test:
+        run.trainer.loggers = [RunLog(place / "test", lambda: True)]
+        run.trainer.test(run.model, run.data, verbose=False)

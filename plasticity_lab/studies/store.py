@@ -1,0 +1,170 @@
+"""Trained segments on disk, shared by all studies of a folder."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from plasticity_lab.studies.files import lengths, read_json, short, sync, write_whole
+
+DONE = "done.json"
+STATE = "state.ckpt"
+TEST = "test"
+
+
+class Store(NamedTuple):
+    """States by id: `<root>/<id>/` with the segment that ended in it.
+
+    `done.json` says what it goes on from, how it was trained, and how long each of its files is; beside it lie event files,
+    `state.ckpt` unless it was dropped, and in `test/` what was measured on the test split. A segment is trained elsewhere and moved
+    here as a whole. What is missing or shorter than it was counts as not trained. Whoever trains a segment holds its lock, which
+    ends with its process.
+
+    Attributes:
+        root: the folder.
+    """
+
+    root: Path
+
+    def logged(self, state: str) -> bool:
+        """Whether the epochs up to a state have been trained and logged, and all of it is there."""
+        entry = self._entry(state)
+        return bool(entry) and not self._short(state, entry, lambda name: not _of_test(name))
+
+    def kept(self, state: str) -> bool:
+        """Whether the state itself is there, to go on from."""
+        return self.checkpoint(state).is_file() and self.logged(state)
+
+    def tested(self, state: str) -> bool:
+        """Whether the test split has been measured in it."""
+        there = (self.root / state / TEST).is_dir() and self.logged(state)
+        return there and not self._short(state, self._entry(state), _of_test)
+
+    def checkpoint(self, state: str) -> Path:
+        """Return where a state is kept."""
+        return self.root / state / STATE
+
+    def done(self, state: str) -> dict[str, Any]:
+        """Return how the segment that ended in a state was trained."""
+        return self._entry(state)
+
+    def start(self, state: str) -> str | None:
+        """Return what the segment that ended in a state goes on from; None is a fresh network."""
+        start: str | None = self._entry(state)["start"]
+        return start
+
+    def history(self, state: str) -> list[str]:
+        """Return the states at the ends of all segments up to a state, the first one first."""
+        states: list[str] = []
+        here: str | None = state
+        while here:
+            states.insert(0, here)
+            here = self.start(here)
+        return states
+
+    def whole(self, state: str) -> bool:
+        """Whether all segments up to a state are there."""
+        here: str | None = state
+        while here:
+            if not self.logged(here):
+                return False
+            here = self.start(here)
+        return True
+
+    def damage(self, state: str) -> str:
+        """Say what is wrong with a state that is there in part; "" for one that is whole, or not there at all."""
+        if not (self.root / state).is_dir():
+            return ""
+        entry = self._entry(state)
+        if not entry:
+            return f"{DONE} is {'damaged' if (self.root / state / DONE).exists() else 'missing'}"
+        return self._short(state, entry, lambda name: True)
+
+    def lock(self, state: str) -> FileLock | None:
+        """Return the lock of a segment, taken; None if another process has it."""
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / state)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return lock
+
+    def workplace(self, state: str) -> Path:
+        """Return an empty folder to train a segment in; whoever asks holds its lock."""
+        place = self.root / f".tmp-{state}-{socket.gethostname()}-{os.getpid()}"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        return place
+
+    def publish(self, place: Path, state: str) -> None:
+        """Move a finished segment to its place, whole, in place of what is damaged; what is whole is equal and stays.
+
+        Whoever publishes holds the segment's lock.
+
+        Raises:
+            OSError: if the disk is full; then what was there is there still.
+        """
+        home = self.root / state
+        entry = {**read_json(place / DONE), "files": lengths(place, DONE)}
+        for file in entry["files"]:
+            sync(place / file)
+        write_whole(place / DONE, entry)
+        if self.damage(state):
+            shutil.rmtree(home)
+        if not home.exists():
+            place.rename(home)
+            sync(self.root)
+            return
+
+        # The segment was there without its state or its test, which are added.
+        there = self._entry(state)
+        for part in (STATE, TEST):
+            if (place / part).exists() and not (home / part).exists():
+                (place / part).rename(home / part)
+        added = {name: length for name, length in entry["files"].items() if name == STATE or _of_test(name)}
+        write_whole(home / DONE, {**there, "files": {**added, **there.get("files", {})}})
+        shutil.rmtree(place, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what workers of this machine left that no longer live."""
+        for place in self.root.glob(".tmp-*"):
+            if _of_this_machine(place) and (lock := self.lock(_state_of(place))):
+                with lock:
+                    shutil.rmtree(place, ignore_errors=True)
+
+    def in_work(self) -> set[str]:
+        """Return the states that are being trained towards, as far as this machine can tell."""
+        return {_state_of(place) for place in self.root.glob(".tmp-*") if not self._left(place)}
+
+    def _left(self, place: Path) -> bool:
+        lock = self.lock(_state_of(place)) if _of_this_machine(place) else None
+        if lock:
+            lock.release()
+        return lock is not None
+
+    def _entry(self, state: str) -> dict[str, Any]:
+        entry = read_json(self.root / state / DONE)
+        return entry if {"start", "first", "stop", "seconds", "state"} <= set(entry) else {}
+
+    def _short(self, state: str, entry: dict[str, Any], counts: Callable[[str], bool]) -> str:
+        """Say which file of a state, of those that count, is not as long as it was; "" if none."""
+        known = {name: length for name, length in entry.get("files", {}).items() if counts(name)}
+        return short(self.root / state, known)
+
+
+def _of_test(name: str) -> bool:
+    return name.startswith(f"{TEST}/")
+
+
+def _of_this_machine(place: Path) -> bool:
+    return place.name.rsplit("-", 1)[0].endswith(f"-{socket.gethostname()}")
+
+
+def _state_of(place: Path) -> str:
+    return place.name.split("-")[1]

@@ -1,0 +1,146 @@
+"""What a study's runs say about the claims it states."""
+
+from collections.abc import Callable, Sequence
+from statistics import stdev
+from typing import NamedTuple
+
+from plasticity_lab.studies.claims import Claim, Pair
+from plasticity_lab.studies.readings import Compared, check_claims, compare
+from plasticity_lab.studies.statistics import (
+    EXACT,
+    LARGEST,
+    LEVEL,
+    equivalence_power,
+    equivalence_test,
+    holm,
+    interval,
+    power,
+    seeds_needed,
+    sign_flip_test,
+    t_test,
+)
+from plasticity_lab.studies.words import amount, gap, unit
+from plasticity_lab.studies.work import Work
+
+REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN = "reproduced", "contradicted", "too weak to tell", "not run"
+EQUAL = "all seeds differ by the same amount, so that their spread is not known"
+VERDICTS = (REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN)
+
+
+class Outcome(NamedTuple):
+    """A claim and what came out.
+
+    Attributes:
+        claim: the claim.
+        compared: what was compared; None if not run.
+        verdict: one of `VERDICTS`.
+        because: what has to be said with it.
+        p: of Student's t; None without a test.
+        exact: of flipped signs; None without a test, or with more seeds than that is done for.
+        adjusted: `p` by Holm over all directional claims tested together.
+    """
+
+    claim: Claim
+    compared: Compared | None
+    verdict: str
+    because: str = ""
+    p: float | None = None
+    exact: float | None = None
+    adjusted: float | None = None
+
+    @property
+    def said(self) -> str:
+        """The verdict in words."""
+        late = ", not after Holm" if self.adjusted is not None and self.p is not None and self.p <= LEVEL < self.adjusted else ""
+        return f"{self.verdict}{late}{self.because and f': {self.because}'}"
+
+
+def outcomes(work: Work) -> list[Outcome]:
+    """Return what the finished runs of a study say about its claims; p-values are adjusted for these claims only."""
+    return adjusted([_outcome(work, claim) for claim in check_claims(work)])
+
+
+def adjusted(found: Sequence[Outcome]) -> list[Outcome]:
+    """Adjust the p-values of the directional claims for their number, together."""
+    tested = [place for place, one in enumerate(found) if one.p is not None and one.claim.expect != "same"]
+    by_place = dict(zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True))
+    return [one._replace(adjusted=by_place.get(place)) for place, one in enumerate(found)]
+
+
+def _outcome(work: Work, claim: Claim) -> Outcome:
+    compared = compare(work, claim)
+    if compared.missing:
+        usable = "a value above 0, which a ratio needs" if claim.ratio else "a value"
+        return Outcome(claim, compared, TOO_WEAK, f"finished runs without {usable}: {compared.missing}")
+    if len(compared.differences) < 2:
+        return Outcome(claim, None, NOT_RUN, "one seed" if compared.differences else "")
+    values, about = compared.differences, claim.of
+    if isinstance(about, Pair):
+        effect = compare(work, claim, about)
+        if effect.missing or len(effect.differences) < 2:
+            return Outcome(claim, compared, TOO_WEAK, "the effect it is a matter of is not measured")
+        verdict, because = judge(claim, values, effect.differences)
+    else:
+        verdict, because = judge(claim, values)
+    tests = [t_test, sign_flip_test] if len(values) <= EXACT else [t_test]
+    if claim.within is None:
+        p = [test(values) for test in tests]
+    else:
+        p = [equivalence_test(values, claim.inner(claim.within), test) for test in tests]
+    return Outcome(claim, compared, verdict, because, *p)
+
+
+def judge(claim: Claim, values: Sequence[float], about: Sequence[float] = ()) -> tuple[str, str]:
+    """Return a verdict, and what has to be said with it.
+
+    Args:
+        claim: the claim.
+        values: two or more differences, logarithms of ratios if the claim is about one.
+        about: for `same`, differences of the effect that it is a matter of, if that is measured.
+    """
+    return _same(claim, values, about) if claim.within is not None else _directional(claim, values)
+
+
+def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
+    seen, deviation = interval(values), stdev(values)
+    low, high = (-seen.high, -seen.low) if claim.expect == "lower" else (seen.low, seen.high)
+    effect = None if claim.effect is None else abs(claim.inner(claim.effect))
+    if not deviation and t_test(values) > LEVEL:
+        return TOO_WEAK, EQUAL
+    if low > 0:
+        return REPRODUCED, "smaller than the paper's" if effect is not None and high < effect else ""
+    if high < 0:
+        return CONTRADICTED, ""
+    if effect is None:
+        return TOO_WEAK, _needed(lambda seeds: power(seen.mean, deviation, seeds))
+    if high < effect:
+        return CONTRADICTED, f"an effect of {amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)} is excluded"
+    here = _needed(lambda seeds: power(seen.mean, deviation, seeds))
+    return TOO_WEAK, ", ".join([here, _needed(lambda seeds: power(effect, deviation, seeds), "the paper's effect")])
+
+
+def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tuple[str, str]:
+    margin, seen, deviation = claim.inner(claim.within or 0.0), interval(values), stdev(values)
+    if not deviation and equivalence_test(values, margin) > LEVEL:
+        return TOO_WEAK, EQUAL
+    if seen.low > margin or seen.high < -margin:
+        return CONTRADICTED, ""
+    if about:
+        effect = interval(about)
+        if effect.low <= 0 <= effect.high:
+            needed = _needed(lambda seeds: power(effect.mean, stdev(about), seeds), "it")
+            return TOO_WEAK, f"the effect it is a matter of is not shown, {gap(claim, effect)}; {needed}"
+        if margin >= abs(effect.mean) / 2:
+            half = f"the margin is not less than half of the effect it is a matter of, {gap(claim, effect)}"
+            return TOO_WEAK, f"{half}; more seeds do not help"
+    if equivalence_test(values, margin) <= LEVEL:
+        return REPRODUCED, ""
+    truth = abs(seen.mean)
+    if truth > margin:
+        return TOO_WEAK, _needed(lambda seeds: power(truth - margin, deviation, seeds))
+    return TOO_WEAK, _needed(lambda seeds: equivalence_power(margin, deviation, seeds, truth))
+
+
+def _needed(reaches: Callable[[int], float], which: str = "the difference seen") -> str:
+    seeds = seeds_needed(reaches)
+    return f"needs {f'more than {LARGEST:,}' if seeds is None else seeds} seeds for {which}"

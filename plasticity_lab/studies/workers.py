@@ -1,0 +1,127 @@
+"""Worker processes: how they are started, how they show that they live, and what they have said."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+
+from plasticity_lab.project import CODE
+from plasticity_lab.runs.command_line import errors_in_one_line
+from plasticity_lab.studies.plan import Segment
+from plasticity_lab.studies.segment import Task, train_segment
+
+PATIENCE = 600.0
+"""Seconds without a sign of life after which a worker is ended."""
+
+PULSE = 30.0
+"""Seconds between looks at how much a worker has computed."""
+
+WORK = 1.0
+"""Seconds of processor time since the last sign of life that are another: a process that waits for ever does not come to it."""
+
+ALIVE = "alive"
+EPOCH = "epoch"
+
+PREEMPTED = {sign * signum + offset for signum in (signal.SIGTERM, signal.SIGUSR1) for sign, offset in ((-1, 0), (1, 128))}
+"""Exit codes of a worker that a scheduler has stopped, which is no failure of its segment."""
+
+
+class Worker(NamedTuple):
+    """A process that trains a segment.
+
+    Attributes:
+        process: it.
+        segment: what it trains.
+        place: where.
+        lock: of the segment, held by the runner.
+    """
+
+    process: Any
+    segment: Segment
+    place: Path
+    lock: FileLock
+
+
+def start_forkserver() -> ForkServerContext:
+    """Start the process that has imported everything once, from which each worker is forked in milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["plasticity_lab.studies.workers"])
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), given]))  # python/cpython#117378: preload ignores sys.path
+    try:
+        ensure_running()
+    finally:
+        if given is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = given
+    return context
+
+
+def start(context: ForkServerContext, task: Task) -> tuple[Connection, Any]:
+    """Start a worker; return the pipe through which it sends `EPOCH` and `ALIVE`, and its process."""
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(task, writer))
+    process.start()
+    writer.close()
+    return reader, process
+
+
+def said(log: Path, code: int | None) -> str:
+    """Return a failed worker's output."""
+    text = log.read_text(errors="replace").strip() if log.exists() else ""
+    return f"{text}\nended by signal {-code}" if code and code < 0 else text or f"exit code {code}"
+
+
+def _work(task: Task, pipe: Connection) -> None:
+    multiprocessing.set_start_method(None, force=True)  # the platform's, for data loaders, as in train.py
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends its workers
+    threading.Thread(target=_end_with_the_runner, daemon=True).start()
+    sending = threading.Lock()
+
+    def send(word: str) -> None:
+        with sending:
+            pipe.send(word)
+
+    threading.Thread(target=_show_life, args=(send,), daemon=True).start()
+    log = os.open(Path(task.place) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, sys.stdout.fileno())
+    os.dup2(log, sys.stderr.fileno())
+    try:
+        with errors_in_one_line("train.py"):
+            train_segment(task, lambda epochs: send(EPOCH))
+    except BaseException as error:
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        interrupted = isinstance(error, SystemExit) and error.code in PREEMPTED
+        os._exit(int(str(error)) if interrupted else 1)
+
+
+def _show_life(send: Callable[[str], None]) -> None:
+    """Send a sign of life whenever the process has computed; one that is stopped or waits for ever sends none."""
+    shown = time.process_time()
+    while True:
+        time.sleep(PULSE)
+        if time.process_time() - shown >= WORK:
+            shown = time.process_time()
+            send(ALIVE)
+
+
+def _end_with_the_runner() -> None:
+    runner = multiprocessing.parent_process()
+    assert runner
+    wait([runner.sentinel])
+    os._exit(1)

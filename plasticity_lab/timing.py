@@ -1,0 +1,206 @@
+"""When things happen in a run: moments (`Time`), the position they are compared with, and values in force (`Levels`)."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Generic, NamedTuple, TypeVar
+
+from plasticity_lab.errors import UserError
+
+Value = TypeVar("Value")
+
+_PATTERN = re.compile(r"(?P<head>stage)?(?P<number>\d+(\.\d+)?)(?P<unit>ep|st|%)?", re.ASCII)
+
+
+class Position(NamedTuple):
+    """Where a run is: about to train the next batch of 0-based `epoch`, after `step` optimizer steps, in data `stage`."""
+
+    epoch: int
+    step: int
+    stage: int = 0
+
+
+class Epoch(NamedTuple):
+    """An epoch as it is known before its run: what studies compare two runs by.
+
+    Attributes:
+        before: where the epoch before it began; None for the first.
+        now: where it begins; its step is not known, and 0.
+        epochs: epochs of the run.
+        stages_known: whether stages are, which is not so where they wait for the network.
+        in_last_stage: whether no later data stage begins, as far as that is known.
+    """
+
+    before: Position | None
+    now: Position
+    epochs: int
+    stages_known: bool
+    in_last_stage: bool = True
+
+    def knows(self, time: "Time") -> bool:
+        """Whether it is known if a moment has been reached."""
+        return time.unit != "st" and (self.stages_known or not time.unit.startswith("stage"))
+
+
+class Time:
+    """A moment of a run, written as text.
+
+    `"80ep"` is the start of 0-based epoch 80, `"4000st"` the moment after 4,000 optimizer steps, `"50%"` the first epoch start
+    at or after that share of `max_epochs`, `"stage2"` the start of data stage 2 (the first stage is 0) and `"stages"` the start
+    of every stage but the first. Units are never converted into each other: an epoch has no fixed number of steps when data grow.
+
+    Args:
+        text: the moment as written; kept in its canonical form (`"080ep"` becomes `"80ep"`).
+
+    Raises:
+        UserError: for a bare number, a negative number, an unknown unit, a fraction of an epoch, step or stage, more than 100 %.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = _canonical(text)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another is the same moment, written the same way."""
+        return isinstance(other, Time) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Hash the text."""
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        """Return how to make it again."""
+        return f"Time({self.text!r})"
+
+    def __str__(self) -> str:
+        """Return the canonical text; `Time(str(time)) == time`."""
+        return self.text
+
+    @cached_property
+    def unit(self) -> str:
+        """One of `ep`, `st`, `%`, `stage`, `stages`."""
+        return re.sub(r"[\d.]", "", self.text)
+
+    @cached_property
+    def number(self) -> Fraction:
+        """The number in front of the unit (1 for `stages`: its first moment is the start of stage 1)."""
+        return Fraction(re.sub(r"[^\d.]", "", self.text) or 1)
+
+    def reached(self, now: Position, epochs: int) -> bool:
+        """Whether the moment is at or before `now` in a run of `epochs` epochs."""
+        match self.unit:
+            case "ep":
+                return now.epoch >= self.number
+            case "st":
+                return now.step >= self.number
+            case "%":
+                return now.epoch * 100 >= self.number * epochs
+            case _:
+                return now.stage >= self.number
+
+    def crossed(self, before: Position | None, now: Position, epochs: int) -> bool:
+        """Whether the moment lies after `before` (None: nothing has been trained) and not after `now`."""
+        if self.unit == "stages":
+            return now.stage > (before.stage if before else 0)
+        return self.reached(now, epochs) and not (before and self.reached(before, epochs))
+
+
+def _canonical(text: str) -> str:
+    if text == "stages":
+        return text
+    found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+    if found is None or bool(found["head"]) == bool(found["unit"]):
+        raise UserError(
+            f"{text!r} is not a time",
+            fix=(
+                "write '80ep' (start of 0-based epoch 80), '4000st' (after 4,000 optimizer steps), "
+                "'50%' (of max_epochs), 'stage2' (start of data stage 2) or 'stages' (start of every "
+                "stage but the first)"
+            ),
+        )
+    number = Fraction(found["number"])
+    if found["unit"] == "%":
+        if number > 100:
+            raise UserError(f"{text!r} lies beyond the end of the run", problem="a share of max_epochs is at most '100%'")
+    elif number.denominator != 1:
+        raise UserError(f"{text!r} is not a time", problem="only '%' takes a fraction, epochs, steps and stages are whole")
+    whole = str(number.numerator) if number.denominator == 1 else found["number"].strip("0")
+    whole = f"0{whole}" if whole.startswith(".") else whole
+    return f"{found['head'] or ''}{whole}{found['unit'] or ''}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time from `start` until `stop`, stop excluded; empty if they are the same moment.
+
+    Args:
+        start: its first moment.
+        stop: the first moment after it.
+
+    Raises:
+        UserError: if it ends before it starts, as far as that shows without knowing the run, or a moment is `stages` (many).
+    """
+
+    start: Time
+    stop: Time
+
+    def __post_init__(self) -> None:
+        """Check the order."""
+        if "stages" in (self.start.unit, self.stop.unit):
+            raise UserError("during", value=self, problem="'stages' are several moments", fix="write one of them, such as 'stage1'")
+        if self.start.unit == self.stop.unit and self.stop.number < self.start.number:
+            raise UserError("during", value=self, problem="ends before it starts", fix="write [start, stop]")
+
+    def __iter__(self) -> Iterator[Time]:
+        """Yield start and stop."""
+        return iter((self.start, self.stop))
+
+    def __str__(self) -> str:
+        """Return it as YAML writes it."""
+        return f"[{self.start}, {self.stop}]"
+
+    def open(self, now: Position, epochs: int) -> bool:
+        """Whether `now` lies in the window, in a run of `epochs` epochs."""
+        return self.start.reached(now, epochs) and not self.stop.reached(now, epochs)
+
+    def in_force(self, epoch: Epoch) -> bool | str:
+        """Return whether it is open during an epoch, or the window itself if that is not known."""
+        known = all(epoch.knows(time) for time in self)
+        return self.open(epoch.now, epoch.epochs) if known else f"{self} of {epoch.epochs} epochs"
+
+
+class Levels(Generic[Value]):
+    """A value as a function of time: each entry holds from its moment on; before the first, none does.
+
+    Entries are checked in the order written and the last one reached is in force, so they must increase in time within a unit.
+
+    Args:
+        levels: `{moment: value}` with moments as `Time` writes them, e.g. `{"0ep": 0.0005, "100ep": 0.0}`.
+
+    Raises:
+        UserError: if empty, if a moment is not a time, or if moments of one unit do not increase.
+    """
+
+    def __init__(self, levels: Mapping[str, Value]) -> None:
+        self.entries = [(Time(moment), value) for moment, value in levels.items()]
+        if not self.entries:
+            raise UserError("levels is empty", fix="write at least one '{moment: value}'")
+        if any(time.unit == "stages" for time, _ in self.entries):
+            raise UserError("levels", problem="'stages' are several moments", fix="write them one by one, as 'stage1'")
+        latest: dict[str, Time] = {}
+        for time, _ in self.entries:
+            earlier = latest.setdefault(time.unit, time)
+            if time is not earlier and time.number <= earlier.number:
+                raise UserError("levels must increase in time", problem=f"'{time}' stands after '{earlier}'")
+            latest[time.unit] = time
+
+    def at(self, now: Position, epochs: int) -> Value | None:
+        """Return the value in force at `now` in a run of `epochs` epochs, None before the first moment."""
+        return next((value for time, value in reversed(self.entries) if time.reached(now, epochs)), None)
+
+    def in_force(self, epoch: Epoch) -> Value | str | None:
+        """Return the value in force during an epoch, or all levels if that is not known."""
+        if all(epoch.knows(time) for time, _ in self.entries):
+            return self.at(epoch.now, epoch.epochs)
+        return f"{ ({str(time): value for time, value in self.entries}) } of {epoch.epochs} epochs"
