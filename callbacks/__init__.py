@@ -45,8 +45,6 @@ from callbacks.interventions import (
 )
 from callbacks.last_checkpoint import LastCheckpoint
 from callbacks.prediction_file import PredictionFile
-from callbacks.run_lines import RunLines
-from callbacks.run_record import RunRecord
 from callbacks.stage_end import StageEnd
 
 __all__ = [
@@ -85,8 +83,6 @@ __all__ = [
     "PredictionFile",
     "Ranks",
     "Rewind",
-    "RunLines",
-    "RunRecord",
     "ShrinkPerturb",
     "Similarity",
     "StageEnd",

@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, WeightAveraging
 from pytorch_lightning.loggers import TensorBoardLogger
 
+from plasticity_lab.checkpoint_files import FAILED
 from plasticity_lab.randomness import key
-from plasticity_lab.runs.checkpoint_files import FAILED
 
 
 class ExactResume(Callback):

@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from callbacks.exact_resume import restore_accumulation
-from plasticity_lab.runs.checkpoint_files import LAST, check_plain
+from plasticity_lab.checkpoint_files import LAST, check_plain
 
 
 class LastCheckpoint(Checkpoint):

@@ -143,8 +143,6 @@ NOT_SWITCHED = {
     "EpochCheckpoint",
     "LastCheckpoint",
     "PredictionFile",
-    "RunLines",
-    "RunRecord",
     "StageEnd",
 }
 """Exported, but nothing that YAML switches on in a run."""

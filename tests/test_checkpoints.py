@@ -13,7 +13,7 @@ import torch
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from plasticity_lab.runs.checkpoint_files import COMMITS
+from plasticity_lab.checkpoint_files import COMMITS
 from plasticity_lab.studies.digest import digest
 from tests.runs import TINY, fit, logged, state, tiny
 

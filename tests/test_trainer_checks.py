@@ -19,10 +19,10 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import CSVLogger
 from torch.optim import lr_scheduler
 
-from callbacks.run_lines import has_bf16_units
 from datamodules import Digits, ImageDataModule
 from lightning_modules import ImageClassifier
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.run_lines import has_bf16_units
 from plasticity_lab.runs.trainer_checks import check_trainer
 from tests.networks import SmallNet
 from tests.runs import fit, logged, tiny

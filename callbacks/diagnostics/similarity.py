@@ -15,8 +15,8 @@ from callbacks.diagnostics.probe import Probe
 from callbacks.network import network_of
 from callbacks.norm_statistics import estimate
 from datamodules import ImageDataModule
+from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.timing import Time
 
 

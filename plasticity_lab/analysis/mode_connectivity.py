@@ -13,9 +13,9 @@ from torch import Tensor
 from callbacks.diagnostics.probe import probe
 from callbacks.norm_statistics import norms
 from plasticity_lab.analysis.interpolation import Point, barriers, line
+from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.runs.command_line import errors_in_one_line, quiet
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run

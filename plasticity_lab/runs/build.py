@@ -17,15 +17,17 @@ import callbacks
 from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier
 from lightning_modules.construction import Shape, construct, materialise
+from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs import run_directory, sessions
-from plasticity_lab.runs.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.runs.command_line import one_line, run_name, run_of
 from plasticity_lab.runs.config_checks import check_length
 from plasticity_lab.runs.late_errors import refused
 from plasticity_lab.runs.parse import Config, parser
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_lines import RunLines
+from plasticity_lab.runs.run_record import RunRecord
 from plasticity_lab.runs.trainer import WholeLimits
 
 
@@ -79,7 +81,7 @@ def build(config: Config, place: Place | None = None, extra: Sequence[Callback] 
     place = place or _place(config, text)
     seed_everything(config.settings.seed_everything, workers=True)
     parts = _instantiated(config)
-    record = callbacks.RunRecord(place, text, config.settings.seed_everything)
+    record = RunRecord(place, text, config.settings.seed_everything)
     own: list[Callback] = [record, *_own_callbacks(config, parts, place, keep_end)]
     predictions = None
     if config.command == "predict":
@@ -130,7 +132,7 @@ def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: boo
     """Return the callbacks that every run has, whatever its settings list."""
     fits, chosen, theirs = config.command == "fit", parts.trainer, parts.trainer.callbacks or []
     own: list[Callback] = [
-        callbacks.RunLines(place),
+        RunLines(place),
         callbacks.ExactResume(config.settings.seed_everything),
         callbacks.FiniteLoss(),
         callbacks.Clock(config.settings.seed_everything),
@@ -148,7 +150,7 @@ def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: boo
     return own
 
 
-def _trainer(config: Config, chosen: Namespace, place: Place, own: Sequence[Callback], record: callbacks.RunRecord) -> Trainer:
+def _trainer(config: Config, chosen: Namespace, place: Place, own: Sequence[Callback], record: RunRecord) -> Trainer:
     """Build the trainer.
 
     Args:

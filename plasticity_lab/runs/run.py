@@ -10,14 +10,15 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
 import callbacks
+from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
 from plasticity_lab.runs import before_training, sessions
-from plasticity_lab.runs.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.runs.config_checks import LINKS, check_links
 from plasticity_lab.runs.late_errors import is_refusal, refused
 from plasticity_lab.runs.parse import Config
 from plasticity_lab.runs.run_directory import Place
 from plasticity_lab.runs.run_log import look_at_it
+from plasticity_lab.runs.run_record import RunRecord
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Run:
     model: LightningModule
     data: LightningDataModule
     place: Place
-    record: callbacks.RunRecord
+    record: RunRecord
     predictions: Path | None = None
 
     def check(self) -> None:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from datamodules.file_names import printable
+from plasticity_lab.checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs import manifest
-from plasticity_lab.runs.checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
 
 KEYS = ("seed_everything", "trainer", "model", "data")
 """What makes a run what it is, of all the keys of a config."""

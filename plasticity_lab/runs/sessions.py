@@ -21,6 +21,7 @@ from plasticity_lab.errors import SessionEnd, UserError
 from plasticity_lab.runs.csv_log import CSVRunLog
 from plasticity_lab.runs.run_directory import CONFIG, Place
 from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.run_record import RunRecord
 
 
 def check_launcher(trainer: Trainer, strategy: Any) -> None:
@@ -71,7 +72,7 @@ def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
     return ckpt_path
 
 
-def loggers(given: Any, place: Place, record: callbacks.RunRecord) -> Any:
+def loggers(given: Any, place: Place, record: RunRecord) -> Any:
     """Return the loggers of a run, which keep what was logged in the sessions before.
 
     Args:

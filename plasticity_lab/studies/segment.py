@@ -11,8 +11,8 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
+from plasticity_lab.checkpoint_files import read_checkpoint
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.checkpoint_files import read_checkpoint
 from plasticity_lab.runs.command_line import quiet
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run_directory import Place
