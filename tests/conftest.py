@@ -32,6 +32,7 @@ def _clean_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(sys, "argv", ["train.py"])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a command adds the working directory
     environment = dict(os.environ)
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     yield
