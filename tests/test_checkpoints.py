@@ -89,7 +89,7 @@ ROUNDS = [(epoch, name, before) for name in FILES for before in (True, False) fo
 
 
 # Of each file some moment, of the first, the middle and the last epoch.
-@pytest.mark.parametrize(("epoch", "name", "before"), ROUNDS[2::4])
+@pytest.mark.parametrize(("epoch", "name", "before"), ROUNDS[2::8])
 def test_a_run_killed_while_it_writes_a_checkpoint_ends_as_if_never_killed(epoch: int, name: str, before: bool) -> None:
     check_kill(epoch, name, before)
 

@@ -130,7 +130,7 @@ def test_what_comes_from_data_and_seed_may_be_written_alike() -> None:
 def test_a_whole_limit_is_a_number_of_batches(limit: float, batches: int) -> None:
     finished = fit(*tiny({"trainer": {"limit_train_batches": limit, "limit_val_batches": limit}}), "--trainer.max_epochs", "1")
     assert finished.trainer.global_step == batches
-    assert yaml.safe_load(finished.config_text)["trainer"]["limit_train_batches"] == limit
+    assert finished.config.resolved()["trainer"]["limit_train_batches"] == limit
     assert finished.trainer.limit_val_batches == limit
     assert type(finished.trainer.limit_val_batches) is type(limit)
 

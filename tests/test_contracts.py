@@ -70,8 +70,8 @@ RUNS = {**VARIANTS, **{name: entry.acting for name, entry in REGISTRY.items()}}
 
 @pytest.mark.parametrize("name", RUNS)
 def test_resume_is_bitwise_with(name: str) -> None:
-    """From every eighth checkpoint, others for each class."""
-    check_resumes(RUNS[name], EVERY_KIND, every=8, first=list(RUNS).index(name) % 8)
+    """From one checkpoint, another for each class; the slow test takes them all."""
+    check_resumes(RUNS[name], EVERY_KIND, every=99, first=list(RUNS).index(name) % 8)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.config_checks import LINKS
+from plasticity_lab.timing import Time
 
 _TIME = re.compile(r"\d+(\.\d+)?(ep|st|%)|stages?\d*")
 
@@ -23,7 +24,7 @@ def check_nulls(settings: Any) -> None:
     for kind, arguments in _classes(settings):
         for key, parameter in inspect.signature(kind).parameters.items():
             if key in arguments and key not in linked and arguments[key] is None and not _takes_none(parameter):
-                hint = inspect.formatannotation(parameter.annotation).replace("timing.", "")
+                hint = inspect.formatannotation(parameter.annotation).replace(f"{Time.__module__}.", "")
                 raise UserError(f"{kind.__name__}: {key}", value="null", problem=f"is no {hint}", fix="write one, or leave it out")
 
 
@@ -88,7 +89,7 @@ def _declared(kind: type, key: str) -> str:
     for base in kind.__mro__[1:]:
         hint = getattr(vars(base).get("__init__"), "__annotations__", {}).get(key)
         if hint is not None:
-            return inspect.formatannotation(hint).replace("timing.", "")
+            return inspect.formatannotation(hint).replace(f"{Time.__module__}.", "")
     return ""
 
 

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import ROOT, find_own_classes
@@ -40,10 +41,18 @@ A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} m
 is ended, and its segment is trained once more."""
 
 
-def parser() -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Raises what is wrong with a command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message instead of printing usage and exiting."""
+        raise UserError(message)
+
+
+def parser() -> Parser:
     """Return the command line's parser."""
     raw = argparse.RawDescriptionHelpFormatter
-    whole = argparse.ArgumentParser(prog="study.py", description=__doc__, epilog=EXAMPLES, formatter_class=raw, allow_abbrev=False)
+    whole = Parser(prog="study.py", description=__doc__, epilog=EXAMPLES, formatter_class=raw, allow_abbrev=False)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         epilog = RUN if name == "run" else None

@@ -1,6 +1,7 @@
 """What is known of a run's metrics before it: all that runs do log, and nothing mistyped."""
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,11 @@ def test_every_diagnostic_names_its_tags() -> None:
     assert [kind.__name__ for kind in measuring if "tags" not in vars(kind)] == []
 
 
+@cache
+def plain_and_measured() -> tuple[dict[str, Any], dict[str, Any]]:
+    return config(), config(DIAGNOSTICS["FisherInformation"])
+
+
 @pytest.mark.parametrize(
     "metric",
     [
@@ -57,12 +63,12 @@ def test_every_diagnostic_names_its_tags() -> None:
     ],
 )  # fmt: skip
 def test_what_nothing_logs_is_refused(metric: Any) -> None:
-    one = config(DIAGNOSTICS["FisherInformation"])
+    plain, one = plain_and_measured()
     with pytest.raises(UserError, match=f"report: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error"):
-        check_logged("report", metric, [config(), one])
-    check_logged("report", "diagnostics/fisher/trace/conv", [config(), one])
+        check_logged("report", metric, [plain, one])
+    check_logged("report", "diagnostics/fisher/trace/conv", [plain, one])
     with pytest.raises(UserError, match="no run logs it"):
-        check_logged("report", "diagnostics/fisher/trace", [config()])
+        check_logged("report", "diagnostics/fisher/trace", [plain])
 
 
 def test_what_counts_time_to_accuracy_logs_is_known() -> None:

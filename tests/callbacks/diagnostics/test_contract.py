@@ -106,6 +106,7 @@ def test_a_resume_is_bitwise_from_every_kind_of_checkpoint() -> None:
     check_resumes(EVERYTHING, ALL, EVERY_KIND)
 
 
+@pytest.mark.slow
 def test_segments_of_a_study_are_the_run() -> None:
     check_segments(EVERYTHING)
 
