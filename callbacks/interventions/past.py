@@ -66,7 +66,7 @@ def check_levels(one: Level, acts: Sequence[Act], last: Position, epochs: int) -
             )
         before = act.value
     if (here := one.levels.at(last, epochs)) != before:
-        raise UserError(type(one).__name__, problem=f"at the checkpoint {here} is in force here, {before} was there", fix=WAY_OUT)
+        raise UserError(type(one).__name__, problem=f"at the checkpoint {here} is active here, {before} was there", fix=WAY_OUT)
     values = [None, *(value for _, value in one.levels.entries)]
     for (time, value), earlier in zip(one.levels.entries, values, strict=False):
         known = value == earlier or any(time.crossed(act.before, act.where, epochs) for act in acts)

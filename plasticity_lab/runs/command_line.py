@@ -143,8 +143,6 @@ def quiet() -> None:
     """Hide what Lightning says about itself, and warnings that do not concern a run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
     warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's
-    # The way that jsonargparse would have is not open to a LightningCLI of 2.6.
-    warnings.filterwarnings("ignore", r"\s*``ArgumentParser.add_instantiator`` was deprecated")
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
     warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # a Tally is the same on all ranks

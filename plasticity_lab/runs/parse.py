@@ -10,9 +10,9 @@ from jsonargparse import DefaultHelpFormatter, Namespace
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-import callbacks  # short class names resolve for imported classes
-import datamodules
-import lightning_modules.networks
+import callbacks  # noqa: F401  # short class names resolve for imported classes
+import datamodules  # noqa: F401
+import lightning_modules.networks  # noqa: F401
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CONFIGS
 from plasticity_lab.runs import run_directory
@@ -20,8 +20,6 @@ from plasticity_lab.runs.command_line import ParseError, Parser, find_configs, o
 from plasticity_lab.runs.config_checks import Given, check_given, check_numbers, given_settings
 from plasticity_lab.runs.trainer import WholeLimits
 from plasticity_lab.runs.type_hints import check_hints, check_nulls
-
-__all__ = ["Config", "callbacks", "datamodules", "lightning_modules", "parse", "parser"]
 
 
 class CLI(LightningCLI):

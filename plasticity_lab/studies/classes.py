@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-OURS = ("callbacks", "datamodules", "lightning_modules")
+from plasticity_lab.project import BESIDE
+
 KNOWN = ("torch.optim.", "torch.nn.", "pytorch_lightning.cli.", "pytorch_lightning.callbacks.progress.")
 HARMLESS = {f"pytorch_lightning.callbacks.{name}" for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")}
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "torchmetrics")
@@ -34,7 +35,7 @@ def promises(path: str) -> bool:
 
 def is_ours(path: str) -> bool:
     """Whether a class is this project's."""
-    return class_of(path).__module__.split(".")[0] in OURS
+    return class_of(path).__module__.split(".")[0] in BESIDE
 
 
 def is_timed(node: dict[str, Any]) -> bool:
@@ -45,7 +46,7 @@ def is_timed(node: dict[str, Any]) -> bool:
 def own_code(nest: Any) -> list[str]:
     """Return a hash of each file with a class of a config that is of neither this project nor a package known by its version."""
     names = sorted({path.rpartition(".")[0] for path in class_paths(nest)})
-    files = [importlib.import_module(name).__file__ for name in names if name.split(".")[0] not in (*OURS, *VERSIONED)]
+    files = [importlib.import_module(name).__file__ for name in names if name.split(".")[0] not in (*BESIDE, *VERSIONED)]
     return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
 
 

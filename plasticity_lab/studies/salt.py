@@ -12,11 +12,10 @@ import torch
 
 from datamodules.datasets import ImageDataset
 from plasticity_lab.errors import UserError
-from plasticity_lab.project import CODE
-from plasticity_lab.studies.classes import OURS
+from plasticity_lab.project import BESIDE, CODE
 from plasticity_lab.studies.recipe import instance
 
-SOURCES = ("plasticity_lab/*.py", "plasticity_lab/runs/*.py", *(f"{name}/**/*.py" for name in OURS))
+SOURCES = ("plasticity_lab/*.py", "plasticity_lab/runs/*.py", *(f"{name}/**/*.py" for name in BESIDE))
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 

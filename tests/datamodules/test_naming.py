@@ -16,7 +16,8 @@ from callbacks.interventions import Level, NormRecalibration, OneShot
 from datamodules import Batch, Deficit, Growth, Scene, Until
 from datamodules.naming import TIMES
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies import classes
+from plasticity_lab.project import BESIDE
+from plasticity_lab.studies.classes import class_of
 from plasticity_lab.timing import Epoch, Position, Time
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.studies.test_recipe import blur, common, epochs
@@ -63,7 +64,7 @@ def build(node: dict[str, Any], **changed: Any) -> Any:
             arguments[key] = Time(value)
         if key == "until":
             arguments[key] = Until(value["train_accuracy"])
-    return classes.class_of(node["class_path"])(**arguments)
+    return class_of(node["class_path"])(**arguments)
 
 
 def candidates(annotation: Any) -> Iterator[Any]:
@@ -88,7 +89,7 @@ def candidates(annotation: Any) -> Iterator[Any]:
 def variants(name: str, argument: str) -> list[Any]:
     """Return objects of a class that differ in one argument, and in what excludes it."""
     found = []
-    kind = classes.class_of(NODES[name]["class_path"])
+    kind = class_of(NODES[name]["class_path"])
     excluded = {"last": "layers", "layers": "last", "fractions": "counts", "counts": "fractions", "step": "counts"}
     without = {excluded[argument]: None} if argument in excluded else {}
     annotation = typing.get_type_hints(kind.__init__)[argument]
@@ -182,7 +183,7 @@ def test_what_has_no_text_of_its_own_is_refused_by_name() -> None:
 
 
 def test_a_study_trains_both_of_two_strengths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(classes, "OURS", (*classes.OURS, "tests"))
+    monkeypatch.setattr("plasticity_lab.studies.classes.BESIDE", (*BESIDE, "tests"))
     arms = [blur("1ep", "2ep"), blur("1ep", "2ep")]
     for arm, strength in zip(arms, (0.1, 0.9), strict=True):
         node = {"class_path": "tests.datamodules.test_naming.Dim", "init_args": {"strength": strength, "during": ["1ep", "2ep"]}}

@@ -33,7 +33,7 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
         (one("ShrinkPerturb", at=["1ep"], shrink=0.5), "ShrinkPerturb: at: 1ep: has passed without it at the checkpoint; what has"),
         (
             one("LearningRateFactor", levels={"1ep": 2.0}),
-            "LearningRateFactor: at the checkpoint 2.0 is in force here, None was",
+            "LearningRateFactor: at the checkpoint 2.0 is active here, None was",
         ),
     ],
 )
