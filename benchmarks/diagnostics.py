@@ -19,14 +19,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from callbacks.diagnostics.fisher_trace import exact_fisher_trace, fisher_trace, fisher_trace_per_example
-from callbacks.diagnostics.function import flat, logits, mean_loss, parameters_of
-from callbacks.diagnostics.invisible import invisible
-from callbacks.diagnostics.lanczos import largest_eigenpairs
-from callbacks.diagnostics.probe import Probe, probe
-from callbacks.diagnostics.products import Product, gradient, hessian_product
-from callbacks.network import network_of
+from callbacks.diagnostics.probe import Probe, training_probe
+from callbacks.network import unwrap
 from datamodules import ImageDataModule
+from plasticity_lab.measurements.fisher_trace import exact_fisher_trace, fisher_trace, fisher_trace_per_example
+from plasticity_lab.measurements.functional import detached_parameters, flatten, forward, mean_loss
+from plasticity_lab.measurements.hvp import LinearOperator, gradient, hessian_vector_product
+from plasticity_lab.measurements.lanczos import largest_eigenpairs
+from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.project import ROOT
 from plasticity_lab.runs.main import main
 from plasticity_lab.runs.manifest import session
@@ -45,9 +45,9 @@ def trained() -> Run:
 
 def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
     """Return |grad log p(y|x)|² of each example, one backward pass after the other, as public code does."""
-    parameters, found = parameters_of(network), []
+    parameters, found = detached_parameters(network), []
     for image in images:
-        shares = logits(network, parameters, image[None]).log_softmax(1)[0]
+        shares = forward(network, parameters, image[None]).log_softmax(1)[0]
         label = int(shares.detach().exp().multinomial(1, generator=generator))
         grads = torch.autograd.grad(shares[label], list(parameters.values()))
         found.append(sum(float(part.pow(2).sum()) for part in grads))
@@ -56,7 +56,7 @@ def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -
 
 def fisher(network: nn.Module, chosen: Probe) -> dict[str, float]:
     """Return how much faster each estimator reaches a standard error than single examples do."""
-    images, draws = chosen.images, torch.Generator().manual_seed(0)
+    images, draws = chosen.inputs, torch.Generator().manual_seed(0)
     found: dict[str, float] = {}
     costs: dict[str, list[float]] = {}
     for _ in range(3):
@@ -82,7 +82,7 @@ def fisher(network: nn.Module, chosen: Probe) -> dict[str, float]:
     return found
 
 
-def power_iteration(product: Product, size: int, count: int) -> tuple[list[float], int]:
+def power_iteration(product: LinearOperator, size: int, count: int) -> tuple[list[float], int]:
     """Return eigenvalues by power iteration with deflation (as PyHessian: 100 steps each, relative change 1e-3), and products."""
     draws, vectors, values, products = torch.Generator().manual_seed(0), list[Tensor](), list[float](), 0
     for _ in range(count):
@@ -105,9 +105,9 @@ def power_iteration(product: Product, size: int, count: int) -> tuple[list[float
 
 def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
     """Return what the ten largest eigenvalues of the Hessian cost."""
-    parameters, loss = parameters_of(network), mean_loss(network, chosen.images, chosen.labels)
-    product = hessian_product(loss, parameters)
-    size = flat(parameters).numel()
+    parameters, loss = detached_parameters(network), mean_loss(network, chosen.inputs, chosen.targets)
+    product = hessian_vector_product(loss, parameters)
+    size = flatten(parameters).numel()
     start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     exact = largest_eigenpairs(product, start, COUNT, 1e-9, most=300).values
     ours = largest_eigenpairs(product, start, COUNT, TOLERANCE)
@@ -137,9 +137,9 @@ def main_() -> None:
     finished = trained()
     data = finished.data
     assert isinstance(data, ImageDataModule)
-    network = network_of(finished.model)
-    with invisible(finished.model):
-        chosen = probe(data, EXAMPLES)
+    network = unwrap(finished.model)
+    with preserve_state(finished.model):
+        chosen = training_probe(data, EXAMPLES, False, data.now)
         results: dict[str, Any] = {
             "Fisher trace: times faster to a standard error": fisher(network, chosen),
             "ten largest eigenvalues": eigenvalues(network, chosen),

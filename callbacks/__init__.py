@@ -1,34 +1,28 @@
 """What is done to a network over time and what is measured of it, and what keeps runs exact."""
 
-from callbacks.branch import Branch
 from callbacks.clock import Clock
-from callbacks.data_log import DataLog
 from callbacks.diagnostics import (
-    Curvature,
+    CKA,
     Dashboard,
     Diagnostic,
+    DormantUnits,
+    FeatureRank,
     FisherInformation,
     Flatness,
     Forgetting,
     GradientNoise,
     GradientNorms,
+    HessianEigenvalues,
     HessianSpectrum,
     KernelAlignment,
     Margins,
     NeuralCode,
     NormBiases,
-    Ranks,
-    Similarity,
+    ProbeDiagnostic,
     TimeToAccuracy,
-    Units,
-    Weights,
+    WeightDistance,
 )
-from callbacks.epoch_checkpoint import EpochCheckpoint
 from callbacks.epoch_end import EpochEnd
-from callbacks.epoch_lines import EpochLines
-from callbacks.exact_resume import ExactResume
-from callbacks.finite_loss import FiniteLoss
-from callbacks.interruption import Interruption
 from callbacks.interventions import (
     AugmentationSchedule,
     L2Init,
@@ -43,33 +37,26 @@ from callbacks.interventions import (
     ShrinkPerturb,
     WeightDecaySchedule,
 )
-from callbacks.last_checkpoint import LastCheckpoint
-from callbacks.prediction_file import PredictionFile
 from callbacks.stage_end import StageEnd
 
 __all__ = [
+    "CKA",
     "AugmentationSchedule",
-    "Branch",
     "Clock",
-    "Curvature",
     "Dashboard",
-    "DataLog",
     "Diagnostic",
-    "EpochCheckpoint",
+    "DormantUnits",
     "EpochEnd",
-    "EpochLines",
-    "ExactResume",
-    "FiniteLoss",
+    "FeatureRank",
     "FisherInformation",
     "Flatness",
     "Forgetting",
     "GradientNoise",
     "GradientNorms",
+    "HessianEigenvalues",
     "HessianSpectrum",
-    "Interruption",
     "KernelAlignment",
     "L2Init",
-    "LastCheckpoint",
     "LayerReset",
     "LearningRateFactor",
     "LearningRateRestart",
@@ -80,14 +67,11 @@ __all__ = [
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
-    "PredictionFile",
-    "Ranks",
+    "ProbeDiagnostic",
     "Rewind",
     "ShrinkPerturb",
-    "Similarity",
     "StageEnd",
     "TimeToAccuracy",
-    "Units",
     "WeightDecaySchedule",
-    "Weights",
+    "WeightDistance",
 ]

@@ -1,5 +1,6 @@
 """The one memory of what has been done to a run."""
 
+import os
 from typing import Any, NamedTuple
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -22,6 +23,14 @@ class Act(NamedTuple):
     name: str
     value: float | None
     before: Position | None
+
+
+def run_seed(trainer: Trainer, module: LightningModule) -> int:
+    """Return the seed of a run: its data module's or its module's, else that of `seed_everything`."""
+    for part in (getattr(trainer, "datamodule", None), module):
+        if isinstance(seed := getattr(part, "seed", None), int):
+            return seed
+    return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
 class Clock(Callback):
@@ -51,6 +60,18 @@ class Clock(Callback):
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         (clock,) = [one for one in callbacks if isinstance(one, Clock)]
         return clock
+
+    @staticmethod
+    def add_to(trainer: Trainer, module: LightningModule) -> bool:
+        """Put a clock before all other callbacks of a trainer; return False if there was one."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if any(isinstance(callback, Clock) for callback in callbacks):
+            return False
+        clock = Clock(run_seed(trainer, module))
+        clock.initial_seed = int(getattr(module, "seed", clock.seed))
+        # A new list, since Lightning is going through the old one when callbacks are set up.
+        trainer.callbacks = [clock, *callbacks]  # type: ignore[attr-defined]
+        return True
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         data: Any = getattr(trainer, "datamodule", None)

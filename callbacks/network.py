@@ -5,7 +5,7 @@ from typing import Any
 from torch import nn
 
 
-def network_of(module: nn.Module) -> nn.Module:
+def unwrap(module: nn.Module) -> nn.Module:
     """Return what a module trains: its `network`, or itself."""
     network: Any = getattr(module, "network", module)
     assert isinstance(network, nn.Module)

@@ -63,11 +63,11 @@ class Appearance:
         share = self.augmented(now)
         if self.augmentation is None or share == 0:
             return batch
-        images = self.augmentation(batch.images, scene.mean, generator(scene.seed, "augment", *scene.counters))
+        images = self.augmentation(batch.inputs, scene.mean, generator(scene.seed, "augment", *scene.counters))
         if share < 1:
             draws = torch.rand(len(images), generator=generator(scene.seed, "augment or not", *scene.counters))
-            images = torch.where((draws < share).to(images.device)[:, None, None, None], images, batch.images)
-        return batch._replace(images=images)
+            images = torch.where((draws < share).to(images.device)[:, None, None, None], images, batch.inputs)
+        return batch._replace(inputs=images)
 
     def impaired(self, batch: Batch, scene: Scene) -> Batch:
         """Return a batch with every deficit, in force or not, and not augmented."""

@@ -94,7 +94,7 @@ class Blur(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Blur the images."""
-        return batch._replace(images=blur(batch.images, self.size))
+        return batch._replace(inputs=blur(batch.inputs, self.size))
 
 
 class VerticalFlip(Deficit):
@@ -106,7 +106,7 @@ class VerticalFlip(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Flip the images."""
-        return batch._replace(images=batch.images.flip(2))
+        return batch._replace(inputs=batch.inputs.flip(2))
 
 
 @lru_cache(maxsize=8)
@@ -128,7 +128,7 @@ class LabelPermutation(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Rename the classes."""
-        return batch._replace(labels=class_permutation(scene.classes, scene.seed, batch.labels.device)[batch.labels])
+        return batch._replace(targets=class_permutation(scene.classes, scene.seed, batch.targets.device)[batch.targets])
 
 
 @lru_cache(maxsize=8)
@@ -158,8 +158,8 @@ class LabelNoise(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Mislabel some examples."""
-        shifts = label_shifts(self.fraction, scene.examples, scene.classes, scene.seed, scene.split, batch.labels.device)
-        return batch._replace(labels=(batch.labels + shifts[batch.indices.to(batch.labels.device)]) % scene.classes)
+        shifts = label_shifts(self.fraction, scene.examples, scene.classes, scene.seed, scene.split, batch.targets.device)
+        return batch._replace(targets=(batch.targets + shifts[batch.indices.to(batch.targets.device)]) % scene.classes)
 
 
 class WhiteNoise(Deficit):
@@ -176,5 +176,5 @@ class WhiteNoise(Deficit):
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Replace the images."""
         draws = generator(scene.seed, "WhiteNoise", scene.split, *scene.counters)
-        noise = torch.randn(batch.images.shape, generator=draws).to(batch.images.device)
-        return batch._replace(images=noise * scene.deviation[:, None, None] + scene.mean[:, None, None])
+        noise = torch.randn(batch.inputs.shape, generator=draws).to(batch.inputs.device)
+        return batch._replace(inputs=noise * scene.deviation[:, None, None] + scene.mean[:, None, None])

@@ -157,15 +157,13 @@ class ImageDataModule(SplitsOnDevice):
         """Yield this rank's share of the present training data once more, as the network sees them now."""
         loader, now = copy.copy(self.loaders["train"]), self.now
         loader.epoch, loader.position = now.epoch, 0
-        shift, scale = self.normalisation
         for number, raw in enumerate(loader):
             moved = Batch(*(part.to(self.device) for part in raw))
             batch = self.course.appearance.training(moved, self.scene("train", now.epoch, -2 - number, self._rank), now)
-            yield self._cast(batch._replace(images=(batch.images - shift) * scale))
+            yield self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""
-        shift, scale = self.normalisation
         if self.trainer and self.trainer.training:
             now, loader = self.now, self.loaders["train"]
             self.course.note(now)
@@ -174,7 +172,7 @@ class ImageDataModule(SplitsOnDevice):
         elif dataloader_idx == 1:
             scene = self.scene("validation", self.now.epoch, self.loaders["validation"].position, self._rank)
             batch = self.course.appearance.impaired(batch, scene)
-        return self._cast(batch._replace(images=(batch.images - shift) * scale))
+        return self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
     def _cast(self, batch: Batch) -> Batch:
         """Return a batch in the precision of the network: a no-op but for `64-true`, `bf16-true` and `16-true`."""

@@ -17,13 +17,14 @@ class Batch(NamedTuple):
     """A batch.
 
     Attributes:
-        images: (examples, channels, height, width); uint8 from the loader, normalised float32 in the network.
-        labels: int64 (examples,).
+        inputs: (examples, …); images are (examples, channels, height, width), uint8 from the
+            loader, normalised float32 in the network.
+        targets: what is to be learned, (examples, …); of classes int64 (examples,).
         indices: int64 (examples,), the examples' positions in their split.
     """
 
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    targets: Tensor
     indices: Tensor
 
 

@@ -79,6 +79,11 @@ class SplitsOnDevice(LightningDataModule):
         mean, deviation = self.statistics
         return mean[:, None, None], (1 / deviation)[:, None, None]
 
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return grey levels 0…255 as the network gets them, with mean 0 and deviation 1."""
+        shift, scale = self.normalisation
+        return (images - shift) * scale
+
     @property
     def device(self) -> torch.device:
         """The training device."""

@@ -6,13 +6,13 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from lightning_modules.initialisation import detach_computed, initialise
-from lightning_modules.schemes import Scheme
+from lightning_modules.objectives import Classification
 from lightning_modules.tally import Tally
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.initialisation import detach_computed, initialise
+from plasticity_lab.surgery.schemes import Scheme
 
 
 class ImageClassifier(LightningModule):
@@ -46,10 +46,9 @@ class ImageClassifier(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if not 0 <= label_smoothing < 1:
-            raise UserError("label_smoothing", value=label_smoothing, fix="write a number in [0, 1)")
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
-        self.label_smoothing, self.seed = label_smoothing, seed
+        self.objective = Classification(label_smoothing)
+        self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         initialise(network, seed, initialisation)
         detach_computed(network)
@@ -67,7 +66,7 @@ class ImageClassifier(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch (images, labels, …)."""
         logits, labels = self(batch[0]), batch[1]
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        loss = self.objective.loss(logits, labels)
         self.train_tally.update(loss, logits, labels)
         return loss
 
@@ -79,7 +78,7 @@ class ImageClassifier(LightningModule):
         """Add a batch to loss and accuracy; a second loader holds the split as deficits impair it."""
         logits, labels = self(batch[0]), batch[1]
         tally = self.deficit_tally if dataloader_idx else self.tally
-        tally.update(F.cross_entropy(logits, labels), logits, labels)
+        tally.update(self.objective.mean_loss(logits, labels), logits, labels)
 
     def on_validation_epoch_end(self) -> None:
         """Log loss and accuracy."""

@@ -6,8 +6,8 @@ import traceback
 import torch
 from torch import nn
 
-from lightning_modules.construction import Shape
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.construction import Shape
 
 
 def check_fit(network: nn.Module, image_shape: Shape, classes: int) -> None:

@@ -33,7 +33,7 @@ class RankRecord(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         self.seen.append(batch.indices.tolist())
-        self.labels.append(batch.labels.tolist())
+        self.labels.append(batch.targets.tolist())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         record = {
@@ -122,22 +122,22 @@ class Dim(Deficit):
         self.invert = invert
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
-        return batch._replace(images=255 - batch.images if self.invert else batch.images // 2)
+        return batch._replace(inputs=255 - batch.inputs if self.invert else batch.inputs // 2)
 
 
 class Fade(Deficit):
     """Somebody's own deficit, in float."""
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
-        return batch._replace(images=batch.images * 0.3 - 5)
+        return batch._replace(inputs=batch.inputs * 0.3 - 5)
 
 
 class InPlace(Deficit):
     """Somebody's own deficit that writes into its batch."""
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
-        batch.images.fill_(7)
-        batch.labels.zero_()
+        batch.inputs.fill_(7)
+        batch.targets.zero_()
         return batch
 
 

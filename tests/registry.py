@@ -121,14 +121,13 @@ REGISTRY: dict[str, Entry] = {
 
 NOT_SWITCHED = {
     "Augmentation",
-    "Branch",
     "Dashboard",
     "Diagnostic",
+    "ProbeDiagnostic",
     "Batch",
     "Clock",
     "Level",
     "OneShot",
-    "DataLog",
     "Deficit",
     "Growth",
     "Scene",
@@ -136,13 +135,6 @@ NOT_SWITCHED = {
     "ImageDataModule",
     "ImageDataset",
     "EpochEnd",
-    "EpochLines",
-    "ExactResume",
-    "FiniteLoss",
-    "Interruption",
-    "EpochCheckpoint",
-    "LastCheckpoint",
-    "PredictionFile",
     "StageEnd",
 }
 """Exported, but nothing that YAML switches on in a run."""
@@ -176,7 +168,7 @@ def _diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 DIAGNOSTICS: dict[str, dict[str, Any]] = {
-    "Curvature": _diagnostic("Curvature", examples=30, tolerance=0.1),
+    "HessianEigenvalues": _diagnostic("HessianEigenvalues", examples=30, tolerance=0.1),
     "FisherInformation": _diagnostic("FisherInformation", examples=30, early=True),
     "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),
     "Flatness": _diagnostic("Flatness", examples=30, draws=2, noise=[0.1]),
@@ -187,10 +179,10 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "Margins": _diagnostic("Margins", examples=30),
     "NeuralCode": _diagnostic("NeuralCode", examples=40),
     "NormBiases": _diagnostic("NormBiases"),
-    "Ranks": _diagnostic("Ranks", examples=30),
-    "Similarity": _diagnostic("Similarity", examples=30),
+    "FeatureRank": _diagnostic("FeatureRank", examples=30),
+    "CKA": _diagnostic("CKA", examples=30),
     "TimeToAccuracy": _intervention("TimeToAccuracy", accuracy=0.1),
-    "Units": _diagnostic("Units", examples=30),
-    "Weights": _diagnostic("Weights", early=True),
+    "DormantUnits": _diagnostic("DormantUnits", examples=30),
+    "WeightDistance": _diagnostic("WeightDistance", early=True),
 }
 """What measures; tested in tests/callbacks/diagnostics/test_contract.py."""

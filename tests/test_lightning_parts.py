@@ -65,7 +65,12 @@ REFUSED = {
         "ModelCheckpoint: save_on_exception: true: .*; use OnExceptionCheckpoint",
     ),
     "diagnostics in bf16": (
-        {"trainer": {"precision": "bf16-true", "callbacks+": [{"class_path": "callbacks.Weights", "init_args": {"every": "1ep"}}]}},
+        {
+            "trainer": {
+                "precision": "bf16-true",
+                "callbacks+": [{"class_path": "callbacks.WeightDistance", "init_args": {"every": "1ep"}}],
+            }
+        },
         "precision: bf16-true: diagnostics measure in float32; leave them out, or use 32-true",
     ),
 }
@@ -102,7 +107,7 @@ class Types(Callback):
         self.seen: list[str] = []
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self.seen.append(str(batch.images.dtype))
+        self.seen.append(str(batch.inputs.dtype))
         Path("types.json").write_text(json.dumps(self.seen))
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.construction import construct, materialise
-from lightning_modules.initialisation import initialise, redraw
+from plasticity_lab.surgery.construction import construct, materialise
+from plasticity_lab.surgery.initialisation import initialise, redraw
 from tests import own_networks
 from tests.callbacks.interventions.arms import FROZEN, one
 from tests.networks import SmallNet

@@ -135,7 +135,7 @@ def test_the_command_line_beats_the_checkpoint_and_makes_a_branch() -> None:
     assert "hyper_parameters" not in torch.load(checkpoint, weights_only=True)
     branch = fit(*tiny(), "--model.init_args.label_smoothing", "0.3", "--trainer.max_epochs", "2", "--ckpt_path", str(checkpoint))
     assert branch.place.directory != parent.place.directory
-    assert branch.model.label_smoothing == 0.3
+    assert branch.model.objective.label_smoothing == 0.3
     assert branch.trainer.global_step == 8
     assert [step for step, _ in logged(branch.place.directory)["train/loss"]] == [7]
     assert [step for step, _ in logged(parent.place.directory)["train/loss"]] == [3], "the parent is as it was"

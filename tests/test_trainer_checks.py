@@ -255,10 +255,10 @@ def test_a_timer_can_be_chosen() -> None:
 
 
 def test_what_would_measure_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    diagnostic = {"trainer": {"callbacks+": [{"class_path": "callbacks.Weights", "init_args": {"every": "1ep"}}]}}
+    diagnostic = {"trainer": {"callbacks+": [{"class_path": "callbacks.WeightDistance", "init_args": {"every": "1ep"}}]}}
     finished = fit(*tiny(), "--run_dir", "mine")
     last = ["--ckpt_path", str(finished.place.directory / "checkpoints" / "last.ckpt")]
-    message = "callbacks: Weights: measures while a run trains, and validate trains nothing; add it to fit instead"
+    message = "callbacks: WeightDistance: measures while a run trains, and validate trains nothing; add it to fit instead"
     refused(["validate", *tiny(diagnostic), *last], message, capsys)
     message = "max_epochs: 3: .*last.ckpt has trained 3 epochs already, so nothing would be trained or measured; write more"
     refused(["fit", *tiny(diagnostic), *last], message, capsys)

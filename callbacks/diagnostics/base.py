@@ -1,96 +1,119 @@
-"""When a network is measured, and where what was measured goes."""
+"""When a network is measured, and where the values go."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar, Literal
 
-import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from callbacks.clock import Clock
-from callbacks.diagnostics.invisible import invisible
-from callbacks.diagnostics.probe import Probe, probe
-from callbacks.network import network_of
-from callbacks.norm_statistics import estimate, frozen_norms
-from datamodules import ImageDataModule
+from callbacks.diagnostics.look import Look
+from callbacks.diagnostics.probe import NO_PROBE, Probe
+from callbacks.diagnostics.run_look import blank_look, choose_probe, run_look
 from datamodules.naming import Named
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.preserve_state import preserve_state
+from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 from plasticity_lab.timing import Epoch, Time
 
 Measured = Mapping[str, float | Figure]
-"""What was measured, by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""
+"""Values by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""
 
 NormStatistics = Literal["estimated", "running"]
 """Which mean and variance batch norm uses while a network is measured."""
 
 GROUPS = {"estimated": "diagnostics", "running": "diagnostics_running"}
-"""What the tags of values begin with, by the statistics of batch norm that they were measured with."""
+"""What the tags of values begin with, by the statistics that batch norm used."""
 
 
+@dataclass(repr=False, eq=False)
 class Diagnostic(Named, Callback, ABC):
-    """Measures the network before the first batch, again and again, and after the last; a run with it is bitwise the run without.
+    """Measures at intervals: before the first batch, again and again, and after the last batch.
 
-    After n optimizer steps a value is logged as `diagnostics/<name>` at step n - 1, beside that batch's loss; the one at step 0 is
-    of the network before it. Measured in evaluation mode, in full precision (autocast off), uncompiled, on a probe: examples of the
-    whole training split, the same throughout the run, not augmented. Where the network's outputs on it are not finite, nothing is.
+    A run with it is bitwise the run without. Works in any Trainer, of any LightningModule; one that
+    measures the loss needs the module's `objective`. Also works on checkpoints, by `measure.py`.
+    Your own: subclass it, or `ProbeDiagnostic` to run the network on examples, and implement
+    `measure`.
 
-    Batch norm uses statistics estimated on the probe, by one forward pass more, and the run's own are left as they are. Those
-    are 0 and 1 before the first batch and stale for the first epochs and after every reset of them or switch of the data, when
-    a network that uses them is another one than the network that is trained. `norm_statistics: running` measures with them
-    nevertheless, as evaluation does; its tags begin with `diagnostics_running/` instead of `diagnostics/`.
+    After n optimizer steps a value is logged as `diagnostics/<name>` at step n - 1, beside the loss
+    of that batch; the one at step 0 is of the network before it. The network is in evaluation mode
+    meanwhile, in full precision (autocast off) and uncompiled.
 
     Args:
-        every: how often: `1ep` after each epoch, `100st` after so many optimizer steps; and after the last epoch.
+        every: how often: `1ep` after each epoch, `100st` after so many steps; and after the last.
         early: also after 2, 4, 8, … steps of the first epoch.
-        examples: size of the probe.
-        impaired: whether the probe has the deficits in force, as training has them.
-        norm_statistics: of batch norm: `estimated` on the probe, or the `running` ones. The same for a network without.
 
     Raises:
-        UserError: for another unit, a probe of no examples, or one of a single example to estimate statistics on.
+        UserError: for another unit.
 
     Attributes:
-        charts: names that have a chart of their own on the `Dashboard`, each with its values by block.
-        tags: names of all values that it may log, with `<…>` in place of what depends on the run, as in `fisher/trace/<block>`;
-            None if that is not known before a run. Studies refuse a metric that nothing logs by them.
-        runs_network: whether it looks at what the network makes of the probe, so that statistics of batch norm matter.
+        charts: names that have a chart of their own on the `Dashboard`, each with its values by
+            block.
+        tags: names of all values that it may log, with `<…>` in place of what depends on the run,
+            as in `fisher/trace/<block>`; None if that is not known before a run. Studies refuse a
+            metric that nothing logs by them.
+        needs_history: whether it follows every step of a run, so that one moment is not enough.
+
+    Example:
+        ```yaml
+        class_path: callbacks.NormBiases
+        init_args: {every: 100st, early: true}
+        ```
     """
 
-    charts: tuple[str, ...] = ()
-    tags: tuple[str, ...] | None = None
-    runs_network: bool = True
+    charts: ClassVar[tuple[str, ...]] = ()
+    tags: ClassVar[tuple[str, ...] | None] = None
+    needs_history: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        every: Time,
-        early: bool = False,
-        examples: int = 1000,
-        impaired: bool = False,
-        norm_statistics: NormStatistics = "estimated",
-    ) -> None:
-        if every.unit not in ("ep", "st") or not every.number:
-            raise UserError("every", value=every, fix="write a number of epochs or steps, such as '1ep' or '100st'")
-        if examples < 1:
-            raise UserError("examples", value=examples, fix="write 1 or more")
-        if examples == 1 and self.runs_network and norm_statistics == "estimated":
+    every: Time
+    _: KW_ONLY
+    early: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the arguments; a subclass that checks its own calls this first."""
+        if self.every.unit not in ("ep", "st") or not self.every.number:
             raise UserError(
-                "examples", value="1", problem="too few to estimate the statistics of batch norm on", fix="set 2 or more"
+                "every",
+                value=self.every,
+                fix="write a number of epochs or steps, such as '1ep' or '100st'",
             )
-        self.every, self.early, self.examples, self.impaired = every, early, examples, impaired
-        self.norm_statistics = norm_statistics
-        self._probe: Probe | None = None
-        self._frozen: set[str] = set()
 
-    def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Raise UserError, before training, for what this run does not have."""
-        if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
-            raise UserError(type(self).__name__, problem="needs datamodules.ImageDataModule")
+    def check(self, look: Look) -> None:
+        """Raise UserError for what this network, task or run does not have.
+
+        Args:
+            look: at the network before training; the inputs of its probe are zeros.
+        """
 
     @abstractmethod
-    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
-        """Return what is measured of a network in evaluation mode, with gradients on."""
+    def measure(self, look: Look) -> Measured:
+        """Return what is measured of a network in evaluation mode, with gradients on.
+
+        Args:
+            look: at the network now; what is called on it must leave `.grad` alone.
+        """
+
+    def look_at(self, look: Look) -> Measured:
+        """Measure, and leave everything as it was."""
+        with preserve_state(look.network):
+            return self.measure(look)
+
+    def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
+        """Return the examples that it looks at now: none."""
+        return NO_PROBE
+
+    @property
+    def group(self) -> str:
+        """What its tags begin with."""
+        return "diagnostics"
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What tells its tags from those of others."""
+        return (type(self).__name__,)
 
     @property
     def state_key(self) -> str:
@@ -98,10 +121,13 @@ class Diagnostic(Named, Callback, ABC):
         return repr(self)
 
     def in_force(self, epoch: Epoch) -> str:
-        """Return what is logged in an epoch, by which studies tell whether two runs can share it."""
+        """Return what is logged in an epoch: runs with equal answers can share it in a study."""
         trained = epoch.now.epoch + 1
-        anyway = self.every.unit == "ep" and trained % int(self.every.number) == 0
-        return f"{self!r} every {self.every}{' and at the end' * (trained == epoch.epochs and not anyway)}"
+        logged = f"{self!r} every {self.every}"
+        regular = self.every.unit == "ep" and trained % int(self.every.number) == 0
+        if trained == epoch.epochs and not regular:
+            return f"{logged} and at the end"
+        return logged
 
     def due(self, epoch: int, epochs: int, before: int, step: int, ends_epoch: bool) -> bool:
         """Whether it is time, after a batch.
@@ -113,56 +139,142 @@ class Diagnostic(Named, Callback, ABC):
             step: optimizer steps taken now.
             ends_epoch: whether it is the epoch's last.
         """
+        # Step 0 holds the network before it.
         if step < 2:
-            return False  # step 0 holds the network before it
+            return False
         if ends_epoch and epoch + 1 == epochs:
             return True
         if self.early and epoch == 0 and step.bit_length() > before.bit_length():
             return True
         number = int(self.every.number)
-        return ends_epoch and (epoch + 1) % number == 0 if self.every.unit == "ep" else step // number > before // number
+        if self.every.unit == "ep":
+            return ends_epoch and (epoch + 1) % number == 0
+        return step // number > before // number
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            Clock.add_to(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if Clock.of(trainer).last is None:
             self._log(trainer, pl_module, 0)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
         before, step = Clock.of(trainer).now.step, trainer.global_step
-        if self.due(trainer.current_epoch, trainer.max_epochs or -1, before, step, trainer.is_last_batch):
+        epochs = trainer.max_epochs or -1
+        if self.due(trainer.current_epoch, epochs, before, step, trainer.is_last_batch):
             self._log(trainer, pl_module, step - 1)
 
     def _log(self, trainer: Trainer, module: LightningModule, step: int) -> None:
-        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if self._probe is None or self.impaired:
-            self._probe = probe(data, self.examples, self.impaired)
-        self._frozen = frozen_norms(network_of(module))
-        with invisible(module):
-            if self.runs_network and self.norm_statistics == "estimated":
-                estimate(network_of(module), self._probe.images, frozen=self._frozen)
-            measured = self.measure(trainer, module, self._probe) if _finite(module, self._probe) else {}
-        group = GROUPS[self.norm_statistics]
+        probe = self.choose_probe(trainer, module)
+        measured = self.look_at(run_look(trainer, module, probe))
         for logger in trainer.loggers:
-            logger.log_metrics(
-                {f"{group}/{name}": value for name, value in measured.items() if not isinstance(value, Figure)}, step
+            log_measured(logger, self.group, measured, step)
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class ProbeDiagnostic(Diagnostic):
+    """Measures what a network makes of a probe: examples of the training split, not augmented.
+
+    They are the same throughout the run, and drawn from the whole split, also while data grow.
+    Skipped if the network's outputs on them are not finite.
+
+    Batch norm uses statistics estimated on the probe, by one more forward pass, and the run's own
+    stay as they are. Those are 0 and 1 before the first batch, and stale for the first epochs and
+    after every reset of them or switch of the data: a network that uses them is another one than
+    the network that is trained. `norm_statistics: running` measures with them nevertheless, as
+    evaluation does; its tags begin with `diagnostics_running/` instead of `diagnostics/`.
+
+    Args:
+        examples: size of the probe.
+        impaired: whether the probe has the deficits that are active, as training has them.
+        norm_statistics: of batch norm: `estimated` on the probe, or the `running` ones.
+
+    Raises:
+        UserError: for a probe of no examples, or of a single one to estimate statistics on.
+
+    Example:
+        ```yaml
+        class_path: callbacks.FisherInformation
+        init_args: {every: 1ep, examples: 500, impaired: true}
+        ```
+    """
+
+    examples: int = 1000
+    impaired: bool = False
+    norm_statistics: NormStatistics = "estimated"
+
+    def __post_init__(self) -> None:
+        """Check the arguments; a subclass that checks its own calls this first."""
+        super().__post_init__()
+        if self.examples < 1:
+            raise UserError("examples", value=self.examples, fix="write 1 or more")
+        if self.examples == 1 and self.norm_statistics == "estimated":
+            raise UserError(
+                "examples",
+                value="1",
+                problem="too few to estimate the statistics of batch norm on",
+                fix="set 2 or more",
             )
-            if isinstance(logger, TensorBoardLogger):
-                for name, value in measured.items():
-                    if isinstance(value, Figure):
-                        logger.experiment.add_figure(f"{group}/{name}", value, step)
+        self._probe: Probe | None = None
+
+    def look_at(self, look: Look) -> Measured:
+        """Measure, and leave everything as it was; nothing where the outputs are not finite."""
+        with preserve_state(look.network):
+            if self.norm_statistics == "estimated":
+                inputs, frozen = look.probe.inputs, look.frozen_norms
+                estimate_norm_statistics(look.network, inputs, frozen=frozen)
+            return self.measure(look) if look.outputs().isfinite().all() else {}
+
+    def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
+        """Return the examples that it looks at now."""
+        if self._probe is None or self.impaired:
+            self._probe = choose_probe(trainer, module, self.examples, self.impaired)
+        return self._probe
+
+    @property
+    def group(self) -> str:
+        """What its tags begin with."""
+        return GROUPS[self.norm_statistics]
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What tells its tags from those of others."""
+        return type(self).__name__, self.norm_statistics
 
 
-@torch.no_grad()
-def _finite(module: LightningModule, probe: Probe) -> bool:
-    """Whether a network has not diverged, in which case its training says so."""
-    return bool(module(probe.images).isfinite().all())
+def log_measured(logger: Logger, group: str, measured: Measured, step: int) -> None:
+    """Log values as `<group>/<name>` at a step, figures among TensorBoard's images."""
+    numbers = {name: value for name, value in measured.items() if not isinstance(value, Figure)}
+    logger.log_metrics({f"{group}/{name}": value for name, value in numbers.items()}, step)
+    if isinstance(logger, TensorBoardLogger):
+        for name, value in measured.items():
+            if isinstance(value, Figure):
+                logger.experiment.add_figure(f"{group}/{name}", value, step)
 
 
 def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError, before training, for a diagnostic that this run cannot have, or has twice."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    diagnostics = [one for one in callbacks if isinstance(one, Diagnostic)]
-    kinds = [(type(one).__name__, one.norm_statistics) for one in diagnostics]
-    for one, kind in zip(diagnostics, kinds, strict=True):
+    diagnostics = [callback for callback in callbacks if isinstance(callback, Diagnostic)]
+    kinds = [diagnostic.kind for diagnostic in diagnostics]
+    for diagnostic, kind in zip(diagnostics, kinds, strict=True):
         if kinds.count(kind) > 1:
-            raise UserError(kind[0], problem="stands twice in callbacks, and both would log the same tags", fix="remove one")
-        one.check(trainer, module)
+            raise UserError(
+                kind[0],
+                problem="stands twice in callbacks, and both would log the same tags",
+                fix="remove one",
+            )
+        look = blank_look(trainer, module)
+        with preserve_state(look.network):
+            try:
+                diagnostic.check(look)
+            except UserError as error:
+                raise error.within(kind[0]) from error

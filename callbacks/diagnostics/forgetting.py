@@ -1,5 +1,6 @@
 """Which training examples are forgotten, and how often (Toneva et al. 2019)."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,51 +11,17 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from callbacks.diagnostics.base import Diagnostic, Measured
-from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics, whole_units
 from callbacks.diagnostics.forgetting_table import write_table
-from callbacks.diagnostics.margins import margins
-from callbacks.diagnostics.probe import Probe
-from callbacks.diagnostics.wrong_labels import auc, precision
+from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Time
+from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics, whole_units
+from plasticity_lab.measurements.forgetting_summary import forgetting_summary
+from plasticity_lab.measurements.margins import margins
 
 _BARS = 20
 
 
-def summary(counts: ForgettingStatistics) -> dict[str, float]:
-    """Return what the counts of the examples presented so far come to; nothing if there are none.
-
-    `events` is a mean over the examples learned so far, `never_learned`, `unforgettable` and
-    `learned` are shares of all in [0, 1]. Where labels are wrong, each also of the examples with
-    wrong labels and of those with their own (`events/wrong`, `events/right`), and how well scores
-    tell the two apart.
-    """
-    seen, wrong = counts.presentations > 0, counts.wrong_label
-    found = _means(counts, seen)
-    if not (seen & wrong).any():
-        return found
-    for name, group in (("wrong", seen & wrong), ("right", seen & ~wrong)):
-        found |= {f"{value}/{name}": number for value, number in _means(counts, group).items()}
-    found["wrong_labels/share"] = float(wrong[seen].double().mean())
-    if (seen & ~wrong).any():
-        scores = counts.scores[seen]
-        found["wrong_labels/precision"] = precision(scores, wrong[seen])
-        found["wrong_labels/auc"] = auc(scores, wrong[seen])
-    return found
-
-
-def _means(counts: ForgettingStatistics, group: Tensor) -> dict[str, float]:
-    learned = group & (counts.first_learned != NEVER)
-    parts = {
-        "events": counts.forgotten[learned],
-        "never_learned": counts.first_learned[group] == NEVER,
-        "unforgettable": counts.unforgettable[group],
-        "learned": counts.right[group],
-    }
-    return {name: float(part.double().mean()) for name, part in parts.items() if len(part)}
-
-
-def histogram(counts: ForgettingStatistics) -> Figure:
+def plot_events(counts: ForgettingStatistics) -> Figure:
     """Draw how many examples have been forgotten how often, wrong labels on top (as Toneva et al. 2019 do in their Fig. 3).
 
     Those never learned stand apart, those not presented are left out.
@@ -76,6 +43,7 @@ def histogram(counts: ForgettingStatistics) -> Figure:
     return figure
 
 
+@dataclass(repr=False, eq=False, kw_only=True)
 class Forgetting(Diagnostic):
     """Forgetting events of every training example (Toneva et al. 2019, https://arxiv.org/abs/1812.05159).
 
@@ -101,31 +69,45 @@ class Forgetting(Diagnostic):
     where it was forgotten) and its events in each data stage; see `forgetting_table`. Presentations
     are numbered from 0.
 
-    Args:
-        every: how often it is logged, as `Diagnostic`; counted is every batch.
+    Every batch is counted, whatever `every` is.
 
     Raises:
-        UserError: for a training step that does not compute its logits by calling the module, or a checkpoint of other data.
+        UserError: for a training step that does not compute its logits by calling the module, or a
+            checkpoint of other data.
+
+    Example:
+        ```yaml
+        class_path: callbacks.Forgetting
+        init_args: {every: 1ep}
+        ```
     """
 
     charts = ("forgetting/events", "forgetting/never_learned", "forgetting/unforgettable", "forgetting/learned")
-    runs_network = False
+    needs_history = True
     tags = (
         *charts,
         *(f"{name}/{labels}" for name in charts for labels in ("wrong", "right")),
         *(f"forgetting/wrong_labels/{name}" for name in ("share", "precision", "auc")),
     )
 
-    def __init__(self, every: Time) -> None:
-        super().__init__(every, examples=1)
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
         self._counts = ForgettingStatistics(torch.zeros(0, dtype=torch.int64))
         self._logits: Tensor | None = None
         self._hook: RemovableHandle | None = None
 
-    def measure(self, trainer: Trainer, module: LightningModule, probe: Probe) -> Measured:
+    def check(self, look: Look) -> None:
+        """Refuse what has no labels, or no numbers of its examples."""
+        look.check_classification()
+        if look.stage_members is None:
+            problem = "do not number their examples"
+            raise UserError("data", problem=problem, fix="use datamodules.ImageDataModule")
+
+    def measure(self, look: Look) -> Measured:
         """Return what the counts come to."""
-        values = summary(self._counts)
-        figure = {"forgetting/histogram": histogram(self._counts)} if values else {}
+        values = forgetting_summary(self._counts)
+        figure = {"forgetting/histogram": plot_events(self._counts)} if values else {}
         return {f"forgetting/{name}": value for name, value in values.items()} | figure
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -135,7 +117,7 @@ class Forgetting(Diagnostic):
             raise UserError(
                 "Forgetting",
                 problem=f"the checkpoint counted {len(state['right'])} examples, here are {len(data.splits.train)}",
-                fix="go on with its data, or leave it out",
+                fix="use its data, or remove Forgetting",
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -163,8 +145,8 @@ class Forgetting(Diagnostic):
             raise UserError(
                 "Forgetting", problem="the training step does not call the module", fix="let it compute logits by self(images)"
             )
-        right = self._logits.argmax(1) == batch.labels
-        columns = [batch.indices.to(right.device), batch.labels, right, whole_units(margins(self._logits, batch.labels))]
+        right = self._logits.argmax(1) == batch.targets
+        columns = [batch.indices.to(right.device), batch.targets, right, whole_units(margins(self._logits, batch.targets))]
         seen: Any = pl_module.all_gather(torch.stack([column.long() for column in columns], 1))  # (batch, 4), or (ranks, batch, 4)
         seen = seen.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)  # ranks have equal batches, dealt out in turn
         indices, given, correct, units = seen.unbind(1)

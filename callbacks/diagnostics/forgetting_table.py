@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
 from datamodules.images import Images, Subset
+from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
 
 
 def forgetting_table(images: Images, counts: ForgettingStatistics) -> pd.DataFrame:

@@ -1,44 +1,95 @@
 """The examples on which a network is measured."""
 
-from typing import NamedTuple
+from collections.abc import Sized
+from typing import Any, NamedTuple
 
+import torch
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from datamodules import Batch, ImageDataModule
 from datamodules.images import stratified
+from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Position
 
-NO_BATCH = -1  # tells a probe's draws from those of every batch
+NO_BATCH = -1
+"""Tells the draws of a probe from those of every batch."""
 
 
 class Probe(NamedTuple):
-    """Training examples, the same ones throughout a run, on the training device.
+    """Examples, the same ones throughout a run, on the training device.
 
     Attributes:
-        images: as the network gets them, not augmented, (examples, channels, height, width).
-        labels: their own, (examples,).
-        indices: in the training split, (examples,).
+        inputs: as the network gets them, not augmented, (examples, …).
+        targets: their own, (examples, …).
+        indices: in their split, (examples,).
     """
 
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    targets: Tensor
     indices: Tensor
 
 
-def probe(data: ImageDataModule, examples: int, impaired: bool = False) -> Probe:
-    """Choose examples of the whole training split, the same share of every class, keyed by the run's seed.
+NO_PROBE = Probe(torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int64))
+"""Of a diagnostic that looks at no examples."""
+
+
+def training_probe(data: ImageDataModule, examples: int, with_deficits: bool, now: Position) -> Probe:
+    """Choose examples of the whole training split, the same share of every class.
 
     Args:
-        data: what the run is trained on.
+        data: what the run is trained on; its seed keys the choice.
         examples: how many; all, if there are no more.
-        impaired: with the deficits in force now, as training has them; else as they are. Labels stay their own.
+        with_deficits: with the deficits that are active now, as training has them; else as they
+            are. Labels stay their own.
+        now: where the run is.
     """
-    train, now = data.splits.train, data.now
+    train = data.splits.train
     chosen = stratified(train.labels, min(examples, len(train)), generator(data.seed, "probe"))
-    labels, indices = train.labels[chosen].to(data.device), chosen.to(data.device)
-    batch = Batch(train.__getitems__(chosen.tolist()).to(data.device), labels, indices)
-    if impaired:
+    targets, indices = train.labels[chosen].to(data.device), chosen.to(data.device)
+    batch = Batch(train.__getitems__(chosen.tolist()).to(data.device), targets, indices)
+    if with_deficits:
         for deficit in data.course.appearance.acting(now):
             batch = deficit(batch, data.scene("train", now.epoch, NO_BATCH))
-    shift, scale = data.normalisation
-    return Probe((batch.images - shift) * scale, labels, indices)
+    return Probe(data.normalise(batch.inputs), targets, indices)
+
+
+def test_probe(data: ImageDataModule, examples: int) -> Probe:
+    """Choose examples of the test split, the same share of every class, without deficits."""
+    test, draws = data.splits.test, generator(data.seed, "probe", "test")
+    chosen = stratified(test.labels, min(examples, len(test)), draws)
+    inputs = data.normalise(test.__getitems__(chosen.tolist()).to(data.device))
+    return Probe(inputs, test.labels[chosen].to(data.device), chosen.to(data.device))
+
+
+def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed: int) -> Probe:
+    """Choose examples of the data set behind a run's training loader, whatever data module it has.
+
+    They are read once, as the loader would read them: with whatever augmentation its data set has.
+
+    Args:
+        trainer: of a run that has begun, so that its loader is there.
+        module: what is trained, whose batch hooks are called.
+        examples: how many; all, if there are no more.
+        seed: keys the choice.
+
+    Raises:
+        UserError: if there is not one loader of a data set that can be indexed.
+    """
+    loader: Any = trainer.train_dataloader
+    dataset: Any = getattr(loader, "dataset", None)
+    indexed = isinstance(dataset, Sized) and not isinstance(dataset, IterableDataset)
+    if not isinstance(loader, DataLoader) or not indexed:
+        raise UserError(
+            "diagnostics",
+            value=type(loader).__name__,
+            problem="a probe needs one DataLoader of a data set that can be indexed",
+            fix="use one, or datamodules.ImageDataModule",
+        )
+    chosen = torch.randperm(len(dataset), generator=generator(seed, "probe"))[:examples]
+    collate: Any = loader.collate_fn
+    batch = module._apply_batch_transfer_handler(collate([dataset[int(i)] for i in chosen]))
+    inputs, targets = batch[0], batch[1]
+    return Probe(inputs, targets, chosen.to(module.device))

@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.clock import Act, Clock
-from callbacks.interventions.averages import follow, snapshot
-from callbacks.interventions.ranks import check_ranks
+from callbacks.interventions.rank_consistency import check_ranks
+from callbacks.interventions.weight_averages import copy_if_averaged, sync_weight_averages
 from datamodules.naming import Named
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Epoch, Levels, Position, Time
@@ -77,10 +77,10 @@ class OneShot(Named, Callback, ABC):
         act = Act(clock.now, repr(self), None, clock.last)
         if act in clock.acts:  # a checkpoint was written after it, as its batch failed
             return
-        before = snapshot(trainer, pl_module)
+        before = copy_if_averaged(trainer, pl_module)
         with torch.no_grad():
             self.apply(trainer, pl_module, Draws(clock.seed, clock.initial_seed, type(self).__name__, clock.now))
-            follow(trainer, pl_module, before)
+            sync_weight_averages(trainer, pl_module, before)
         check_ranks(trainer, pl_module, type(self).__name__)
         clock.acts.append(act)
         log(trainer, type(self).__name__, 1)

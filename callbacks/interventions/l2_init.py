@@ -1,28 +1,20 @@
 """Weights pulled back to where they began."""
 
-from collections.abc import Mapping
-
-import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level
-from callbacks.interventions.layers import check_draws, check_initial, every_layer, own_parameters
-from callbacks.network import network_of
-from lightning_modules.initialisation import redraw
+from callbacks.interventions.build_optimizer import build_optimizer
+from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
+from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.initialisation import redraw
+from plasticity_lab.surgery.l2_init import add_l2_init_gradient
+from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-
-
-def pull(parameters: Mapping[str, Tensor], initial: Mapping[str, Tensor], strength: float) -> None:
-    """Add to each parameter's gradient, in place, that of `strength / 2 * ||parameter - initial||^2`; 0 is the identity."""
-    for name, parameter in parameters.items():
-        if strength and parameter.grad is not None:
-            parameter.grad.add_(parameter - initial[name], alpha=strength)
 
 
 class L2Init(Level):
@@ -47,25 +39,25 @@ class L2Init(Level):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
-        check_initial(module, "L2Init")
-        optimizer, scaler = configured(module)[0], getattr(trainer.precision_plugin, "scaler", None)
+        check_initial_values(module, "L2Init")
+        optimizer, scaler = build_optimizer(module)[0], getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise UserError(
                 "L2Init", problem="a fused optimizer hides gradients' scale under 16-mixed", fix="use bf16-mixed, or fused: false"
             )
-        check_draws("L2Init", trainer, module, self._layers(module))
+        check_can_redraw("L2Init", trainer, module, self._layers(module))
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Pull by it from now on."""
         self._strength = value
         if not self._initial:
             seed = Clock.of(trainer).initial_seed
-            initial = redraw(module, self._layers(module), lambda name: (seed, "init", name))
+            layers = self._layers(module)
+            initial = redraw(unwrap(module), layers, lambda name: (seed, "init", name), holder=module)
             self._initial = {name: tensor.to(module.device) for name, tensor in initial.items()}
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        with torch.no_grad():
-            pull(own_parameters(self._layers(pl_module)), self._initial, self._strength)
+        add_l2_init_gradient(own_parameters(self._layers(pl_module)), self._initial, self._strength)
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
-        return {name: layer for name, layer in every_layer(network_of(module)).items() if not isinstance(layer, _NORMS)}
+        return {name: layer for name, layer in layers_with_state(unwrap(module)).items() if not isinstance(layer, _NORMS)}

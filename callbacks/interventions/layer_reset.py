@@ -5,10 +5,10 @@ from typing import Literal
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_draws, check_initial, choose, copy_buffers, own_parameters
-from callbacks.interventions.optimizers import forget
-from callbacks.network import network_of
-from lightning_modules.initialisation import redraw
+from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
+from callbacks.network import unwrap
+from plasticity_lab.surgery.layer_reset import reset_layers
+from plasticity_lab.surgery.layer_selection import select_layers
 from plasticity_lab.timing import Time
 
 
@@ -49,15 +49,17 @@ class LayerReset(OneShot):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that there are not, or that cannot be drawn again."""
         if self.to == "initial":
-            check_initial(module, "to: initial")
-        check_draws("LayerReset", trainer, module, choose(network_of(module), self.last, self.layers))
+            check_initial_values(module, "to: initial")
+        check_can_redraw("LayerReset", trainer, module, select_layers(unwrap(module), self.last, self.layers))
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Reset the layers."""
-        chosen = choose(network_of(module), self.last, self.layers)
-        fresh = redraw(module, chosen, draws.key if self.to == "fresh" else draws.initial_key)
-        for name, parameter in own_parameters(chosen).items():
-            parameter.copy_(fresh[name])
-        copy_buffers(chosen, fresh, norm_statistics=self.norm_statistics == "reset", others=True)
-        if self.optimizer_state == "reset":
-            forget(trainer.optimizers, [parameter for layer in chosen.values() for parameter in layer.parameters()])
+        chosen = select_layers(unwrap(module), self.last, self.layers)
+        reset_layers(
+            unwrap(module),
+            chosen,
+            key=draws.key if self.to == "fresh" else draws.initial_key,
+            norm_statistics=self.norm_statistics == "reset",
+            optimizers=trainer.optimizers if self.optimizer_state == "reset" else [],
+            holder=module,
+        )

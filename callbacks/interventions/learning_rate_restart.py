@@ -2,10 +2,10 @@
 
 from pytorch_lightning import LightningModule, Trainer
 
-from callbacks.branch import configured
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.optimizers import SCHEDULED
+from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
 
 
 class LearningRateRestart(OneShot):
@@ -23,15 +23,15 @@ class LearningRateRestart(OneShot):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a module without a schedule."""
-        if configured(module)[1] is None:
+        if build_optimizer(module)[1] is None:
             raise UserError(
                 "LearningRateRestart", problem="needs one optimizer with an lr_scheduler", fix="add one, or leave it out"
             )
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Copy rates and schedule of a new optimizer."""
-        optimizer, scheduler = configured(module)
+        optimizer, scheduler = build_optimizer(module)
         assert optimizer is not None
         for group, new in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True):
-            group.update({key: new[key] for key in SCHEDULED if key in new})
+            group.update({key: new[key] for key in SCHEDULED_KEYS if key in new})
         trainer.lr_scheduler_configs[0].scheduler.load_state_dict(scheduler.state_dict())

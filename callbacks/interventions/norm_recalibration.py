@@ -6,10 +6,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 
 from callbacks.interventions.base import log
-from callbacks.norm_statistics import norms, recalibrate
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.norm_statistics import batch_norm_layers, update_bn
 from plasticity_lab.timing import Epoch, Time
 
 
@@ -35,7 +35,7 @@ class NormRecalibration(Named, Callback):
         """Refuse what has no statistics."""
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
             raise UserError("NormRecalibration", problem="needs datamodules.ImageDataModule")
-        if not norms(module):
+        if not batch_norm_layers(module):
             raise UserError("NormRecalibration", problem="the network has no batch norm", fix="leave it out")
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         if any(isinstance(one, WeightAveraging) for one in callbacks):
@@ -59,7 +59,7 @@ class NormRecalibration(Named, Callback):
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         with trainer.precision_plugin.forward_context():
-            recalibrate(pl_module, (batch.images for batch in data.training_pass()))
+            update_bn(pl_module, (batch.inputs for batch in data.training_pass()))
             if trainer.world_size > 1:
                 for name, buffer in pl_module.named_buffers():
                     if "running_" in name:

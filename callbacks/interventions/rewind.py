@@ -1,20 +1,18 @@
 """Layers returned to an earlier time."""
 
-import copy
-from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor, nn
+from torch import nn
 
-from callbacks.branch import configured
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_kept, choose
-from callbacks.interventions.optimizers import SCHEDULED, forget
-from callbacks.network import network_of
+from callbacks.interventions.build_optimizer import build_optimizer
+from callbacks.interventions.redraw_checks import check_parameters_kept
+from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.layer_selection import select_layers
+from plasticity_lab.surgery.snapshot import restore, snapshot
 from plasticity_lab.timing import Epoch, Time
 
 
@@ -71,7 +69,7 @@ class Rewind(OneShot):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that there are not, or whose parameters are replaced meanwhile."""
-        check_kept("Rewind", trainer)
+        check_parameters_kept("Rewind", trainer)
         self._chosen(module)
 
     def in_force(self, epoch: Epoch) -> str | None:
@@ -83,7 +81,7 @@ class Rewind(OneShot):
         kept = self.to.reached(epoch.now, epoch.epochs)
         return f"{self!r}: {'taken' if taken else 'kept'}, {act}" if kept else act
 
-    def check_kept(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
+    def check_snapshot(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
         """Raise UserError unless a checkpoint from after `to` holds the state, with a schedule if there is one here."""
         if kept is None:
             raise UserError(
@@ -92,7 +90,7 @@ class Rewind(OneShot):
                 problem="has passed at the checkpoint, which does not hold that state",
                 fix="start afresh",
             )
-        if self.learning_rate == "rewind" and bool(kept["schedules"]) != (configured(module)[1] is not None):
+        if self.learning_rate == "rewind" and bool(kept["schedules"]) != (build_optimizer(module)[1] is not None):
             raise UserError(
                 "Rewind: learning_rate",
                 value="rewind",
@@ -104,68 +102,25 @@ class Rewind(OneShot):
         clock, where = Clock.of(trainer), list(Clock.of(trainer).now)
         taken = self._kept and self._kept["where"] == where  # in a checkpoint written after it, as its batch failed
         if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not taken:
-            self._kept = {"where": where, **take(self._chosen(pl_module), trainer)}
+            schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
+            state = snapshot(self._chosen(pl_module), trainer.optimizers, schedulers)
+            self._kept = {"where": where, **state}
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Return to what is kept."""
         assert self._kept is not None
-        give_back(self._kept, self._chosen(module), trainer, self.optimizer_state == "rewind", self.learning_rate == "rewind")
+        restore(
+            self._kept,
+            self._chosen(module),
+            trainer.optimizers,
+            [config.scheduler for config in trainer.lr_scheduler_configs],
+            optimizer_state=self.optimizer_state == "rewind",
+            learning_rate=self.learning_rate == "rewind",
+        )
 
     def _chosen(self, module: LightningModule) -> dict[str, nn.Module]:
-        network = network_of(module)
-        return dict(network.named_modules()) if self.last is None and not self.layers else choose(network, self.last, self.layers)
-
-
-def take(layers: Mapping[str, nn.Module], trainer: Trainer) -> dict[str, Any]:
-    """Copy to the CPU what layers hold, what optimizers remember of their parameters, rates and schedules."""
-    memory = {
-        name: [_moved(optimizer.state.get(parameter, {}), "cpu", "cpu") for optimizer in trainer.optimizers]
-        for name, parameter in _parameters(layers).items()
-    }
-    return {
-        "tensors": {name: tensor.detach().cpu().clone() for name, tensor in _tensors(layers).items()},
-        "memory": memory,
-        "rates": [
-            [{key: group[key] for key in SCHEDULED if key in group} for group in optimizer.param_groups]
-            for optimizer in trainer.optimizers
-        ],
-        "schedules": [copy.deepcopy(config.scheduler.state_dict()) for config in trainer.lr_scheduler_configs],
-    }
-
-
-def give_back(
-    kept: dict[str, Any], layers: Mapping[str, nn.Module], trainer: Trainer, optimizer_state: bool, learning_rate: bool
-) -> None:
-    """Copy back, in place, what `take` took."""
-    for name, tensor in _tensors(layers).items():
-        tensor.copy_(kept["tensors"][name])
-    for name, parameter in _parameters(layers).items() if optimizer_state else ():
-        for optimizer, memory in zip(trainer.optimizers, kept["memory"][name], strict=True):
-            forget([optimizer], [parameter])
-            if memory:
-                scalars = parameter.device if optimizer.defaults.get("fused") or optimizer.defaults.get("capturable") else "cpu"
-                optimizer.state[parameter] = _moved(memory, parameter.device, scalars)
-    if learning_rate:
-        for optimizer, rates in zip(trainer.optimizers, kept["rates"], strict=True):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group.update(rate)
-        for config, state in zip(trainer.lr_scheduler_configs, kept["schedules"], strict=True):
-            config.scheduler.load_state_dict(copy.deepcopy(state))
-
-
-def _moved(memory: Mapping[str, Any], device: torch.device | str, scalars: torch.device | str) -> dict[str, Any]:
-    """Copy to a device, and step counts (scalars) to another: optimizers keep them on the CPU unless they are fused."""
-    return {
-        key: value.to(device if value.ndim else scalars, copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
-        for key, value in memory.items()
-    }
-
-
-def _parameters(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    return {f"{name}.{part}": value for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)}
-
-
-def _tensors(layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    buffers = {f"{name}.{part}": value for name, layer in layers.items() for part, value in layer.named_buffers(recurse=False)}
-    return {**_parameters(layers), **buffers}
+        network = unwrap(module)
+        if self.last is None and not self.layers:
+            return dict(network.named_modules())
+        return select_layers(network, self.last, self.layers)

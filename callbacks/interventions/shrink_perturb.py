@@ -1,27 +1,19 @@
 """Weights shrunk and perturbed."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.layers import check_draws, check_initial, copy_buffers, every_layer, own_parameters
-from callbacks.interventions.optimizers import forget
-from callbacks.network import network_of
-from lightning_modules.initialisation import redraw
+from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
+from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.initialisation import redraw
+from plasticity_lab.surgery.layer_selection import copy_buffers, layers_with_state, own_parameters
+from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.timing import Time
-
-
-def shrink_perturb(parameters: Mapping[str, Tensor], noise: Mapping[str, Tensor], shrink: float, perturb: float) -> None:
-    """Replace each parameter by `shrink * parameter + perturb * noise`, in place (Ash & Adams 2020)."""
-    for name, parameter in parameters.items():
-        parameter.mul_(shrink)
-        if perturb:
-            parameter.add_(noise[name].to(parameter), alpha=perturb)
 
 
 class ShrinkPerturb(OneShot):
@@ -69,14 +61,18 @@ class ShrinkPerturb(OneShot):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that cannot be drawn again."""
         if self.noise == "initial":
-            check_initial(module, "noise: initial")
+            check_initial_values(module, "noise: initial")
         if self._draws:
-            check_draws("ShrinkPerturb", trainer, module, every_layer(network_of(module)))
+            check_can_redraw("ShrinkPerturb", trainer, module, layers_with_state(unwrap(module)))
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Shrink and perturb."""
-        layers = every_layer(network_of(module))
-        fresh = redraw(module, layers, draws.initial_key if self.noise == "initial" else draws.key) if self._draws else {}
+        network = unwrap(module)
+        layers = layers_with_state(network)
+        fresh = {}
+        if self._draws:
+            key = draws.initial_key if self.noise == "initial" else draws.key
+            fresh = redraw(network, layers, key, holder=module)
         scope = {name: part for name, part in own_parameters(layers).items() if self.scope == "all" or part.ndim > 1}
         if self.noise == "gaussian":
             noise = {name: torch.randn(part.shape, generator=draws.generator(name)) for name, part in scope.items()}
@@ -86,7 +82,7 @@ class ShrinkPerturb(OneShot):
         if self.norm_statistics == "reset":
             copy_buffers(layers, fresh, norm_statistics=True, others=self.shrink == 0)
         if self.optimizer_state == "reset":
-            forget(trainer.optimizers, scope.values())
+            reset_optimizer_state(trainer.optimizers, scope.values())
 
     @property
     def _draws(self) -> bool:

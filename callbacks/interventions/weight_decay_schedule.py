@@ -5,8 +5,8 @@ from typing import Any, cast
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.core.optimizer import _configure_optimizers
 
-from callbacks.branch import configured
 from callbacks.interventions.base import Level
+from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 
 
@@ -32,7 +32,7 @@ class WeightDecaySchedule(Level):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse an optimizer without weight decay, or with several."""
-        optimizer, _ = configured(module)
+        optimizer, _ = build_optimizer(module)
         if optimizer is not None and "weight_decay" not in optimizer.defaults:
             raise UserError(
                 "WeightDecaySchedule", problem=f"{type(optimizer).__name__} has no weight decay", fix="choose another optimizer"
@@ -49,9 +49,9 @@ class WeightDecaySchedule(Level):
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Write it into the groups that decay."""
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        configured = self._configured(trainer, module)
-        for group, decay in zip(groups, configured, strict=True):
-            if decay or not any(configured):
+        build_optimizer = self._configured(trainer, module)
+        for group, decay in zip(groups, build_optimizer, strict=True):
+            if decay or not any(build_optimizer):
                 group["weight_decay"] = value
 
     @staticmethod

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from callbacks.norm_statistics import norms, recalibrate
+from plasticity_lab.surgery.norm_statistics import batch_norm_layers, update_bn
 
 Pairs = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Makes a pass over batches of images and labels."""
@@ -74,13 +74,13 @@ def line(
     Returns:
         `interpolated`: normalisation statistics on the line as well; with batch norm also `estimated`: estimated at each point.
     """
-    kinds = ("interpolated", "estimated") if norms(network) else ("interpolated",)
+    kinds = ("interpolated", "estimated") if batch_norm_layers(network) else ("interpolated",)
     found: dict[str, list[Point]] = {kind: [] for kind in kinds}
     for alpha in torch.linspace(0, 1, points, dtype=torch.float64).tolist():
         for kind, curve in found.items():
             network.load_state_dict(interpolate(one, other, alpha))
             if kind == "estimated":
-                recalibrate(network, batches)
+                update_bn(network, batches)
             curve.append(Point(alpha, *evaluate(network, pairs)))
     return found
 

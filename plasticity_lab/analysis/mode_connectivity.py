@@ -10,8 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from callbacks.diagnostics.probe import probe
-from callbacks.norm_statistics import norms
+from callbacks.diagnostics.probe import training_probe
 from plasticity_lab.analysis.interpolation import Point, barriers, line
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
@@ -20,6 +19,7 @@ from plasticity_lab.runs.command_line import errors_in_one_line, quiet
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 
 EXAMPLES = 10_000
 """Training examples from which normalisation statistics are estimated again."""
@@ -89,9 +89,9 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
     def pairs() -> Iterable[tuple[Tensor, Tensor]]:
         for raw in data.test_dataloader():
             batch = data.on_after_batch_transfer(type(raw)(*(part.to(data.device) for part in raw)), 0)
-            yield batch.images, batch.labels
+            yield batch.inputs, batch.targets
 
-    images = probe(data, min(EXAMPLES, len(data.splits.train))).images if norms(module) else None
+    images = training_probe(data, EXAMPLES, False, data.now).inputs if batch_norm_layers(module) else None
     batches = () if images is None else torch.split(images, data.batch_size)
     ends = [{name: value.to(data.device) for name, value in state["state_dict"].items()} for state in states]
     return line(module, ends[0], ends[1], points, pairs, batches)

@@ -8,8 +8,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import Diagnostic, check_diagnostics
-from callbacks.interventions.moments import check_interventions, events, interventions, times
-from callbacks.interventions.past import check_past
+from callbacks.interventions.check_history import check_past
+from callbacks.interventions.planned_actions import check_interventions, events, interventions, times
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
 from lightning_modules import ImageClassifier

@@ -16,19 +16,26 @@ from torch import nn
 import callbacks
 from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier
-from lightning_modules.construction import Shape, construct, materialise
 from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs import run_directory, sessions
+from plasticity_lab.runs.branch import BranchFromCheckpoint
 from plasticity_lab.runs.command_line import one_line, run_name, run_of
 from plasticity_lab.runs.config_checks import check_length
+from plasticity_lab.runs.data_monitor import DataMonitor
+from plasticity_lab.runs.epoch_checkpoint import EpochCheckpoint
+from plasticity_lab.runs.exact_resume import ExactResume
 from plasticity_lab.runs.late_errors import refused
 from plasticity_lab.runs.parse import Config, parser
+from plasticity_lab.runs.plain_text_progress import PlainTextProgress
+from plasticity_lab.runs.prediction_writer import PredictionWriter
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import Place
 from plasticity_lab.runs.run_lines import RunLines
 from plasticity_lab.runs.run_record import RunRecord
+from plasticity_lab.runs.terminate_on_nan import TerminateOnNaN
 from plasticity_lab.runs.trainer import WholeLimits
+from plasticity_lab.surgery.construction import Shape, construct, materialise
 
 
 class Builder:
@@ -86,7 +93,7 @@ def build(config: Config, place: Place | None = None, extra: Sequence[Callback] 
     predictions = None
     if config.command == "predict":
         predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
-        own.append(callbacks.PredictionFile(predictions, parts.data.splits.test.classes))
+        own.append(PredictionWriter(predictions, parts.data.splits.test.classes))
     trainer = _trainer(config, parts.trainer, place, own, record)
     trainer.callbacks.extend(extra)  # type: ignore[attr-defined]  # set by a helper of Trainer
     return Run(config, trainer, parts.model, parts.data, place, record, predictions)
@@ -133,20 +140,20 @@ def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: boo
     fits, chosen, theirs = config.command == "fit", parts.trainer, parts.trainer.callbacks or []
     own: list[Callback] = [
         RunLines(place),
-        callbacks.ExactResume(config.settings.seed_everything),
-        callbacks.FiniteLoss(),
+        ExactResume(config.settings.seed_everything),
+        TerminateOnNaN(),
         callbacks.Clock(config.settings.seed_everything),
-        callbacks.DataLog(resumed=place.resumed_at is not None),
+        DataMonitor(resumed=place.resumed_at is not None),
     ]
     waits = getattr(getattr(parts.data, "growth", None), "until", None) is not None
     if fits and waits and not any(isinstance(one, callbacks.StageEnd) for one in theirs):
         own.append(callbacks.StageEnd())
     if fits and place.checkpoint and place.resumed_at is None:
-        own.append(callbacks.Branch())
+        own.append(BranchFromCheckpoint())
     if keep_end and chosen.enable_checkpointing is not False and not chosen.fast_dev_run and not chosen.barebones:
-        own.append(callbacks.EpochCheckpoint(place.directory))
+        own.append(EpochCheckpoint(place.directory))
     if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in theirs):
-        own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else callbacks.EpochLines())
+        own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else PlainTextProgress())
     return own
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
-import callbacks
+from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
 from plasticity_lab.runs import before_training, sessions
@@ -71,7 +71,7 @@ class Run:
             checkpoint = read_checkpoint(self.place.checkpoint)
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
             if self.config.command == "fit":
-                optimizer, _ = callbacks.branch.configured(self.model)
+                optimizer, _ = build_optimizer(self.model)
                 if optimizer is not None:
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 

@@ -16,9 +16,10 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-import callbacks
 from plasticity_lab.errors import SessionEnd, UserError
 from plasticity_lab.runs.csv_log import CSVRunLog
+from plasticity_lab.runs.interruption import Interruption
+from plasticity_lab.runs.last_checkpoint import LastCheckpoint
 from plasticity_lab.runs.run_directory import CONFIG, Place
 from plasticity_lab.runs.run_log import RunLog
 from plasticity_lab.runs.run_record import RunRecord
@@ -52,9 +53,9 @@ def prepare(trainer: Trainer, place: Place) -> None:
     # A Timer counts the sessions before, too, and ends an epoch as if it were complete.
     timers = [one for one in everything if isinstance(one, Timer) and one.time_remaining() is not None]
     seconds = min((float(one.time_remaining() or 0) for one in timers), default=None)
-    last = callbacks.LastCheckpoint(place.directory / "checkpoints")
+    last = LastCheckpoint(place.directory / "checkpoints")
     others = [one for one in everything if one not in timers]
-    everything[:] = [callbacks.Interruption(last, seconds), *others, last]
+    everything[:] = [Interruption(last, seconds), *others, last]
     _start_only_from_place(trainer)
 
 

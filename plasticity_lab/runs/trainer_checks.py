@@ -18,8 +18,8 @@ from pytorch_lightning.callbacks import (
 )
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from callbacks.branch import configured
 from callbacks.epoch_end import EpochEnd
+from callbacks.interventions.build_optimizer import build_optimizer
 from datamodules import ImageDataModule
 from datamodules.timeline import epoch_batches
 from lightning_modules import ImageClassifier
@@ -210,7 +210,7 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
 
 def check_schedule(module: ImageClassifier, epochs: int) -> None:
     """Raise UserError for a schedule that ends before the run, or leads to a rate that none can be."""
-    optimizer, schedule = configured(module)
+    optimizer, schedule = build_optimizer(module)
     if optimizer is None or schedule is None or isinstance(schedule, ReduceLROnPlateau):
         return
     name = type(schedule).__name__

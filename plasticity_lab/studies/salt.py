@@ -15,7 +15,17 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.project import BESIDE, CODE
 from plasticity_lab.studies.recipe import instance
 
-SOURCES = ("plasticity_lab/*.py", "plasticity_lab/runs/*.py", *(f"{name}/**/*.py" for name in BESIDE))
+SOURCES = (
+    "plasticity_lab/*.py",
+    *(f"plasticity_lab/{part}/*.py" for part in ("measurements", "runs", "surgery")),
+    *(f"{name}/**/*.py" for name in BESIDE),
+)
+    "plasticity_lab/*.py",
+    "plasticity_lab/measurements/*.py",
+    "plasticity_lab/runs/*.py",
+    "plasticity_lab/surgery/*.py",
+    *(f"{name}/**/*.py" for name in BESIDE),
+)
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 

@@ -10,14 +10,14 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from callbacks.branch import configured
 from callbacks.interventions import LearningRateFactor, LearningRateRestart, Level, OneShot, Rewind, WeightDecaySchedule
-from callbacks.interventions.moments import interventions, times
-from callbacks.interventions.optimizers import SCHEDULED
+from callbacks.interventions.build_optimizer import build_optimizer
+from callbacks.interventions.planned_actions import interventions, times
 from datamodules import ImageDataModule
 from datamodules.timeline import positions
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import Budget, budget
+from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
 from plasticity_lab.timing import Position
 
 
@@ -34,7 +34,7 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
         UserError: if that is not known before the run.
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-    optimizer, scheduler = configured(module)
+    optimizer, scheduler = build_optimizer(module)
     if not isinstance(data, ImageDataModule) or optimizer is None:
         raise UserError("budget", problem="is known of ImageDataModule and one optimizer only")
     if data.growth and data.growth.until:
@@ -98,7 +98,7 @@ class _Schedule:
             self._return_to(self.kept[one])
 
     def _state(self) -> Any:
-        groups = [{key: group[key] for key in SCHEDULED if key in group} for group in self.optimizer.param_groups]
+        groups = [{key: group[key] for key in SCHEDULED_KEYS if key in group} for group in self.optimizer.param_groups]
         return copy.deepcopy((groups, self.scheduler.state_dict() if self.scheduler else None))
 
     def _return_to(self, state: Any) -> None:

@@ -82,8 +82,8 @@ def test_evaluation_is_on_clean_images_and_if_asked_on_impaired_ones() -> None:
     renamed = torch.tensor([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])
     clean = impaired = 0
     for batch in module.test_dataloader():
-        clean += int((network((batch.images - mean) / deviation).argmax(1) == batch.labels).sum())
-        impaired += int((network((blur(batch.images, 4) - mean) / deviation).argmax(1) == renamed[batch.labels]).sum())
+        clean += int((network((batch.inputs - mean) / deviation).argmax(1) == batch.targets).sum())
+        impaired += int((network((blur(batch.inputs, 4) - mean) / deviation).argmax(1) == renamed[batch.targets]).sum())
     values = logged(finished.place.directory)
     assert clean != impaired
     assert values["val/accuracy"][-1][1] == values["test/accuracy"][-1][1] == pytest.approx(clean / 500)

@@ -91,18 +91,18 @@ def test_blur_keeps_what_has_no_detail() -> None:
 
 def test_a_vertical_flip_turns_rows() -> None:
     flipped = VerticalFlip(ALWAYS)(batch(), scene())
-    assert np.array_equal(flipped.images.numpy(), batch().images.numpy()[:, :, ::-1])
-    assert torch.equal(flipped.labels, batch().labels)
+    assert np.array_equal(flipped.inputs.numpy(), batch().inputs.numpy()[:, :, ::-1])
+    assert torch.equal(flipped.targets, batch().targets)
 
 
 def test_a_label_permutation_renames_classes_and_nothing_else() -> None:
     renamed = LabelPermutation(ALWAYS)(batch(), scene())
-    assert torch.equal(renamed.images, batch().images)
-    assert sorted(set(zip(batch().labels.tolist(), renamed.labels.tolist(), strict=True))) == list(
+    assert torch.equal(renamed.inputs, batch().inputs)
+    assert sorted(set(zip(batch().targets.tolist(), renamed.targets.tolist(), strict=True))) == list(
         enumerate([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])
     ), "one name a class, all different; pinned"
-    assert torch.equal(LabelPermutation(ALWAYS)(batch(), scene(counters=(9, 9, 1))).labels, renamed.labels), "at all times"
-    assert not torch.equal(LabelPermutation(ALWAYS)(batch(), scene(seed=1)).labels, renamed.labels)
+    assert torch.equal(LabelPermutation(ALWAYS)(batch(), scene(counters=(9, 9, 1))).targets, renamed.targets), "at all times"
+    assert not torch.equal(LabelPermutation(ALWAYS)(batch(), scene(seed=1)).targets, renamed.targets)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -113,12 +113,12 @@ def test_a_permutation_is_never_nothing(seed: int) -> None:
 
 def test_label_noise_is_fixed_by_the_example() -> None:
     noise = LabelNoise(0.4, ALWAYS)
-    whole = noise(batch(), scene()).labels
+    whole = noise(batch(), scene()).targets
     shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     mixed = Batch(*(part[shuffled] for part in batch()))
-    assert torch.equal(noise(mixed, scene(counters=(5, 2, 1))).labels, whole[shuffled])
-    assert not torch.equal(noise(batch(), scene(split="validation")).labels, whole)
-    assert not torch.equal(noise(batch(), scene(seed=1)).labels, whole)
+    assert torch.equal(noise(mixed, scene(counters=(5, 2, 1))).targets, whole[shuffled])
+    assert not torch.equal(noise(batch(), scene(split="validation")).targets, whole)
+    assert not torch.equal(noise(batch(), scene(seed=1)).targets, whole)
 
 
 def test_label_noise_is_wrong_as_often_as_it_says() -> None:
@@ -134,14 +134,14 @@ def test_label_noise_is_wrong_as_often_as_it_says() -> None:
 
 def test_white_noise_is_standard_normal_once_normalised_and_drawn_anew() -> None:
     noise, here = WhiteNoise(ALWAYS), scene()
-    images = noise(batch(), here).images
+    images = noise(batch(), here).inputs
     normalised = (images - here.mean[:, None, None]) / here.deviation[:, None, None]
     assert normalised.mean((0, 2, 3)).abs().max() < 0.02
     assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.02
-    assert torch.equal(noise(batch(), here).images, images)
+    assert torch.equal(noise(batch(), here).inputs, images)
     for other in (scene(counters=(0, 2, 0)), scene(counters=(0, 1, 1)), scene(split="validation"), scene(seed=1)):
-        assert not torch.equal(noise(batch(), other).images, images)
-    assert torch.equal(noise(batch(), here).labels, batch().labels)
+        assert not torch.equal(noise(batch(), other).inputs, images)
+    assert torch.equal(noise(batch(), here).targets, batch().targets)
 
 
 def see(*deficits: Deficit, augmentation: Any = None, during: Window | None = None, now: Position = MOMENTS[0]) -> Batch:
@@ -150,22 +150,22 @@ def see(*deficits: Deficit, augmentation: Any = None, during: Window | None = No
 
 def test_deficits_act_in_the_order_written() -> None:
     halved, inverted = Dim(ALWAYS), Dim(ALWAYS, invert=True)
-    assert torch.equal(see(halved, inverted).images, 255 - batch().images // 2)
-    assert torch.equal(see(inverted, halved).images, (255 - batch().images) // 2)
+    assert torch.equal(see(halved, inverted).inputs, 255 - batch().inputs // 2)
+    assert torch.equal(see(inverted, halved).inputs, (255 - batch().inputs) // 2)
 
 
 def test_augmentation_comes_after_deficits() -> None:
     from plasticity_lab.randomness import generator
 
-    expected = Darken()(blur(batch().images, 8), scene().mean, generator(0, "augment", 0, 1, 0))
-    assert torch.equal(see(Blur(8, ALWAYS), augmentation=Darken()).images, expected)
+    expected = Darken()(blur(batch().inputs, 8), scene().mean, generator(0, "augment", 0, 1, 0))
+    assert torch.equal(see(Blur(8, ALWAYS), augmentation=Darken()).inputs, expected)
 
 
 def test_a_deficit_in_float_is_augmented_in_float() -> None:
     faded = Fade(ALWAYS)
-    (crop,) = see(faded, augmentation=CropFlip(padding=0, flip=False)).images[:1]
-    assert torch.equal(crop, batch().images[0] * 0.3 - 5)
-    assert see(faded, augmentation=CropFlip()).images.min() < 0
+    (crop,) = see(faded, augmentation=CropFlip(padding=0, flip=False)).inputs[:1]
+    assert torch.equal(crop, batch().inputs[0] * 0.3 - 5)
+    assert see(faded, augmentation=CropFlip()).inputs.min() < 0
 
 
 def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
@@ -173,23 +173,23 @@ def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
     for epoch, off in ((1, False), (2, True), (3, True), (4, False)):
         now = Position(epoch, 0)
         assert Appearance([noise], Darken(), None, 10).augmented(now) == (0 if off else 1)
-    assert torch.equal(see(noise, augmentation=Darken(), now=Position(2, 0)).images, see(noise, now=Position(2, 0)).images), (
+    assert torch.equal(see(noise, augmentation=Darken(), now=Position(2, 0)).inputs, see(noise, now=Position(2, 0)).inputs), (
         "pure noise"
     )
 
 
 def test_augmentation_has_a_window() -> None:
     during = Window(Time("20%"), Time("9st"))
-    augmented = [not torch.equal(see(augmentation=Darken(), during=during, now=now).images, batch().images) for now in MOMENTS]
+    augmented = [not torch.equal(see(augmentation=Darken(), during=during, now=now).inputs, batch().inputs) for now in MOMENTS]
     assert augmented == [False, False, True, True, False, False]
 
 
 def test_a_deficit_acts_in_its_window_only() -> None:
     deficit = VerticalFlip((Time("8st"), Time("stage1")))
-    flipped = [not torch.equal(see(deficit, now=now).images, batch().images) for now in MOMENTS]
+    flipped = [not torch.equal(see(deficit, now=now).inputs, batch().inputs) for now in MOMENTS]
     assert flipped == [False, False, False, True, True, True]
-    assert torch.equal(see(deficit, now=Position(3, 12, 1)).images, batch().images)
-    assert torch.equal(see(VerticalFlip(NEVER)).images, batch().images)
+    assert torch.equal(see(deficit, now=Position(3, 12, 1)).inputs, batch().inputs)
+    assert torch.equal(see(VerticalFlip(NEVER)).inputs, batch().inputs)
 
 
 def test_a_data_set_is_never_changed() -> None:

@@ -29,11 +29,11 @@ def test_a_constant_channel_does_not_divide_by_zero() -> None:
 def test_batches_are_normalised_with_the_training_splits_statistics() -> None:
     data = ImageDataModule(Digits(), batch_size=2000)
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    assert batch.images.dtype == torch.float32
-    assert abs(float(batch.images.mean())) < 1e-5
-    assert abs(float(batch.images.std(correction=0)) - 1) < 1e-5
+    assert batch.inputs.dtype == torch.float32
+    assert abs(float(batch.inputs.mean())) < 1e-5
+    assert abs(float(batch.inputs.std(correction=0)) - 1) < 1e-5
     test = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
-    assert 1e-4 < abs(float(test.images.mean())) < 0.1
+    assert 1e-4 < abs(float(test.inputs.mean())) < 0.1
 
 
 def test_what_the_network_needs_to_know_comes_from_the_data() -> None:
@@ -54,7 +54,7 @@ def test_evaluation_is_never_augmented() -> None:
     data, network, right = finished.data, finished.model.eval(), 0
     mean, deviation = data.statistics
     for batch in data.test_dataloader():
-        right += int((network((batch.images - mean) / deviation).argmax(1) == batch.labels).sum())
+        right += int((network((batch.inputs - mean) / deviation).argmax(1) == batch.targets).sum())
     assert logged(finished.place.directory)["val/accuracy"][-1][1] == pytest.approx(right / 500)
 
 

@@ -63,8 +63,8 @@ def test_a_batch_holds_images_labels_and_indices_that_belong_together() -> None:
     batches = list(loader())
     assert [len(batch.indices) for batch in batches] == [4, 4, 2]
     for batch in batches:
-        assert torch.equal(batch.images[:, 0, 0, 0].long(), batch.indices)
-        assert torch.equal(batch.labels, batch.indices % 3)
+        assert torch.equal(batch.inputs[:, 0, 0, 0].long(), batch.indices)
+        assert torch.equal(batch.targets, batch.indices % 3)
     assert len(list(loader(drop_last=True))) == len(loader(drop_last=True)) == 2
 
 

@@ -130,7 +130,7 @@ class Dim(Deficit):
         self.note = None
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
-        return batch._replace(images=batch.images * self._factor)
+        return batch._replace(inputs=batch.inputs * self._factor)
 
 
 class Free(Dim):

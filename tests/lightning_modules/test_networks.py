@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.construction import construct
-from lightning_modules.initialisation import initialise
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
 from lightning_modules.networks.resnet import PostActivation, PreActivation, every
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import initialise
 from tests import registry
 
 NETWORKS: dict[str, nn.Module] = {

@@ -7,11 +7,11 @@ import torch
 import torchvision
 from torch import nn
 
-from lightning_modules.construction import construct
-from lightning_modules.initialisation import initialise
 from lightning_modules.networks import TorchvisionNetwork
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import global_stream
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import initialise
 from tests.callbacks.interventions.arms import FROZEN, one
 from tests.runs import fit, tiny
 from tests.test_bad_input import refused

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from callbacks.diagnostics.base import Diagnostic
-from callbacks.diagnostics.invisible import invisible
-from callbacks.diagnostics.probe import Probe, probe
-from callbacks.norm_statistics import estimate
+from callbacks.diagnostics.probe import Probe, training_probe
+from callbacks.diagnostics.run_look import run_look
+from plasticity_lab.measurements.preserve_state import preserve_state
+from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 from tests.runs import fit, logged, tiny
 
 
@@ -29,19 +30,24 @@ def run(path: str, **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, flo
     return finished, {tag.removeprefix("diagnostics/"): value for tag, value in values.items()}
 
 
+def probe(finished: Any, examples: int) -> Probe:
+    """Return the probe of a run, without deficits."""
+    return training_probe(finished.data, examples, False, finished.data.now)
+
+
 @contextmanager
 def as_measured(finished: Any, examples: int) -> Iterator[tuple[nn.Module, Probe]]:
     """Give a run's network as a diagnostic sees it, with statistics of its probe, and the probe."""
-    chosen = probe(finished.data, examples)
-    with invisible(finished.model):
-        estimate(finished.model.network, chosen.images)
+    chosen = probe(finished, examples)
+    with preserve_state(finished.model):
+        estimate_norm_statistics(finished.model.network, chosen.inputs)
         yield finished.model.network, chosen
 
 
 def end(finished: Any) -> tuple[nn.Module, Probe]:
     """Return the trained network as it is measured, with statistics of its probe, and the probe: all of the 100 examples."""
-    examples = probe(finished.data, 1000)
-    estimate(finished.model.network.eval(), examples.images)
+    examples = probe(finished, 1000)
+    estimate_norm_statistics(finished.model.network.eval(), examples.inputs)
     return finished.model.network, examples
 
 
@@ -54,12 +60,12 @@ def diagnostic(finished: Any) -> Any:
 
 def check_invisible(finished: Any, one: Diagnostic) -> None:
     """A measurement leaves no hook, no gradient and no value changed, and draws nothing."""
-    module, examples = finished.model, probe(finished.data, 1000)
+    module, examples = finished.model, probe(finished, 1000)
     for parameter in module.parameters():
         parameter.grad = None
     before, stream = {name: value.clone() for name, value in module.state_dict().items()}, torch.get_rng_state()
-    with invisible(module):
-        one.measure(finished.trainer, module, examples)
+    with preserve_state(module):
+        one.measure(run_look(finished.trainer, module, examples))
         assert torch.equal(torch.get_rng_state(), stream)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from callbacks.diagnostics.function import flat, mean_loss, parameters_of
-from callbacks.diagnostics.invisible import invisible
-from callbacks.diagnostics.products import hessian_product
+from plasticity_lab.measurements.functional import detached_parameters, flatten, mean_loss
+from plasticity_lab.measurements.hvp import hessian_vector_product
+from plasticity_lab.measurements.preserve_state import preserve_state
 from tests.registry import DIAGNOSTICS
 from tests.runs import fit, tiny
 from tests.test_bad_input import refused
@@ -52,10 +52,10 @@ def _run(name: str, network: str) -> list[str]:
 
 def test_products_with_the_hessian_of_attention() -> None:
     network, images, labels = Attention(1, 3).double(), torch.randn(4, 1, 8, 8, dtype=torch.double), torch.tensor([0, 1, 2, 0])
-    parameters = parameters_of(network)
-    vector = torch.randn_like(flat(parameters))
-    with invisible(network):
-        product = hessian_product(mean_loss(network, images, labels), parameters)(vector)
+    parameters = detached_parameters(network)
+    vector = torch.randn_like(flatten(parameters))
+    with preserve_state(network):
+        product = hessian_vector_product(mean_loss(network, images, labels), parameters)(vector)
 
     def slope(shift: float) -> Tensor:
         moved, start = {}, 0
@@ -71,25 +71,25 @@ def test_products_with_the_hessian_of_attention() -> None:
 
 
 def test_curvature_of_attention_is_measured() -> None:
-    finished = fit(*_run("Curvature", "Attention"), "--trainer.max_epochs", "1")
+    finished = fit(*_run("HessianEigenvalues", "Attention"), "--trainer.max_epochs", "1")
     assert finished.trainer.global_step == 4
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Similarity", "Similarity: block rnn: answers a tuple, not one tensor; list in `blocks` of the network parts that do"),
-        ("Curvature", "Curvature: the network has no second derivative"),
-        ("HessianSpectrum", "HessianSpectrum: the network has no second derivative"),
+        ("CKA", "CKA: block rnn: answers a tuple, not one tensor; list in `blocks` of the network parts that do"),
+        ("HessianEigenvalues", "HessianEigenvalues: network: has no second derivative"),
+        ("HessianSpectrum", "HessianSpectrum: network: has no second derivative"),
     ],
 )
 def test_what_recurrence_does_not_allow(
     name: str, message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name != "Similarity":
+    if name != "CKA":
 
         def fails(*given: Any) -> Any:
             raise RuntimeError("derivative for aten::_cudnn_rnn_backward is not implemented")
 
-        monkeypatch.setattr("callbacks.diagnostics.products.hessian_product", fails)
+        monkeypatch.setattr("plasticity_lab.measurements.hvp.hessian_vector_product", fails)
     refused(["fit", *_run(name, "Recurrent")], message, capsys)

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from callbacks.diagnostics.base import Diagnostic
-from callbacks.diagnostics.fisher_trace import fisher_trace
-from callbacks.diagnostics.function import mean_loss, parameters_of
-from callbacks.diagnostics.kernel import tangent_kernels
-from callbacks.diagnostics.products import gradient
+from plasticity_lab.measurements.fisher_trace import fisher_trace
+from plasticity_lab.measurements.functional import detached_parameters, mean_loss
+from plasticity_lab.measurements.hvp import gradient
+from plasticity_lab.measurements.tangent_kernel import tangent_kernels
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import as_measured
-from tests.callbacks.diagnostics.toys import Toy, jacobian
+from tests.measurements.toys import Toy, jacobian
 from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
 
@@ -61,13 +61,13 @@ def test_when_it_is_due(every: str, early: bool, epoch: int, before: int, step: 
         def measure(self, *_: Any) -> dict[str, float]:
             return {}
 
-    assert Nothing(Time(every), early).due(epoch, 5, before, step, ends) == due
+    assert Nothing(Time(every), early=early).due(epoch, 5, before, step, ends) == due
 
 
 def test_fisher_information_is_that_of_the_network() -> None:
     finished, tags = measured("FisherInformation", examples=40)
     with as_measured(finished, 40) as (network, chosen):
-        trace = fisher_trace(network, chosen.images, generator(0, "fisher", 12))
+        trace = fisher_trace(network, chosen.inputs, generator(0, "fisher", 12))
     assert tags["diagnostics/fisher/trace"][-1][1] == pytest.approx(trace.total, rel=1e-6)
     assert tags["diagnostics/fisher/error"][-1][1] == pytest.approx(trace.error, rel=1e-6)
     head = trace.parts["head.weight"] + trace.parts["head.bias"]
@@ -78,7 +78,7 @@ def test_fisher_information_is_that_of_the_network() -> None:
 def dense(finished: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the Hessian and the gradient of the loss on the probe."""
     with as_measured(finished, examples) as (network, chosen):
-        parameters, loss = parameters_of(network), mean_loss(network, chosen.images, chosen.labels)
+        parameters, loss = detached_parameters(network), mean_loss(network, chosen.inputs, chosen.targets)
         slope = gradient(loss, parameters)
         rows = []
         for place in range(len(slope)):
@@ -90,7 +90,7 @@ def dense(finished: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_curvature_is_that_of_the_network() -> None:
-    finished, tags = measured("Curvature", examples=60)
+    finished, tags = measured("HessianEigenvalues", examples=60)
     hessian, slope = dense(finished, 60)
     values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
     for place in range(1, 4):
@@ -118,8 +118,8 @@ def test_gradient_noise_is_that_of_the_network() -> None:
     finished, tags = measured("GradientNoise", examples=60, batch_size=20)
     with as_measured(finished, 60) as (network, chosen):
         order = torch.randperm(60, generator=generator(0, "gradient noise"))
-        losses = [mean_loss(network, chosen.images[part], chosen.labels[part]) for part in torch.split(order, 20)]
-        rows = torch.stack([gradient(loss, parameters_of(network)) for loss in losses])
+        losses = [mean_loss(network, chosen.inputs[part], chosen.targets[part]) for part in torch.split(order, 20)]
+        rows = torch.stack([gradient(loss, detached_parameters(network)) for loss in losses])
     trace = float((rows - rows.mean(0)).pow(2).sum() / 3)
     assert tags["diagnostics/gradient_covariance/trace"][-1][1] == pytest.approx(trace, rel=1e-4)
     assert tags["diagnostics/gradient_covariance/eigenvalue"][-1][1] <= trace
@@ -128,13 +128,13 @@ def test_gradient_noise_is_that_of_the_network() -> None:
 def test_kernel_alignment_is_that_of_the_network() -> None:
     finished, tags = measured("KernelAlignment", examples=50)
     with as_measured(finished, 50) as (network, chosen):
-        kernels = tangent_kernels(network, chosen.images)
-        outputs = network(chosen.images).detach().double()
+        kernels = tangent_kernels(network, chosen.inputs)
+        outputs = network(chosen.inputs).detach().double()
     values = torch.linalg.eigvalsh(torch.stack(list(kernels.values())).sum(0))
     assert tags["diagnostics/kernel/trace"][-1][1] == pytest.approx(float(values.sum()), rel=1e-5)
     assert tags["diagnostics/kernel/eigenvalue"][-1][1] == pytest.approx(float(values[-1]), rel=1e-5)
     vectors = torch.linalg.eigh(torch.stack(list(kernels.values())).sum(0))[1][:, -10:]
-    hot = torch.nn.functional.one_hot(chosen.labels, 10).double()
+    hot = torch.nn.functional.one_hot(chosen.targets, 10).double()
     for name, target in (
         ("labels", hot - hot.mean(0)),
         ("outputs", outputs - outputs.mean(0)),
@@ -143,7 +143,7 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
         expected = float((vectors.T @ target).norm() ** 2 / target.norm() ** 2)
         assert tags[f"diagnostics/kernel/{name}"][-1][1] == pytest.approx(expected, rel=1e-3), name
     with as_measured(finished, 50) as (network, chosen):
-        rows = jacobian(Toy(network, chosen.images, chosen.labels)).flatten(0, 1).double()
+        rows = jacobian(Toy(network, chosen.inputs, chosen.targets)).flatten(0, 1).double()
     largest = float(torch.linalg.eigvalsh(rows @ rows.T)[-1])
     assert tags["diagnostics/kernel/full_eigenvalue"][-1][1] == pytest.approx(largest, rel=2e-4)
     rates = [0.1, 0.08, 0.064, 0.0512]  # of the step to come
@@ -171,7 +171,7 @@ UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.Spar
 
 
 def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
-    names = {*DIAGNOSTICS} - {"Ranks", "Similarity"}  # which ask for the last layer
+    names = {*DIAGNOSTICS} - {"FeatureRank", "CKA"}  # which ask for the last layer
     nodes = [node for name in sorted(names) for node in DIAGNOSTICS[name]["trainer"]["callbacks+"]]
     finished = fit(*tiny({"trainer": {"callbacks+": nodes}}, UNUSED))
     assert len([tag for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")]) > 50
@@ -181,13 +181,13 @@ def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
     ("name", "network", "arguments", "message"),
     [
         (
-            "Ranks",
+            "FeatureRank",
             "SparePartNet",
             {},
-            "Ranks: SparePartNet: its last layer, spare, has no part in what it answers; list its parts in",
+            "FeatureRank: SparePartNet: layer 'spare' is never called in forward(); set `blocks`",
         ),
-        ("KernelAlignment", "BranchingNet", {}, "KernelAlignment: torch.func.vmap cannot take this network (vmap: It looks like"),
-        ("KernelAlignment", "OnceNet", {}, "KernelAlignment: this network has no second derivatives ("),
+        ("KernelAlignment", "BranchingNet", {}, "KernelAlignment: network: torch.func.vmap cannot take it (vmap: It looks like"),
+        ("KernelAlignment", "OnceNet", {}, "KernelAlignment: network: has no second derivatives ("),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_training(

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from callbacks import diagnostics
-from callbacks.diagnostics.invisible import invisible
+from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.digest import digest
@@ -75,7 +75,7 @@ def check_invisible(way: str, fragment: dict[str, Any]) -> None:
 
 
 def test_every_diagnostic_is_registered() -> None:
-    assert {*diagnostics.__all__} - {"Diagnostic", "Dashboard"} == {*DIAGNOSTICS}
+    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Dashboard"} == {*DIAGNOSTICS}
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
@@ -142,7 +142,7 @@ def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRe
     before = found()
 
     def look() -> None:
-        with invisible(network):
+        with preserve_state(network):
             assert not network.training
             convolutions: Any = torch.backends.cudnn
             assert torch.backends.cuda.matmul.fp32_precision == convolutions.conv.fp32_precision == "ieee"

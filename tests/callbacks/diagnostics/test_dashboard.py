@@ -65,7 +65,7 @@ DIAGNOSTICS: dict[str, Any] = {
     "trainer": {
         "callbacks+": [
             {"class_path": "callbacks.diagnostics.dashboard.Dashboard"},
-            {"class_path": "callbacks.diagnostics.weights.Weights", "init_args": {"every": "1ep"}},
+            {"class_path": "callbacks.diagnostics.weight_distance.WeightDistance", "init_args": {"every": "1ep"}},
             {"class_path": "callbacks.diagnostics.forgetting.Forgetting", "init_args": {"every": "1ep"}},
             {"class_path": "callbacks.diagnostics.gradient_norms.GradientNorms", "init_args": {"every": "1ep"}},
         ]

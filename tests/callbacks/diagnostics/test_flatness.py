@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from callbacks.diagnostics.flatness import Flatness, filter_relative, gaussian, loss_near, sam_sharpness
-from callbacks.diagnostics.function import flat
+from callbacks.diagnostics.flatness import Flatness
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.functional import flatten
+from plasticity_lab.measurements.sharpness import filter_normalised, gaussian_direction, loss_near, sam_sharpness
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, run
 
@@ -21,7 +22,7 @@ WEIGHTS = {
 
 
 def quadratic(parameters: dict[str, Tensor]) -> Tensor:
-    vector = flat(parameters)
+    vector = flatten(parameters)
     return 0.5 * vector @ CURVATURE @ vector
 
 
@@ -30,8 +31,8 @@ def leaves() -> dict[str, Tensor]:
 
 
 def test_noise_changes_a_quadratic_loss_as_in_closed_form() -> None:
-    noise = gaussian(WEIGHTS, 0, 0)
-    w, xi = flat(WEIGHTS), flat(noise)
+    noise = gaussian_direction(WEIGHTS, 0, 0)
+    w, xi = flatten(WEIGHTS), flatten(noise)
     for sigma in (0.01, 1):
         wanted = sigma * w @ CURVATURE @ xi + sigma**2 / 2 * xi @ CURVATURE @ xi
         change = loss_near(quadratic, WEIGHTS, noise, sigma) - float(quadratic(WEIGHTS))
@@ -39,7 +40,7 @@ def test_noise_changes_a_quadratic_loss_as_in_closed_form() -> None:
 
 
 def test_the_ascent_step_on_a_quadratic_loss_is_as_in_closed_form() -> None:
-    gradient = CURVATURE @ flat(WEIGHTS)
+    gradient = CURVATURE @ flatten(WEIGHTS)
     length = gradient.norm()
     for rho in (0.05, 2):
         wanted = rho * length + rho**2 / 2 * gradient @ CURVATURE @ gradient / length**2
@@ -53,9 +54,9 @@ def test_at_a_minimum_there_is_no_ascent_step() -> None:
 
 def test_draws_are_keyed_by_seed_number_and_name() -> None:
     parameters = {"one": torch.zeros(3000), "two": torch.zeros(3000)}
-    first = gaussian(parameters, 0, 0)
-    assert torch.equal(first["one"], gaussian({"one": torch.ones(3000)}, 0, 0)["one"])
-    others = [first["two"], gaussian(parameters, 0, 1)["one"], gaussian(parameters, 1, 0)["one"]]
+    first = gaussian_direction(parameters, 0, 0)
+    assert torch.equal(first["one"], gaussian_direction({"one": torch.ones(3000)}, 0, 0)["one"])
+    others = [first["two"], gaussian_direction(parameters, 0, 1)["one"], gaussian_direction(parameters, 1, 0)["one"]]
     assert not any(torch.equal(first["one"], other) for other in others)
     assert abs(float(first["one"].std()) - 1) < 0.05
     assert abs(float(first["one"].mean())) < 0.06
@@ -63,8 +64,8 @@ def test_draws_are_keyed_by_seed_number_and_name() -> None:
 
 def test_relative_noise_has_each_filters_norm_and_leaves_biases() -> None:
     parameters = {"kernel": torch.randn(4, 3, 2, 2), "matrix": torch.randn(5, 6), "bias": torch.randn(4)}
-    noise = gaussian(parameters, 0, 0)
-    relative = filter_relative(noise, parameters)
+    noise = gaussian_direction(parameters, 0, 0)
+    relative = filter_normalised(noise, parameters)
     for name in ("kernel", "matrix"):
         for scaled, raw, own in zip(relative[name], noise[name], parameters[name], strict=True):
             torch.testing.assert_close(scaled, raw * own.norm() / raw.norm())
@@ -83,8 +84,8 @@ def test_a_run_logs_how_its_loss_rises() -> None:
     def mean_change(level: float, relative: bool) -> float:
         changes = []
         for draw in range(3):
-            noise = gaussian(own, 0, draw)
-            noise = filter_relative(noise, own) if relative else noise
+            noise = gaussian_direction(own, 0, draw)
+            noise = filter_normalised(noise, own) if relative else noise
             changes.append(float(loss({name: one + level * noise[name] for name, one in own.items()}) - loss(own)))
         return sum(changes) / 3
 

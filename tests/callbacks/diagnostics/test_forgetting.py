@@ -10,11 +10,12 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.diagnostics.forgetting import Forgetting, histogram, summary
-from callbacks.diagnostics.forgetting_statistics import NEVER, ForgettingStatistics
+from callbacks.diagnostics.forgetting import Forgetting, plot_events
 from callbacks.diagnostics.forgetting_table import write_table
 from datamodules.images import TensorImages
 from lightning_modules import ImageClassifier
+from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
+from plasticity_lab.measurements.forgetting_summary import forgetting_summary
 from plasticity_lab.studies.digest import digest
 from tests.processes import run as start
 from tests.processes import run_directory
@@ -40,7 +41,7 @@ class Witness(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         assert not pl_module._forward_hooks, "nothing stays on the module"
         stage = trainer.datamodule.now.stage  # type: ignore[attr-defined]
-        for index, label, answers in zip(batch.indices.tolist(), batch.labels.tolist(), pl_module.answers.tolist(), strict=True):
+        for index, label, answers in zip(batch.indices.tolist(), batch.targets.tolist(), pl_module.answers.tolist(), strict=True):
             best = max(answers[:label] + answers[label + 1 :])
             self.seen[index].append(Seen(stage, int(np.argmax(answers)) == label, label, answers[label] - best))
 
@@ -49,9 +50,9 @@ class Telling(ImageClassifier):
     """Keeps its training logits."""
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        self.answers = self(batch.images)
-        loss = torch.nn.functional.cross_entropy(self.answers, batch.labels)
-        self.train_tally.update(loss, self.answers, batch.labels)
+        self.answers = self(batch.inputs)
+        loss = torch.nn.functional.cross_entropy(self.answers, batch.targets)
+        self.train_tally.update(loss, self.answers, batch.targets)
         return loss
 
 
@@ -59,7 +60,7 @@ class Silent(ImageClassifier):
     """Does not call itself."""
 
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(self.network(batch.images), batch.labels)
+        return torch.nn.functional.cross_entropy(self.network(batch.inputs), batch.targets)
 
     def on_train_epoch_end(self) -> None:
         """Log nothing."""
@@ -191,7 +192,7 @@ class Other(Callback):
     """Calls the module, in training mode, before and after the training step has done so."""
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        pl_module(-batch.images)
+        pl_module(-batch.inputs)
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         pl_module(torch.zeros(32, 1, 16, 16))
@@ -209,7 +210,7 @@ def test_a_checkpoint_of_other_data_is_refused(capsys: pytest.CaptureFixture[str
     fewer = {"data": {"init_args": {"dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 90}}}}}
     with pytest.raises(SystemExit):
         fit(*tiny(COUNT, fewer, LONG), "--ckpt_path", str(file))
-    message = "Forgetting: the checkpoint counted 100 examples, here are 90; go on with its data, or leave it out"
+    message = "Forgetting: the checkpoint counted 100 examples, here are 90; use its data, or remove Forgetting"
     assert message in capsys.readouterr().err
 
 
@@ -242,19 +243,19 @@ def counts(
 
 def test_summary_and_histogram_leave_out_what_was_not_presented() -> None:
     made = counts([9, 9, 9, 9, 0], [2, 0, 0, 30, 0], [1, NEVER, 5, 0, NEVER], [True, False, True, False, False])
-    assert summary(made) == {"events": 32 / 3, "never_learned": 0.25, "unforgettable": 0.25, "learned": 0.5}
-    patches: Any = histogram(made).axes[0].patches
+    assert forgetting_summary(made) == {"events": 32 / 3, "never_learned": 0.25, "unforgettable": 0.25, "learned": 0.5}
+    patches: Any = plot_events(made).axes[0].patches
     bars = [bar.get_height() for bar in patches]
     assert bars == [1, 0, 1, *[0] * 17, 1, 1]
-    assert summary(counts([0], [0], [NEVER], [False])) == {}
-    assert "events" not in summary(counts([1], [0], [NEVER], [False])), "of no learned example there is no mean"
+    assert forgetting_summary(counts([0], [0], [NEVER], [False])) == {}
+    assert "events" not in forgetting_summary(counts([1], [0], [NEVER], [False])), "of no learned example there is no mean"
 
 
 def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forgotten() -> None:
     """The case in which the number of events alone says the contrary."""
     never = [NEVER, NEVER, 0, 0, 0]
     made = counts([9] * 5, [0, 0, 3, 1, 0], never, [False, False, True, True, True], [True, True, False, False, False])
-    found = summary(made)
+    found = forgetting_summary(made)
     assert {name: found[f"wrong_labels/{name}"] for name in ("auc", "precision", "share")} == {
         "auc": 1,
         "precision": 1,
@@ -264,9 +265,9 @@ def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forg
     assert "events/wrong" not in found
     assert found["unforgettable/wrong"] == 0
     assert found["unforgettable/right"] == pytest.approx(1 / 3)
-    patches: Any = histogram(made).axes[0].patches
+    patches: Any = plot_events(made).axes[0].patches
     assert [bar.get_height() for bar in patches if bar.get_height()] == [1, 1, 1, 2], "wrong labels have bars of their own"
-    only = summary(counts([9] * 2, [0, 1], [0, 0], [True, True], [True, True]))
+    only = forgetting_summary(counts([9] * 2, [0, 1], [0, 0], [True, True], [True, True]))
     assert "wrong_labels/auc" not in only, "there is no right label to compare with"
     assert only["events/wrong"] == 0.5
 

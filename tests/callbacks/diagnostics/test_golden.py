@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from callbacks.diagnostics.fisher_trace import exact_fisher_trace
-from callbacks.diagnostics.function import flat, mean_loss, parameters_of
-from callbacks.diagnostics.kernel import energy, spectrum, tangent_kernels
-from callbacks.diagnostics.lanczos import largest_eigenpairs
-from callbacks.diagnostics.products import gradient, hessian_product
-from callbacks.diagnostics.spectrum import Nodes, density, quadrature
-from callbacks.diagnostics.subspace import curvature_overlap, share_within, subspace_overlap
-from tests.callbacks.diagnostics.toys import Toy
+from plasticity_lab.measurements.fisher_trace import exact_fisher_trace
+from plasticity_lab.measurements.functional import detached_parameters, flatten, mean_loss
+from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
+from plasticity_lab.measurements.lanczos import largest_eigenpairs
+from plasticity_lab.measurements.lanczos_quadrature import Nodes, lanczos_quadrature, spectral_density
+from plasticity_lab.measurements.subspace import curvature_overlap, share_within, subspace_overlap
+from plasticity_lab.measurements.tangent_kernel import eigh_descending, energy, tangent_kernels
+from tests.measurements.toys import Toy
 
 STEPS = (0, 10, 30, 100, 300, 800, 1500)
 
@@ -56,8 +56,8 @@ def mixture() -> dict[int, Point]:
 
 
 def measured(network: nn.Module, images: Tensor, labels: Tensor) -> Point:
-    parameters, loss = parameters_of(network), mean_loss(network, images, labels)
-    product, slope = hessian_product(loss, parameters), gradient(loss, parameters).double()
+    parameters, loss = detached_parameters(network), mean_loss(network, images, labels)
+    product, slope = hessian_vector_product(loss, parameters), gradient(loss, parameters).double()
     start = torch.randn(len(slope), generator=torch.Generator().manual_seed(0)).double()
     pairs = largest_eigenpairs(product, start, 20, 1e-6)
     return Point(
@@ -110,14 +110,14 @@ def test_the_mixtures_spectrum_is_the_dense_one() -> None:
     network, images, labels = toy = mixture()[1500].toy
     values = torch.linalg.eigvalsh(toy.hessian())
     assert float(values[-1]) == pytest.approx(1.6311, abs=1e-3)
-    parameters = parameters_of(network)
-    product = hessian_product(mean_loss(network, images, labels), parameters)
-    nodes = quadrature(product, flat(parameters).detach(), 80, 10, torch.Generator().manual_seed(0))
+    parameters = detached_parameters(network)
+    product = hessian_vector_product(mean_loss(network, images, labels), parameters)
+    nodes = lanczos_quadrature(product, flatten(parameters).detach(), 80, 10, torch.Generator().manual_seed(0))
     assert float(nodes.values.max()) == pytest.approx(float(values[-1]), abs=1e-7)
     grid = torch.linspace(float(values[0]) - 0.05, float(values[-1]) + 0.05, 5000, dtype=torch.float64)
     dense = Nodes(values[None], torch.full_like(values, 1 / len(values))[None])
     for variance, distance in ((1.65e-5, 0.014), (1e-4, 0.0053), (1e-3, 0.0021), (1e-2, 0.0010)):
-        far = (density(nodes, grid, variance) - density(dense, grid, variance)).abs()
+        far = (spectral_density(nodes, grid, variance) - spectral_density(dense, grid, variance)).abs()
         assert float(far.sum() * (grid[1] - grid[0])) < 3 * distance, "other draws than theirs, as close to it"
 
 
@@ -148,7 +148,7 @@ def regression() -> Iterator[tuple[int, Aligned]]:
         outputs = network(places)[:, 0]
         if step in (0, 100, 1000, 10_000, 20_000, 25_000):
             kernel = torch.stack(list(tangent_kernels(network, places, 256).values())).sum(0)
-            values, vectors = spectrum(kernel)
+            values, vectors = eigh_descending(kernel)
             parts = [energy(vectors, one.detach()) for one in (target, outputs, outputs - target)]
             yield (
                 step,
@@ -189,4 +189,4 @@ def test_a_kernel_aligns_and_meets_the_bound_of_its_rate() -> None:
 
 def test_flat_is_all_parameters() -> None:
     network = nn.Linear(3, 2)
-    assert flat(parameters_of(network)).tolist() == [*network.weight.flatten().tolist(), *network.bias.tolist()]
+    assert flatten(detached_parameters(network)).tolist() == [*network.weight.flatten().tolist(), *network.bias.tolist()]

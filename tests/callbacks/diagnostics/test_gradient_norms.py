@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from callbacks.diagnostics.gradient_norms import GradientNorms, mean_gradient_norm
-from callbacks.diagnostics.probe import probe
+from callbacks.diagnostics.gradient_norms import GradientNorms
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.functional import detached_parameters, mean_loss
+from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Time
-from tests.callbacks.diagnostics.measured import as_measured
+from tests.callbacks.diagnostics.measured import as_measured, probe
 from tests.networks import SmallNet
 from tests.runs import fit, logged, tiny
 
@@ -35,7 +36,8 @@ def test_it_is_the_mean_of_the_norms_that_backward_leaves() -> None:
     network.idle = nn.Linear(2, 2).double()
     batches = [(IMAGES[:8], LABELS[:8]), (IMAGES[8:16], LABELS[8:16])]
     expected = sum(backward(network, *batch) for batch in batches) / 2
-    assert mean_gradient_norm(network, batches) == pytest.approx(expected, rel=1e-12)
+    losses = [mean_loss(network, *batch) for batch in batches]
+    assert mean_gradient_norm(losses, detached_parameters(network)) == pytest.approx(expected, rel=1e-12)
     assert expected > 1.01 * backward(network, IMAGES[:16], LABELS[:16]), "which is not the norm of the mean"
     assert all(one.grad is None for one in network.parameters())
 
@@ -61,8 +63,8 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     assert [step for step, _ in values["all"]] == [0, 2, 5, 9]
     assert [step for step, _ in values["old"]] == [9]
     data, module = finished.data, finished.model
-    seen, found = probe(data, 1000), {}
-    assert len(seen.labels) == 100
+    seen, found = probe(finished, 1000), {}
+    assert len(seen.targets) == 100
     old = torch.isin(seen.indices, data.course.stages.members(0))
     mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
@@ -70,7 +72,7 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     with as_measured(finished, 1000):
         for name, part in chosen.items():
             whole = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
-            found[name] = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in whole) / len(whole)
+            found[name] = sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in whole) / len(whole)
     assert len(chosen["new"]) // 12 == 2
     for name, value in {**found, "imbalance": found["new"] / found["old"]}.items():
         assert values[name][-1][1] == pytest.approx(value, rel=1e-5), name
@@ -80,11 +82,11 @@ def test_a_smaller_part_sets_the_size_of_both() -> None:
     """30 new examples are fewer than a batch of 64: old ones go in batches of 30."""
     finished = fit(*tiny(entry(batch_size=64), GROWING))
     values, data, module = logged(finished.place.directory), finished.data, finished.model
-    seen, mixed = probe(data, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
+    seen, mixed = probe(finished, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     old = mixed[torch.isin(seen.indices, data.course.stages.members(0))[mixed]]
     with as_measured(finished, 1000):
         parts = [old[:30], old[30:60]]
-        expected = sum(backward(module.network, seen.images[one], seen.labels[one]) for one in parts) / 2
+        expected = sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in parts) / 2
     assert values[f"{PREFIX}old"][-1][1] == pytest.approx(expected, rel=1e-5)
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.diagnostics.hessian_spectrum import POINTS, smoothed
-from callbacks.diagnostics.spectrum import Nodes
+from plasticity_lab.measurements.lanczos_quadrature import POINTS, Nodes, smoothed_density
 
 
 @pytest.mark.parametrize("scale", [0.1, 300], ids=["narrow", "wide"])
@@ -14,7 +13,7 @@ def test_the_density_is_that_of_the_authors_rule(scale: float) -> None:
     values = (torch.randn(3, 8, generator=draws, dtype=torch.float64) * scale).sort().values
     weights = torch.rand(3, 8, generator=draws, dtype=torch.float64)
     nodes = Nodes(values, weights / weights.sum(1, keepdim=True))
-    points, shares = smoothed(nodes)
+    points, shares = smoothed_density(nodes)
 
     low, high = (float(end) for end in (values.min(1).values.mean() - 0.01, values.max(1).values.mean() + 0.01))
     grid, variance = np.linspace(low, high, POINTS), 1e-5 * max(1, high - low)
@@ -30,6 +29,6 @@ def test_the_density_is_that_of_the_authors_rule(scale: float) -> None:
 
 def test_eigenvalues_near_one_another_stay_apart_where_the_range_is_wide() -> None:
     nodes = Nodes(torch.tensor([[0.0, 995, 1000]], dtype=torch.float64), torch.full((1, 3), 1 / 3, dtype=torch.float64))
-    points, shares = smoothed(nodes)
+    points, shares = smoothed_density(nodes)
     between = shares[(points - 997.5).abs() < 1]
     assert between.max() < 1e-6 * shares.max()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks.diagnostics.margins import Margins, histogram, lowest_tenth, margins, weight_norm
+from callbacks.diagnostics.margins import Margins, plot_margins
+from plasticity_lab.measurements.margins import lowest_tenth, margins, weight_norm
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, last, run
 from tests.runs import pictures
@@ -32,7 +33,7 @@ def test_the_norm_is_of_weights_only() -> None:
 
 
 def test_the_histogram_holds_all_margins() -> None:
-    (axes,) = histogram(torch.tensor([-1.0, 0.5, 0.5, 2.0])).axes
+    (axes,) = plot_margins(torch.tensor([-1.0, 0.5, 0.5, 2.0])).axes
     assert sum(bar.get_height() for bar in axes.patches) == 4  # type: ignore[attr-defined]
 
 
@@ -40,11 +41,11 @@ def test_a_run_logs_its_margins() -> None:
     finished, values = run("margins.Margins")
     network, examples = end(finished)
     with torch.no_grad():
-        found = margins(network(examples.images), examples.labels).double().numpy()
+        found = margins(network(examples.inputs), examples.targets).double().numpy()
     low, middle = sorted(found)[9], np.median(found)  # the tenth of 100
     weights = [network.get_parameter(f"{layer}.weight").detach().flatten() for layer in ("conv", "head")]
     norm = float(torch.cat(weights).norm())
-    negative = (network(examples.images).argmax(1) != examples.labels).float().mean().item()
+    negative = (network(examples.inputs).argmax(1) != examples.targets).float().mean().item()
     assert 0 < negative < 1
     assert last(values) == {
         "margin/q10": low,

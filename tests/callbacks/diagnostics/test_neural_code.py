@@ -11,19 +11,12 @@ from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
-from callbacks.diagnostics.neural_code import (
-    Codes,
-    Labels,
-    NeuralCode,
-    categorise,
-    chosen_tests,
-    cluster_accuracies,
-    codes,
-    redundancy,
-    varying,
-)
-from callbacks.norm_statistics import estimate
+from callbacks.diagnostics.neural_code import NeuralCode
+from callbacks.diagnostics.probe import test_probe as chosen_tests
+from callbacks.diagnostics.run_look import run_look
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.neural_code import Codes, Labels, categorise, cluster_accuracies, codes, redundancy, varying
+from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, last, run
 
@@ -123,12 +116,12 @@ def test_a_code_of_dead_units_is_categorised_by_chance() -> None:
 def test_a_run_logs_its_code() -> None:
     finished, values = run("neural_code.NeuralCode", examples=60)
     network, callback = finished.model.network.eval(), diagnostic(finished)
-    estimate(network, callback._probe.images)
-    found = callback.measure(finished.trainer, finished.model.eval(), callback._probe)
+    estimate_norm_statistics(network, callback._probe.inputs)
+    found = callback.measure(run_look(finished.trainer, finished.model.eval(), callback._probe))
     assert last(values) == found
-    images, labels = chosen_tests(finished.data, 60)
+    images, labels, _ = chosen_tests(finished.data, 60)
     assert np.bincount(labels).tolist() == [6] * 10
-    train = codes(network, callback._probe.images, 0)
+    train = codes(network, callback._probe.inputs, 0)
     train, test = varying(train, codes(network, images, 0))
     assert found["code/redundancy_train"] == redundancy(train)
     assert found["code/redundancy_test"] == redundancy(test)
@@ -150,7 +143,7 @@ def test_a_run_logs_its_code() -> None:
 
 def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() -> None:
     finished, _ = run("margins.Margins")
-    images, labels = chosen_tests(finished.data, 10**6)
+    images, labels, _ = chosen_tests(finished.data, 10**6)
     (batches, seen) = zip(
         *[finished.data.on_after_batch_transfer(raw, 0)[:2] for raw in finished.data.test_dataloader()], strict=True
     )

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from callbacks.diagnostics.norm_biases import NormBiases, negative_share, norm_biases
+from callbacks.diagnostics.look import Look
+from callbacks.diagnostics.norm_biases import NormBiases
+from callbacks.diagnostics.probe import NO_PROBE
+from callbacks.diagnostics.run_look import blank_look
 from lightning_modules.networks import ResNet
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.norm_biases import negative_share, norm_biases
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, last, run
 from tests.networks import SmallNet
@@ -30,15 +34,15 @@ def test_a_run_logs_the_share_of_its_biases() -> None:
     assert values["negative_norm_biases"][0] == (0, 0), "all are 0 at first"
     check_invisible(finished, NormBiases(Time("1ep")))
     finished.model.network = SmallNet(1, 10, norm=False)
-    with pytest.raises(UserError, match="NormBiases: the network has no batch norm with biases"):
-        NormBiases(Time("1ep")).check(finished.trainer, finished.model)
+    with pytest.raises(UserError, match="network: has no batch norm with biases"):
+        NormBiases(Time("1ep")).check(blank_look(finished.trainer, finished.model))
 
 
 def test_shares_by_block() -> None:
     network = ResNet(3, 5, depth=1, width=4)
     with torch.no_grad():
         network.layer2[0].norm1.bias.fill_(-1)  # type: ignore[index,union-attr]
-    found = NormBiases(Time("1ep")).measure(None, network, None)  # type: ignore[arg-type]
+    found = NormBiases(Time("1ep")).measure(Look(network, NO_PROBE))
     assert found == {
         "negative_norm_biases": 8 / (4 + 2 * 60 + 8 + 16 + 32),
         "negative_norm_biases/stem": 0,

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from callbacks import FisherInformation, Weights, diagnostics
-from callbacks.diagnostics.features import last_features
-from callbacks.diagnostics.gram import cosine, gram
-from callbacks.norm_statistics import estimate, frozen_norms
+from callbacks import FisherInformation, WeightDistance, diagnostics
+from callbacks.diagnostics.base import ProbeDiagnostic
 from lightning_modules.networks import ResNet
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.features import last_features
+from plasticity_lab.measurements.gram import cosine, gram
+from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics, frozen_batch_norms
 from plasticity_lab.timing import Time
 from tests.networks import SmallNet
 from tests.runs import REPOSITORY, fit, logged, state, tiny
@@ -29,7 +30,7 @@ def test_statistics_are_those_of_the_inputs_of_each_layer() -> None:
         if isinstance(layer, nn.BatchNorm2d):
             layer.register_forward_pre_hook(lambda layer, given: inputs.setdefault(layer, given[0].detach()))
     twin(images)
-    estimate(network, images)
+    estimate_norm_statistics(network, images)
     names = [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
     assert len(names) == 12
     for name in names:
@@ -43,7 +44,7 @@ def test_chunks_are_averaged() -> None:
     torch.manual_seed(0)
     network, images = SmallNet(1, 3).double().eval(), torch.randn(7, 1, 16, 16, dtype=torch.float64)
     parts = [network.conv(part) for part in (images[:3], images[3:5], images[5:])]
-    estimate(network, images, chunk=3)
+    estimate_norm_statistics(network, images, chunk=3)
     torch.testing.assert_close(network.norm.running_mean, torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0))
     torch.testing.assert_close(network.norm.running_var, torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0))
 
@@ -53,10 +54,10 @@ def test_frozen_layers_keep_their_statistics() -> None:
     torch.manual_seed(0)
     network, images = ResNet(3, 5, depth=1, width=4).train(), torch.randn(20, 3, 8, 8)
     network.get_submodule("layer1").eval()
-    before, frozen = copy.deepcopy(network.state_dict()), frozen_norms(network)
+    before, frozen = copy.deepcopy(network.state_dict()), frozen_batch_norms(network)
     assert len(frozen) == 2
     assert all(name.startswith("layer1.") for name in frozen)
-    estimate(network.eval(), images, frozen=frozen)
+    estimate_norm_statistics(network.eval(), images, frozen=frozen)
     for name, value in network.state_dict().items():
         if "running" in name:
             assert torch.equal(value, before[name]) == (name.rpartition(".")[0] in frozen), name
@@ -65,7 +66,7 @@ def test_frozen_layers_keep_their_statistics() -> None:
 def test_a_forward_pass_that_fails_leaves_momenta_alone() -> None:
     network = ResNet(3, 5, depth=1, width=4)
     with pytest.raises(RuntimeError):
-        estimate(network, torch.randn(4, 2, 8, 8))
+        estimate_norm_statistics(network, torch.randn(4, 2, 8, 8))
     assert {layer.momentum for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)} == {0.1}
 
 
@@ -100,7 +101,7 @@ def diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
 
 def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained() -> None:
     """Numbers of statistics estimated by a pass over all training data, and those of statistics 0 and 1."""
-    kinds = ("FisherInformation", "Ranks", "Similarity")
+    kinds = ("FisherInformation", "FeatureRank", "CKA")
     tags = digits(*(diagnostic(kind, norm_statistics=of) for kind in kinds for of in ("estimated", "running")))
     assert tags["diagnostics/fisher/trace"][0][1] == pytest.approx(913, abs=100)
     assert tags["diagnostics_running/fisher/trace"][0][1] == pytest.approx(1.2, abs=0.4)
@@ -111,7 +112,7 @@ def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained(
 
 @pytest.mark.slow
 def test_curvature_and_kernel_before_the_first_batch() -> None:
-    tags = digits(diagnostic("Curvature", examples=500), diagnostic("KernelAlignment", examples=128))
+    tags = digits(diagnostic("HessianEigenvalues", examples=500), diagnostic("KernelAlignment", examples=128))
     assert tags["diagnostics/hessian/eigenvalue/1"][0][1] == pytest.approx(95, rel=0.15)
     assert tags["diagnostics/kernel/eigenvalue"][0][1] == pytest.approx(239_000, rel=0.2)
 
@@ -120,7 +121,7 @@ def test_the_same_weights_are_another_network_under_the_other_convention() -> No
     torch.manual_seed(0)
     network, images = ResNet(1, 10, depth=1, width=8).eval(), torch.rand(200, 1, 16, 16)
     running = gram(last_features(network, images))
-    estimate(network, images)
+    estimate_norm_statistics(network, images)
     assert cosine(running, gram(last_features(network, images))) < 0.9
 
 
@@ -134,7 +135,7 @@ def test_one_example_has_no_statistics() -> None:
     with pytest.raises(UserError, match="examples: 1: too few to estimate the statistics of batch norm on; set 2 or more"):
         FisherInformation(Time("1ep"), examples=1)
     FisherInformation(Time("1ep"), examples=1, norm_statistics="running")
-    Weights(Time("1ep"))
+    WeightDistance(Time("1ep"))
 
 
 def test_both_conventions_stand_beside_each_other_but_none_twice() -> None:
@@ -146,6 +147,6 @@ def test_both_conventions_stand_beside_each_other_but_none_twice() -> None:
 @pytest.mark.parametrize("name", diagnostics.__all__)
 def test_a_card_says_which_convention_the_paper_had(name: str) -> None:
     kind = getattr(diagnostics, name)
-    if issubclass(kind, diagnostics.Diagnostic) and kind is not diagnostics.Diagnostic and kind.runs_network:
+    if issubclass(kind, ProbeDiagnostic) and kind is not ProbeDiagnostic:
         card = " ".join((kind.__doc__ or "").split()).partition("Batch norm: statistics are estimated on the probe")[2]
-        assert re.match(r", as `Diagnostic` says; (the papers?'|reference code)", card), card[:200]
+        assert re.match(r", as `ProbeDiagnostic` says; (the papers?'|reference code)", card), card[:200]

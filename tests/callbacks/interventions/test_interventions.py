@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightning_modules.construction import construct
-from lightning_modules.initialisation import initialise
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import initialise
 from tests.callbacks.interventions.arms import ALL, FROZEN, one, run
 from tests.networks import SmallNet
 from tests.registry import VARIANTS

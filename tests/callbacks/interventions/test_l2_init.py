@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from callbacks import L2Init
-from callbacks.interventions.l2_init import pull
-from lightning_modules.construction import construct
-from lightning_modules.initialisation import initialise
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from tests.networks import SmallNet
 from tests.runs import fit, tiny
 
@@ -19,7 +19,7 @@ def test_it_is_the_gradient_of_the_paper_penalty() -> None:
     (expected,) = torch.autograd.grad(loss, weight)
     (weight**3).sum().backward()  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        pull({"w": weight}, {"w": start}, 0.01)
+        add_l2_init_gradient({"w": weight}, {"w": start}, 0.01)
     assert weight.grad is not None
     assert torch.allclose(weight.grad, expected, rtol=1e-5)
 

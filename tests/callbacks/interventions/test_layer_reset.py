@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_modules.construction import construct
-from lightning_modules.initialisation import initialise
 from plasticity_lab.studies.digest import digest
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import initialise
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
 from tests.runs import state

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from callbacks.norm_statistics import recalibrate
+from plasticity_lab.surgery.norm_statistics import update_bn
 from tests.callbacks.interventions.arms import one, run
 from tests.runs import state
 
@@ -12,7 +12,7 @@ def test_recalibrated_statistics_are_those_of_the_data() -> None:
     norm = nn.BatchNorm2d(2)
     network = nn.Sequential(norm, nn.Dropout(0.5)).train()
     batches = [torch.randn(8, 2, 3, 3) + 5 for _ in range(4)]
-    recalibrate(network, batches)
+    update_bn(network, batches)
     assert norm.running_mean is not None
     assert torch.allclose(norm.running_mean, torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0), atol=1e-5)
     assert norm.running_var is not None

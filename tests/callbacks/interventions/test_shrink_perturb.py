@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from callbacks import ShrinkPerturb
-from callbacks.interventions.shrink_perturb import shrink_perturb
-from lightning_modules.construction import construct
-from lightning_modules.initialisation import initialise
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator, global_stream
 from plasticity_lab.studies.digest import digest
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
 from tests.runs import state

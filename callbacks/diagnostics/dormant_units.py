@@ -1,0 +1,60 @@
+"""Units that are dormant or dead."""
+
+from dataclasses import dataclass
+
+from callbacks.diagnostics.base import Measured, ProbeDiagnostic
+from callbacks.diagnostics.look import Look
+from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, shares
+from plasticity_lab.measurements.features import check_rectified, rectified
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class DormantUnits(ProbeDiagnostic):
+    """Shares of dormant and of dead units (Sokar et al. 2023, https://arxiv.org/abs/2302.12902).
+
+    In all ReLU layers and by block. A unit is a feature, or a channel over all its positions, after
+    a ReLU. It is dormant if its mean activation is at most tau times the mean of its layer, dead if
+    it is zero on the whole probe. One forward pass. Values: `dormant`, `dormant/<block>`, `dead`,
+    `dead/<block>`.
+
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
+    is not known.
+
+    Args:
+        tau: 0 or more; 0.025 and 0.1 in the paper. 0 is the released code's default: dead units
+            alone.
+
+    Raises:
+        UserError: for a negative tau, or a network without ReLU.
+
+    Example:
+        ```yaml
+        class_path: callbacks.DormantUnits
+        init_args: {every: 1ep, tau: 0.1}
+        ```
+    """
+
+    charts = ("dormant", "dead")
+    tags = (*charts, "dormant/<block>", "dead/<block>")
+
+    tau: float = 0.025
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
+        if not self.tau >= 0:
+            raise UserError("tau", value=self.tau, fix="write 0 or more")
+
+    def check(self, look: Look) -> None:
+        """Refuse a network without ReLU."""
+        check_rectified(look.network, look.probe.inputs)
+
+    def measure(self, look: Look) -> Measured:
+        """Return the shares."""
+        layers = rectified(look.network, look.probe.inputs, lambda number, output: magnitudes(output))
+        marks = {
+            "dormant": {block: [dormant(activity, self.tau) for activity in activities] for block, activities in layers.items()},
+            "dead": {block: [dead(activity) for activity in activities] for block, activities in layers.items()},
+        }
+        return {f"{kind}/{block}".rstrip("/"): share for kind, blocks in marks.items() for block, share in shares(blocks).items()}

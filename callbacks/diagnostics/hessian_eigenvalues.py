@@ -1,0 +1,104 @@
+"""The directions of largest curvature, and whether gradients stay in them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from callbacks.diagnostics.base import Measured, ProbeDiagnostic
+from callbacks.diagnostics.look import Look
+from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.hvp import (
+    check_twice_differentiable,
+    gradient,
+    hessian_vector_product,
+)
+from plasticity_lab.measurements.lanczos import largest_eigenpairs
+from plasticity_lab.measurements.subspace import curvature_overlap, share_within, subspace_overlap
+
+
+@dataclass(repr=False, eq=False, kw_only=True)
+class HessianEigenvalues(ProbeDiagnostic):
+    """Largest eigenvalues of the Hessian, and the gradient's share in their span (Gur-Ari et al. 2018).
+
+    https://arxiv.org/abs/1812.04754. The Hessian is that of the mean loss of the network in
+    evaluation mode, without weight decay. Tags: `hessian/eigenvalue/1` …; `hessian/f_top`, the
+    gradient's share within the span of as many eigenvectors as there are classes (outputs);
+    `hessian/overlap`, g·Hg / (|g| |Hg|); `hessian/subspace_overlap/last`, how much of that span is
+    in that of the measurement before, and `hessian/subspace_overlap/early`, in that of the first
+    one after training began; `hessian/products`, what it took. Costs some 20 to 60 products, each
+    two to three gradients of the probe, and memory for as many vectors of all parameters. Both
+    spans are kept in checkpoints, in float16: 2 x classes x parameters.
+
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
+    is not known; most of its networks have no batch norm.
+
+    Args:
+        tolerance: of the eigenvalues, relative to themselves.
+
+    Raises:
+        UserError: for a tolerance outside (0, 1), or a network without second derivatives.
+
+    Example:
+        ```yaml
+        class_path: callbacks.HessianEigenvalues
+        init_args: {every: 5ep, examples: 512}
+        ```
+    """
+
+    charts = ("hessian/eigenvalue", "hessian/f_top", "hessian/overlap", "hessian/subspace_overlap")
+    tags = (
+        "hessian/eigenvalue/<number>",
+        "hessian/f_top",
+        "hessian/overlap",
+        "hessian/products",
+        "hessian/subspace_overlap/early",
+        "hessian/subspace_overlap/last",
+    )
+
+    examples: int = 512
+    tolerance: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        super().__post_init__()
+        if not 0 < self.tolerance < 1:
+            raise UserError("tolerance", self.tolerance, fix="write a number between 0 and 1")
+        self._spans: dict[str, Tensor] = {}
+
+    def check(self, look: Look) -> None:
+        """Refuse a network without second derivatives."""
+        check_twice_differentiable(look.loss, look.parameters)
+
+    def measure(self, look: Look) -> Measured:
+        """Return eigenvalues, and what lies in the span of their vectors."""
+        parameters, loss = look.parameters, look.loss
+        product, slope = hessian_vector_product(loss, parameters), gradient(loss, parameters)
+        start = torch.randn(len(slope), generator=look.generator("lanczos")).to(slope.device)
+        count = min(look.outputs().shape[1], len(slope))
+        top = largest_eigenpairs(product, start, count, self.tolerance)
+        measured: dict[str, Any] = {f"hessian/eigenvalue/{place}": value for place, value in enumerate(top.values.tolist(), 1)}
+        measured["hessian/products"] = top.products
+        if slope.any():
+            measured["hessian/f_top"] = share_within(slope, top.vectors)
+            measured["hessian/overlap"] = curvature_overlap(slope, product(slope))
+
+        # How far the span has turned since earlier measurements.
+        span = top.vectors.to(torch.float16).cpu()
+        for when, before in self._spans.items():
+            if before.shape == span.shape:
+                overlap = subspace_overlap(before.double(), span.double())
+                measured[f"hessian/subspace_overlap/{when}"] = overlap
+        self._spans["last"] = span
+        if look.step:
+            self._spans.setdefault("early", span)
+        return measured
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the spans that are compared with."""
+        return dict(self._spans)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore a checkpoint's spans."""
+        self._spans = dict(state_dict)

@@ -1,0 +1,106 @@
+"""What a diagnostic is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from callbacks.diagnostics.probe import Probe
+from lightning_modules.objectives import Classification, Objective
+from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.functional import (
+    Loss,
+    Parameters,
+    detached_parameters,
+    mean_loss,
+)
+from plasticity_lab.randomness import generator
+
+
+@dataclass(frozen=True)
+class Look:
+    """A network at one moment of its training, with all that a diagnostic may use.
+
+    A running Trainer builds it (any Trainer, of any LightningModule), `measure.py` builds it from a
+    checkpoint, and you may build it by hand.
+
+    Attributes:
+        network: in evaluation mode.
+        probe: the examples that it is measured on.
+        task: what it is trained for; None if that is not known.
+        seed: the run's seed.
+        epoch: of the batch that was trained last.
+        step: optimizer steps taken.
+        stage: data stage, from 0.
+        stage_members: from a stage to the indices of its training examples.
+        test_probe: from a number of examples to so many of the test split.
+        optimizers: the run's; none without a run.
+        learning_rate: at which the first parameter group is trained; None without a run.
+        frozen_norms: names of batch-norm layers that training keeps in evaluation mode.
+
+    Example:
+        >>> probe = Probe(torch.randn(8, 3), torch.randint(2, (8,)), torch.arange(8))
+        >>> look = Look(nn.Linear(3, 2), probe, Classification())
+        >>> values = FisherInformation("1ep").measure(look)
+    """
+
+    network: nn.Module
+    probe: Probe
+    task: Objective | None = None
+    seed: int = 0
+    epoch: int = 0
+    step: int = 0
+    stage: int = 0
+    stage_members: Callable[[int], Tensor] | None = None
+    test_probe: Callable[[int], Probe] | None = None
+    optimizers: Sequence[Optimizer] = ()
+    learning_rate: float | None = None
+    frozen_norms: frozenset[str] = field(default=frozenset())
+
+    @property
+    def objective(self) -> Objective:
+        """What the network is trained for.
+
+        Raises:
+            UserError: if that is not known.
+        """
+        if self.task is None:
+            raise UserError(
+                "objective",
+                problem="the trained module has none, so that its loss is not known",
+                fix="set self.objective = Classification() in its constructor, or Regression()",
+            )
+        return self.task
+
+    @property
+    def parameters(self) -> Parameters:
+        """The trained parameters by name, as leaves of their own."""
+        return detached_parameters(self.network)
+
+    @property
+    def loss(self) -> Loss:
+        """The mean loss on the probe as a function of the parameters, without regularisation."""
+        return self.loss_on(slice(None))
+
+    def loss_on(self, chosen: Tensor | slice) -> Loss:
+        """Return the mean loss on some examples of the probe as a function of the parameters."""
+        inputs, targets = self.probe.inputs[chosen], self.probe.targets[chosen]
+        return mean_loss(self.network, inputs, targets, self.objective.mean_loss)
+
+    @torch.no_grad()
+    def outputs(self) -> Tensor:
+        """Return what the network makes of the probe, (examples, outputs)."""
+        outputs: Tensor = self.network(self.probe.inputs)
+        return outputs
+
+    def generator(self, purpose: str, *counters: int | str) -> torch.Generator:
+        """Return a generator on the CPU, keyed by the run's seed, a purpose and counters."""
+        return generator(self.seed, purpose, *counters)
+
+    def check_classification(self) -> None:
+        """Raise UserError unless the network classifies."""
+        if not isinstance(self.objective, Classification):
+            name = type(self.objective).__name__
+            raise UserError("objective", value=name, problem="is not Classification", fix="remove it")

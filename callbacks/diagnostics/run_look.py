@@ -1,0 +1,81 @@
+"""A look at the network of a running Trainer."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.clock import Clock, run_seed
+from callbacks.diagnostics.look import Look
+from callbacks.diagnostics.probe import Probe, loader_probe, test_probe, training_probe
+from callbacks.network import unwrap
+from datamodules import ImageDataModule
+from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
+
+
+def choose_probe(trainer: Trainer, module: LightningModule, examples: int, with_deficits: bool) -> Probe:
+    """Choose the examples on which a run is measured."""
+    data: Any = getattr(trainer, "datamodule", None)
+    if isinstance(data, ImageDataModule):
+        return training_probe(data, examples, with_deficits, data.now)
+    if with_deficits:
+        raise UserError("impaired", value="true", problem="only ImageDataModule has deficits", fix="remove it")
+    return loader_probe(trainer, module, examples, run_seed(trainer, module))
+
+
+def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
+    """Return a look at the network that is trained, as it is now."""
+    network = unwrap(module)
+    look = Look(
+        network,
+        probe,
+        getattr(module, "objective", None),
+        seed=run_seed(trainer, module),
+        epoch=trainer.current_epoch,
+        step=trainer.global_step,
+        optimizers=trainer.optimizers,
+        learning_rate=learning_rate(trainer),
+        frozen_norms=frozenset(frozen_batch_norms(network)),
+    )
+    data: Any = getattr(trainer, "datamodule", None)
+    return with_data(look, data, data.now.stage) if isinstance(data, ImageDataModule) else look
+
+
+def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
+    """Return a look that knows what the network has been shown."""
+    members = data.course.stages.members
+    return replace(look, stage=stage, stage_members=members, test_probe=partial(test_probe, data))
+
+
+def blank_look(trainer: Trainer, module: LightningModule) -> Look:
+    """Return a look at a network before training, with a probe of two examples of zeros."""
+    data: Any = getattr(trainer, "datamodule", None)
+    network = unwrap(module)
+    device = next(module.parameters()).device
+    if isinstance(data, ImageDataModule):
+        train = data.splits.train
+        inputs = torch.zeros(2, *train.shape, device=device)
+        targets = torch.zeros_like(train.labels[:2], device=device)
+        probe = Probe(inputs, targets, torch.arange(2))
+    else:
+        probe = loader_probe(trainer, module, 2, run_seed(trainer, module))
+    look = Look(network, probe, getattr(module, "objective", None))
+    return with_data(look, data, 0) if isinstance(data, ImageDataModule) else look
+
+
+def learning_rate(trainer: Trainer) -> float | None:
+    """Return the rate at which the first parameter group is trained, `LearningRateFactor` included.
+
+    None if the run has no optimizer.
+    """
+    if not trainer.optimizers:
+        return None
+    rate, now = float(trainer.optimizers[0].param_groups[0]["lr"]), Clock.of(trainer).now
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        factor = getattr(callback, "learning_rate_factor", None)
+        if factor:
+            rate *= factor(now, trainer.max_epochs or 0)
+    return rate

@@ -1,0 +1,28 @@
+"""Averages of the weights that Lightning's callbacks keep."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.callbacks import WeightAveraging
+from torch import Tensor, nn
+
+
+def copy_if_averaged(trainer: Trainer, module: LightningModule) -> dict[str, Tensor]:
+    """Return a copy of all parameters and buffers if an average of them is kept, else nothing."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()} if _averages(trainer) else {}
+
+
+def sync_weight_averages(trainer: Trainer, module: LightningModule, before: dict[str, Tensor]) -> None:
+    """Set averages to the present value, in place, wherever that is not what it was before an intervention."""
+    now = module.state_dict()
+    for average in _averages(trainer):
+        kept = average.state_dict()
+        for name, tensor in before.items():
+            if not tensor.equal(now[name]):
+                kept[name].copy_(now[name])
+
+
+def _averages(trainer: Trainer) -> list[nn.Module]:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    kept: list[Any] = [one._average_model for one in callbacks if isinstance(one, WeightAveraging)]
+    return [average.module for average in kept]

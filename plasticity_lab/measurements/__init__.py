@@ -1,0 +1,165 @@
+"""Measurements of networks: pure functions of tensors, modules and losses, for any training loop.
+
+None needs Lightning. What runs a network expects it in evaluation mode; `preserve_state` puts it
+there and back, and leaves gradients, statistics and random streams as they were:
+
+    with preserve_state(network):
+        trace = fisher_trace(network, inputs, torch.Generator().manual_seed(0))
+"""
+
+from plasticity_lab.measurements.cka import linear_cka
+from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
+from plasticity_lab.measurements.feature_rank import effective_rank, srank, stable_rank
+from plasticity_lab.measurements.features import block_outputs, last_features, rectified
+from plasticity_lab.measurements.fisher_trace import (
+    Trace,
+    exact_fisher_trace,
+    fisher_trace,
+    fisher_trace_per_example,
+)
+from plasticity_lab.measurements.forgetting_statistics import ForgettingStatistics
+from plasticity_lab.measurements.forgetting_summary import forgetting_summary
+from plasticity_lab.measurements.full_tangent_kernel import (
+    full_kernel_product,
+    largest_full_eigenvalue,
+    stability,
+)
+from plasticity_lab.measurements.functional import (
+    detached_parameters,
+    flatten,
+    forward,
+    gradients,
+    mean_loss,
+    norm,
+    unflatten,
+)
+from plasticity_lab.measurements.gradient_covariance import Covariance, gradient_covariance
+from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
+from plasticity_lab.measurements.gram import cosine, gram
+from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
+from plasticity_lab.measurements.lanczos import (
+    Eigenpairs,
+    Lanczos,
+    Tridiagonal,
+    lanczos,
+    largest_eigenpairs,
+)
+from plasticity_lab.measurements.lanczos_quadrature import (
+    Nodes,
+    hutchinson,
+    lanczos_quadrature,
+    smoothed_density,
+    spectral_density,
+)
+from plasticity_lab.measurements.margins import lowest_tenth, margins, weight_norm
+from plasticity_lab.measurements.neural_code import (
+    categorise,
+    cluster_accuracies,
+    codes,
+    redundancy,
+    varying,
+)
+from plasticity_lab.measurements.norm_biases import negative_share, norm_biases
+from plasticity_lab.measurements.parameter_groups import (
+    block_names,
+    group_by_block,
+    trained_parameters,
+)
+from plasticity_lab.measurements.predictive import Categorical, Gaussian, Predictive
+from plasticity_lab.measurements.preserve_state import preserve_state
+from plasticity_lab.measurements.sharpness import (
+    filter_normalised,
+    gaussian_direction,
+    loss_near,
+    sam_sharpness,
+)
+from plasticity_lab.measurements.subspace import curvature_overlap, share_within, subspace_overlap
+from plasticity_lab.measurements.tangent_kernel import (
+    alignment,
+    eigh_descending,
+    energy,
+    tangent_kernels,
+)
+from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
+from plasticity_lab.measurements.wrong_labels import auc, precision
+
+__all__ = [
+    "Categorical",
+    "Covariance",
+    "Eigenpairs",
+    "ForgettingStatistics",
+    "Gaussian",
+    "Lanczos",
+    "Nodes",
+    "Predictive",
+    "Trace",
+    "Tridiagonal",
+    "alignment",
+    "angle",
+    "auc",
+    "block_names",
+    "block_outputs",
+    "categorise",
+    "cluster_accuracies",
+    "codes",
+    "cosine",
+    "curvature_overlap",
+    "dead",
+    "detached_parameters",
+    "distance",
+    "dormant",
+    "effective_rank",
+    "eigh_descending",
+    "energy",
+    "exact_fisher_trace",
+    "filter_normalised",
+    "fisher_trace",
+    "fisher_trace_per_example",
+    "flatten",
+    "forgetting_summary",
+    "forward",
+    "full_kernel_product",
+    "gaussian_direction",
+    "gradient",
+    "gradient_covariance",
+    "gradients",
+    "gram",
+    "group_by_block",
+    "hessian_vector_product",
+    "hutchinson",
+    "lanczos",
+    "lanczos_quadrature",
+    "largest_eigenpairs",
+    "largest_full_eigenvalue",
+    "last_features",
+    "linear_cka",
+    "loss_near",
+    "lowest_tenth",
+    "magnitudes",
+    "margins",
+    "mean_gradient_norm",
+    "mean_loss",
+    "negative_share",
+    "norm",
+    "norm_biases",
+    "precision",
+    "preserve_state",
+    "rectified",
+    "redo_scores",
+    "redundancy",
+    "relative_distance",
+    "sam_sharpness",
+    "share_within",
+    "shares",
+    "smoothed_density",
+    "spectral_density",
+    "srank",
+    "stability",
+    "stable_rank",
+    "subspace_overlap",
+    "tangent_kernels",
+    "trained_parameters",
+    "unflatten",
+    "varying",
+    "weight_norm",
+]

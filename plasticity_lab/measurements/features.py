@@ -1,0 +1,187 @@
+"""What the layers of a network make of images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.parameter_groups import block_names
+
+CHUNK = 250
+"""Images that pass through the network at once."""
+
+RELUS = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+"""What counts as a rectifier: `nn.ReLU` calls the first."""
+
+BEFORE = "input"
+"""Stands for the block of what is rectified before any block."""
+
+
+def last_layer(network: nn.Module) -> str:
+    """Return the name of the layer from the last hidden features to the logits: the last block listed, or else linear layer.
+
+    Raises:
+        UserError: if there is neither.
+    """
+    listed = list(getattr(network, "blocks", None) or [])
+    linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+    if not (names := listed or linear):
+        raise UserError(
+            type(network).__name__, problem="has no linear layer", fix="list its parts, bottom to top, in an attribute blocks"
+        )
+    return str(names[-1])
+
+
+@torch.no_grad()
+def last_features(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the last hidden features, what the last layer is given: (examples, features).
+
+    Maps (examples, channels, height, width) are averaged over positions, with which a last 1x1 convolution commutes.
+
+    Args:
+        network: in evaluation mode.
+        images: (examples, channels, height, width).
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> last_features(network, torch.ones(5, 3)).shape
+        torch.Size([5, 4])
+    """
+    layer = network.get_submodule(last_layer(network))
+    seen: list[Tensor] = []
+
+    def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].mean((2, 3)) if inputs[0].ndim == 4 else inputs[0].flatten(1).clone())
+
+    rows = []
+    with _hooks(layer.register_forward_pre_hook(keep)):
+        for part in torch.split(images, CHUNK):
+            network(part)
+            rows.append(seen[-1])
+            seen.clear()
+    return torch.cat(rows)
+
+
+def check_last_layer(network: nn.Module, inputs: Tensor) -> None:
+    """Raise UserError if inputs have no last hidden features."""
+    try:
+        last_features(network, inputs)
+    except IndexError:
+        problem = f"layer '{last_layer(network)}' is never called in forward()"
+        fix = "set `blocks` of the network to its layers in order, the head last"
+        raise UserError(type(network).__name__, problem=problem, fix=fix) from None
+
+
+@torch.no_grad()
+def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Return the outputs of the blocks, bottom to top, each (examples, units) with every position a unit; as `last_features`.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> {name: tuple(out.shape) for name, out in block_outputs(network, torch.ones(5, 3)).items()}
+        {'0': (5, 4), '1': (5, 4), '2': (5, 2)}
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor):
+                kind = type(output).__name__
+                raise UserError(
+                    f"block {name}",
+                    problem=f"answers a {kind}, not one tensor",
+                    fix="list in `blocks` of the network parts that do",
+                )
+            seen[name] = output.flatten(1).clone()
+
+        return hook
+
+    rows = []
+    with _hooks(*(network.get_submodule(name).register_forward_hook(keep(name)) for name in block_names(network))):
+        for part in torch.split(images, CHUNK):
+            network(part)
+            rows.append(dict(seen))
+            seen.clear()
+    return {name: torch.cat([part[name] for part in rows]) for name in rows[0]}
+
+
+def check_blocks(network: nn.Module, inputs: Tensor) -> None:
+    """Raise UserError if a block of the network does not return one tensor."""
+    block_outputs(network, inputs)
+
+
+@torch.no_grad()
+def rectified(network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]) -> dict[str, list[Tensor]]:
+    """Return something of the output of every ReLU of the network, module or function, by block, in the order in which they act.
+
+    A ReLU belongs to the block that runs, or that ran last before it. Only rectifiers count: no other activation, no `clamp`.
+
+    Args:
+        network: in evaluation mode.
+        images: (examples, channels, height, width).
+        take: from the ReLU's number and its output, examples first, to a new tensor with as many rows.
+
+    Returns:
+        for each block a list of (examples, …), one for each of its ReLUs; nothing if there is none.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> active = rectified(network, torch.ones(5, 3), lambda number, output: output > 0)
+        >>> {block: [tuple(one.shape) for one in outputs] for block, outputs in active.items()}
+        {'1': [(5, 4)]}
+    """
+    seen: list[tuple[str, Tensor]] = []
+    here = [BEFORE]
+
+    def enter(name: str) -> Callable[[nn.Module, Any], None]:
+        def hook(layer: nn.Module, inputs: Any) -> None:
+            here.append(name)
+
+        return hook
+
+    rows: list[Sequence[tuple[str, Tensor]]] = []
+    recorder = _Recorder(lambda output: seen.append((here[-1], take(len(seen), output))))
+    with _hooks(*(network.get_submodule(name).register_forward_pre_hook(enter(name)) for name in block_names(network))):
+        for part in torch.split(images, CHUNK):
+            with recorder:
+                network(part)
+            rows.append(tuple(seen))
+            seen.clear()
+    found: dict[str, list[Tensor]] = {}
+    for parts in zip(*rows, strict=True):
+        found.setdefault(parts[0][0], []).append(torch.cat([part for _, part in parts]))
+    return found
+
+
+def check_rectified(network: nn.Module, inputs: Tensor) -> None:
+    """Raise UserError if no ReLU acts on inputs."""
+    if not rectified(network, inputs, lambda number, output: output.flatten(1)):
+        raise UserError("network", problem="has no ReLU, whose units it looks at", fix="remove it")
+
+
+class _Recorder(TorchFunctionMode):
+    """Shows each rectifier's output to a function."""
+
+    def __init__(self, record: Callable[[Tensor], None]) -> None:
+        super().__init__()
+        self.record = record
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in RELUS:
+            self.record(result)
+        return result
+
+
+@contextmanager
+def _hooks(*handles: Any) -> Iterator[None]:
+    """Remove hooks at the end."""
+    with ExitStack() as stack:
+        for handle in handles:
+            stack.callback(handle.remove)
+        yield

@@ -1,0 +1,137 @@
+"""What is learned and forgotten of each example, counted while training goes on (Toneva et al. 2019)."""
+
+import torch
+from torch import Tensor
+
+NEVER = torch.iinfo(torch.int64).max
+UNIT = 2.0**-20
+"""What margins are counted in."""
+
+
+def whole_units(margins: Tensor) -> Tensor:
+    """Round margins to whole multiples of `UNIT` (about 1e-6), int64, so that sums of them do not depend on the order.
+
+    What is not a number counts as 0, and what is beyond 2^20 as that.
+    """
+    return (margins.float().nan_to_num(0).clamp(-(2.0**20), 2.0**20) / UNIT).round().long()
+
+
+class ForgettingStatistics:
+    """Counts of each example's presentations in training, in the streaming form of the authors' `compute_forgetting_statistics`.
+
+    An example is forgotten when it is classified wrong at a presentation after it was right at the one before, and learned the
+    other way round; before its first presentation it counts as wrong. Presentations are numbered from 0, as in the authors' code.
+    An update takes no time to speak of and waits for no device.
+
+    Args:
+        labels: each example's own, int64 (N,); the counts are kept on their device.
+
+    Attributes:
+        presentations: (N,), int64, like all others but `right`.
+        right: at the last presentation, bool (N,).
+        first_learned: first presentation at which it was right, (N,); NEVER if there is none.
+        last_wrong: last presentation at which it was wrong, (N,); -1 if there is none.
+        given_label: the label that training was given at the last presentation, (N,); -1 if there is none.
+        mislabelled: at how many presentations the label given was not the example's own, (N,).
+        margins: sum of the margins at the presentations at which it was forgotten, in `UNIT`s, (N,).
+        events: how often it was forgotten in each data stage so far, (N, stages).
+
+    Example:
+        >>> counts = ForgettingStatistics(labels=torch.tensor([0, 1]))
+        >>> for right in ([True, False], [False, False], [True, True]):
+        ...     counts.update(
+        ...         indices=torch.tensor([0, 1]),
+        ...         given=torch.tensor([0, 1]),
+        ...         right=torch.tensor(right),
+        ...         margins=torch.zeros(2, dtype=torch.int64),
+        ...         stage=0,
+        ...     )
+        >>> counts.forgotten
+        tensor([1, 0])
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self._labels = labels
+        self.presentations = torch.zeros_like(labels)
+        self.right = torch.zeros_like(labels, dtype=torch.bool)
+        self.first_learned = torch.full_like(labels, NEVER)
+        self.last_wrong = torch.full_like(labels, -1)
+        self.given_label = torch.full_like(labels, -1)
+        self.mislabelled = torch.zeros_like(labels)
+        self.margins = torch.zeros_like(labels)
+        self.events = labels.new_zeros(len(labels), 0)
+
+    def update(self, indices: Tensor, given: Tensor, right: Tensor, margins: Tensor, stage: int) -> None:
+        """Count a batch.
+
+        Args:
+            indices: its examples in the order they were seen, int64 (batch,); one may stand there more than once.
+            given: the label that training was given for each, int64 (batch,).
+            right: whether each was classified as that label says, bool (batch,).
+            margins: of each, in `UNIT`s, int64 (batch,).
+            stage: data stage, 0 or more.
+        """
+        missing = stage + 1 - self.events.shape[1]
+        if missing > 0:
+            self.events = torch.cat([self.events, self.events.new_zeros(len(self.events), missing)], 1)
+        order = indices.argsort(stable=True)
+        who, given, right, margins = indices[order], given[order], right[order], margins[order]
+        again = torch.zeros_like(right)  # the example was presented earlier in this batch
+        again[1:] = who[1:] == who[:-1]
+        place = torch.arange(len(who), device=who.device)
+        begin = torch.where(again, 0, place).cummax(0).values
+        end = torch.where(again.roll(-1), len(who), place).flip(0).cummin(0).values.flip(0)
+        number = self.presentations[who] + place - begin
+        before = torch.where(again, right.roll(1), self.right[who])
+        forgotten = (before & ~right).long()
+        self.events[:, stage].index_add_(0, who, forgotten)
+        self.margins.index_add_(0, who, forgotten * margins)
+        self.first_learned.scatter_reduce_(0, who, torch.where(right, number, NEVER), "amin")
+        self.last_wrong.scatter_reduce_(0, who, torch.where(right, -1, number), "amax")
+        self.right[who] = right[end]
+        self.given_label[who] = given[end]
+        self.mislabelled.index_add_(0, who, (given != self._labels[who]).long())
+        self.presentations.index_add_(0, who, torch.ones_like(who))
+
+    @property
+    def forgotten(self) -> Tensor:
+        """How often each example was forgotten, (N,)."""
+        return self.events.sum(1)
+
+    @property
+    def learned(self) -> Tensor:
+        """How often each example was learned, (N,): as often as it was forgotten, and once more if it is right now."""
+        return self.forgotten + self.right
+
+    @property
+    def wrong_label(self) -> Tensor:
+        """Whether a label that training was given was ever not the example's own, bool (N,)."""
+        return self.mislabelled > 0
+
+    @property
+    def scores(self) -> Tensor:
+        """What the authors' `sort_examples_by_forgetting` sorts by, (N,): how often an example was forgotten.
+
+        One never learned ranks above all others, by the most presentations that any example has had
+        (the authors' number of epochs). Scores of several runs add up.
+        """
+        return torch.where(self.first_learned == NEVER, self.presentations.max(), self.forgotten)
+
+    @property
+    def misclassification_margins(self) -> Tensor:
+        """Mean margin at the presentations at which each example was forgotten, float64 (N,), negative; NaN if there are none."""
+        return self.margins * UNIT / self.forgotten.double()
+
+    @property
+    def unforgettable(self) -> Tensor:
+        """Which examples were learned and never forgotten, bool (N,)."""
+        return (self.forgotten == 0) & (self.first_learned != NEVER)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return copies of the counts on the CPU."""
+        return {name: counts.to("cpu", copy=True) for name, counts in vars(self).items() if name != "_labels"}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict()`, on this one's device."""
+        for name, counts in state.items():
+            setattr(self, name, counts.to(self.presentations.device, copy=True))

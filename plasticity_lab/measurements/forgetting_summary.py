@@ -1,0 +1,44 @@
+"""What forgetting events come to over a data set."""
+
+from torch import Tensor
+
+from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
+from plasticity_lab.measurements.wrong_labels import auc, precision
+
+
+def forgetting_summary(counts: ForgettingStatistics) -> dict[str, float]:
+    """Return what the counts of the examples presented so far come to; nothing if there are none.
+
+    `events` is a mean over the examples learned so far, `never_learned`, `unforgettable` and
+    `learned` are shares of all in [0, 1]. Where labels are wrong, each also of the examples with
+    wrong labels and of those with their own (`events/wrong`, `events/right`), and how well scores
+    tell the two apart.
+
+    Example:
+        >>> counts = ForgettingStatistics(labels=torch.tensor([0, 1]))
+        >>> forgetting_summary(counts)
+        {}
+    """
+    seen, wrong = counts.presentations > 0, counts.wrong_label
+    found = _means(counts, seen)
+    if not (seen & wrong).any():
+        return found
+    for name, group in (("wrong", seen & wrong), ("right", seen & ~wrong)):
+        found |= {f"{value}/{name}": number for value, number in _means(counts, group).items()}
+    found["wrong_labels/share"] = float(wrong[seen].double().mean())
+    if (seen & ~wrong).any():
+        scores = counts.scores[seen]
+        found["wrong_labels/precision"] = precision(scores, wrong[seen])
+        found["wrong_labels/auc"] = auc(scores, wrong[seen])
+    return found
+
+
+def _means(counts: ForgettingStatistics, group: Tensor) -> dict[str, float]:
+    learned = group & (counts.first_learned != NEVER)
+    parts = {
+        "events": counts.forgotten[learned],
+        "never_learned": counts.first_learned[group] == NEVER,
+        "unforgettable": counts.unforgettable[group],
+        "learned": counts.right[group],
+    }
+    return {name: float(part.double().mean()) for name, part in parts.items() if len(part)}

@@ -1,0 +1,43 @@
+"""Margins of classification."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from plasticity_lab.measurements.functional import norm
+
+
+def margins(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the logit of the label minus the largest other one, (examples,): below 0 where the prediction is wrong.
+
+    Args:
+        logits: (examples, classes), two classes or more.
+        labels: int64 (examples,).
+
+    Example:
+        >>> margins(torch.tensor([[3.0, 1.0], [0.0, 2.0]]), labels=torch.tensor([0, 0]))
+        tensor([ 2., -2.])
+    """
+    own = labels[:, None]
+    return logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
+
+
+def lowest_tenth(margins: Tensor) -> float:
+    """Return the (n // 10)-th smallest of n margins; the smallest of fewer than ten.
+
+    Example:
+        >>> lowest_tenth(torch.arange(20.0))
+        1.0
+    """
+    return float(margins.sort().values[max(len(margins) // 10, 1) - 1])
+
+
+def weight_norm(parameters: Iterable[Tensor]) -> float:
+    """Return the Euclidean norm of all weights together: parameters of more than one dimension, not biases or batch norm's.
+
+    Example:
+        >>> weight_norm([torch.tensor([[3.0, 4.0]]), torch.tensor([9.0])])
+        5.0
+    """
+    return float(norm(one.detach() for one in parameters if one.ndim > 1))

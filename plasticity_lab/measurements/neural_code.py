@@ -1,0 +1,126 @@
+"""The neural code: which units are active on an example (He et al. 2021)."""
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import optimize
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.cluster import contingency_matrix
+from sklearn.multiclass import OneVsOneClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor, nn
+
+from plasticity_lab.measurements.features import rectified
+from plasticity_lab.randomness import generator
+
+COLUMNS = 20_000
+NEIGHBOURS = 9
+RANDOM_STATE = 9  # the authors' of K-Means and logistic regression
+
+
+Codes = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+
+
+def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS) -> Codes:
+    """Return whether each unit, at each position, is above 0 after its ReLU: bool (examples, columns), bottom to top.
+
+    Args:
+        network: in evaluation mode.
+        images: (examples, channels, height, width).
+        seed: keys the choice, the same for all weights, if there are more units than columns.
+        columns: at most so many.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> codes(network, torch.randn(5, 3), seed=0).shape
+        (5, 4)
+    """
+    layers = [one for block in rectified(network, images[:1], lambda number, output: output.flatten(1)).values() for one in block]
+    ends = np.cumsum([layer.shape[1] for layer in layers])
+    chosen = torch.randperm(int(ends[-1]), generator=generator(seed, "NeuralCode"))[:columns].sort().values
+    parts = [
+        chosen[(chosen >= end - layer.shape[1]) & (chosen < end)] - (end - layer.shape[1])
+        for end, layer in zip(ends, layers, strict=True)
+    ]
+    found = rectified(network, images, lambda number, output: output.flatten(1)[:, parts[number].to(output.device)] > 0)
+    return torch.cat([one for block in found.values() for one in block], 1).cpu().numpy()
+
+
+def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
+    """Drop the columns that are constant over both; one is left if all are.
+
+    Example:
+        >>> train, test = torch.tensor([[1, 0], [1, 1]]).bool(), torch.tensor([[1, 0]]).bool()
+        >>> [code.shape for code in varying(train.numpy(), test.numpy())]
+        [(2, 1), (1, 1)]
+    """
+    both = np.concatenate([train, test])
+    kept = np.flatnonzero(np.ptp(both.astype(np.uint8), axis=0))
+    kept = kept if len(kept) else np.array([0])
+    return train[:, kept], test[:, kept]
+
+
+def redundancy(code: Codes) -> float:
+    """Return the share of examples beyond the first with their code, in [0, 1): 0 if all codes differ.
+
+    Example:
+        >>> redundancy(torch.tensor([[1, 0], [1, 0], [0, 1], [1, 1]]).bool().numpy())
+        0.25
+    """
+    return 1 - len(np.unique(np.packbits(code, axis=1), axis=0)) / len(code)
+
+
+def cluster_accuracies(clusters: Labels, labels: Labels) -> tuple[float, float]:
+    """Return the accuracy with each cluster's most frequent label, and with the best one-to-one mapping of clusters to labels.
+
+    Both are called `compute_clustering_accuracy` in the code released with the paper: the first in
+    what it ran on MNIST and CIFAR-10, the second in what it ran on SVHN and ImageNet. The second is
+    never larger.
+
+    Example:
+        >>> clusters, labels = torch.tensor([0, 0, 1, 2]), torch.tensor([5, 5, 5, 3])
+        >>> cluster_accuracies(clusters.numpy(), labels.numpy())
+        (1.0, 0.75)
+    """
+    counts = contingency_matrix(labels, clusters)
+    rows, columns = optimize.linear_sum_assignment(-counts)
+    return float(counts.max(0).sum() / len(labels)), float(counts[rows, columns].sum() / len(labels))
+
+
+def categorise(train: Codes, train_labels: Labels, test: Codes, test_labels: Labels) -> dict[str, float]:
+    """Return how well labels can be read off the codes of test examples: accuracies in [0, 1] by method.
+
+    K-Means on the test codes themselves, as many clusters as labels; nine nearest training codes in Hamming distance; logistic
+    regression between pairs of classes on the training codes.
+
+    Example:
+        >>> labels = torch.arange(40) % 2
+        >>> code = (torch.rand(40, 30) < 0.1 + 0.8 * labels[:, None]).numpy()
+        >>> accuracies = categorise(code, labels.numpy(), code, labels.numpy())
+        >>> accuracies["logistic_regression"]
+        1.0
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer codes than clusters, or a hundred steps
+        means = KMeans(len(np.unique(test_labels)), n_init=10, random_state=RANDOM_STATE).fit(test.astype(np.float64))
+        lines = OneVsOneClassifier(LogisticRegression(random_state=RANDOM_STATE)).fit(train.astype(np.float64), train_labels)
+    majority, one_to_one = cluster_accuracies(means.labels_, test_labels)
+    near = KNeighborsClassifier(NEIGHBOURS, metric="precomputed").fit(_distances(train, train), train_labels)
+    return {
+        "kmeans": majority,
+        "kmeans_one_to_one": one_to_one,
+        "nearest_neighbours": float(near.score(_distances(test, train), test_labels)),
+        "logistic_regression": float(lines.score(test.astype(np.float64), test_labels)),
+    }
+
+
+def _distances(one: Codes, other: Codes) -> NDArray[np.float32]:
+    """Return Hamming distances, (examples, other examples): whole numbers, which float32 holds exactly."""
+    left, right = one.astype(np.float32), other.astype(np.float32)
+    distances: NDArray[np.float32] = left.sum(1)[:, None] + right.sum(1) - 2 * left @ right.T
+    return distances

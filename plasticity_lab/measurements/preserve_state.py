@@ -1,0 +1,57 @@
+"""Looking at a network without leaving a trace."""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+@contextmanager
+def preserve_state(module: nn.Module) -> Iterator[None]:
+    """Measure a network in evaluation mode, in full precision and uncompiled, and leave everything as it was found.
+
+    Each part's own mode, the buffers' values and the global random streams are restored. Gradients may be taken by
+    `torch.autograd.grad` or `torch.func`, which leave `.grad` alone (`backward()` does not).
+
+    Example:
+        >>> network = nn.BatchNorm1d(3)
+        >>> before = network.running_mean.clone()
+        >>> with preserve_state(network):
+        ...     outputs = network.train()(torch.randn(8, 3))
+        >>> torch.equal(network.running_mean, before), network.training
+        (True, True)
+    """
+    modes = {part: part.training for part in module.modules()}
+    buffers = {buffer: buffer.clone() for buffer in module.buffers()}
+    device = next((one.device for one in module.parameters()), torch.device("cpu"))
+    streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
+    nvidia, intel = cast(Any, torch.backends.cudnn), cast(Any, torch.backends.mkldnn)
+    backends = torch.backends.cuda.matmul, nvidia.conv, intel.matmul, intel.conv
+    precisions = [backend.fp32_precision for backend in backends]  # TF32 is convolutions' default on a GPU
+    try:
+        module.eval()
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        with (
+            torch.random.fork_rng([device] if device.type == "cuda" else []),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+            torch.compiler.set_stance("force_eager"),
+            sdpa_kernel(SDPBackend.MATH),  # the fused kernels of attention have no second derivative
+        ):
+            yield
+    finally:
+        for backend, precision in zip(backends, precisions, strict=True):
+            backend.fp32_precision = precision
+        random.setstate(streams[0])
+        np.random.set_state(streams[1])  # noqa: NPY002
+        with torch.no_grad():
+            for buffer, value in buffers.items():
+                buffer.copy_(value)
+        for part, mode in modes.items():
+            part.training = mode

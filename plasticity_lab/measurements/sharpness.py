@@ -1,0 +1,76 @@
+"""How the loss rises around the weights."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from plasticity_lab.measurements.functional import Loss, Parameters, gradients, norm
+from plasticity_lab.randomness import generator
+
+
+def gaussian_direction(parameters: Mapping[str, Tensor], seed: int, draw: int) -> Parameters:
+    """Draw standard normal noise for each parameter, from a stream of its own keyed by seed, draw and its name.
+
+    Example:
+        >>> direction = gaussian_direction({"w": torch.zeros(2)}, seed=0, draw=0)
+        >>> direction["w"].shape
+        torch.Size([2])
+    """
+    streams = {name: generator(seed, "Flatness", draw, name) for name in parameters}
+    return {name: torch.randn(one.shape, generator=streams[name]).to(one) for name, one in parameters.items()}
+
+
+@torch.no_grad()
+def filter_normalised(noise: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Parameters:
+    """Give the noise of each filter (unit) the filter's own norm, and none to biases and batch norm's parameters.
+
+    As Li et al. 2018 do for their pictures of the loss (https://arxiv.org/abs/1712.09913); factors that batch norm undoes then
+    change nothing.
+
+    Args:
+        noise: for each parameter.
+        parameters: of those with more than one dimension the first counts filters.
+
+    Example:
+        >>> parameters = {"weight": torch.tensor([[3.0, 4.0]])}
+        >>> noise = {"weight": torch.tensor([[1.0, 0.0]])}
+        >>> filter_normalised(noise, parameters)
+        {'weight': tensor([[5., 0.]])}
+    """
+    relative = {}
+    for name, one in parameters.items():
+        if one.ndim < 2:
+            relative[name] = torch.zeros_like(noise[name])
+        else:
+            norms, lengths = (part.flatten(1).norm(dim=1).view(-1, *[1] * (one.ndim - 1)) for part in (one, noise[name]))
+            relative[name] = noise[name] * norms / lengths
+    return relative
+
+
+@torch.no_grad()
+def loss_near(loss: Loss, parameters: Mapping[str, Tensor], direction: Mapping[str, Tensor], step: float) -> float:
+    """Return L(w + step · direction).
+
+    Example:
+        >>> loss_near(lambda p: p["w"].sum(), {"w": torch.ones(2)}, {"w": torch.ones(2)}, step=0.5)
+        3.0
+    """
+    return float(loss({name: one + step * direction[name] for name, one in parameters.items()}))
+
+
+def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> float:
+    """Return L(w + rho · g / |g|) - L(w), the first-order estimate of how much the loss rises within a radius rho.
+
+    The ascent step of SAM (Foret et al. 2021, https://arxiv.org/abs/2010.01412), with g the gradient on the whole probe; 0 where
+    the gradient is 0.
+
+    Example:
+        >>> w = torch.tensor([1.0], requires_grad=True)
+        >>> round(sam_sharpness(lambda parameters: parameters["w"].pow(2).sum(), {"w": w}, rho=0.05), 4)
+        0.1025
+    """
+    here = loss(dict(parameters))
+    ascent = gradients(here, dict(parameters))
+    length = float(norm(ascent.values()))
+    return loss_near(loss, parameters, ascent, rho / length) - float(here.detach()) if length else 0.0

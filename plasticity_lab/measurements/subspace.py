@@ -1,0 +1,38 @@
+"""How gradients and times agree in the directions of largest curvature (Gur-Ari, Roberts & Dyer 2018)."""
+
+from torch import Tensor
+
+
+def share_within(vector: Tensor, basis: Tensor) -> float:
+    """Return |V'g|² / |g|²: the share of a vector (size,) in the span of orthonormal columns (size, count), in [0, 1].
+
+    Example:
+        >>> basis = torch.tensor([[1.0], [0.0]])
+        >>> round(share_within(torch.tensor([3.0, 4.0]), basis), 2)
+        0.36
+    """
+    return float((basis.T @ vector).pow(2).sum() / vector.pow(2).sum())
+
+
+def curvature_overlap(vector: Tensor, image: Tensor) -> float:
+    """Return g·Hg / (|g| |Hg|), in [-1, 1]; 1 if the gradient g is an eigenvector of positive curvature.
+
+    Args:
+        vector: g, (size,).
+        image: Hg.
+
+    Example:
+        >>> curvature_overlap(torch.tensor([1.0, 0.0]), image=torch.tensor([3.0, 0.0]))
+        1.0
+    """
+    return float(vector @ image / (vector.norm() * image.norm()))
+
+
+def subspace_overlap(one: Tensor, other: Tensor) -> float:
+    """Return |V'W|² / count of two spans of count orthonormal columns: 1 for the same, 0 for orthogonal, count/size for random.
+
+    Example:
+        >>> subspace_overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])
+        0.5
+    """
+    return float((one.T @ other).pow(2).sum() / one.shape[1])

@@ -1,0 +1,87 @@
+"""Shows what the network is shown."""
+
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor
+
+from datamodules import Batch, ImageDataModule
+from datamodules.course import Shown
+from datamodules.images import stratified
+from plasticity_lab.randomness import generator
+from plasticity_lab.runs.image_grid import labelled_grid
+
+EXAMPLES = 32
+NO_BATCH = -1  # tells the grid's draws from those of every batch
+
+
+class DataMonitor(Callback):
+    """Logs what an `ImageDataModule` has in force, at each epoch's first batch and whenever it changes.
+
+    Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, 1 while one of the class is in force and 0 from then
+    on; `data/augmented`, the share of images, from the first moment at which not all are. On a change also `data/as_seen`: the same
+    32 training images as the network sees them; those that are not in the data yet are grey.
+
+    Args:
+        resumed: whether the log already shows what was in force at the checkpoint that the run goes on from.
+    """
+
+    def __init__(self, resumed: bool = False) -> None:
+        self.resumed = resumed
+        self.shown: Shown | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        if self.resumed and isinstance(data, ImageDataModule) and data.course.past:
+            self.shown = data.course.past[-1][1]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule) or not trainer.loggers:
+            return
+        shown = data.course.past[-1][1]
+        if shown == self.shown and batch_idx:
+            return
+        values = scalars(data)
+        for logger in trainer.loggers:
+            if values:
+                logger.log_metrics(values, trainer.global_step)
+            if shown != self.shown and isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image("data/as_seen", as_seen(data), trainer.global_step)
+        self.shown = shown
+
+
+def scalars(data: ImageDataModule) -> dict[str, float]:
+    """Return what is in force as numbers: a function of the past alone, so that runs which have it in common log the same."""
+    values: dict[str, float] = {}
+    past = [shown for _, shown in data.course.past]
+    shown = past[-1]
+    if data.growth:
+        values |= {"data/stage": shown.stage, "data/examples": shown.examples}
+    for name in sorted({name for earlier in past for name in earlier.deficits}):
+        tag = f"deficits/{name.split('(')[0]}"
+        values[tag] = max(values.get(tag, 0), name in shown.deficits)
+    if data.augmentation and any(earlier.augmented != 1 for earlier in past):
+        values["data/augmented"] = shown.augmented
+    return values
+
+
+def as_seen(data: ImageDataModule) -> Tensor:
+    """Return a grid of the same training images, sorted by class, as the network sees them now; uint8 (3, height, width).
+
+    A label that is not the image's own is written as `own > given`; images that are not in the data yet are grey.
+    """
+    train, now = data.splits.train, data.now
+    chosen = stratified(train.labels, min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
+    chosen = chosen[train.labels[chosen].argsort(stable=True)]
+    raw = Batch(train.__getitems__(chosen.tolist()).to(data.device), train.labels[chosen].to(data.device), chosen.to(data.device))
+    batch = data.course.appearance.training(raw, data.scene("train", now.epoch, NO_BATCH, 0), now)
+    present = torch.isin(chosen, data.course.stages.members(now.stage))
+    images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(torch.uint8)
+    captions = [
+        "" if not there else train.classes[own] if own == given else f"{train.classes[own]} > {train.classes[given]}"
+        for there, own, given in zip(present.tolist(), raw.targets.tolist(), batch.targets.tolist(), strict=True)
+    ]
+    return labelled_grid(images, captions)

@@ -1,0 +1,32 @@
+"""Operations on networks and optimizers: functions of torch objects, for any training loop.
+
+Each works in place and says what it changes: parameters, normalisation statistics, optimizer state.
+"""
+
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import check_redraw, initialise, redraw
+from plasticity_lab.surgery.l2_init import add_l2_init_gradient
+from plasticity_lab.surgery.layer_reset import reset_layers
+from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters, select_layers
+from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics, update_bn
+from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.surgery.shrink_perturb import shrink_perturb
+from plasticity_lab.surgery.snapshot import restore, snapshot
+
+__all__ = [
+    "add_l2_init_gradient",
+    "check_redraw",
+    "construct",
+    "estimate_norm_statistics",
+    "initialise",
+    "layers_with_state",
+    "own_parameters",
+    "redraw",
+    "reset_layers",
+    "reset_optimizer_state",
+    "restore",
+    "select_layers",
+    "shrink_perturb",
+    "snapshot",
+    "update_bn",
+]

@@ -1,0 +1,36 @@
+"""What optimizers hold for their parameters."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+SCHEDULED_KEYS = ("lr", "momentum", "betas")
+"""What schedules write into parameter groups: rates; `OneCycleLR` and `CyclicLR` momentum too."""
+
+
+def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[Tensor]) -> None:
+    """Drop the state of some parameters (moments, step counts), as if they had just been added.
+
+    Args:
+        optimizers: whose state is reset; the parameter groups stay as they are.
+        parameters: whose state is dropped; those unknown to an optimizer are skipped.
+
+    Example:
+        >>> network = nn.Linear(2, 1)
+        >>> optimizer = torch.optim.Adam(network.parameters())
+        >>> network(torch.ones(1, 2)).sum().backward()
+        >>> optimizer.step()
+        >>> reset_optimizer_state([optimizer], [network.weight])
+        >>> network.weight in optimizer.state, network.bias in optimizer.state
+        (False, True)
+    """
+    optimizers = list(optimizers)
+    for parameter in parameters:
+        for optimizer in optimizers:
+            known = optimizer.state.pop(parameter, {})
+            # Fused SGD wants momentum for all parameters or none. It begins with a momentum of 0,
+            # so that dampening acts on its first gradient already.
+            if optimizer.defaults.get("fused") and "momentum_buffer" in known:
+                optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}

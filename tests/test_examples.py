@@ -1,0 +1,41 @@
+"""Examples in docstrings run as they are written, in a plain loop of torch."""
+
+import doctest
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from plasticity_lab import measurements, surgery
+
+FUNCTIONS = [
+    pytest.param(package, name, id=f"{package.__name__.rpartition('.')[2]}.{name}")
+    for package in (measurements, surgery)
+    for name in package.__all__
+]
+RESULTS = {"Trace", "Covariance", "Eigenpairs", "Tridiagonal", "Nodes", "Predictive"}
+"""What functions return or take, which they show."""
+
+
+@pytest.mark.parametrize(("package", "name"), FUNCTIONS)
+def test_the_example_of_a_public_function_runs(package: Any, name: str) -> None:
+    known = {"torch": torch, "nn": nn, **{key: getattr(package, key) for key in package.__all__}}
+    tests = doctest.DocTestFinder(recurse=False).find(getattr(package, name), name, globs=known)
+    examples = [example for test in tests for example in test.examples]
+    assert examples or name in RESULTS, f"{name} has no example"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    torch.manual_seed(0)
+    for test in tests:
+        said: list[str] = []
+        runner.run(test, out=said.append)
+        assert not runner.failures, "".join(said)
+
+
+@pytest.mark.parametrize("package", ["measurements", "surgery"])
+def test_neither_package_needs_lightning(package: str) -> None:
+    script = f"import sys, plasticity_lab.{package}\nprint('pytorch_lightning' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "False\n"
