@@ -20,12 +20,6 @@ SOURCES = (
     *(f"plasticity_lab/{part}/*.py" for part in ("measurements", "runs", "surgery")),
     *(f"{name}/**/*.py" for name in BESIDE),
 )
-    "plasticity_lab/*.py",
-    "plasticity_lab/measurements/*.py",
-    "plasticity_lab/runs/*.py",
-    "plasticity_lab/surgery/*.py",
-    *(f"{name}/**/*.py" for name in BESIDE),
-)
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
