@@ -46,6 +46,7 @@ class Clock(Callback):
         now: the position of the batch that is trained.
         last: the position of the last batch that was trained; None before the first.
         acts: what was done, in order.
+        added: whether a callback has added it, in a Trainer that was not built by `plasticity_lab`.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -53,6 +54,7 @@ class Clock(Callback):
         self.now = Position(0, 0)
         self.last: Position | None = None
         self.acts: list[Act] = []
+        self.added = False
 
     @staticmethod
     def of(trainer: Trainer) -> "Clock":
@@ -62,16 +64,18 @@ class Clock(Callback):
         return clock
 
     @staticmethod
-    def add_to(trainer: Trainer, module: LightningModule) -> bool:
-        """Put a clock before all other callbacks of a trainer; return False if there was one."""
+    def add_to(trainer: Trainer, module: LightningModule) -> "Clock":
+        """Return the clock of a trainer; one that has none gets it before all other callbacks."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if any(isinstance(callback, Clock) for callback in callbacks):
-            return False
+        for callback in callbacks:
+            if isinstance(callback, Clock):
+                return callback
         clock = Clock(run_seed(trainer, module))
         clock.initial_seed = int(getattr(module, "seed", clock.seed))
         # A new list, since Lightning is going through the old one when callbacks are set up.
+        clock.added = True
         trainer.callbacks = [clock, *callbacks]  # type: ignore[attr-defined]
-        return True
+        return clock
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         data: Any = getattr(trainer, "datamodule", None)

@@ -55,7 +55,6 @@ class Diagnostic(Named, Callback, ABC):
         tags: names of all values that it may log, with `<…>` in place of what depends on the run,
             as in `fisher/trace/<block>`; None if that is not known before a run. Studies refuse a
             metric that nothing logs by them.
-        needs_history: whether it follows every step of a run, so that one moment is not enough.
 
     Example:
         ```yaml
@@ -66,7 +65,6 @@ class Diagnostic(Named, Callback, ABC):
 
     charts: ClassVar[tuple[str, ...]] = ()
     tags: ClassVar[tuple[str, ...] | None] = None
-    needs_history: ClassVar[bool] = False
 
     every: Time
     _: KW_ONLY
@@ -104,6 +102,11 @@ class Diagnostic(Named, Callback, ABC):
     def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
         """Return the examples that it looks at now: none."""
         return NO_PROBE
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether it compares with earlier moments of the run, so that one is not enough."""
+        return False
 
     @property
     def group(self) -> str:
@@ -156,8 +159,13 @@ class Diagnostic(Named, Callback, ABC):
             Clock.add_to(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if Clock.of(trainer).last is None:
-            self._log(trainer, pl_module, 0)
+        clock = Clock.of(trainer)
+        if clock.last is not None:
+            return
+        # A run that `plasticity_lab` has built was checked before.
+        if clock.added:
+            check_diagnostic(self, blank_look(trainer, pl_module))
+        self._log(trainer, pl_module, 0)
 
     def on_train_batch_end(
         self,
@@ -175,8 +183,9 @@ class Diagnostic(Named, Callback, ABC):
     def _log(self, trainer: Trainer, module: LightningModule, step: int) -> None:
         probe = self.choose_probe(trainer, module)
         measured = self.look_at(run_look(trainer, module, probe))
+        tagged = {f"{self.group}/{name}": value for name, value in measured.items()}
         for logger in trainer.loggers:
-            log_measured(logger, self.group, measured, step)
+            log_measured(logger, tagged, step)
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -250,14 +259,14 @@ class ProbeDiagnostic(Diagnostic):
         return type(self).__name__, self.norm_statistics
 
 
-def log_measured(logger: Logger, group: str, measured: Measured, step: int) -> None:
-    """Log values as `<group>/<name>` at a step, figures among TensorBoard's images."""
+def log_measured(logger: Logger, measured: Measured, step: int) -> None:
+    """Log values by tag at a step, figures among TensorBoard's images."""
     numbers = {name: value for name, value in measured.items() if not isinstance(value, Figure)}
-    logger.log_metrics({f"{group}/{name}": value for name, value in numbers.items()}, step)
+    logger.log_metrics(numbers, step)
     if isinstance(logger, TensorBoardLogger):
         for name, value in measured.items():
             if isinstance(value, Figure):
-                logger.experiment.add_figure(f"{group}/{name}", value, step)
+                logger.experiment.add_figure(name, value, step)
 
 
 def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
@@ -272,9 +281,13 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
                 problem="stands twice in callbacks, and both would log the same tags",
                 fix="remove one",
             )
-        look = blank_look(trainer, module)
-        with preserve_state(look.network):
-            try:
-                diagnostic.check(look)
-            except UserError as error:
-                raise error.within(kind[0]) from error
+        check_diagnostic(diagnostic, blank_look(trainer, module))
+
+
+def check_diagnostic(diagnostic: Diagnostic, look: Look) -> None:
+    """Raise UserError, in a diagnostic's name, for what a network, task or run does not have."""
+    with preserve_state(look.network):
+        try:
+            diagnostic.check(look)
+        except UserError as error:
+            raise error.within(type(diagnostic).__name__) from error

@@ -97,6 +97,11 @@ class CKA(ProbeDiagnostic):
             raise UserError("reference", error.value, error.problem, error.fix) from error
         return state
 
+    @property
+    def needs_history(self) -> bool:
+        """Whether one moment is not enough: without a reference the initial network is it."""
+        return self.reference is None
+
     def state_dict(self) -> dict[str, Any]:
         """Return the matrices of the network before the first batch."""
         if self.reference is not None or self._grams is None:

@@ -10,9 +10,10 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from callbacks.diagnostics.base import Diagnostic, Measured
+from callbacks.diagnostics.base import Diagnostic, Measured, check_diagnostic
 from callbacks.diagnostics.forgetting_table import write_table
 from callbacks.diagnostics.look import Look
+from callbacks.diagnostics.run_look import blank_look
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics, whole_units
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
@@ -83,7 +84,6 @@ class Forgetting(Diagnostic):
     """
 
     charts = ("forgetting/events", "forgetting/never_learned", "forgetting/unforgettable", "forgetting/learned")
-    needs_history = True
     tags = (
         *charts,
         *(f"{name}/{labels}" for name in charts for labels in ("wrong", "right")),
@@ -121,6 +121,8 @@ class Forgetting(Diagnostic):
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Here, since it comes before the base class checks in a Trainer of somebody else.
+        check_diagnostic(self, blank_look(trainer, pl_module))
         data: Any = getattr(trainer, "datamodule", None)
         state, begun = self._counts.state_dict(), len(self._counts.right)
         self._counts = ForgettingStatistics(data.splits.train.labels.to(pl_module.device))
@@ -165,6 +167,11 @@ class Forgetting(Diagnostic):
     def _let_go(self) -> None:
         if self._hook is not None:
             self._hook.remove()
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether one moment is not enough: every step counts."""
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts."""

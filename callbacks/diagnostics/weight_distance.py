@@ -45,7 +45,6 @@ class WeightDistance(Diagnostic):
 
     charts = tuple(f"weights/{what}" for what in _WHAT)
     tags = tuple(f"{name}{block}" for name in charts for block in ("", "/<block>"))
-    needs_history = True
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -101,6 +100,11 @@ class WeightDistance(Diagnostic):
                     length = distance(parts, self._before)
                     self._path[suffix] = self._path.get(suffix, 0) + length
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    @property
+    def needs_history(self) -> bool:
+        """Whether one moment is not enough: every step counts."""
+        return True
 
     def state_dict(self) -> dict[str, Any]:
         """Return the initial values and the length of the path."""

@@ -45,6 +45,7 @@ class AugmentationSchedule(Level):
         data.course.appearance.augmentation_levels = self.levels
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
         if stage == "fit":
             self.check(trainer, pl_module)
 

@@ -66,6 +66,11 @@ class OneShot(Named, Callback, ABC):
         acts = any(time.crossed(epoch.before, epoch.now, epoch.epochs) for time in self.at)
         return repr(self) if acts else None
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # A run that `plasticity_lab` has built was checked before.
+        if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            self.check(trainer, pl_module)
+
     @abstractmethod
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Act, with gradients off."""
@@ -107,6 +112,11 @@ class Level(Named, Callback, ABC):
         """Return what holds in an epoch, by which studies tell whether two runs can share it; None if nothing is set."""
         value = self.levels.in_force(epoch)
         return None if value is None else f"{self!r}: {value}"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # A run that `plasticity_lab` has built was checked before.
+        if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            self.check(trainer, pl_module)
 
     @abstractmethod
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:

@@ -95,8 +95,9 @@ def build(config: Config, place: Place | None = None, extra: Sequence[Callback] 
         predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
         own.append(PredictionWriter(predictions, parts.data.splits.test.classes))
     trainer = _trainer(config, parts.trainer, place, own, record)
+    listed = list(parts.trainer.callbacks or [])
     trainer.callbacks.extend(extra)  # type: ignore[attr-defined]  # set by a helper of Trainer
-    return Run(config, trainer, parts.model, parts.data, place, record, predictions)
+    return Run(config, trainer, parts.model, parts.data, place, record, listed, predictions)
 
 
 def _check_settings(config: Config) -> None:

@@ -3,11 +3,11 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 
 from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
@@ -32,6 +32,7 @@ class Run:
         data: what it is trained on.
         place: where the run is kept and what it starts from.
         record: makes the run's directory once training begins.
+        listed: callbacks of the settings, in their order.
         predictions: the file that `predict` writes.
     """
 
@@ -41,6 +42,7 @@ class Run:
     data: LightningDataModule
     place: Place
     record: RunRecord
+    listed: list[Callback] = field(default_factory=list)
     predictions: Path | None = None
 
     def check(self) -> None:

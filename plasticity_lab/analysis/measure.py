@@ -1,0 +1,233 @@
+"""Diagnostics on checkpoints: `python measure.py RUN/checkpoints/last.ckpt --config FILE`."""
+
+import argparse
+import csv
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from callbacks import Clock
+from callbacks.diagnostics.base import Diagnostic, ProbeDiagnostic, check_diagnostic, log_measured
+from callbacks.diagnostics.look import Look
+from callbacks.diagnostics.probe import NO_PROBE, training_probe
+from callbacks.diagnostics.run_look import blank_look, with_data
+from callbacks.network import unwrap
+from datamodules import ImageDataModule
+from plasticity_lab.checkpoint_files import check_network, read_checkpoint
+from plasticity_lab.errors import UserError
+from plasticity_lab.project import find_own_classes
+from plasticity_lab.runs.build import build
+from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.runs.parse import parse
+from plasticity_lab.runs.run import Run
+from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
+from plasticity_lab.timing import Position
+
+DESCRIPTION = """Measure checkpoints, as a run with the diagnostics would have at those steps.
+
+The network, the data and the seed are those of the checkpoint's run, by the config.yaml in its
+directory. The diagnostics are those that --config files add to trainer.callbacks, or else the
+run's own. What the network or the checkpoint does not allow is left out, and said.
+
+Values are printed, and written to a new folder in the run's directory: measured.csv and an event
+file for TensorBoard."""
+
+EXAMPLES = """examples:
+  python measure.py runs/digits/RUN/checkpoints/last.ckpt --config configs/diagnostics/fisher.yaml
+  python measure.py runs/digits/RUN/checkpoints/*.ckpt --config configs/diagnostics/all.yaml
+
+All other options are those of `train.py fit`, such as --data.init_args.dataset.init_args.root."""
+
+
+class Measurement(NamedTuple):
+    """What was measured of a checkpoint.
+
+    Attributes:
+        steps: optimizer steps taken.
+        step: at which a run logs what it measures then: that of the last batch.
+        values: numbers and figures by tag.
+        left_out: why, by the class of a diagnostic.
+    """
+
+    steps: int
+    step: int
+    values: dict[str, float | Figure]
+    left_out: dict[str, str]
+
+
+def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
+    """Measure a checkpoint.
+
+    Args:
+        checkpoint: in the directory of its run.
+        args: as `train.py fit` takes them; `--config` files whose `trainer.callbacks+` list
+            diagnostics. None are the diagnostics of the run itself.
+
+    Raises:
+        UserError: for a checkpoint without a run, of another network, or nothing to measure.
+    """
+    if not checkpoint.is_file():
+        raise UserError(checkpoint, problem="no such file", fix="name a checkpoint")
+    home = checkpoint.absolute().parent.parent
+    if not (home / CONFIG).is_file():
+        fix = "name a checkpoint in the directory of its run"
+        raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix=fix)
+    own = ["fit", "--config", str(home / CONFIG)]
+    run = build(parse([*own, *args]), Place(home, checkpoint, None))
+    listed = run.listed[_count(own, run) :] or run.listed
+    if not any(isinstance(callback, Diagnostic) for callback in listed):
+        fix = "list them in a file for --config, such as configs/diagnostics/fisher.yaml"
+        raise UserError("trainer.callbacks", problem="holds no diagnostics", fix=fix)
+    state = read_checkpoint(checkpoint)
+    look = _look(run, state, checkpoint)
+
+    values: dict[str, float | Figure] = {}
+    left_out: dict[str, str] = {}
+    for callback in listed:
+        name = type(callback).__name__
+        if not isinstance(callback, Diagnostic):
+            left_out[name] = "watches training"
+            continue
+        try:
+            found = _measured(callback, run, state, look)
+        except UserError as error:
+            left_out[name] = str(error).removeprefix(f"{name}: ")
+            continue
+        values |= {f"{callback.group}/{tag}": value for tag, value in found.items()}
+    return Measurement(look.step, max(0, look.step - 1), values, left_out)
+
+
+def _count(own: Sequence[str], run: Run) -> int:
+    """Return how many callbacks of a run stand in its own config; 0 if other ones replace them."""
+    nodes = parse(own).settings.trainer.callbacks or []
+    whole = run.config.settings.trainer.callbacks or []
+    return len(nodes) if whole[: len(nodes)] == nodes else 0
+
+
+def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
+    """Return a look at the network of a checkpoint, with a probe of no examples."""
+    # What averages the weights keeps its average in their place.
+    weights = state.get("current_model_state", state["state_dict"])
+    check_network({"state_dict": weights}, run.model.state_dict(), checkpoint)
+    run.model.load_state_dict(weights)
+    run.trainer.datamodule = run.data  # type: ignore[attr-defined]  # Lightning does so, later
+    run.data.trainer = run.trainer
+    model = run.model.to(run.trainer.strategy.root_device).train()
+    network = unwrap(model)
+
+    clock = _clock(state)
+    look = Look(
+        network,
+        NO_PROBE,
+        getattr(model, "objective", None),
+        seed=run.config.settings.seed_everything,
+        epoch=clock.now.epoch,
+        step=state["global_step"],
+        learning_rate=_learning_rate(run, state, clock.now),
+        frozen_norms=frozenset(frozen_batch_norms(network)),
+    )
+    if not isinstance(run.data, ImageDataModule):
+        return look
+    run.data.load_state_dict(state[type(run.data).__qualname__])
+    return with_data(look, run.data, clock.now.stage)
+
+
+def _clock(state: Mapping[str, Any]) -> Clock:
+    """Return the clock of a checkpoint, at the batch that was trained last."""
+    clock = Clock()
+    if "Clock" not in state["callbacks"]:
+        raise UserError("checkpoint", problem="was not written by a run of plasticity_lab")
+    clock.load_state_dict(state["callbacks"]["Clock"])
+    last = clock.last or Position(0, 0)
+    clock.now = last._replace(step=state["global_step"])
+    return clock
+
+
+def _learning_rate(run: Run, state: Mapping[str, Any], now: Position) -> float | None:
+    """Return the rate of the first parameter group, times what callbacks multiply it by."""
+    if not state["optimizer_states"]:
+        return None
+    rate = float(state["optimizer_states"][0]["param_groups"][0]["lr"])
+    for callback in run.listed:
+        if factor := getattr(callback, "learning_rate_factor", None):
+            rate *= factor(now, run.trainer.max_epochs or 0)
+    return rate
+
+
+def _measured(diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: Look) -> Mapping[str, float | Figure]:
+    """Return what a diagnostic measures.
+
+    Raises:
+        UserError: for what the network, the task or the checkpoint does not allow.
+    """
+    kept = state["callbacks"].get(diagnostic.state_key)
+    if diagnostic.needs_history and not kept:
+        raise UserError("checkpoint", problem="does not hold what it has followed since the start")
+    check_diagnostic(diagnostic, blank_look(run.trainer, run.model))
+    if diagnostic.needs_history:
+        diagnostic.load_state_dict(kept)
+        diagnostic.on_train_start(run.trainer, run.model)
+    if isinstance(diagnostic, ProbeDiagnostic):
+        now = Position(look.epoch, look.step, look.stage)
+        if not isinstance(run.data, ImageDataModule):
+            raise UserError("data", problem="are not datamodules.ImageDataModule")
+        look = replace(look, probe=training_probe(run.data, diagnostic.examples, diagnostic.impaired, now))
+    return diagnostic.look_at(look)
+
+
+def write(measurements: Mapping[Path, Measurement], folder: Path) -> None:
+    """Write measurements to a new folder, as a table and as an event file."""
+    folder.mkdir()
+    logger = TensorBoardLogger(folder.parent, name=folder.name, version="")
+    with (folder / "measured.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["checkpoint", "steps", "tag", "value"])
+        for path, measurement in measurements.items():
+            for tag, value in measurement.values.items():
+                if not isinstance(value, Figure):
+                    writer.writerow([path, measurement.steps, tag, repr(float(value))])
+    for measurement in measurements.values():
+        log_measured(logger, measurement.values, measurement.step)
+    logger.finalize("success")
+
+
+def report(path: Path, measurement: Measurement) -> str:
+    """Return what was measured of a checkpoint as text."""
+    numbers = {tag: value for tag, value in measurement.values.items() if not isinstance(value, Figure)}
+    width = max((len(tag) for tag in numbers), default=0)
+    lines = [f"{path} after {measurement.steps} steps"]
+    lines += [f"  {tag:{width}}  {value:.6g}" for tag, value in numbers.items()]
+    if measurement.left_out:
+        reasons = "; ".join(f"{name} ({why})" for name, why in measurement.left_out.items())
+        lines.append(f"  left out: {reasons}")
+    return "\n".join(lines)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line; a user's mistake ends in one line and exit code 2."""
+    parser = argparse.ArgumentParser(
+        prog="measure",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="in the directory of their run")
+    given, others = parser.parse_known_args(args)
+    quiet()
+    find_own_classes()
+    with errors_in_one_line("measure"):
+        folder = given.checkpoints[0].absolute().parent.parent / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
+        measurements = {}
+        for path in given.checkpoints:
+            measurements[path] = measure(path, others)
+            print(report(path, measurements[path]))
+        write(measurements, folder)
+    print(f"measured: {folder / 'measured.csv'}")
+    return 0

@@ -1,0 +1,175 @@
+"""Diagnostics and interventions in a Trainer that this project did not build."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from callbacks import (
+    DormantUnits,
+    FeatureRank,
+    FisherInformation,
+    Flatness,
+    Forgetting,
+    GradientNoise,
+    GradientNorms,
+    HessianEigenvalues,
+    KernelAlignment,
+    LayerReset,
+    LearningRateFactor,
+    Margins,
+    OptimizerReset,
+    ShrinkPerturb,
+    WeightDecaySchedule,
+    WeightDistance,
+)
+from lightning_modules.objectives import Classification
+from plasticity_lab.errors import UserError
+from plasticity_lab.surgery import construct
+from plasticity_lab.timing import Time
+from tests.runs import logged
+
+INPUTS = torch.randn(96, 5, generator=torch.Generator().manual_seed(0))
+LABELS = (INPUTS[:, 0] > 0).long() + (INPUTS[:, 1] > 0).long()
+
+
+class Plain(LightningModule):
+    """A module as many a user has one, with an objective."""
+
+    def __init__(self, objective: bool = True) -> None:
+        super().__init__()
+        self.body = construct(nn.Sequential, nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+        if objective:
+            self.objective = Classification()
+
+    @property
+    def network(self) -> nn.Module:
+        return self.body
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.body(inputs)
+        return outputs
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        inputs, targets = batch
+        return F.cross_entropy(self(inputs), targets)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-3)
+
+
+class PlainData(LightningDataModule):
+    """A data module as many a user has one."""
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+        return DataLoader(TensorDataset(INPUTS, LABELS), batch_size=32, shuffle=True)
+
+
+EVERY = Time("1ep")
+
+
+def diagnostics() -> list[Callback]:
+    """Return all that need no data module of ours."""
+    return [
+        FisherInformation(EVERY, early=True, examples=40),
+        HessianEigenvalues(EVERY, examples=40),
+        GradientNoise(EVERY, examples=40, batch_size=10),
+        GradientNorms(EVERY, examples=40, batch_size=10),
+        KernelAlignment(EVERY, examples=20),
+        Flatness(EVERY, examples=40, draws=2),
+        Margins(EVERY, examples=40),
+        FeatureRank(EVERY, examples=40),
+        DormantUnits(EVERY, examples=40),
+        WeightDistance(EVERY),
+    ]
+
+
+def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer, LightningModule]:
+    seed_everything(3)
+    module, own = Plain(settings.pop("objective", True)), settings.pop("checkpoint", None)
+    trainer = Trainer(
+        max_epochs=settings.pop("max_epochs", 4),
+        accelerator="cpu",
+        logger=TensorBoardLogger(folder, name="", version=""),
+        callbacks=list(callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        **settings,
+    )
+    trainer.fit(module, datamodule=PlainData(), ckpt_path=own)
+    return trainer, module
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [value.clone() for value in module.state_dict().values()]
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+@pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
+@pytest.mark.filterwarnings("ignore:The dirpath has changed")
+class TestAnyTrainer:
+    def test_diagnostics_measure_and_change_nothing(self, tmp_path: Path) -> None:
+        _, plain = train(tmp_path / "plain")
+        _, measured = train(tmp_path / "measured", *diagnostics())
+        assert same(plain, measured)
+        tags = logged(tmp_path / "measured")
+        for tag in ("fisher/trace", "hessian/eigenvalue/1", "kernel/stability", "weights/distance", "dormant"):
+            assert [step for step, _ in tags[f"diagnostics/{tag}"]][-1] == 11, tag
+            assert tags[f"diagnostics/{tag}"][0][0] == 0, tag
+
+    def test_interventions_act_once_each(self, tmp_path: Path) -> None:
+        acting: list[Callback] = [
+            LayerReset([Time("2ep")], layers=["3"]),
+            ShrinkPerturb([Time("5st")], shrink=0.5, perturb=0.1),
+            OptimizerReset([Time("50%")]),
+            WeightDecaySchedule({"1ep": 0.5}),
+            LearningRateFactor({"3ep": 0.1}),
+        ]
+        _, plain = train(tmp_path / "plain")
+        _, changed = train(tmp_path / "acting", *acting)
+        assert not same(plain, changed)
+        tags = logged(tmp_path / "acting")
+        assert tags["interventions/LayerReset"] == [(6, 1.0)]
+        assert tags["interventions/ShrinkPerturb"] == [(5, 1.0)]
+        assert tags["interventions/OptimizerReset"] == [(6, 1.0)]
+        assert tags["interventions/WeightDecaySchedule"][0] == (3, 0.5)
+
+    def test_draws_follow_the_seed_of_seed_everything(self, tmp_path: Path) -> None:
+        _, one = train(tmp_path / "one", LayerReset([Time("2ep")], layers=["3"]))
+        _, again = train(tmp_path / "again", LayerReset([Time("2ep")], layers=["3"]))
+        assert same(one, again)
+
+    def test_what_was_applied_is_in_the_checkpoint(self, tmp_path: Path) -> None:
+        """Plain loaders restart their order, so that only what acts is compared."""
+        trainer, _ = train(tmp_path / "first", LayerReset([Time("1ep")], layers=["3"]), max_epochs=2)
+        path = tmp_path / "end.ckpt"
+        trainer.save_checkpoint(path)
+        train(tmp_path / "second", LayerReset([Time("1ep"), Time("3ep")], layers=["3"]), checkpoint=path)
+        assert logged(tmp_path / "second")["interventions/LayerReset"] == [(9, 1.0)]
+
+    def test_a_module_without_an_objective_is_told_how_to_get_one(self, tmp_path: Path) -> None:
+        train(tmp_path / "norms", WeightDistance(EVERY), DormantUnits(EVERY, examples=20), objective=False)
+        with pytest.raises(UserError, match=r"FisherInformation: objective: the trained module has none, .* set self.objective"):
+            train(tmp_path / "fisher", FisherInformation(EVERY), objective=False)
+
+    @pytest.mark.parametrize(
+        ("callback", "message"),
+        [
+            (Forgetting(EVERY), "Forgetting: data: do not number their examples; use datamodules.ImageDataModule"),
+            (Margins(EVERY, impaired=True), "impaired: true: only ImageDataModule has deficits; remove it"),
+            (LayerReset([Time("1ep")], layers=["nothing"]), "layers: nothing: matches nothing; there are"),
+        ],
+    )
+    def test_what_this_trainer_does_not_have(self, callback: Callback, message: str, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=message):
+            train(tmp_path, callback)
