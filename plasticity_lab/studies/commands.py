@@ -39,7 +39,11 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
         work.store.root.mkdir(parents=True, exist_ok=True)
         work.home.mkdir(parents=True, exist_ok=True)
         work.store.sweep()
-        last = {"file": str(work.study.file.absolute()), "code": work.code, "config": [str(one) for one in work.config]}
+        last = {
+            "file": str(work.study.file.absolute()),
+            "code_of_classes": work.code,
+            "config": [str(one) for one in work.config],
+        }
         write_whole(work.home / "study.json", last)
         shutil.rmtree(work.home / FAILED, ignore_errors=True)
         _train(work, jobs, engine, say)

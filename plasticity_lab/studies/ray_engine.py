@@ -13,9 +13,10 @@ from typing import Any
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CODE
 from plasticity_lab.runs.command_line import errors_in_one_line
+from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.engine import POLL, Events, MakeTask, ready
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.salt import machine, present_code
+from plasticity_lab.studies.salt import machine
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.workers import PREEMPTED, said
@@ -58,7 +59,7 @@ def run(
             for segment in ready(waiting, store)[: jobs - len(working)]:
                 waiting.remove(segment)
                 task = make(segment, store.root)
-                here = machine(task.config, present_code())
+                here = _code_and_machine(task)
                 working[remote.options(num_cpus=task.threads).remote(task, str(store.root), here)] = segment
             if not working:
                 for segment in waiting:
@@ -82,7 +83,7 @@ def run(
 
 
 def _train(task: Task, root: str, expected: str) -> None:
-    check_machine(expected, machine(task.config, present_code()))
+    check_machine(expected, _code_and_machine(task))
     store = Store(Path(root))
     lock = store.lock(task.state)
     while lock is None:  # another runner trains it
@@ -106,6 +107,11 @@ def _train(task: Task, root: str, expected: str) -> None:
     finally:
         shutil.rmtree(place, ignore_errors=True)
         lock.release()
+
+
+def _code_and_machine(task: Task) -> str:
+    """Return what decides a task's numbers where it is trained, a line for each."""
+    return f"{CodeHashes(project_sources())(task.config)}\n{machine(task.config)}"
 
 
 def check_machine(expected: str, found: str) -> None:
