@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import described
-from plasticity_lab.studies.engine import Events, MakeTask
 from plasticity_lab.studies.files import write_whole
 from plasticity_lab.studies.measure import everything
 from plasticity_lab.studies.plan import Nothing, Segment, epochs_to_follow, segments
 from plasticity_lab.studies.recipe import may_end_early
+from plasticity_lab.studies.scheduler import Events, MakeTask
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.work import Work
 
