@@ -155,7 +155,7 @@ def test_what_a_run_can_reach_names_it(copied: Path, arm: dict[str, Any], file: 
 def test_an_import_that_is_new_is_followed(copied: Path) -> None:
     edit(copied / "callbacks/diagnostics/weight_distance.py", "from callbacks.diagnostics import HessianEigenvalues\n")
     before = states(WEIGHTS)
-    edit(copied / "callbacks/diagnostics/subspace.py")
+    edit(copied / "plasticity_lab/measurements/subspace.py")
     assert not {*states(WEIGHTS)[0][1:]} & {*before[0]}
 
 
