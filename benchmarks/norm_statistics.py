@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.metrics import everything
 
 HERE = Path(__file__).parents[1]
 NAMES = {

@@ -14,10 +14,10 @@ import yaml
 
 from plasticity_lab.project import ROOT
 from plasticity_lab.runs.manifest import session
-from plasticity_lab.studies import engine, workers
+from plasticity_lab.studies import local_engine, workers
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.plan import segments
-from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 
 STUDY = {
     "name": "benchmark",
@@ -30,7 +30,7 @@ STUDY = {
 }
 
 
-def opened(folder: Path, share: bool) -> Work:
+def opened(folder: Path, share: bool) -> StudyContext:
     file = folder / "benchmark.yaml"
     file.write_text(yaml.safe_dump(STUDY, sort_keys=False))
     return open_study(file, folder, share=share)
@@ -42,7 +42,7 @@ def measured(share: bool, jobs: int) -> dict[str, float]:
         work = opened(Path(folder), share)
         todo = segments(work.paths, work.store)
         begun = time.perf_counter()
-        assert not run(work, jobs, engine.run, lambda line: None)
+        assert not run(work, jobs, local_engine.run, lambda line: None)
         seconds = time.perf_counter() - begun
     return {"seconds": round(seconds, 1), "epochs": sum(part.stop - part.first for part in todo), "segments": len(todo)}
 

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from lightning_modules.objectives import Classification
 from lightning_modules.tally import Tally
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.initialisation import detach_computed, initialise
+from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
 from plasticity_lab.surgery.schemes import Scheme
 
 
@@ -22,7 +22,7 @@ class ImageClassifier(LightningModule):
 
     Args:
         network: any module from images (batch, channels, height, width) to logits (batch, classes). Training
-            starts from what its constructor sets, drawn under the run's seed (see `initialise`).
+            starts from what its constructor sets, drawn under the run's seed (see `init_parameters`).
         optimizer: any torch optimizer.
         lr_scheduler: any torch scheduler, stepped once an epoch (`ReduceLROnPlateau` on `train/loss`); None keeps the rate.
         label_smoothing: in [0, 1), in training only; 0 is none.
@@ -50,7 +50,7 @@ class ImageClassifier(LightningModule):
         self.objective = Classification(label_smoothing)
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        initialise(network, seed, initialisation)
+        init_parameters(network, seed, initialisation)
         detach_computed(network)
         network.to(memory_format=self.memory_format)
         if compile:

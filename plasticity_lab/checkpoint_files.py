@@ -155,7 +155,7 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
     return checkpoint
 
 
-def find_last(folder: Path, trainable: bool = False) -> Path | None:
+def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | None:
     """Return what `--ckpt_path last` means in a folder of checkpoints; None if there is nothing to start from.
 
     It is `last.ckpt`, or if that is damaged or was removed, the readable checkpoint that was trained longest. Those of a run that

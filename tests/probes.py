@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from callbacks import Level
 from datamodules import Augmentation, Batch, Deficit, Scene
 from lightning_modules import ImageClassifier
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.timing import Time
 
 
@@ -39,7 +39,7 @@ class RankRecord(Callback):
         record = {
             "seen": self.seen,
             "labels": self.labels,
-            "state": digest(pl_module.state_dict()),
+            "state": state_hash(pl_module.state_dict()),
             "weights": pl_module.state_dict(),
         }
         torch.save(record, f"rank{trainer.global_rank}.pt")
@@ -77,7 +77,7 @@ class Peek(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         network: Any = pl_module.network
         for name, parameter in network.named_parameters():
-            self.memory[name] = digest(dict(trainer.optimizers[0].state.get(parameter, {})))
+            self.memory[name] = state_hash(dict(trainer.optimizers[0].state.get(parameter, {})))
         self.momentum = trainer.optimizers[0].param_groups[0].get("momentum", 0.0)
 
 

@@ -14,7 +14,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from plasticity_lab.checkpoint_files import COMMITS
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.runs import TINY, fit, logged, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
@@ -43,7 +43,7 @@ def contents(directory: Path) -> dict[str, str]:
     found = {}
     for file in sorted((directory / "checkpoints").iterdir()):
         checkpoint = torch.load(file, weights_only=True)
-        found[file.name] = digest({key: checkpoint.get(key) for key in ("state_dict", "optimizer_states", "global_step")})
+        found[file.name] = state_hash({key: checkpoint.get(key) for key in ("state_dict", "optimizer_states", "global_step")})
         found[file.name] += repr(checkpoint.get("callbacks", {}))
     return found
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datamodules import Digits
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL
 from tests.processes import run, run_directory, start
@@ -133,7 +133,7 @@ def test_two_ranks_resume_bitwise_from_inside_an_epoch_and_from_its_end() -> Non
     whole, home = ranks(2, AUGMENTED, WAITING, steps, arguments=("--data.init_args.batch_size", "16"))
     kept, files = logged(home), sorted((home / "checkpoints").glob("step*.ckpt"))
     assert len(files) >= 3
-    assert digest(whole[0]["weights"]) == whole[0]["state"]
+    assert state_hash(whole[0]["weights"]) == whole[0]["state"]
     for file in files[:3]:
         arguments = ("--data.init_args.batch_size", "16", "--ckpt_path", str(file), "--run_dir", str(home))
         resumed, _ = ranks(2, AUGMENTED, WAITING, steps, arguments=arguments)

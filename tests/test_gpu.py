@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from plasticity_lab.studies import engine
+from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run as train
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import ends
+from tests.studies.test_local_engine import ends
 from tests.test_contracts import EVERY_KIND, IDENTITIES, check_resumes
 
 GPU: dict[str, Any] = {"trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}}
@@ -47,7 +47,7 @@ def test_sharing_epochs_in_a_study_changes_nothing(precision: str) -> None:
     settings = {"trainer.accelerator": "gpu", "trainer.deterministic": True, "trainer.precision": precision}
     shared, alone = small(ARMS, set=settings), small(ARMS, share=False, root="alone", set=settings)
     for work in (shared, alone):
-        assert not train(work, 4, engine.run)
+        assert not train(work, 4, local_engine.run)
     assert ends(shared) == ends(alone)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.processes import run, start
 from tests.runs import logged, tiny
 
@@ -31,7 +31,7 @@ LONG = {
 
 def final(directory: Path) -> tuple[str, str, object]:
     checkpoint = torch.load(directory / "checkpoints" / "epoch=0059.ckpt", weights_only=True)
-    return digest(checkpoint["state_dict"]), digest(checkpoint["optimizer_states"]), logged(directory)
+    return state_hash(checkpoint["state_dict"]), state_hash(checkpoint["optimizer_states"]), logged(directory)
 
 
 def wait_for_training(process: "subprocess.Popen[str]", directory: Path) -> None:

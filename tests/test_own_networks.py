@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from plasticity_lab.surgery.construction import construct, materialise
-from plasticity_lab.surgery.initialisation import initialise, redraw
+from plasticity_lab.surgery.initialisation import init_parameters, redraw
 from tests import own_networks
 from tests.callbacks.interventions.arms import FROZEN, one
 from tests.networks import SmallNet
@@ -38,7 +38,7 @@ def initial(kind: str, seed: int = 0) -> nn.Module:
     """Return a network as a run of some seed begins."""
     made: nn.Module = construct(getattr(own_networks, kind), **taken(kind))
     materialise(made, (1, 16, 16))
-    initialise(made, seed)
+    init_parameters(made, seed)
     return made
 
 
@@ -137,7 +137,7 @@ def test_initialisation_is_an_argument(scheme: Any) -> None:
         for model in ({}, {"initialisation": scheme})
     )
     expected = construct(SmallNet, 1, 10)
-    initialise(expected, 0, scheme)
+    init_parameters(expected, 0, scheme)
     assert all(torch.equal(value, expected.get_parameter(name)) for name, value in values(other).items())
     assert not torch.equal(values(plain)["conv.weight"], values(other)["conv.weight"])
 

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from plasticity_lab.runs.command_line import find_configs
 from plasticity_lab.runs.main import main
-from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_directory import RunLocation
 from tests.processes import run
 from tests.registry import REGISTRY
 from tests.runs import REPOSITORY, fit, logged, state, tiny
@@ -95,7 +95,7 @@ def test_last_begins_a_run_goes_on_with_it_and_ends() -> None:
     (home / "checkpoints" / "last.ckpt").unlink()
     (home / "checkpoints" / "epoch=0002.ckpt").unlink()
     again = fit(*command)
-    assert again.place == Place(home, None, 0), "no checkpoint: from the beginning, in the same place"
+    assert again.place == RunLocation(home, None, 0), "no checkpoint: from the beginning, in the same place"
     assert state(again) == state(whole)
     assert logged(home) == logged(kept)
     finished = fit(*command)

@@ -22,10 +22,10 @@ from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import called, errors_in_one_line, program, quiet
+from plasticity_lab.runs.command_line import called, errors_in_one_line, program, silence_known_warnings
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation
 from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
 from plasticity_lab.timing import Position
 
@@ -79,7 +79,7 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
         fix = "name a checkpoint in the directory of its run"
         raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix=fix)
     own = ["fit", "--config", str(home / CONFIG)]
-    run = build(parse([*own, *args]), Place(home, checkpoint, None))
+    run = build(parse([*own, *args]), RunLocation(home, checkpoint, None))
     listed = run.listed[_count(own, run) :] or run.listed
     if not any(isinstance(callback, Diagnostic) for callback in listed):
         fix = "list them in a file for --config, such as configs/diagnostics/fisher.yaml"
@@ -220,7 +220,7 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="in the directory of their run")
     given, others = parser.parse_known_args(args)
-    quiet()
+    silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
         folder = given.checkpoints[0].absolute().parent.parent / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -18,10 +18,10 @@ from plasticity_lab.analysis.interpolation import Point, barriers, line
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.runs.command_line import errors_in_one_line, silence_known_warnings
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 
 EXAMPLES = 10_000
@@ -67,7 +67,7 @@ def _build(checkpoint: Path) -> Run:
     home = checkpoint.absolute().parent.parent
     if not (home / CONFIG).is_file():
         raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix="name a checkpoint in the directory of its run")
-    run = build(parse(["test", "--config", str(home / CONFIG)]), Place(home, None, None))
+    run = build(parse(["test", "--config", str(home / CONFIG)]), RunLocation(home, None, None))
     run.data.trainer = run.trainer
     return run
 
@@ -103,7 +103,7 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     given = _parser().parse_args(args)
-    quiet()
+    silence_known_warnings()
     with errors_in_one_line("mode_connectivity"):
         if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
             raise UserError("json", value=given.json, problem="name a file .json in a folder that there is")

@@ -20,7 +20,7 @@ from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs import run_directory, sessions
 from plasticity_lab.runs.branch import BranchFromCheckpoint
-from plasticity_lab.runs.command_line import one_line, run_name, run_of
+from plasticity_lab.runs.command_line import one_line, run_dir_of, run_name
 from plasticity_lab.runs.config_checks import check_length
 from plasticity_lab.runs.data_monitor import DataMonitor
 from plasticity_lab.runs.epoch_checkpoint import EpochCheckpoint
@@ -30,7 +30,7 @@ from plasticity_lab.runs.parse import Config, parser
 from plasticity_lab.runs.plain_text_progress import PlainTextProgress
 from plasticity_lab.runs.prediction_writer import PredictionWriter
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_directory import RunLocation
 from plasticity_lab.runs.run_lines import RunLines
 from plasticity_lab.runs.run_record import RunRecord
 from plasticity_lab.runs.terminate_on_nan import TerminateOnNaN
@@ -71,7 +71,7 @@ class Builder:
             raise UserError("network", value=kind.__name__, problem=error) from error
 
 
-def build(config: Config, place: Place | None = None, extra: Sequence[Callback] = (), keep_end: bool = True) -> Run:
+def build(config: Config, place: RunLocation | None = None, extra: Sequence[Callback] = (), keep_end: bool = True) -> Run:
     """Build a run.
 
     Args:
@@ -110,12 +110,12 @@ def _check_settings(config: Config) -> None:
         check_length(settings.trainer)
 
 
-def _place(config: Config, text: str) -> Place:
+def _place(config: Config, text: str) -> RunLocation:
     """Decide where the run is kept and what it starts from."""
     settings, files = config.settings, config.settings.config or []
-    find = run_directory.place_run if config.command == "fit" else run_directory.place_evaluation
+    find = run_directory.locate_run if config.command == "fit" else run_directory.locate_evaluation
     root = Path(settings.trainer.default_root_dir or "runs")
-    run_dir = settings.run_dir or (run_of(files) if settings.ckpt_path == "last" else None)
+    run_dir = settings.run_dir or (run_dir_of(files) if settings.ckpt_path == "last" else None)
     try:
         return find(root, run_name(files), text, run_dir, settings.ckpt_path)
     except OSError as error:
@@ -136,7 +136,7 @@ def _instantiated(config: Config) -> Namespace:
     return built
 
 
-def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: bool) -> list[Callback]:
+def _own_callbacks(config: Config, parts: Namespace, place: RunLocation, keep_end: bool) -> list[Callback]:
     """Return the callbacks that every run has, whatever its settings list."""
     fits, chosen, theirs = config.command == "fit", parts.trainer, parts.trainer.callbacks or []
     own: list[Callback] = [
@@ -158,7 +158,7 @@ def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: boo
     return own
 
 
-def _trainer(config: Config, chosen: Namespace, place: Place, own: Sequence[Callback], record: RunRecord) -> Trainer:
+def _trainer(config: Config, chosen: Namespace, place: RunLocation, own: Sequence[Callback], record: RunRecord) -> Trainer:
     """Build the trainer.
 
     Args:

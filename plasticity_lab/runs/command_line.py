@@ -106,7 +106,7 @@ def run_name(configs: list[Any]) -> str:
     return f"{beginning}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def run_of(configs: list[Any]) -> str | None:
+def run_dir_of(configs: list[Any]) -> str | None:
     """Return the run directory whose own config.yaml was given last, None if another file was."""
     path = Path(str(configs[-1])).absolute() if configs else Path()
     return str(path.parent) if path.name == "config.yaml" and path.with_name("manifest.json").exists() else None
@@ -169,7 +169,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
     raise SystemExit(code)
 
 
-def quiet() -> None:
+def silence_known_warnings() -> None:
     """Hide what Lightning says about itself, and warnings that do not concern a run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
     warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's

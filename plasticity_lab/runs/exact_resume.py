@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelChec
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from plasticity_lab.checkpoint_files import FAILED
-from plasticity_lab.randomness import key
+from plasticity_lab.randomness import derive_seed
 
 
 class ExactResume(Callback):
@@ -45,7 +45,7 @@ class ExactResume(Callback):
             average.on_train_end(trainer, pl_module)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
+        seed = derive_seed(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from it
         torch.default_generator.manual_seed(seed)  # 1 µs where torch.manual_seed takes 0.1 ms

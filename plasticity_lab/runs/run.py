@@ -12,12 +12,12 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
-from plasticity_lab.runs import before_training, sessions
+from plasticity_lab.runs import sessions, validate_run
 from plasticity_lab.runs.config_checks import LINKS, check_links
 from plasticity_lab.runs.late_errors import is_refusal, refused
 from plasticity_lab.runs.parse import Config
-from plasticity_lab.runs.run_directory import Place
-from plasticity_lab.runs.run_log import look_at_it
+from plasticity_lab.runs.resumable_logger import viewing_hint
+from plasticity_lab.runs.run_directory import RunLocation
 from plasticity_lab.runs.run_record import RunRecord
 
 
@@ -40,7 +40,7 @@ class Run:
     trainer: Trainer
     model: LightningModule
     data: LightningDataModule
-    place: Place
+    place: RunLocation
     record: RunRecord
     listed: list[Callback] = field(default_factory=list)
     predictions: Path | None = None
@@ -53,9 +53,9 @@ class Run:
         self.trainer.datamodule = self.data  # type: ignore[attr-defined]  # Lightning does so, later
         self.data.trainer = self.trainer
         checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
-        before_training.check(self.trainer, self.model, checkpoint)
+        validate_run.validate_run(self.trainer, self.model, checkpoint)
         if checkpoint and self.place.resumed_at is None:
-            before_training.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
+            validate_run.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
 
     def _check_parts(self) -> None:
         linked = {link.name: getattr(self.data, link.name, None) for link in LINKS}
@@ -68,7 +68,7 @@ class Run:
                 fix="leave it out, or use norm: group",
             )
         if self.config.command != "fit":
-            before_training.check_evaluation(self.trainer, self.place.directory, self.config.command)
+            validate_run.check_evaluation(self.trainer, self.place.directory, self.config.command)
         if self.place.checkpoint:
             checkpoint = read_checkpoint(self.place.checkpoint)
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
@@ -79,7 +79,7 @@ class Run:
 
     def timeline(self) -> str:
         """Return what the network is shown when, as text; `check` comes first."""
-        return before_training.schedule(self.trainer)
+        return validate_run.timeline_table(self.trainer)
 
     def fit(self) -> bool:
         """Train; return whether the run came to its end, which its session's `max_time` may precede."""
@@ -134,4 +134,4 @@ class Run:
             accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
             shown = [f"{split} accuracy {float(value):.2%}" for split, value in accuracies.items() if value is not None]
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
-            print("\n".join(look_at_it(self.trainer.loggers)))
+            print("\n".join(viewing_hint(self.trainer.loggers)))

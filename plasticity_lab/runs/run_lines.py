@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
-from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_directory import RunLocation
 
 _BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Flags of x86 and ARM processors in /proc/cpuinfo."""
@@ -19,7 +19,7 @@ class RunLines(Callback):
         place: where the run is kept and what it starts from.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: RunLocation) -> None:
         self.place = place
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -32,7 +32,7 @@ class RunLines(Callback):
         print(end="", flush=True)
 
 
-def _start(place: Place, trainer: Trainer) -> str:
+def _start(place: RunLocation, trainer: Trainer) -> str:
     """Return what the run starts from."""
     if place.checkpoint is None:
         return ""

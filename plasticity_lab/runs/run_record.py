@@ -27,7 +27,7 @@ class RunRecord(Callback):
         trainer: the run's, set once it is built.
     """
 
-    def __init__(self, place: run_directory.Place, config: str, seed: int) -> None:
+    def __init__(self, place: run_directory.RunLocation, config: str, seed: int) -> None:
         self.place, self.config, self.seed, self.started = place, config, seed, time.monotonic()
         self.trainer: Trainer | None = None
         self.lock: FileLock | None = None
@@ -59,7 +59,7 @@ class RunRecord(Callback):
                 "run_dir", value=directory, problem="another process trains there", fix="wait for it, or name a new directory"
             ) from None
         run_directory.clean(self.place)
-        run_directory.claim(directory, self.config)
+        run_directory.write_config(directory, self.config)
         data: Any = getattr(trainer, "datamodule", None)
         entry = manifest.session(trainer.strategy.root_device, sys.argv, self.place.checkpoint)
         manifest.open_session(directory, self.seed, getattr(data, "fingerprint", None), entry)

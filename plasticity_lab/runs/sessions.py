@@ -21,8 +21,8 @@ from plasticity_lab.runs.command_line import called
 from plasticity_lab.runs.csv_log import CSVRunLog
 from plasticity_lab.runs.interruption import Interruption
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
-from plasticity_lab.runs.run_directory import CONFIG, Place
-from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation
 from plasticity_lab.runs.run_record import RunRecord
 
 
@@ -43,7 +43,7 @@ def check_launcher(trainer: Trainer, strategy: Any) -> None:
         )
 
 
-def prepare(trainer: Trainer, place: Place) -> None:
+def prepare(trainer: Trainer, place: RunLocation) -> None:
     """Let a run start, stop and keep its last checkpoint in the ways from which it resumes exactly.
 
     Args:
@@ -74,7 +74,7 @@ def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
     return ckpt_path
 
 
-def loggers(given: Any, place: Place, record: RunRecord) -> Any:
+def loggers(given: Any, place: RunLocation, record: RunRecord) -> Any:
     """Return the loggers of a run, which keep what was logged in the sessions before.
 
     Args:
@@ -83,7 +83,7 @@ def loggers(given: Any, place: Place, record: RunRecord) -> Any:
         record: makes the run's directory; nothing is written before.
     """
     if given in (None, True):
-        return RunLog(place.directory, lambda: record.begun, place.resumed_at)
+        return ResumableTensorBoardLogger(place.directory, lambda: record.begun, place.resumed_at)
     several = given if isinstance(given, list) else [given]
     for one in several:
         if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import lines
-from plasticity_lab.studies.check import build
+from plasticity_lab.studies.budget_schedule import scheduled
 from plasticity_lab.studies.differences import differences
-from plasticity_lab.studies.grid import SEED, Run, shown
-from plasticity_lab.studies.schedule import scheduled
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.dry_run import build
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.study_file import SEED, Run, shown
 
 
 class Arm(NamedTuple):
@@ -26,7 +26,7 @@ class Arm(NamedTuple):
     control: int | None
 
 
-def arms(work: Work) -> list[Arm]:
+def arms(work: StudyContext) -> list[Arm]:
     """Return the arms of a study, each with its control.
 
     The control is the arm with the report's `control` as its value of `x` and otherwise the same variables, or
@@ -47,7 +47,7 @@ def arms(work: Work) -> list[Arm]:
     return found
 
 
-def described(work: Work) -> Iterator[str]:
+def described(work: StudyContext) -> Iterator[str]:
     """Yield, for each arm, a line for each key that sets it apart from its control, and its budget as `studies.budget` has it."""
     found = arms(work)
     names = {arm.run: arm.name for arm in found}

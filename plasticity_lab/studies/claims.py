@@ -6,7 +6,7 @@ from math import isfinite, log
 from typing import Any, Literal, NamedTuple
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.measure import read_over, scale
+from plasticity_lab.studies.metrics import read_over, scale
 
 COMPARED = ("arm", "control", "metric", "over", "control_metric", "control_over", "minus", "as")
 KEYS = ("id", "claim", "paper", "reported", *COMPARED, "expect", "effect", "within", "of")
@@ -21,7 +21,7 @@ class Reading(NamedTuple):
     Attributes:
         runs: the runs it is read of, one for each seed: variables and their values.
         metric: what is read: a tag of their logs.
-        over: how its values over time become one; see `studies.measure.read_over`.
+        over: how its values over time become one; see `studies.metrics.read_over`.
     """
 
     runs: dict[str, Any]

@@ -10,25 +10,25 @@ from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import described
+from plasticity_lab.studies.epoch_signatures import may_end_early
 from plasticity_lab.studies.files import write_whole
-from plasticity_lab.studies.measure import everything
-from plasticity_lab.studies.plan import Nothing, Segment, epochs_to_follow, segments
-from plasticity_lab.studies.recipe import may_end_early
-from plasticity_lab.studies.scheduler import Events, MakeTask
+from plasticity_lab.studies.metrics import everything
+from plasticity_lab.studies.plan import EmptyStore, Segment, epochs_to_follow, segments
+from plasticity_lab.studies.scheduler import MakeTask, Progress
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
 
 FAILED = "failed"
 
 
 class Engine(Protocol):
-    """What trains segments; see `studies.engine.run`."""
+    """What trains segments; see `studies.local_engine.run`."""
 
-    def __call__(self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Events) -> None:
+    def __call__(self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress) -> None:
         """Train them."""
 
 
-def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = print) -> list[str]:
+def run(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None] = print) -> list[str]:
     """Train what is missing; return the names of runs that are not done afterwards.
 
     Raises:
@@ -38,7 +38,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     try:
         work.store.root.mkdir(parents=True, exist_ok=True)
         work.home.mkdir(parents=True, exist_ok=True)
-        work.store.sweep()
+        work.store.remove_stale()
         last = {
             "file": str(work.study.file.absolute()),
             "code_of_classes": work.code,
@@ -59,7 +59,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     return missing
 
 
-def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
+def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
     for line in damaged(work):
         say(line)
     todo = segments(work.paths, work.store)
@@ -71,7 +71,7 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
         bar.update()
 
     def finish(segment: Segment) -> None:
-        done = work.store.done(segment.end)
+        done = work.store.metadata(segment.end)
         # A run that ends early leaves epochs out.
         bar.total -= max(0, segment.stop - segment.first - (done["stop"] - done["first"]))
         announce()
@@ -79,7 +79,7 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
     def announce() -> None:
         for number, one in list(pending.items()):
             if work.finished(number):
-                if work.assemble(number):
+                if work.materialise(number):
                     bar.write(f"done    {one.name}{without_metric(work, number)}")
                 del pending[number]
 
@@ -91,11 +91,11 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
 
     with bar:
         announce()
-        engine(todo, work.task, work.store, jobs, Events(one_epoch, finish, on_failure))
+        engine(todo, work.task, work.store, jobs, Progress(one_epoch, finish, on_failure))
         announce()
 
 
-def without_metric(work: Work, number: int) -> str:
+def without_metric(work: StudyContext, number: int) -> str:
     """Say that a run has not logged what the study reports, as only shows now where classes of the user's own log; else ""."""
     metric = work.study.report.get("metric")
     found = everything(work.folder(number)) if metric else {}
@@ -104,14 +104,14 @@ def without_metric(work: Work, number: int) -> str:
     return f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
 
 
-def damaged(work: Work) -> Iterator[str]:
+def damaged(work: StudyContext) -> Iterator[str]:
     """Yield a line for each state of the study that is there in part only, which counts as not trained."""
     for state in dict.fromkeys(state for path in work.paths for state in path.states):
         if wrong := work.store.damage(state):
             yield f"damaged {work.store.root / state}: {wrong}; it is trained again"
 
 
-def plan(work: Work) -> str:
+def plan(work: StudyContext) -> str:
     """Say what would be trained, what each run is, what sets each arm apart from the control, and how it spends its rate."""
     lines = [summary(work, segments(work.paths, work.store), 1)]
     for one, path, config in zip(work.study.runs, work.paths, work.configs, strict=True):
@@ -122,15 +122,15 @@ def plan(work: Work) -> str:
     return "\n".join([*lines, *described(work)])
 
 
-def summary(work: Work, todo: list[Segment], jobs: int) -> str:
+def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
     """Say how much there is to train, and how long it will take as far as that is known."""
     asked = sum(len(path.states) - 1 for path in work.paths)
-    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, Nothing()), todo))
+    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, EmptyStore()), todo))
     limit = "at most " if any(map(may_end_early, work.configs)) else ""
     line = f"{work.study.name}: {len(work.paths)} runs of {limit}{asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
     line += f"; missing are {missing} epochs in {len(todo)} segments" if todo else "; nothing is missing"
-    states = {state for path in work.paths for state in path.states if work.store.logged(state)}
-    done = [work.store.done(state) for state in states]
+    states = {state for path in work.paths for state in path.states if work.store.has_logs(state)}
+    done = [work.store.metadata(state) for state in states]
     if todo and done and (trained := sum(one["stop"] - one["first"] for one in done)):
         rate = sum(one["seconds"] for one in done) / trained
         longest = max(epochs_to_follow(todo).values())
@@ -138,10 +138,10 @@ def summary(work: Work, todo: list[Segment], jobs: int) -> str:
     return line
 
 
-def status(work: Work) -> str:
+def status(work: StudyContext) -> str:
     """Say how far a study is."""
     failed = {file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})" for file in (work.home / FAILED).glob("*.txt")}
-    running = work.store.in_work()
+    running = work.store.running()
     lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     for number, one in enumerate(work.study.runs):
         states = work.paths[number].states
@@ -152,10 +152,10 @@ def status(work: Work) -> str:
     return "\n".join([", ".join(f"{count} {kind}" for kind, count in counts.items()), *lines])
 
 
-def gc(work: Work) -> str:
+def gc(work: StudyContext) -> str:
     """Drop states that no missing segment of the study needs; a finished run's own last state stays in its directory."""
     needed = {segment.start for segment in segments(work.paths, work.store)}
-    states = {state for path in work.paths for state in path.states if work.store.kept(state)} - needed
+    states = {state for path in work.paths for state in path.states if work.store.has_checkpoint(state)} - needed
     freed = 0
     for state in states:
         file = work.store.checkpoint(state)

@@ -41,7 +41,7 @@ def short(folder: Path, known: Mapping[str, int]) -> str:
     return ""
 
 
-def place(file: Path, target: Path) -> None:
+def link_or_copy(file: Path, target: Path) -> None:
     """Link a file, in place of what is there, or copy it where that is another disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)

@@ -11,16 +11,16 @@ from typing import NamedTuple
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CONFIGS, ROOT
 from plasticity_lab.studies import claim_table
-from plasticity_lab.studies.agreement import agreements
 from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.claims import Claim, read_claims
-from plasticity_lab.studies.grid import Study, read_study
+from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
 from plasticity_lab.studies.origin import origin
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.study_file import Study, read_study
 from plasticity_lab.studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
-from plasticity_lab.studies.words import metric_words, note
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.wording import metric_words, note
 
 MARK = "<!-- Written by study.py report --ledger; edits are lost. -->"
 
@@ -71,7 +71,9 @@ class Unopened(NamedTuple):
     claims: list[Claim]
 
 
-def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work]) -> tuple[list[Work], list[Unopened]]:
+def all_studies(
+    files: Sequence[Path], root: Path, opened: Callable[[Path], StudyContext]
+) -> tuple[list[StudyContext], list[Unopened]]:
     """Return some studies and all that ship: those that have been run, opened, and the others.
 
     Args:
@@ -92,7 +94,7 @@ def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work
     return works, unopened
 
 
-def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> None:
+def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], file: Path) -> None:
     """Write what came out of all claims, and the figures of their studies into the folder beside it that is named as the file.
 
     Args:
@@ -130,7 +132,7 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
         raise UserError("ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder") from None
 
 
-def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:
+def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: Path) -> str:
     """Return what came out of a study's claims."""
     chosen = settings(work)
     runs = frame(work, chosen.metric, chosen.over)
@@ -139,7 +141,7 @@ def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> 
     named = study.relative_to(ROOT) if study.is_relative_to(ROOT) else work.study.file
     what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
     said = [f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.", f"Unless said otherwise: {what}."]
-    said += filter(None, [agreements(work), censored(work, chosen.metric)])
+    said += filter(None, [forgetting_correlations(work), censored(work, chosen.metric)])
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
     means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
     picture = f"![{work.study.name}]({_link(figure, file)})"

@@ -10,7 +10,7 @@ from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.classes import class_of, is_ours
+from plasticity_lab.studies.classes import class_of, is_builtin
 
 SILENT = {
     "BatchSizeFinder",
@@ -94,7 +94,7 @@ def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
         name = f"{arguments.get('split', 'train')}_{arguments['accuracy']:g}"
         lasts = [f"{part}/{unit}" for part in ("", "/stage<number>", "/last_stage") for unit in ("epochs", "steps")]
         return [f"diagnostics/time_to_accuracy/{name}{last}" for last in ("/reached", *lasts)]
-    if is_ours(path) and issubclass(kind, OneShot | Level | NormRecalibration):
+    if is_builtin(path) and issubclass(kind, OneShot | Level | NormRecalibration):
         return [f"interventions/{name}"]
     return [] if kind is Dashboard else None
 

@@ -8,15 +8,15 @@ from typing import NoReturn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import ROOT, find_own_classes
-from plasticity_lab.runs.command_line import called, errors_in_one_line, program, quiet
-from plasticity_lab.studies import claim_table, commands, engine
-from plasticity_lab.studies.check import check_arms
+from plasticity_lab.runs.command_line import called, errors_in_one_line, program, silence_known_warnings
+from plasticity_lab.studies import claim_table, commands, local_engine
+from plasticity_lab.studies.dry_run import check_arms
 from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.report import write_report
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from plasticity_lab.studies.verdicts import outcomes
 from plasticity_lab.studies.verify import verify
-from plasticity_lab.studies.work import Work, open_study
 from plasticity_lab.studies.workers import PATIENCE
 
 COMMANDS = {
@@ -87,7 +87,7 @@ def work_on(given: argparse.Namespace) -> int:
     fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
     remember = getattr(given, "trust_code", True)
 
-    def opened(file: Path) -> Work:
+    def opened(file: Path) -> StudyContext:
         return open_study(file, root, given.threads, share, remember, fetch, given.config)
 
     if given.command == "report" and given.ledger:
@@ -110,9 +110,9 @@ def work_on(given: argparse.Namespace) -> int:
     return 0
 
 
-def _run(works: Sequence[Work], given: argparse.Namespace) -> int:
+def _run(works: Sequence[StudyContext], given: argparse.Namespace) -> int:
     """Train what is missing of studies, and report; return the exit code."""
-    train: commands.Engine = engine.run
+    train: commands.Engine = local_engine.run
     if given.engine == "ray":
         from plasticity_lab.studies import ray_engine
 
@@ -122,12 +122,12 @@ def _run(works: Sequence[Work], given: argparse.Namespace) -> int:
     missing = 0
     for work in works:
         missing += len(commands.run(work, given.jobs, train))
-        if any(map(work.assembled, range(len(work.study.runs)))):
+        if any(map(work.is_materialised, range(len(work.study.runs)))):
             _report(work)
     return 1 if missing else 0
 
 
-def _report(work: Work) -> None:
+def _report(work: StudyContext) -> None:
     """Write table and figure of a study; print the table, and verdicts on its claims."""
     folder = write_report(work)
     print((folder / "table.md").read_text())
@@ -138,7 +138,7 @@ def _report(work: Work) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
-    quiet()
+    silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("study.py")):
         raise SystemExit(work_on(parser().parse_args(args)))

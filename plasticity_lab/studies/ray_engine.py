@@ -15,13 +15,13 @@ from plasticity_lab.project import CODE
 from plasticity_lab.runs.command_line import errors_in_one_line
 from plasticity_lab.studies import scheduler
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
-from plasticity_lab.studies.engine import POLL
+from plasticity_lab.studies.environment_key import platform_key
+from plasticity_lab.studies.local_engine import POLL
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.salt import machine
-from plasticity_lab.studies.scheduler import Ended, Events, MakeTask, Start, already_trained, tell_epochs
+from plasticity_lab.studies.scheduler import Ended, MakeTask, Progress, Start, already_trained, tell_epochs
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.workers import PREEMPTED, said
+from plasticity_lab.studies.workers import PREEMPTED, failure_output
 
 RETRIES = 3
 """How often a segment whose node or process was lost is trained again."""
@@ -32,7 +32,7 @@ def run(
     make: MakeTask,
     store: Store,
     jobs: int,
-    tell: Events,
+    tell: Progress,
     address: str | None = None,
     gpus: float = 0.0,
 ) -> None:
@@ -122,7 +122,7 @@ def _train(task: Task, root: str, expected: str) -> None:
     while lock is None:  # another runner trains it
         time.sleep(POLL)
         lock = store.lock(task.state)
-    place = store.workplace(task.state)
+    place = store.new_workdir(task.state)
     try:
         if already_trained(task.state, task.test, store):
             return
@@ -135,8 +135,8 @@ def _train(task: Task, root: str, expected: str) -> None:
                 if stop.code in PREEMPTED:
                     # The node is taken away: to Ray this is a lost worker, whose task it starts again elsewhere.
                     os._exit(int(str(stop)))
-                raise RuntimeError(said(place / "log.txt", 1)) from None
-        store.publish(place, task.state)
+                raise RuntimeError(failure_output(place / "log.txt", 1)) from None
+        store.commit(place, task.state)
     finally:
         shutil.rmtree(place, ignore_errors=True)
         lock.release()
@@ -144,7 +144,7 @@ def _train(task: Task, root: str, expected: str) -> None:
 
 def _code_and_machine(task: Task) -> str:
     """Return what decides a task's numbers where it is trained, a line for each."""
-    return f"{CodeHashes(project_sources())(task.config)}\n{machine(task.config)}"
+    return f"{CodeHashes(project_sources())(task.config)}\n{platform_key(task.config)}"
 
 
 def check_machine(expected: str, found: str) -> None:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import Claim, Pair, Reading, read_claims
-from plasticity_lab.studies.measure import check_metric, read_over, scale, series
+from plasticity_lab.studies.metrics import check_metric, read_over, scale, series
 from plasticity_lab.studies.settings import check_length, settings
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
 
 
 class Compared(NamedTuple):
@@ -28,7 +28,7 @@ class Compared(NamedTuple):
     missing: str
 
 
-def check_claims(work: Work) -> list[Claim]:
+def check_claims(work: StudyContext) -> list[Claim]:
     """Read the claims of a study.
 
     Raises:
@@ -56,7 +56,7 @@ def check_claims(work: Work) -> list[Claim]:
     return claims
 
 
-def _variables(work: Work) -> str:
+def _variables(work: StudyContext) -> str:
     """Return the variables of a study's runs, with some of their values."""
     found: dict[str, list[Any]] = {}
     for run in work.study.runs:
@@ -66,13 +66,13 @@ def _variables(work: Work) -> str:
     return "; ".join(f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}" for name, all_ in found.items())
 
 
-def matching(work: Work, values: dict[str, Any]) -> list[int]:
+def matching(work: StudyContext, values: dict[str, Any]) -> list[int]:
     """Return the numbers of the runs that have some values; a variable that is null is another than one that is absent."""
     wanted = values.items()
     return [number for number, run in enumerate(work.study.runs) if wanted <= run.values.items()]
 
 
-def values(work: Work, reading: Reading, positive: bool = False) -> dict[int, float | None]:
+def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict[int, float | None]:
     """Return a reading of each seed whose run is finished: None where it never logged the metric.
 
     So it is with a time that was not reached. Shares (accuracies) are in percent.
@@ -85,7 +85,7 @@ def values(work: Work, reading: Reading, positive: bool = False) -> dict[int, fl
     found: dict[int, float | None] = {}
     as_one = read_over(reading.over)
     for number in matching(work, reading.runs):
-        if work.assembled(number):
+        if work.is_materialised(number):
             points = series(work.folder(number), reading.metric)
             value = scale(reading.metric) * as_one(points) if points else float("nan")
             usable = isfinite(value) and (value > 0 or not positive)
@@ -93,7 +93,7 @@ def values(work: Work, reading: Reading, positive: bool = False) -> dict[int, fl
     return found
 
 
-def compare(work: Work, claim: Claim, pair: Pair | None = None) -> Compared:
+def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compared:
     """Compare arm and control of a claim, or of the pair that its margin is measured by."""
     sides = [*(pair or claim.pair), *((claim.minus or ()) if pair is None else ())]
     read = [values(work, side, claim.ratio) for side in sides]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.measure import check_metric, read_over
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.metrics import check_metric, read_over
+from plasticity_lab.studies.study_context import StudyContext
 
 KEYS = ("metric", "over", "x", "hue", "control", "figure", "paper", "label")
 FIGURES = ("line", "bar", "curve")
@@ -39,7 +39,7 @@ class Settings(NamedTuple):
     label: str | None = None
 
 
-def settings(work: Work) -> Settings:
+def settings(work: StudyContext) -> Settings:
     """Read how a study is reported.
 
     Raises:
@@ -78,7 +78,7 @@ def settings(work: Work) -> Settings:
     return chosen
 
 
-def check_length(key: str, over: str, work: Work, numbers: Sequence[int]) -> None:
+def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]) -> None:
     """Raise UserError for a span of `read_over` that is longer than a run, over which arms would not be compared alike.
 
     Args:

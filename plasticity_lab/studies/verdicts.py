@@ -19,8 +19,8 @@ from plasticity_lab.studies.statistics import (
     sign_flip_test,
     t_test,
 )
-from plasticity_lab.studies.words import amount, gap, unit
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.wording import amount, gap, unit
 
 REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN = "reproduced", "contradicted", "too weak to tell", "not run"
 EQUAL = "all seeds differ by the same amount, so that their spread is not known"
@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
         return f"{self.verdict}{late}{self.because and f': {self.because}'}"
 
 
-def outcomes(work: Work) -> list[Outcome]:
+def outcomes(work: StudyContext) -> list[Outcome]:
     """Return what the finished runs of a study say about its claims; p-values are adjusted for these claims only."""
     return adjusted([_outcome(work, claim) for claim in check_claims(work)])
 
@@ -67,7 +67,7 @@ def adjusted(found: Sequence[Outcome]) -> list[Outcome]:
     return [one._replace(adjusted=by_place.get(place)) for place, one in enumerate(found)]
 
 
-def _outcome(work: Work, claim: Claim) -> Outcome:
+def _outcome(work: StudyContext, claim: Claim) -> Outcome:
     compared = compare(work, claim)
     if compared.missing:
         usable = "a value above 0, which a ratio needs" if claim.ratio else "a value"

@@ -84,7 +84,7 @@ def start(context: ForkServerContext, task: Task) -> tuple[Connection, Any]:
     return reader, process
 
 
-def said(log: Path, code: int | None) -> str:
+def failure_output(log: Path, code: int | None) -> str:
     """Return a failed worker's output."""
     text = log.read_text(errors="replace").strip() if log.exists() else ""
     return f"{text}\nended by signal {-code}" if code and code < 0 else text or f"exit code {code}"

@@ -96,7 +96,7 @@ def construct(kind: type[Network], /, *args: Any, **kwargs: Any) -> Network:
 
     Example:
         >>> network = construct(nn.Linear, 3, 2)
-        >>> initialise(network, seed=0)
+        >>> init_parameters(network, seed=0)
     """
     return cast(Network, record(kind, kind, args, kwargs))
 
@@ -110,7 +110,7 @@ def materialise(network: nn.Module, image_shape: Shape) -> None:
     """Give lazy layers their sizes, by a blank image; no-op without lazy layers.
 
     Args:
-        network: of `construct`, so that `initialise` draws the values; otherwise they are drawn
+        network: of `construct`, so that `init_parameters` draws the values; otherwise they are drawn
             now.
         image_shape: channels, height, width.
     """

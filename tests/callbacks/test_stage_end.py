@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.datamodules.test_course import data, growth
 from tests.runs import fit, logged, state, tiny
 from tests.test_contracts import EVERY_KIND
@@ -29,7 +29,7 @@ def test_it_is_a_run_of_so_many_epochs(until: dict[str, Any], epochs: int) -> No
     names = [sorted(file.name for file in (one.place.directory / "checkpoints").iterdir()) for one in (ended, planned)]
     assert names[0] == names[1]
     last = torch.load(ended.place.directory / "checkpoints/last.ckpt", weights_only=True)
-    assert digest(last["state_dict"]) == state(ended)["weights and buffers"]
+    assert state_hash(last["state_dict"]) == state(ended)["weights and buffers"]
 
 
 def test_a_run_resumed_at_its_end_trains_no_further() -> None:

@@ -15,7 +15,7 @@ from datamodules.appearance import Appearance
 from datamodules.blurring import blur, resize_matrix
 from datamodules.deficits import class_permutation, label_shifts
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.timing import Position, Time, Window
 from tests.probes import Darken, Dim, Fade
 from tests.runs import fit, tiny
@@ -202,9 +202,9 @@ def test_a_data_set_is_never_changed() -> None:
     growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}}
     finished = fit(*tiny({"data": {"init_args": {"deficits": acting, "growth": growth}}}))
     fresh = Digits(subset=100).splits(0).train
-    assert digest(finished.data.splits.train.tensor()) == digest(fresh.tensor())
-    assert digest(finished.data.loaders["train"].pixels) == digest(fresh.tensor())
-    assert digest(finished.data.loaders["train"].labels) == digest(fresh.labels)
+    assert state_hash(finished.data.splits.train.tensor()) == state_hash(fresh.tensor())
+    assert state_hash(finished.data.loaders["train"].pixels) == state_hash(fresh.tensor())
+    assert state_hash(finished.data.loaders["train"].labels) == state_hash(fresh.labels)
 
 
 def test_your_own_deficit_stands_beside_ours() -> None:

@@ -20,7 +20,7 @@ from plasticity_lab.project import BESIDE
 from plasticity_lab.studies.classes import class_of
 from plasticity_lab.timing import Epoch, Position, Time
 from tests.registry import DIAGNOSTICS, REGISTRY
-from tests.studies.test_recipe import blur, common, epochs
+from tests.studies.test_epoch_signatures import blur, common, epochs
 
 KINDS: tuple[type, ...] = (Deficit, Growth, OneShot, Level, NormRecalibration, Diagnostic)
 NUMBERS = (0.25, 0.5, 0.75, 1, 2, 3, 7, 64, 128)

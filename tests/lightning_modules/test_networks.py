@@ -10,7 +10,7 @@ from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
 from lightning_modules.networks.resnet import PostActivation, PreActivation, every
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests import registry
 
 NETWORKS: dict[str, nn.Module] = {
@@ -130,7 +130,7 @@ def test_the_blocks_halve_the_image_where_the_papers_do() -> None:
 def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
     def drawn(seed: int, classes: int = 10) -> dict[str, torch.Tensor]:
         network = construct(ResNet, 3, classes, depth=1, width=8)
-        initialise(network, seed)
+        init_parameters(network, seed)
         return network.state_dict()
 
     one, same, other, wider = drawn(0), drawn(0), drawn(1), drawn(0, 7)
@@ -143,7 +143,7 @@ def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
 
 def test_initial_values_have_pytorchs_distribution() -> None:
     network = construct(ResNet, 3, 10, width=32)
-    initialise(network, 0)
+    init_parameters(network, 0)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 5000:
             bound = (layer.in_channels * layer.kernel_size[0] ** 2) ** -0.5

@@ -9,9 +9,9 @@ from torch import nn
 
 from lightning_modules.networks import TorchvisionNetwork
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import global_stream
+from plasticity_lab.randomness import seeded_global_rng
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN, one
 from tests.runs import fit, tiny
 from tests.test_bad_input import refused
@@ -28,9 +28,9 @@ def adapter(**arguments: Any) -> dict[str, Any]:
 def test_its_forward_pass_and_values_are_torchvisions(name: str, size: int) -> None:
     options: dict[str, Any] = {"image_size": size} if name.startswith("vit") else {}
     images = torch.randn(2, 3, size, size)
-    with global_stream(0, "test"):
+    with seeded_global_rng(0, "test"):
         theirs = torchvision.models.get_model(name, num_classes=7, **options).eval()
-    with global_stream(0, "test"):
+    with seeded_global_rng(0, "test"):
         ours = TorchvisionNetwork(3, 7, size, name).eval()
     assert torch.equal(ours(images), theirs(images))
     grey = TorchvisionNetwork(1, 7, size, name)
@@ -58,7 +58,7 @@ def test_a_run_starts_from_its_constructor_and_resets_its_blocks() -> None:
     reset = {"trainer": {"callbacks+": [one("LayerReset", at=["11st"], last=3, to="initial"), FROZEN]}}
     network: Any = fit(*tiny(adapter(**SMALL), reset)).model.network
     expected: Any = construct(TorchvisionNetwork, 1, 10, 16, **SMALL)
-    initialise(expected, 0)
+    init_parameters(expected, 0)
     assert not expected.model.layer1[0].bn2.weight.any()
     for name, value in network.named_parameters():
         assert torch.equal(value, expected.get_parameter(name)) == name.startswith(("model.layer3", "model.layer4", "model.fc")), (

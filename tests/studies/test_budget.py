@@ -7,8 +7,8 @@ import pytest
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import arms, described
 from plasticity_lab.studies.budget import budget, decay_sum, lines, share_after
-from plasticity_lab.studies.check import build
-from plasticity_lab.studies.schedule import scheduled
+from plasticity_lab.studies.budget_schedule import scheduled
+from plasticity_lab.studies.dry_run import build
 from tests.studies.small import acting, blurred, small
 
 

@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.claims import Claim, read_claims
 from plasticity_lab.studies.readings import check_claims
+from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.verdicts import EQUAL, adjusted, judge, outcomes
-from plasticity_lab.studies.work import Work
 from tests.studies.small import ARMS, small
 
 CLAIM = {
@@ -34,14 +34,14 @@ def read(**keys: Any) -> Claim:
     return claim
 
 
-def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
+def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
     """Return a study of which some runs are done: values of a metric for each arm, one for each seed (None logs nothing)."""
     arms = {arm: ARMS[arm] for values in metrics.values() for arm in values}
     seeds = max(len(one) for values in metrics.values() for one in values.values())
     work = small(arms, seeds=seeds, claims=[{**CLAIM, "metric": LOSS, **claim} for claim in claims])
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = RunLog(folder, lambda: True)
+        log = ResumableTensorBoardLogger(folder, lambda: True)
         log.log_metrics({"train/loss": 1.0}, 0)
         for metric, values in metrics.items():
             of_seeds = values.get(run.values["arm"], [])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from plasticity_lab.studies import engine
+from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.work import open_study
+from plasticity_lab.studies.study_context import open_study
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import BROKEN
+from tests.studies.test_local_engine import BROKEN
 from tests.studies.test_report import CLAIM
 
 
@@ -140,5 +140,5 @@ def test_a_study_runs_and_reports_by_one_command(capsys: pytest.CaptureFixture[s
 def test_a_metric_that_only_training_shows_to_be_missing_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     own = {"trainer.callbacks+": [{"class_path": "tests.probes.StepLog"}], "trainer.max_epochs": 1}
     work = small({"own": own}, seeds=1, report={"metric": "own/value"})
-    assert not run(work, 1, engine.run)
+    assert not run(work, 1, local_engine.run)
     assert "done    own,seed=0  warning: report: metric: own/value: is not logged; logged are" in capsys.readouterr().out

@@ -12,9 +12,9 @@ import yaml
 
 from datamodules import ImageDataset
 from datamodules.images import Images, TensorImages
-from plasticity_lab.studies.plan import Nothing, segments
+from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
-from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import REPOSITORY, fit
 
 FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))
@@ -30,7 +30,7 @@ class Grey(ImageDataset):
 
 
 @cache
-def opened(file: Path) -> Work:
+def opened(file: Path) -> StudyContext:
     return open_study(file, Path("runs").absolute(), fetch=False)
 
 
@@ -49,7 +49,7 @@ def test_a_study_is_planned(file: Path) -> None:
     assert work.study.name == file.stem.replace("_", "-")
     check_claims(work)
     asked = sum(len(path.states) - 1 for path in work.paths)
-    trained = sum(segment.stop - segment.first for segment in segments(work.paths, Nothing()))
+    trained = sum(segment.stop - segment.first for segment in segments(work.paths, EmptyStore()))
     assert not any(path.alone for path in work.paths)
     assert trained <= asked
 
@@ -66,7 +66,7 @@ def test_a_study_is_planned(file: Path) -> None:
 def test_published_grids_train_little_more_than_half(name: str, share: float) -> None:
     work = opened(REPOSITORY / "configs/studies" / f"{name}.yaml")
     asked = sum(len(path.states) - 1 for path in work.paths)
-    assert sum(segment.stop - segment.first for segment in segments(work.paths, Nothing())) <= share * asked
+    assert sum(segment.stop - segment.first for segment in segments(work.paths, EmptyStore())) <= share * asked
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import read_claims
 from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import REPOSITORY
 from tests.studies.test_report import CLAIM, done
 
@@ -66,7 +66,7 @@ def test_only_a_ledger_is_written_over() -> None:
 def test_a_ledger_is_of_all_studies_and_opens_those_that_were_run(capsys: pytest.CaptureFixture[str]) -> None:
     root = done().home.parents[1]
 
-    def opened(file: Path) -> Work:
+    def opened(file: Path) -> StudyContext:
         return open_study(file, root)
 
     works, unopened = all_studies([Path("small.yaml"), REPOSITORY / "configs/studies/digits_stages.yaml"], root, opened)

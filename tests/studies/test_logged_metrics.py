@@ -9,9 +9,9 @@ import pytest
 
 from callbacks import diagnostics
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.grid import Run
 from plasticity_lab.studies.logged_metrics import check_logged, logged_metrics
-from plasticity_lab.studies.resolve import resolved
+from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.runs import fit, logged, tiny
@@ -29,7 +29,7 @@ RATES = {"trainer": {"callbacks+": [{"class_path": "pytorch_lightning.callbacks.
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (one,) = resolved([Run({"seed": 0}, files, {})])
+    (one,) = resolved_config([Run({"seed": 0}, files, {})])
     return one
 
 

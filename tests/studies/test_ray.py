@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from plasticity_lab.studies import engine, ray_engine
+from plasticity_lab.studies import local_engine, ray_engine
 from plasticity_lab.studies.commands import run
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import BROKEN, ends, few
+from tests.studies.test_local_engine import BROKEN, ends, few
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -39,7 +39,7 @@ def test_a_lost_node_changes_nothing(cluster: Any) -> None:
     killer.start()
     assert not run(work, 2, ray_engine.run)
     killer.join()
-    assert not run(alone, 2, engine.run)
+    assert not run(alone, 2, local_engine.run)
     assert ends(work) == ends(alone)
 
 

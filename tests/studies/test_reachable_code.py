@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.project import BESIDE, CODE
-from plasticity_lab.studies import plan, work
+from plasticity_lab.studies import plan, study_context
 from plasticity_lab.studies.classes import class_paths
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources, roots
 from plasticity_lab.studies.commands import run
@@ -102,7 +102,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = Path("copy").absolute()
     for package in PACKAGES:
         shutil.copytree(CODE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(work, "project_sources", lambda: Sources(folder, PACKAGES))
+    monkeypatch.setattr(study_context, "project_sources", lambda: Sources(folder, PACKAGES))
     return folder
 
 
@@ -124,7 +124,7 @@ def edit(file: Path, text: str = "# edited\n") -> None:
         "callbacks/interventions/shrink_perturb.py",
         "lightning_modules/networks/resnet.py",
         "plasticity_lab/studies/report.py",
-        "plasticity_lab/studies/engine.py",
+        "plasticity_lab/studies/local_engine.py",
         "plasticity_lab/analysis/interpolation.py",
     ],
 )
@@ -176,7 +176,7 @@ def test_what_validation_is_impaired_by_counts_in_all_epochs() -> None:
     for arm, same in ((ARMS["blurred for 1"], True), (impaired, False)):
         (config,) = small({"blurred": arm}, seeds=1).configs
         codes = [CodeHashes(project_sources(), trusted={"datamodules.Blur": text}) for text in ("one", "two")]
-        one, two = (plan.path(config, "salt", code).states for code in codes)
+        one, two = (plan.state_chain(config, "salt", code).states for code in codes)
         assert (one[0] == two[0]) is same
         assert one[1:] != two[1:]
 

@@ -11,13 +11,13 @@ import pytest
 from scipy import stats
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
 from plasticity_lab.studies.figure import draw, draw_curves
-from plasticity_lab.studies.measure import curves, measured, read_over
+from plasticity_lab.studies.metrics import curves, measured, read_over
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings, shown
-from plasticity_lab.studies.words import axis_words
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.wording import axis_words
 from tests.studies.small import ARMS, small
 
 VALUES = {("plain", 0): 0.80, ("plain", 1): 0.90, ("plain", 2): 0.85, ("warm", 0): 0.70, ("warm", 1): 0.85, ("warm", 2): 0.74}
@@ -33,7 +33,7 @@ def test_numbers_have_the_digits_that_say_something() -> None:
 
 
 def test_last_epochs_are_averaged(tmp_path: Path) -> None:
-    log = RunLog(tmp_path, lambda: True)
+    log = ResumableTensorBoardLogger(tmp_path, lambda: True)
     for step, value in enumerate([0.1, 0.2, 0.4]):
         log.log_metrics({"val/accuracy": value}, step)
     log.log_metrics({"train/loss": 1.0}, 1)
@@ -134,7 +134,7 @@ CLAIM = {
 }
 
 
-def done(**content: Any) -> Work:
+def done(**content: Any) -> StudyContext:
     """Return a study whose runs are done, without training."""
     content = {"report": {"metric": "val/accuracy", "control": "plain"}, "claims": [CLAIM], **content}
     work = small({"plain": {}, "warm": ARMS["warm"]}, seeds=2, **content)
@@ -142,7 +142,7 @@ def done(**content: Any) -> Work:
     (work.home / "study.json").write_text(json.dumps({"file": "small.yaml", "code_of_classes": work.code, "config": []}))
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = RunLog(folder, lambda: True)
+        log = ResumableTensorBoardLogger(folder, lambda: True)
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
         end = work.paths[number].states[-1]

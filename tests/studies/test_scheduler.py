@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.scheduler import Ended, Events, Start, train
+from plasticity_lab.studies.scheduler import Ended, Progress, Start, train
 from plasticity_lab.studies.store import Store
 
 
@@ -69,8 +69,8 @@ class Script:
 class Told(list[str]):
     """What is told, in order."""
 
-    def events(self) -> Events:
-        return Events(
+    def events(self) -> Progress:
+        return Progress(
             lambda: self.append("epoch"),
             lambda segment: self.append(f"{segment.end} done"),
             lambda segment, said: self.append(f"{segment.end} failed: {said}"),

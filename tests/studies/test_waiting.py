@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plasticity_lab.studies import engine
+from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import plan, run, status
-from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.report import write_report
 from plasticity_lab.studies.verify import verify
 from tests.runs import fit, logged, tiny
@@ -27,7 +27,7 @@ def test_a_run_may_end_before_its_last_segment() -> None:
     text = plan(work)
     assert "small: 2 runs of at most 63 epochs" in text
     assert re.search(r"^early,seed=0  at most 60 epochs", text, re.MULTILINE)
-    assert run(work, 2, engine.run) == []
+    assert run(work, 2, local_engine.run) == []
     assert status(work).startswith("2 done, 0 running, 0 failed, 0 waiting")
     early = {
         "data": {"init_args": {"growth": arms["early"]["data.init_args.growth"]}},
@@ -41,4 +41,4 @@ def test_a_run_may_end_before_its_last_segment() -> None:
     assert "| early | 1 | 1.00 |" in said
     assert f"Of the finished runs 1 have no value of {report['metric']}, and are not in the table: never,seed=0." in said
     assert "Of the finished runs 1 reached max_epochs before their last data stage had ended: never,seed=0." in said
-    assert not run(work, 1, engine.run), "nothing is left to train"
+    assert not run(work, 1, local_engine.run), "nothing is left to train"

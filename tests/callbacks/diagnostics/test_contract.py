@@ -14,7 +14,7 @@ from callbacks import diagnostics
 from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, VARIANTS
 from tests.runs import REPOSITORY, fit, logged, pictures, state, tiny
@@ -44,11 +44,11 @@ class Draws(Callback):
         self.found: list[Any] = []
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        grads = [None if value.grad is None else digest(value.grad) for value in pl_module.parameters()]
+        grads = [None if value.grad is None else state_hash(value.grad) for value in pl_module.parameters()]
         modes = [part.training for part in pl_module.modules()]
         frozen = [value.requires_grad for value in pl_module.parameters()]
         hooks = [len(part._forward_hooks) for part in pl_module.modules()]
-        self.found.append((grads, modes, frozen, hooks, digest(torch.random.get_rng_state())))
+        self.found.append((grads, modes, frozen, hooks, state_hash(torch.random.get_rng_state())))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (Path(trainer.default_root_dir) / "draws.txt").write_text(repr(self.found))
@@ -137,7 +137,7 @@ def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRe
 
     def found() -> tuple[Any, ...]:
         precisions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        return digest(network.state_dict()), digest(torch.random.get_rng_state()), precisions
+        return state_hash(network.state_dict()), state_hash(torch.random.get_rng_state()), precisions
 
     before = found()
 

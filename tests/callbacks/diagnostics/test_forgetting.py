@@ -16,7 +16,7 @@ from datamodules.images import TensorImages
 from lightning_modules import ImageClassifier
 from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.processes import run as start
 from tests.processes import run_directory
 from tests.registry import REGISTRY
@@ -225,7 +225,7 @@ def test_a_resume_inside_an_epoch_has_bitwise_the_same_state_and_table() -> None
     expected, table, values = one(whole, Forgetting).state_dict(), (home / "forgetting.csv").read_text(), logged(home)
     (home / "forgetting.csv").unlink()
     resumed = fit(*fragments, "--ckpt_path", str(home / "checkpoints/stepstep=6.ckpt"))
-    assert digest(one(resumed, Forgetting).state_dict()) == digest(expected)
+    assert state_hash(one(resumed, Forgetting).state_dict()) == state_hash(expected)
     assert (home / "forgetting.csv").read_text() == table
     assert logged(home) == values
     assert int(expected["presentations"].max()) == 6

@@ -13,9 +13,9 @@ from callbacks.diagnostics.probe import NO_PROBE
 from callbacks.diagnostics.weight_distance import WeightDistance
 from plasticity_lab.measurements.functional import norm
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from plasticity_lab.timing import Time
 from tests.networks import SmallNet, TokenNet
 from tests.runs import fit, logged, tiny
@@ -88,7 +88,7 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
     steps, values = recorder.networks, logged(finished.place.directory)
     assert len(steps) == finished.trainer.global_step == (6 if fragments == (ACCUMULATION,) else 12)
     initial = construct(SmallNet, 1, 10)
-    initialise(initial, 0)
+    init_parameters(initial, 0)
     start = {name: value.detach() for name, value in initial.named_parameters()}
     for suffix, block in BLOCKS.items():
         found = {what: dict(values.get(f"diagnostics/weights/{what}{suffix}", {})) for what in WHAT}
@@ -136,7 +136,7 @@ def test_a_resume_inside_an_epoch_has_bitwise_the_same_state(tmp_path: Path) -> 
     expected, values = saved(whole), logged(whole.place.directory)
     assert len(expected["path"]) == 5
     resumed = run(files, SHRINK, every="2st", arguments=("--ckpt_path", str(whole.place.directory / "checkpoints/stepstep=6.ckpt")))
-    assert digest(saved(resumed)) == digest(expected)
+    assert state_hash(saved(resumed)) == state_hash(expected)
     assert logged(whole.place.directory) == values
 
 

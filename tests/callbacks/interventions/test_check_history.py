@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN
 from tests.callbacks.interventions.arms import one as entry
 from tests.networks import SmallNet
@@ -89,7 +89,7 @@ def test_initial_values_are_those_of_the_seed_that_drew_them() -> None:
     file = str(trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
     branch = fit(*tiny(reset, FREEZE, EVERY_EPOCH), "--seed_everything", "1", "--ckpt_path", file)
     fresh = construct(SmallNet, 1, 10)
-    initialise(fresh, 0)
+    init_parameters(fresh, 0)
     assert all(torch.equal(branch.model.network.get_parameter(name), value) for name, value in fresh.named_parameters())
 
 

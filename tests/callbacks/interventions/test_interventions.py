@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import ALL, FROZEN, one, run
 from tests.networks import SmallNet
 from tests.registry import VARIANTS
@@ -43,7 +43,7 @@ def test_an_average_of_the_weights_follows_a_reset() -> None:
     average = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.999}}
     finished = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
     fresh = construct(SmallNet, 1, 10)
-    initialise(fresh, 0)
+    init_parameters(fresh, 0)
     network = finished.model.network  # holds the average at the end
     assert torch.allclose(network.head.weight, fresh.head.weight)
     assert not torch.allclose(network.conv.weight, run(FROZEN).model.network.conv.weight)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.interventions.arms import FROZEN, one, run
 
 
@@ -29,7 +29,7 @@ def test_a_full_rewind_returns_optimizer_and_rates_too(optimizer: str) -> None:
     then = torch.load(finished.place.directory / "checkpoints" / "epochendepoch=0.ckpt", weights_only=True)["optimizer_states"][0][
         "state"
     ]
-    assert list(peek.memory.values()) == [digest(then[index]) for index in range(len(then))]
+    assert list(peek.memory.values()) == [state_hash(then[index]) for index in range(len(then))]
     assert finished.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8**2), "one epoch after that of epoch 1"
 
 

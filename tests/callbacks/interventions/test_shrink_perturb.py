@@ -8,10 +8,10 @@ from torch import nn
 
 from callbacks import ShrinkPerturb
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import generator, global_stream
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.randomness import generator, seeded_global_rng
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
@@ -40,7 +40,7 @@ def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
     fresh = construct(SmallNet, 1, 10)
     for name, layer in fresh.named_modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
-            with global_stream(0, "ShrinkPerturb", 2, 11, name):
+            with seeded_global_rng(0, "ShrinkPerturb", 2, 11, name):
                 reset()
     for name, parameter in new.named_parameters():
         assert torch.allclose(parameter, 0.4 * old[name] + 0.1 * fresh.state_dict()[name], atol=1e-6), name
@@ -57,7 +57,7 @@ def test_gaussian_noise_and_weights_only() -> None:
 
 def test_initial_noise_is_the_runs_own_beginning() -> None:
     new, initial = shrunk(shrink=0.0, perturb=1.0, noise="initial").model.network, construct(SmallNet, 1, 10)
-    initialise(initial, 0)
+    init_parameters(initial, 0)
     for name, parameter in initial.named_parameters():
         assert torch.equal(new.get_parameter(name), parameter), name
 
@@ -74,7 +74,7 @@ def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
     assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
     memory = run(one("ShrinkPerturb", at=["11st"], shrink=0.5, **{what: "reset"}), {"class_path": "tests.probes.Peek"}, FROZEN)
     peek = next(callback for callback in memory.trainer.callbacks if type(callback).__name__ == "Peek")
-    assert ({digest({})} == set(peek.memory.values())) is (what == "optimizer_state")
+    assert ({state_hash({})} == set(peek.memory.values())) is (what == "optimizer_state")
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.classes import promises
+from plasticity_lab.studies.classes import is_shareable
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
-from plasticity_lab.studies.grid import Run
-from plasticity_lab.studies.plan import Path, path
-from plasticity_lab.studies.resolve import resolved
+from plasticity_lab.studies.plan import StateChain, state_chain
+from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.study_file import Run
 from tests.registry import REGISTRY
 from tests.runs import TINY, tiny
 
 
-def paths(*arms: dict[str, Any]) -> list[Path]:
+def paths(*arms: dict[str, Any]) -> list[StateChain]:
     """Resolve the tiny run with each of some fragments."""
     from pathlib import Path as File
 
@@ -24,7 +24,7 @@ def paths(*arms: dict[str, Any]) -> list[Path]:
         kept = [File(name).rename(f"{number}-{name}").absolute() for name in files]
         runs.append(Run({"arm": number, "seed": 0}, kept, {}))
     code = CodeHashes(project_sources())
-    return [path(config, "salt", code) for config in resolved(runs)]
+    return [state_chain(config, "salt", code) for config in resolved_config(runs)]
 
 
 def common(one: dict[str, Any], other: dict[str, Any]) -> int:
@@ -217,11 +217,11 @@ def test_everything_registered_makes_the_promise() -> None:
 
 
 def test_torchs_and_our_classes_promise() -> None:
-    assert promises("torch.optim.Adam")
-    assert promises("lightning_modules.networks.ResNet")
-    assert not promises("pytorch_lightning.callbacks.EMAWeightAveraging")
+    assert is_shareable("torch.optim.Adam")
+    assert is_shareable("lightning_modules.networks.ResNet")
+    assert not is_shareable("pytorch_lightning.callbacks.EMAWeightAveraging")
     assert TINY["model"]["init_args"]["network"]["class_path"] == "tests.networks.SmallNet"
-    assert promises("tests.networks.SmallNet"), "by a method in its own body"
+    assert is_shareable("tests.networks.SmallNet"), "by a method in its own body"
 
 
 def test_levels_keep_their_order() -> None:

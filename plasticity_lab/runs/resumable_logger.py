@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from plasticity_lab.runs.event_files import read_scalars
 
 
-class RunLog(TensorBoardLogger):
+class ResumableTensorBoardLogger(TensorBoardLogger):
     """Event files straight in the run's directory, where every scalar of every step stands once however often the run is resumed.
 
     On a resume, readers are told to drop what was logged at or after the checkpoint's step, since it is trained again; a value that
@@ -38,7 +38,7 @@ class RunLog(TensorBoardLogger):
         super().log_metrics({tag: value for tag, value in metrics.items() if (tag, step) not in self._there}, step)
 
 
-def look_at_it(loggers: Sequence[Logger]) -> list[str]:
+def viewing_hint(loggers: Sequence[Logger]) -> list[str]:
     """Return how to look at what was logged, one line for each logger."""
     lines = []
     for logger in loggers:
@@ -46,7 +46,7 @@ def look_at_it(loggers: Sequence[Logger]) -> list[str]:
         if folder and isinstance(logger, TensorBoardLogger):
             lines.append(f"look at it:    tensorboard --logdir {Path(folder)}")
         elif folder:
-            lines.append(f"logged to:     {folder} ({type(logger).__name__.replace('RunLog', 'Logger')})")
+            lines.append(f"logged to:     {folder} ({type(logger).__name__.replace('ResumableTensorBoardLogger', 'Logger')})")
     return lines
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from callbacks.diagnostics.base import GROUPS
 from plasticity_lab.studies.claims import Claim
-from plasticity_lab.studies.measure import scale, written
+from plasticity_lab.studies.metrics import scale, written
 from plasticity_lab.studies.statistics import Interval
 
 NOTE = "val split = test split"

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 
-def digest(value: Any) -> str:
+def state_hash(value: Any) -> str:
     """Hash a nest of dictionaries, lists, tensors and plain values, to the bit."""
     content = hashlib.sha256()
 

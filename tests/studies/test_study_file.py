@@ -8,7 +8,7 @@ import yaml
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.expressions import filled
-from plasticity_lab.studies.grid import read_study
+from plasticity_lab.studies.study_file import read_study
 
 
 def study(**content: Any) -> Path:

@@ -10,11 +10,11 @@ import yaml
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.parse import parse
-from plasticity_lab.studies.grid import SEED, Run
 from plasticity_lab.studies.overrides import nested
+from plasticity_lab.studies.study_file import SEED, Run
 
 
-def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the whole config of each run, in plain values.
 
     Files are parsed once for all seeds of an arm.

@@ -20,7 +20,7 @@ from plasticity_lab.runs.run_directory import CONFIG
 from plasticity_lab.runs.trainer_checks import check_trainer
 
 
-def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
+def validate_run(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
     """Raise UserError for what the run does not have, never reaches, or contradicts in the checkpoint it goes on from.
 
     Args:
@@ -109,7 +109,7 @@ def check_evaluation(trainer: Trainer, directory: Path, command: str) -> None:
             )
 
 
-def schedule(trainer: Trainer) -> str:
+def timeline_table(trainer: Trainer) -> str:
     """Return the run's schedule as text.
 
     Raises:
