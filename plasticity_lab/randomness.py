@@ -23,8 +23,9 @@ def derive_seed(seed: int, purpose: str, *counters: int | str) -> int:
 def generator(seed: int, purpose: str, *counters: int | str) -> torch.Generator:
     """Return a fresh CPU generator for (seed, purpose, counters).
 
-    Draws are made on the CPU and moved, so that every device sees the same ones. (PyTorch's CPU generator reads the low 32 bits
-    of its seed: two streams of a purpose coincide with probability 2^-32.)
+    Draws are made on the CPU and moved, so that every device sees the same ones. (PyTorch's CPU
+    generator reads the low 32 bits of its seed: two streams of a purpose coincide with probability
+    2^-32.)
     """
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 

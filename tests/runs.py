@@ -13,18 +13,32 @@ REPOSITORY = Path(__file__).parents[1]
 EPOCHS = 3
 
 TINY: dict[str, Any] = {
-    "trainer": {"max_epochs": EPOCHS, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
+    "trainer": {
+        "max_epochs": EPOCHS,
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    },
     "model": {
         "class_path": "lightning_modules.ImageClassifier",
         "init_args": {
             "network": {"class_path": "tests.networks.SmallNet"},
-            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}},
-            "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.8}},
+            "optimizer": {
+                "class_path": "torch.optim.SGD",
+                "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3},
+            },
+            "lr_scheduler": {
+                "class_path": "torch.optim.lr_scheduler.ExponentialLR",
+                "init_args": {"gamma": 0.8},
+            },
         },
     },
     "data": {
         "class_path": "datamodules.ImageDataModule",
-        "init_args": {"dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 100}}, "batch_size": 32},
+        "init_args": {
+            "dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 100}},
+            "batch_size": 32,
+        },
     },
 }
 """4 steps an epoch, the last one smaller."""
@@ -60,7 +74,10 @@ def state(finished: Any) -> dict[str, str]:
 def pictures(directory: Path) -> dict[str, list[tuple[int, str]]]:
     """Return all images of a run as TensorBoard reads them: tag to (step, hash)."""
     events = read_events(directory, "images")
-    return {tag: [(event.step, state_hash(event.encoded_image_string)) for event in several] for tag, several in events.items()}
+    return {
+        tag: [(event.step, state_hash(event.encoded_image_string)) for event in several]
+        for tag, several in events.items()
+    }
 
 
 def logged(directory: Path) -> dict[str, list[tuple[int, float]]]:

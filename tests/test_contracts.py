@@ -20,7 +20,10 @@ EVERY_KIND: dict[str, Any] = {
     "trainer": {
         "callbacks+": [
             {"class_path": "tests.probes.StepLog"},
-            {"class_path": _CHECKPOINT, "init_args": {"filename": "step{step}", "every_n_train_steps": 1, "save_top_k": -1}},
+            {
+                "class_path": _CHECKPOINT,
+                "init_args": {"filename": "step{step}", "every_n_train_steps": 1, "save_top_k": -1},
+            },
             {"class_path": "tests.probes.EpochEnd"},
             {"class_path": "tests.probes.ValidationEnd"},
         ],
@@ -29,16 +32,29 @@ EVERY_KIND: dict[str, Any] = {
 }
 
 
-IDENTITIES = {name: entry.identity for name, entry in REGISTRY.items() if entry.identity is not None}
+IDENTITIES = {
+    name: entry.identity for name, entry in REGISTRY.items() if entry.identity is not None
+}
 
 
 def test_every_exported_class_is_registered() -> None:
     exported = {*callbacks.__all__, *interventions.__all__, *datamodules.__all__, *networks.__all__}
-    assert exported == {*(name for name in REGISTRY if name[0].isupper()), *NOT_SWITCHED, *DATASETS, *NETWORKS, *DIAGNOSTICS}
+    assert exported == {
+        *(name for name in REGISTRY if name[0].isupper()),
+        *NOT_SWITCHED,
+        *DATASETS,
+        *NETWORKS,
+        *DIAGNOSTICS,
+    }
 
 
 def test_every_intervention_stands_in_the_readme_and_answers_four_questions() -> None:
-    rows = (REPOSITORY / "README.md").read_text().split("| interventions |")[1].split("\n| networks |")[0]
+    rows = (
+        (REPOSITORY / "README.md")
+        .read_text()
+        .split("| interventions |")[1]
+        .split("\n| networks |")[0]
+    )
     for name in interventions.__all__:
         kind = getattr(interventions, name)
         if not inspect.isabstract(kind):
@@ -57,7 +73,10 @@ def test_identity_is_bitwise_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_acting_changes_weights(name: str) -> None:
-    assert state(fit(*tiny(REGISTRY[name].acting)))["weights and buffers"] != plain()["weights and buffers"]
+    assert (
+        state(fit(*tiny(REGISTRY[name].acting)))["weights and buffers"]
+        != plain()["weights and buffers"]
+    )
 
 
 @cache

@@ -15,7 +15,9 @@ keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)
 def test_different_keys_differ_and_equal_keys_agree(
     one: tuple[int, str, tuple[int | str, ...]], two: tuple[int, str, tuple[int | str, ...]]
 ) -> None:
-    assert (derive_seed(one[0], one[1], *one[2]) == derive_seed(two[0], two[1], *two[2])) == (one == two)
+    assert (derive_seed(one[0], one[1], *one[2]) == derive_seed(two[0], two[1], *two[2])) == (
+        one == two
+    )
 
 
 def test_all_draws_of_a_run_are_pairwise_different() -> None:
@@ -59,7 +61,18 @@ def test_keys_are_the_same_on_every_platform(arguments: tuple[int, str], golden:
 
 
 def test_draws_are_the_same_on_every_platform() -> None:
-    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [5, 7, 8, 2, 4, 9, 3, 6, 0, 1]
+    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [
+        5,
+        7,
+        8,
+        2,
+        4,
+        9,
+        3,
+        6,
+        0,
+        1,
+    ]
 
 
 def test_the_global_stream_is_left_as_it_was() -> None:

@@ -22,7 +22,12 @@ from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import called, errors_in_one_line, program, silence_known_warnings
+from plasticity_lab.runs.command_line import (
+    called,
+    errors_in_one_line,
+    program,
+    silence_known_warnings,
+)
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import CONFIG, RunLocation
@@ -160,7 +165,9 @@ def _learning_rate(run: Run, state: Mapping[str, Any], now: Position) -> float |
     return rate
 
 
-def _measured(diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: Look) -> Mapping[str, float | Figure]:
+def _measured(
+    diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: Look
+) -> Mapping[str, float | Figure]:
     """Return what a diagnostic measures.
 
     Raises:
@@ -177,7 +184,9 @@ def _measured(diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: 
         now = Position(look.epoch, look.step, look.stage)
         if not isinstance(run.data, ImageDataModule):
             raise UserError("data", problem="are not datamodules.ImageDataModule")
-        look = replace(look, probe=training_probe(run.data, diagnostic.examples, diagnostic.impaired, now))
+        look = replace(
+            look, probe=training_probe(run.data, diagnostic.examples, diagnostic.impaired, now)
+        )
     return diagnostic.look_at(look)
 
 
@@ -199,7 +208,9 @@ def write(measurements: Mapping[Path, Measurement], folder: Path) -> None:
 
 def report(path: Path, measurement: Measurement) -> str:
     """Return what was measured of a checkpoint as text."""
-    numbers = {tag: value for tag, value in measurement.values.items() if not isinstance(value, Figure)}
+    numbers = {
+        tag: value for tag, value in measurement.values.items() if not isinstance(value, Figure)
+    }
     width = max((len(tag) for tag in numbers), default=0)
     lines = [f"{path} after {measurement.steps} steps"]
     lines += [f"  {tag:{width}}  {value:.6g}" for tag, value in numbers.items()]
@@ -223,7 +234,10 @@ def main(args: Sequence[str] | None = None) -> int:
     silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
-        folder = given.checkpoints[0].absolute().parent.parent / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = (
+            given.checkpoints[0].absolute().parent.parent
+            / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
+        )
         measurements = {}
         for path in given.checkpoints:
             measurements[path] = measure(path, others)

@@ -33,7 +33,12 @@ def run(args: Sequence[str]) -> Run:
     else:
         {"validate": built.validate, "test": built.test}[config.command]()
         if first:
-            print("   ".join(f"{name} {float(value):.4f}" for name, value in sorted(built.trainer.callback_metrics.items())))
+            print(
+                "   ".join(
+                    f"{name} {float(value):.4f}"
+                    for name, value in sorted(built.trainer.callback_metrics.items())
+                )
+            )
     return built
 
 

@@ -59,8 +59,13 @@ class Run:
 
     def _check_parts(self) -> None:
         linked = {link.name: getattr(self.data, link.name, None) for link in LINKS}
-        check_links(self.config.given, linked | {"seed_everything": self.config.settings.seed_everything})
-        if self.config.settings.trainer.sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
+        check_links(
+            self.config.given, linked | {"seed_everything": self.config.settings.seed_everything}
+        )
+        if (
+            self.config.settings.trainer.sync_batchnorm
+            and self.trainer.strategy.root_device.type == "cpu"
+        ):
             raise UserError(
                 "sync_batchnorm",
                 value="true",
@@ -100,8 +105,16 @@ class Run:
     def _do(self, command: str) -> bool:
         """Call the trainer's method of a command; return whether it came to its end."""
         method = getattr(self.trainer, command)
-        options = {name: value for name, value in self.config.settings.items() if name in inspect.signature(method).parameters}
-        options |= {"model": self.model, "datamodule": self.data, "ckpt_path": self.place.checkpoint}
+        options = {
+            name: value
+            for name, value in self.config.settings.items()
+            if name in inspect.signature(method).parameters
+        }
+        options |= {
+            "model": self.model,
+            "datamodule": self.data,
+            "ckpt_path": self.place.checkpoint,
+        }
         with self._explained():
             method(**options)
             return True
@@ -132,6 +145,10 @@ class Run:
         metrics |= self.trainer.callback_metrics
         if self.trainer.is_global_zero and not self.config.settings.trainer.fast_dev_run:
             accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
-            shown = [f"{split} accuracy {float(value):.2%}" for split, value in accuracies.items() if value is not None]
+            shown = [
+                f"{split} accuracy {float(value):.2%}"
+                for split, value in accuracies.items()
+                if value is not None
+            ]
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
             print("\n".join(viewing_hint(self.trainer.loggers)))

@@ -26,7 +26,12 @@ class RunLines(Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             return
         print(f"run directory: {self.place.directory}")
-        for line in (self.place.note, _start(self.place, trainer), _device(trainer), _validation(trainer)):
+        for line in (
+            self.place.note,
+            _start(self.place, trainer),
+            _device(trainer),
+            _validation(trainer),
+        ):
             if line:
                 print(line)
         print(end="", flush=True)
@@ -45,9 +50,7 @@ def _device(trainer: Trainer) -> str:
     device = trainer.strategy.root_device
     line = f"device: {device}" + (f", {trainer.world_size} ranks" if trainer.world_size > 1 else "")
     if device.type == "cpu" and trainer.precision == "bf16-mixed" and not has_bf16_units():
-        line += (
-            "\nwarning: precision: bf16-mixed: this processor has no units for bf16, and fp32 is several times faster; leave it out"
-        )
+        line += "\nwarning: precision: bf16-mixed: this processor has no units for bf16, and fp32 is several times faster; leave it out"
     return line
 
 

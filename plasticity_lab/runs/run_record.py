@@ -15,8 +15,8 @@ from plasticity_lab.runs import manifest, run_directory
 class RunRecord(Callback):
     """Writes resolved config and manifest before anything else of the run, when all that can be wrong with the input is known.
 
-    The directory is locked while the run lasts; the lock goes with the process, however that ends. It is made in the process that
-    trains, which may be a child of the one that was started.
+    The directory is locked while the run lasts; the lock goes with the process, however that ends.
+    It is made in the process that trains, which may be a child of the one that was started.
 
     Args:
         place: where the run is kept.
@@ -44,19 +44,32 @@ class RunRecord(Callback):
             UserError: if another process trains in it.
         """
         trainer: Any = self.trainer
-        if self.lock or not trainer.is_global_zero or trainer.fast_dev_run or trainer.state.fn != TrainerFn.FITTING:
+        if (
+            self.lock
+            or not trainer.is_global_zero
+            or trainer.fast_dev_run
+            or trainer.state.fn != TrainerFn.FITTING
+        ):
             return
         directory = self.place.directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError("run_dir", value=directory, problem=f"cannot be made ({error.strerror})", fix="name another") from None
+            raise UserError(
+                "run_dir",
+                value=directory,
+                problem=f"cannot be made ({error.strerror})",
+                fix="name another",
+            ) from None
         self.lock = FileLock(directory / ".lock")
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
-                "run_dir", value=directory, problem="another process trains there", fix="wait for it, or name a new directory"
+                "run_dir",
+                value=directory,
+                problem="another process trains there",
+                fix="wait for it, or name a new directory",
             ) from None
         run_directory.clean(self.place)
         run_directory.write_config(directory, self.config)
@@ -76,6 +89,8 @@ class RunRecord(Callback):
             manifest.close_session(self.place.directory, time.monotonic() - self.started)
             self.lock.release()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         if self.lock:
             self.lock.release()

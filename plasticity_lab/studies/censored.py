@@ -11,7 +11,11 @@ def censored(work: StudyContext, metric: str) -> str:
     done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
     missing = [number for number in done if not series(work.folder(number), metric)]
     ends = {number: work.paths[number].states[-1] for number in done}
-    cut_off = [number for number, end in ends.items() if work.store.has_logs(end) and work.store.metadata(end).get("cut_off")]
+    cut_off = [
+        number
+        for number, end in ends.items()
+        if work.store.has_logs(end) and work.store.metadata(end).get("cut_off")
+    ]
     parts = [
         _named(work, missing, f"have no value of {metric}, and are not in the table"),
         _named(work, cut_off, "reached max_epochs before their last data stage had ended"),

@@ -26,7 +26,11 @@ def cells(work: StudyContext, one: Outcome) -> tuple[str, ...]:
     verdict = one.said.replace(one.verdict, f"**{one.verdict}**", 1)
     if compared is None or len(compared.differences) < 2:
         return (title, claim.reported, "-", verdict, "-", "-", "-", "-", "-")
-    margin = "" if claim.within is None else f"same within {amount(claim, claim.inner(claim.within), '')}{unit(claim)}: "
+    margin = (
+        ""
+        if claim.within is None
+        else f"same within {amount(claim, claim.inner(claim.within), '')}{unit(claim)}: "
+    )
     return (
         title,
         claim.reported,
@@ -63,11 +67,16 @@ def here(work: StudyContext, one: Outcome) -> str:
     what = metric_words(arm.metric, work.configs)
     seen = f"{gap(claim, interval(compared.differences))}{unit(claim)}"
     if claim.minus is not None:
-        means = (f"{value:#.3g}" if claim.ratio else written(value, arm.metric, "+") for value in (compared.arm, compared.control))
+        means = (
+            f"{value:#.3g}" if claim.ratio else written(value, arm.metric, "+")
+            for value in (compared.arm, compared.control)
+        )
         return f"{seen}; {what}, {' against '.join(means)}"
     sides = [written(compared.arm, arm.metric), written(compared.control, control.metric)]
     if arm.over != control.over:
-        sides = [f"{side} ({reading.over})" for side, reading in zip(sides, claim.pair, strict=True)]
+        sides = [
+            f"{side} ({reading.over})" for side, reading in zip(sides, claim.pair, strict=True)
+        ]
     if arm.metric != control.metric:
         return f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} {sides[1]}"
     return f"{seen}; {what} {sides[0]} against {sides[1]}"
@@ -77,7 +86,9 @@ def smallest(claim: Claim, values: Sequence[float]) -> str:
     """Say what so many seeds of this spread would find with a probability of 80 %."""
     find = smallest_effect if claim.within is None else smallest_margin
     size = find(stdev(values), len(values))
-    return amount(claim, -size if claim.ratio and claim.expect == "lower" else size, "") + unit(claim)
+    return amount(claim, -size if claim.ratio and claim.expect == "lower" else size, "") + unit(
+        claim
+    )
 
 
 def plain(text: str) -> str:

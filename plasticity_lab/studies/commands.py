@@ -24,11 +24,15 @@ FAILED = "failed"
 class Engine(Protocol):
     """What trains segments; see `studies.local_engine.run`."""
 
-    def __call__(self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress) -> None:
+    def __call__(
+        self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress
+    ) -> None:
         """Train them."""
 
 
-def run(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None] = print) -> list[str]:
+def run(
+    work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None] = print
+) -> list[str]:
     """Train what is missing; return the names of runs that are not done afterwards.
 
     Raises:
@@ -51,11 +55,15 @@ def run(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None
         raise UserError("", problem="stopped", fix="the same command goes on from here") from None
     except OSError as error:
         raise UserError(
-            error.filename, problem=error.strerror, fix="what is done is kept, the same command goes on from here"
+            error.filename,
+            problem=error.strerror,
+            fix="what is done is kept, the same command goes on from here",
         ) from error
     missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
     count = len(work.study.runs)
-    say(f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}")
+    say(
+        f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}"
+    )
     return missing
 
 
@@ -64,7 +72,9 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
         say(line)
     todo = segments(work.paths, work.store)
     say(summary(work, todo, jobs))
-    bar = tqdm(total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo)
+    bar = tqdm(
+        total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo
+    )
     pending = dict(enumerate(work.study.runs))
 
     def one_epoch() -> None:
@@ -87,7 +97,9 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
         (work.home / FAILED).mkdir(exist_ok=True)
         (work.home / FAILED / f"{segment.end}.txt").write_text(said)
         line = said.splitlines()[-1]
-        bar.write(f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}")
+        bar.write(
+            f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}"
+        )
 
     with bar:
         announce()
@@ -101,7 +113,9 @@ def without_metric(work: StudyContext, number: int) -> str:
     found = everything(work.folder(number)) if metric else {}
     if not metric or metric in found:
         return ""
-    return f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
+    return (
+        f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
+    )
 
 
 def damaged(work: StudyContext) -> Iterator[str]:
@@ -118,17 +132,26 @@ def plan(work: StudyContext) -> str:
         epochs = f"{'at most ' if may_end_early(config) else ''}{len(path.states) - 1} epochs"
         set_to = "  ".join(f"{key}={json.dumps(value)}" for key, value in one.overrides.items())
         alone = f"  shares nothing: {path.alone}" if path.alone else ""
-        lines.append(f"{one.name}  {epochs}  {' '.join(file.name for file in one.configs)}  {set_to}{alone}")
+        lines.append(
+            f"{one.name}  {epochs}  {' '.join(file.name for file in one.configs)}  {set_to}{alone}"
+        )
     return "\n".join([*lines, *described(work)])
 
 
 def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
     """Say how much there is to train, and how long it will take as far as that is known."""
     asked = sum(len(path.states) - 1 for path in work.paths)
-    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, EmptyStore()), todo))
+    whole, missing = (
+        sum(part.stop - part.first for part in parts)
+        for parts in (segments(work.paths, EmptyStore()), todo)
+    )
     limit = "at most " if any(map(may_end_early, work.configs)) else ""
     line = f"{work.study.name}: {len(work.paths)} runs of {limit}{asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
-    line += f"; missing are {missing} epochs in {len(todo)} segments" if todo else "; nothing is missing"
+    line += (
+        f"; missing are {missing} epochs in {len(todo)} segments"
+        if todo
+        else "; nothing is missing"
+    )
     states = {state for path in work.paths for state in path.states if work.store.has_logs(state)}
     done = [work.store.metadata(state) for state in states]
     if todo and done and (trained := sum(one["stop"] - one["first"] for one in done)):
@@ -140,13 +163,24 @@ def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
 
 def status(work: StudyContext) -> str:
     """Say how far a study is."""
-    failed = {file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})" for file in (work.home / FAILED).glob("*.txt")}
+    failed = {
+        file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})"
+        for file in (work.home / FAILED).glob("*.txt")
+    }
     running = work.store.running()
     lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     for number, one in enumerate(work.study.runs):
         states = work.paths[number].states
         errors = [failed[state] for state in states if state in failed]
-        kind = "done" if work.finished(number) else "failed" if errors else "running" if running & {*states} else "waiting"
+        kind = (
+            "done"
+            if work.finished(number)
+            else "failed"
+            if errors
+            else "running"
+            if running & {*states}
+            else "waiting"
+        )
         counts[kind] += 1
         lines.append(f"{kind:8}{one.name}{'  ' + errors[0] if kind == 'failed' else ''}")
     return "\n".join([", ".join(f"{count} {kind}" for kind, count in counts.items()), *lines])
@@ -155,7 +189,9 @@ def status(work: StudyContext) -> str:
 def gc(work: StudyContext) -> str:
     """Drop states that no missing segment of the study needs; a finished run's own last state stays in its directory."""
     needed = {segment.start for segment in segments(work.paths, work.store)}
-    states = {state for path in work.paths for state in path.states if work.store.has_checkpoint(state)} - needed
+    states = {
+        state for path in work.paths for state in path.states if work.store.has_checkpoint(state)
+    } - needed
     freed = 0
     for state in states:
         file = work.store.checkpoint(state)

@@ -44,7 +44,9 @@ def build(work: StudyContext, number: int) -> Run:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             file = Path(folder) / "run.yaml"
             file.write_text(yaml.safe_dump(work.configs[number], sort_keys=False))
-            run = build_run(parse(["fit", "--config", str(file)]), RunLocation(Path(folder), None, None))
+            run = build_run(
+                parse(["fit", "--config", str(file)]), RunLocation(Path(folder), None, None)
+            )
             run.check()
             return run
     except UserError as error:

@@ -9,7 +9,13 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning import Callback
 
 from datamodules import Deficit, Growth
-from plasticity_lab.studies.classes import class_paths, is_builtin, is_shareable, is_timed, user_code_hashes
+from plasticity_lab.studies.classes import (
+    class_paths,
+    is_builtin,
+    is_shareable,
+    is_timed,
+    user_code_hashes,
+)
 from plasticity_lab.timing import Epoch, Position, Time, Window
 
 IGNORED_TRAINER_KEYS = {
@@ -43,16 +49,19 @@ class EpochSignatures(NamedTuple):
 def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> EpochSignatures:
     """Take a resolved config apart into what is constant and what is in force in each epoch.
 
-    A run is compared by parts only if every class in it is known to be a function of its arguments and of what is in force. That is
-    so for this project's and torch's classes; one of your own says so by a method `in_force(epoch) -> str | None` in its own body
-    (never inherited), which training must follow: where it returns None, the class does nothing and logs nothing. Any other makes
-    the whole config, `max_epochs` included, one constant.
+    A run is compared by parts only if every class in it is known to be a function of its arguments
+    and of what is in force. That is so for this project's and torch's classes; one of your own says
+    so by a method `in_force(epoch) -> str | None` in its own body (never inherited), which training
+    must follow: where it returns None, the class does nothing and logs nothing. Any other makes the
+    whole config, `max_epochs` included, one constant.
 
-    The code of what acts over time counts where that is in force: before, a run is the one that does not name it.
+    The code of what acts over time counts where that is in force: before, a run is the one that
+    does not name it.
 
     Args:
         config: resolved.
-        code: returns the hash of the code that belongs to a part of the config; see `code_hashes.CodeHashes`.
+        code: returns the hash of the code that belongs to a part of the config; see
+            `code_hashes.CodeHashes`.
     """
     trainer, data = config["trainer"], config["data"].get("init_args") or {}
     count = trainer["max_epochs"] or 0
@@ -60,26 +69,45 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
     alone = _why_alone(config, compared)
     if alone:
         whole = {**config, "trainer": compared}
-        return EpochSignatures(_json([whole, code(whole), *user_code_hashes(whole)]), ["whole run"] * max(count, 1), alone)
+        return EpochSignatures(
+            _json([whole, code(whole), *user_code_hashes(whole)]),
+            ["whole run"] * max(count, 1),
+            alone,
+        )
     del compared["max_epochs"]
     callbacks = _listed(trainer["callbacks"])
     compared["callbacks"] = [node for node in callbacks if not is_timed(node)]
     growth = instantiate(data["growth"], Growth) if data.get("growth") else None
-    deficits = [_Part(node, instantiate(node, Deficit), code(node)) for node in _listed(data.get("deficits"))]
+    deficits = [
+        _Part(node, instantiate(node, Deficit), code(node))
+        for node in _listed(data.get("deficits"))
+    ]
     parts = [*deficits, *_timed_callbacks(callbacks, code)]
     if growth:
         parts.insert(0, _Part(data["growth"], growth, code(data["growth"])))
-    window = Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
-    constant_data = {key: value for key, value in data.items() if key not in ("growth", "deficits", "augmentation_during")}
+    window = (
+        Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
+    )
+    constant_data = {
+        key: value
+        for key, value in data.items()
+        if key not in ("growth", "deficits", "augmentation_during")
+    }
     if data.get("also_evaluate_with_deficit"):
         constant_data["evaluated with"] = [[part.name(), part.code] for part in deficits]
-    constant = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
+    constant = {
+        **config,
+        "trainer": compared,
+        "data": {**config["data"], "init_args": constant_data},
+    }
     in_force = []
     for epoch in epochs(growth, count):
         said = [part.said(epoch) for part in parts]
         augmented = window.in_force(epoch) if window else True
         in_force.append(_json([augmented, *(one for one in said if one is not None)]))
-    return EpochSignatures(_json([constant, code(constant), *user_code_hashes(constant)]), in_force, "")
+    return EpochSignatures(
+        _json([constant, code(constant), *user_code_hashes(constant)]), in_force, ""
+    )
 
 
 class _Part(NamedTuple):
@@ -99,7 +127,11 @@ class _Part(NamedTuple):
 
     def name(self) -> Any:
         """Return what tells it from others, times apart as far as the class is ours."""
-        return repr(self.one) if is_builtin(self.node["class_path"]) else [self.node, *user_code_hashes(self.node)]
+        return (
+            repr(self.one)
+            if is_builtin(self.node["class_path"])
+            else [self.node, *user_code_hashes(self.node)]
+        )
 
     def said(self, epoch: Epoch) -> list[Any] | None:
         """Return what is in force; of a class that is not ours with its name, as two may say the same and mean another."""
@@ -142,7 +174,9 @@ def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     for key in ENDS_EARLY:
         if trainer.get(key) not in (None, False, -1, 0, 0.0):
             return f"trainer.{key}: {trainer[key]}: is not a matter of epochs"
-    unknown = [path for path in class_paths({**config, "trainer": trainer}) if not is_shareable(path)]
+    unknown = [
+        path for path in class_paths({**config, "trainer": trainer}) if not is_shareable(path)
+    ]
     return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
 
 

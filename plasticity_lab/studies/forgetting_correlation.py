@@ -13,13 +13,20 @@ def forgetting_correlations(work: StudyContext) -> str:
     arms: dict[str, list[Path]] = {}
     for number, run in enumerate(work.study.runs):
         if work.is_materialised(number) and (work.folder(number) / "forgetting.csv").exists():
-            arm = ", ".join(f"{name} {value}" for name, value in run.values.items() if name != "seed") or "all"
+            arm = (
+                ", ".join(f"{name} {value}" for name, value in run.values.items() if name != "seed")
+                or "all"
+            )
             arms.setdefault(arm, []).append(work.folder(number))
     found = []
     for arm, folders in arms.items():
         # Some arms have tables that cannot be compared.
         with suppress(UserError):
-            found += [f"{arm}: {agreement([read(folder) for folder in folders])[0]:.2f}"] if len(folders) > 1 else []
+            found += (
+                [f"{arm}: {agreement([read(folder) for folder in folders])[0]:.2f}"]
+                if len(folders) > 1
+                else []
+            )
     if not found:
         return ""
     return (

@@ -59,7 +59,10 @@ def check_target(file: Path) -> None:
         )
     if not file.exists() and any(file.with_suffix("").glob("*.png")):
         raise UserError(
-            "ledger", value=file, problem=f"its figures go into {file.with_suffix('')}, which holds others", fix="name another file"
+            "ledger",
+            value=file,
+            problem=f"its figures go into {file.with_suffix('')}, which holds others",
+            fix="name another file",
         )
 
 
@@ -82,7 +85,9 @@ def all_studies(
         opened: how a study is opened.
     """
     known = {file.resolve() for file in files}
-    shipped = [file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in known]
+    shipped = [
+        file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in known
+    ]
     works, unopened = [], []
     for file in [*files, *shipped]:
         study = read_study(file)
@@ -90,7 +95,13 @@ def all_studies(
             works.append(opened(file))
         else:
             defaults = Settings._field_defaults | study.report
-            unopened.append(Unopened(file, study.name, read_claims(study.claims, defaults["metric"], defaults["over"])))
+            unopened.append(
+                Unopened(
+                    file,
+                    study.name,
+                    read_claims(study.claims, defaults["metric"], defaults["over"]),
+                )
+            )
     return works, unopened
 
 
@@ -118,10 +129,20 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
         figures[figure] = write_report(work) / "figure.png"
         parts.append(_section(work, own, file, figure))
         counts.append(_count(work.study, own, file))
-    heads = ["| study | claims | " + " | ".join(VERDICTS) + " |", "|---|" + "---|" * (1 + len(VERDICTS))] * bool(counts)
+    heads = [
+        "| study | claims | " + " | ".join(VERDICTS) + " |",
+        "|---|" + "---|" * (1 + len(VERDICTS)),
+    ] * bool(counts)
     total = _totals(found, sum(len(one.claims) for one in unopened))
     not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
-    text = [MARK, HEAD, total, *["\n".join(heads + counts)] * bool(counts), *parts, *["## Not run", not_run] * bool(not_run)]
+    text = [
+        MARK,
+        HEAD,
+        total,
+        *["\n".join(heads + counts)] * bool(counts),
+        *parts,
+        *["## Not run", not_run] * bool(not_run),
+    ]
     try:
         for figure, drawn in figures.items():
             figure.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +150,9 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n\n".join(text) + "\n")
     except OSError as error:
-        raise UserError("ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder") from None
+        raise UserError(
+            "ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder"
+        ) from None
 
 
 def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: Path) -> str:
@@ -139,13 +162,27 @@ def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: P
     on_top = "".join(f" --config {one.name}" for one in work.config)
     study = work.study.file.absolute()
     named = study.relative_to(ROOT) if study.is_relative_to(ROOT) else work.study.file
-    what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
-    said = [f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.", f"Unless said otherwise: {what}."]
+    what = ", ".join(
+        filter(
+            None,
+            [
+                metric_words(chosen.metric, work.configs),
+                chosen.over,
+                note(chosen.metric, work.configs),
+            ],
+        )
+    )
+    said = [
+        f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.",
+        f"Unless said otherwise: {what}.",
+    ]
     said += filter(None, [forgetting_correlations(work), censored(work, chosen.metric)])
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
     means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
     picture = f"![{work.study.name}]({_link(figure, file)})"
-    return "\n\n".join([title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means])
+    return "\n\n".join(
+        [title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means]
+    )
 
 
 def _totals(found: Sequence[Outcome], unopened: int) -> str:

@@ -9,7 +9,14 @@ from plasticity_lab.studies import scheduler, workers
 from plasticity_lab.studies.plan import Segment
 from plasticity_lab.studies.scheduler import Ended, MakeTask, Progress, Start, already_trained
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.workers import EPOCH, PREEMPTED, Worker, failure_output, start, start_forkserver
+from plasticity_lab.studies.workers import (
+    EPOCH,
+    PREEMPTED,
+    Worker,
+    failure_output,
+    start,
+    start_forkserver,
+)
 
 POLL = 1.0
 """Seconds after which another runner's segments and silent workers are looked at again."""

@@ -9,10 +9,20 @@ from plasticity_lab.studies.study_context import StudyContext
 def origin(work: StudyContext, done: int) -> str:
     """Say what a report comes from; a commit with + had uncommitted changes."""
     runs = range(len(work.study.runs))
-    manifests = [work.folder(number) / "manifest.json" for number in runs if work.is_materialised(number)]
-    sessions = [one for file in manifests if file.exists() for one in json.loads(file.read_text())["sessions"]]
+    manifests = [
+        work.folder(number) / "manifest.json" for number in runs if work.is_materialised(number)
+    ]
+    sessions = [
+        one
+        for file in manifests
+        if file.exists()
+        for one in json.loads(file.read_text())["sessions"]
+    ]
     ends = [work.paths[number].states[-1] for number in runs if work.finished(number)]
-    seconds = sum(work.store.metadata(state)["seconds"] for state in {state for end in ends for state in work.store.ancestors(end)})
+    seconds = sum(
+        work.store.metadata(state)["seconds"]
+        for state in {state for end in ends for state in work.store.ancestors(end)}
+    )
     commits = sorted({_commit(one["git"] or {}) for one in sessions})
     return (
         f"{done} of {len(work.study.runs)} runs of {work.study.file.name}, seeds {_seeds(work)}; "

@@ -46,7 +46,8 @@ class StateChain(NamedTuple):
     """The states that a run goes through.
 
     Attributes:
-        states: an id for each number of trained epochs, 0 … all; equal ids are bitwise equal states.
+        states: an id for each number of trained epochs, 0 … all; equal ids are bitwise equal
+            states.
         alone: why it shares nothing with others, "" if it does.
     """
 
@@ -61,10 +62,12 @@ class Segment(NamedTuple):
         start: state it goes on from; None is a fresh network.
         end: state it ends in.
         first: its first epoch.
-        stop: the first epoch after it; equal to `first` if only the test split is still to be measured.
+        stop: the first epoch after it; equal to `first` if only the test split is still to be
+            measured.
         run: number of the run whose config it is trained with.
         test: whether a run ends with it, so that the test split is measured.
-        whole: whether it is a whole run that ends when it does, as its number of epochs says nothing.
+        whole: whether it is a whole run that ends when it does, as its number of epochs says
+            nothing.
     """
 
     start: str | None
@@ -82,7 +85,8 @@ def state_chain(config: dict[str, Any], salt: str, code: Callable[[Any], str]) -
     Args:
         config: the run's resolved config.
         salt: what else decides them: versions, device, data.
-        code: returns the hash of the code that belongs to a part of the config; see `code_hashes.CodeHashes`.
+        code: returns the hash of the code that belongs to a part of the config; see
+            `code_hashes.CodeHashes`.
     """
     constant, epochs, alone = epoch_signatures(config, code)
     states = [_hash(salt, constant)]
@@ -100,15 +104,23 @@ def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
     needed: dict[str, Segment] = {}
     for number, (states, alone) in enumerate(paths):
         last = len(states) - 1
-        if known.has_logs(states[last]) and not known.has_test(states[last]) and known.has_checkpoint(states[last]):
-            needed.setdefault(states[last], Segment(states[last], states[last], last, last, number, True, False))
+        if (
+            known.has_logs(states[last])
+            and not known.has_test(states[last])
+            and known.has_checkpoint(states[last])
+        ):
+            needed.setdefault(
+                states[last], Segment(states[last], states[last], last, last, number, True, False)
+            )
 
         # From the end back to a fresh network, over what is there and what is not.
         stop, goes_on = last, False
         while stop:
             there = known.has_checkpoint(states[stop]) if goes_on else known.has_logs(states[stop])
             if stop == last:
-                there = there and (known.has_test(states[stop]) or known.has_checkpoint(states[stop]))
+                there = there and (
+                    known.has_test(states[stop]) or known.has_checkpoint(states[stop])
+                )
             if there:
                 start = known.start(states[stop])
                 stop, goes_on = states.index(start) if start else 0, False
@@ -116,11 +128,18 @@ def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
             if states[stop] in needed:
                 break
             inner = [
-                count for count in range(1, stop) if not alone and (states[count] in cuts or known.has_checkpoint(states[count]))
+                count
+                for count in range(1, stop)
+                if not alone and (states[count] in cuts or known.has_checkpoint(states[count]))
             ]
             first = inner[-1] if inner else 0
-            start, test = states[first] if first else None, states[stop] in ends and not known.has_test(states[stop])
-            needed[states[stop]] = Segment(start, states[stop], first, stop, number, test, bool(alone))
+            start, test = (
+                states[first] if first else None,
+                states[stop] in ends and not known.has_test(states[stop]),
+            )
+            needed[states[stop]] = Segment(
+                start, states[stop], first, stop, number, test, bool(alone)
+            )
             stop, goes_on = first, True
     return sorted(needed.values(), key=lambda segment: segment.first)
 
@@ -140,7 +159,11 @@ def _branch_points(paths: Sequence[StateChain]) -> set[str]:
         for here, there in pairwise(states):
             after[here].add(there)
     ends = {states[-1] for states, _ in paths}
-    regular = {states[count] for states, _ in paths for count in range(MAX_SEGMENT_EPOCHS, len(states), MAX_SEGMENT_EPOCHS)}
+    regular = {
+        states[count]
+        for states, _ in paths
+        for count in range(MAX_SEGMENT_EPOCHS, len(states), MAX_SEGMENT_EPOCHS)
+    }
     return ends | regular | {state for state, following in after.items() if len(following) > 1}
 
 

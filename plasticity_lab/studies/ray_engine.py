@@ -18,7 +18,14 @@ from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.environment_key import platform_key
 from plasticity_lab.studies.local_engine import POLL
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.scheduler import Ended, MakeTask, Progress, Start, already_trained, tell_epochs
+from plasticity_lab.studies.scheduler import (
+    Ended,
+    MakeTask,
+    Progress,
+    Start,
+    already_trained,
+    tell_epochs,
+)
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.workers import PREEMPTED, failure_output
@@ -54,12 +61,20 @@ def run(
         import ray
     except ModuleNotFoundError:
         raise UserError(
-            "engine", value="ray", problem="is not installed", fix='pip install -e ".[ray]", or use --engine local'
+            "engine",
+            value="ray",
+            problem="is not installed",
+            fix='pip install -e ".[ray]", or use --engine local',
         ) from None
     ours = not ray.is_initialized()
     if ours:
         environment = {"env_vars": {"PYTHONPATH": f"{CODE}:{Path.cwd()}"}}
-        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            runtime_env=environment,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     try:
         scheduler.train(todo, store, jobs, tell, RayExecutor(make, store, gpus))
     finally:
@@ -70,7 +85,8 @@ def run(
 class RayExecutor:
     """Trains each segment in a process of a Ray cluster, to which this one is connected.
 
-    Ray itself starts a segment again whose node or process was lost. Another runner's segment is waited for on the node.
+    Ray itself starts a segment again whose node or process was lost. Another runner's segment is
+    waited for on the node.
 
     Args:
         make: makes the task of a segment.
@@ -133,7 +149,8 @@ def _train(task: Task, root: str, expected: str) -> None:
             except SystemExit as stop:
                 log.flush()
                 if stop.code in PREEMPTED:
-                    # The node is taken away: to Ray this is a lost worker, whose task it starts again elsewhere.
+                    # The node is taken away: to Ray this is a lost worker, whose task it starts
+                    # again elsewhere.
                     os._exit(int(str(stop)))
                 raise RuntimeError(failure_output(place / "log.txt", 1)) from None
         store.commit(place, task.state)
@@ -149,7 +166,11 @@ def _code_and_machine(task: Task) -> str:
 
 def check_machine(expected: str, found: str) -> None:
     """Raise RuntimeError if a node would train other numbers than those that its states are named by."""
-    if differ := [pair for pair in zip(expected.splitlines(), found.splitlines(), strict=True) if pair[0] != pair[1]]:
+    if differ := [
+        pair
+        for pair in zip(expected.splitlines(), found.splitlines(), strict=True)
+        if pair[0] != pair[1]
+    ]:
         wanted, has = differ[0]
         raise RuntimeError(
             f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start it on a machine like the nodes, "

@@ -16,8 +16,10 @@ class Compared(NamedTuple):
     """A comparison, seed by seed.
 
     Attributes:
-        differences: of each seed that has all values; logarithms of ratios if the claim is about one.
-        arm: mean of these seeds' values in the arm; where differences are compared, mean difference.
+        differences: of each seed that has all values; logarithms of ratios if the claim is about
+            one.
+        arm: mean of these seeds' values in the arm; where differences are compared, mean
+            difference.
         control: the same of the control.
         missing: which finished runs have no value, "" if all have one.
     """
@@ -32,7 +34,8 @@ def check_claims(work: StudyContext) -> list[Claim]:
     """Read the claims of a study.
 
     Raises:
-        UserError: for a claim that cannot be read, or runs or metrics that there are not; before anything is trained.
+        UserError: for a claim that cannot be read, or runs or metrics that there are not; before
+            anything is trained.
     """
     chosen = settings(work)
     claims = read_claims(work.study.claims, chosen.metric, chosen.over)
@@ -43,16 +46,34 @@ def check_claims(work: StudyContext) -> list[Claim]:
             numbers = matching(work, reading.runs)
             seeds = [work.study.runs[number].values["seed"] for number in numbers]
             if not seeds:
-                raise UserError(name, problem="no run has these values", fix=f"they have {_variables(work)}")
+                raise UserError(
+                    name, problem="no run has these values", fix=f"they have {_variables(work)}"
+                )
             if len(set(seeds)) < len(seeds):
-                raise UserError(name, problem="several runs of one seed have these values", fix="name more of them")
+                raise UserError(
+                    name,
+                    problem="several runs of one seed have these values",
+                    fix="name more of them",
+                )
             common = common & {*seeds} if common else {*seeds}
             if not common:
                 raise UserError(
-                    name, problem=("shares no seed with the runs that it is compared with, and seeds are compared in pairs")
+                    name,
+                    problem=(
+                        "shares no seed with the runs that it is compared with, and seeds are compared in pairs"
+                    ),
                 )
-            check_length(f"claims: {claim.id}: {'control_' * key.endswith('control')}over", reading.over, work, numbers)
-            check_metric(f"claims: {claim.id}: {'control_' * key.endswith('control')}metric", reading.metric, work.configs)
+            check_length(
+                f"claims: {claim.id}: {'control_' * key.endswith('control')}over",
+                reading.over,
+                work,
+                numbers,
+            )
+            check_metric(
+                f"claims: {claim.id}: {'control_' * key.endswith('control')}metric",
+                reading.metric,
+                work.configs,
+            )
     return claims
 
 
@@ -63,7 +84,10 @@ def _variables(work: StudyContext) -> str:
         for name, value in run.values.items():
             if value not in found.setdefault(name, []):
                 found[name].append(value)
-    return "; ".join(f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}" for name, all_ in found.items())
+    return "; ".join(
+        f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}"
+        for name, all_ in found.items()
+    )
 
 
 def matching(work: StudyContext, values: dict[str, Any]) -> list[int]:
@@ -98,12 +122,21 @@ def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compa
     sides = [*(pair or claim.pair), *((claim.minus or ()) if pair is None else ())]
     read = [values(work, side, claim.ratio) for side in sides]
     names = ("arm", "control", "minus: arm", "minus: control")
-    without = [f"{name}: {list(one.values()).count(None)} of {len(one)}" for name, one in zip(names, read, strict=False)]
-    missing = "; ".join(text for text, one in zip(without, read, strict=True) if None in one.values())
+    without = [
+        f"{name}: {list(one.values()).count(None)} of {len(one)}"
+        for name, one in zip(names, read, strict=False)
+    ]
+    missing = "; ".join(
+        text for text, one in zip(without, read, strict=True) if None in one.values()
+    )
     seeds = [seed for seed in read[0] if all(one.get(seed) is not None for one in read)]
     numbers = [[claim.inner(one[seed] or 0.0) for seed in seeds] for one in read]
     first = [arm - control for arm, control in zip(*numbers[:2], strict=True)]
-    second = [arm - control for arm, control in zip(*numbers[2:], strict=True)] if len(numbers) > 2 else []
+    second = (
+        [arm - control for arm, control in zip(*numbers[2:], strict=True)]
+        if len(numbers) > 2
+        else []
+    )
     if not seeds:
         return Compared([], float("nan"), float("nan"), missing)
     if second:
@@ -111,10 +144,17 @@ def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compa
         arm, control = outer(mean(first)), outer(mean(second))
     else:
         arm, control = (mean(one[seed] or 0.0 for seed in seeds) for one in read)
-    return Compared([one - other for one, other in zip(first, second or [0.0] * len(first), strict=True)], arm, control, missing)
+    return Compared(
+        [one - other for one, other in zip(first, second or [0.0] * len(first), strict=True)],
+        arm,
+        control,
+        missing,
+    )
 
 
 def _readings(claim: Claim) -> Iterator[tuple[str, Reading]]:
     for key, pair in (("", claim.pair), ("minus: ", claim.minus), ("of: ", claim.of)):
         if isinstance(pair, Pair):
-            yield from ((f"{key}{side}", reading) for side, reading in zip(Pair._fields, pair, strict=True))
+            yield from (
+                (f"{key}{side}", reading) for side, reading in zip(Pair._fields, pair, strict=True)
+            )

@@ -44,7 +44,9 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
         if chosen.control is not NO_CONTROL:
             same = runs[runs[chosen.hue] == place[chosen.hue]] if chosen.hue else runs
             control = by_seed(same[same[chosen.x] == shown(chosen.control)])
-            gap = interval([value - control[seed] for seed, value in by_seed(group).items() if seed in control])
+            gap = interval(
+                [value - control[seed] for seed, value in by_seed(group).items() if seed in control]
+            )
             row |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
         if papers:
             row["paper"] = papers.get(place[chosen.x])
@@ -62,11 +64,15 @@ def write_report(work: StudyContext) -> Path:
     done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
     if not done:
         raise UserError(
-            "report", problem=f"no run of {work.study.name} is done", fix=f"train some: {called('study.py')} run {work.study.file}"
+            "report",
+            problem=f"no run of {work.study.name} is done",
+            fix=f"train some: {called('study.py')} run {work.study.file}",
         )
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:
-        logged = ", ".join(sorted({tag for number in done for tag in everything(work.folder(number))}))
+        logged = ", ".join(
+            sorted({tag for number in done for tag in everything(work.folder(number))})
+        )
         raise UserError(
             "report: metric",
             value=chosen.metric,
@@ -78,8 +84,17 @@ def write_report(work: StudyContext) -> Path:
     rows = table(runs, chosen)
     rows.to_csv(folder / "table.csv", index=False)
     what = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
-    said = [f"{what} ({chosen.metric}; {NOTE})" if note(chosen.metric, work.configs) else f"{what} ({chosen.metric})"]
-    said += [markdown(rows, chosen.metric), origin(work, len(runs)), forgetting_correlations(work), censored(work, chosen.metric)]
+    said = [
+        f"{what} ({chosen.metric}; {NOTE})"
+        if note(chosen.metric, work.configs)
+        else f"{what} ({chosen.metric})"
+    ]
+    said += [
+        markdown(rows, chosen.metric),
+        origin(work, len(runs)),
+        forgetting_correlations(work),
+        censored(work, chosen.metric),
+    ]
     (folder / "table.md").write_text("\n\n".join(filter(None, said)) + "\n")
     if work.study.claims:
         rest = '"p, Holm" is adjusted for the directional claims of this study.'
@@ -97,7 +112,10 @@ def markdown(shown: pd.DataFrame, metric: str) -> str:
     """Return a table as text for Markdown, a metric's numbers rounded."""
     numbers = {"mean", "sd", "difference", "low", "high"}
     cells = [
-        [_cell(value, metric if name in numbers else None) for name, value in zip(shown.columns, row, strict=True)]
+        [
+            _cell(value, metric if name in numbers else None)
+            for name, value in zip(shown.columns, row, strict=True)
+        ]
         for row in shown.itertuples(index=False)
     ]
     rows = [list(shown.columns), ["---"] * len(shown.columns), *cells]

@@ -71,11 +71,13 @@ class Executor(Protocol):
         """End all that is being trained."""
 
 
-def train(todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, executor: Executor) -> None:
+def train(
+    todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, executor: Executor
+) -> None:
     """Train segments, each after what it goes on from.
 
-    One that fails is tried twice, and stops none but those after it; one that is preempted is started again. A segment
-    that another runner trains is waited for.
+    One that fails is tried twice, and stops none but those after it; one that is preempted is
+    started again. A segment that another runner trains is waited for.
 
     Args:
         todo: what to train.
@@ -124,7 +126,11 @@ def train(todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, exec
 def runnable(waiting: Sequence[Segment], store: Store) -> list[Segment]:
     """Return the segments whose beginning is there, those with most to follow first."""
     ahead = epochs_to_follow(waiting)
-    able = [segment for segment in waiting if segment.start is None or store.has_checkpoint(segment.start)]
+    able = [
+        segment
+        for segment in waiting
+        if segment.start is None or store.has_checkpoint(segment.start)
+    ]
     return sorted(able, key=lambda segment: -ahead[segment.end])
 
 

@@ -69,7 +69,9 @@ class SegmentEnd(Callback):
         stages = data.course.stages if isinstance(data, ImageDataModule) else None
         ended = stages is not None and stages.ended
         if self.task.stop is not None and trainer.current_epoch != self.task.stop and not ended:
-            raise RuntimeError(f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}")
+            raise RuntimeError(
+                f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}"
+            )
         trainer.save_checkpoint(Path(self.task.place) / "state.ckpt", weights_only=False)
         entry = {
             "start": self.task.start,
@@ -88,7 +90,9 @@ def fingerprint(trainer: Trainer, module: LightningModule) -> dict[str, str]:
     return {
         "weights and buffers": state_hash(module.state_dict()),
         "optimizers": state_hash([optimizer.state_dict() for optimizer in trainer.optimizers]),
-        "schedules": state_hash([config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]),
+        "schedules": state_hash(
+            [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        ),
         "clock": f"epoch {trainer.current_epoch}, step {trainer.global_step}",
     }
 
@@ -107,7 +111,10 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
     # SegmentEnd keeps the end.
     run = build(
-        parse(["fit", "--config", str(file)]), RunLocation(place, checkpoint, steps), [SegmentEnd(task, report)], keep_end=False
+        parse(["fit", "--config", str(file)]),
+        RunLocation(place, checkpoint, steps),
+        [SegmentEnd(task, report)],
+        keep_end=False,
     )
     run.check()
     if not run.fit():

@@ -13,7 +13,9 @@ def state_hash(value: Any) -> str:
     def add(part: Any) -> None:
         if isinstance(part, torch.Tensor):
             content.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            content.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            content.update(
+                part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
         elif isinstance(part, dict):
             for key in sorted(part, key=str):
                 content.update(str(key).encode())

@@ -20,10 +20,11 @@ TEST = "test"
 class Store(NamedTuple):
     """States by id: `<root>/<id>/` with the segment that ended in it.
 
-    `done.json` says what it goes on from, how it was trained, and how long each of its files is; beside it lie event files,
-    `state.ckpt` unless it was dropped, and in `test/` what was measured on the test split. A segment is trained elsewhere and moved
-    here as a whole. What is missing or shorter than it was counts as not trained. Whoever trains a segment holds its lock, which
-    ends with its process.
+    `done.json` says what it goes on from, how it was trained, and how long each of its files is;
+    beside it lie event files, `state.ckpt` unless it was dropped, and in `test/` what was measured
+    on the test split. A segment is trained elsewhere and moved here as a whole. What is missing or
+    shorter than it was counts as not trained. Whoever trains a segment holds its lock, which ends
+    with its process.
 
     Attributes:
         root: the folder.
@@ -128,7 +129,11 @@ class Store(NamedTuple):
         for part in (STATE, TEST):
             if (place / part).exists() and not (home / part).exists():
                 (place / part).rename(home / part)
-        added = {name: length for name, length in entry["files"].items() if name == STATE or _of_test(name)}
+        added = {
+            name: length
+            for name, length in entry["files"].items()
+            if name == STATE or _of_test(name)
+        }
         write_whole(home / DONE, {**there, "files": {**added, **there.get("files", {})}})
         shutil.rmtree(place, ignore_errors=True)
 

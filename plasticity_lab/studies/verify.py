@@ -24,14 +24,22 @@ def verify(work: StudyContext, number: int | None = None) -> str:
     """
     done = [index for index in range(len(work.study.runs)) if work.finished(index)]
     if not done:
-        raise UserError("verify", problem=f"no run of {work.study.name} is done", fix="train some first")
+        raise UserError(
+            "verify", problem=f"no run of {work.study.name} is done", fix="train some first"
+        )
     chosen = random.choice(done) if number is None else number
     path, store = work.paths[chosen], Store(work.home / ".verify")
     shutil.rmtree(store.root, ignore_errors=True)
     last = len(path.states) - 1
     failures: list[str] = []
     whole = Segment(None, path.states[-1], 0, last, chosen, True, bool(path.alone))
-    run([whole], work.task, store, 1, Progress(lambda: None, lambda segment: None, lambda segment, line: failures.append(line)))
+    run(
+        [whole],
+        work.task,
+        store,
+        1,
+        Progress(lambda: None, lambda segment: None, lambda segment, line: failures.append(line)),
+    )
     name = work.study.runs[chosen].name
     if failures:
         raise UserError("verify", value=name, problem=failures[0])
@@ -40,6 +48,10 @@ def verify(work: StudyContext, number: int | None = None) -> str:
     logs, place = everything(work.folder(chosen)), store.root / whole.end
     differ += ["logged values"] * (logs != {**everything(place), **everything(place / "test")})
     if differ:
-        raise UserError("verify", name, f"trained alone it has other {', '.join(differ)}: runs must not be shared on this device")
+        raise UserError(
+            "verify",
+            name,
+            f"trained alone it has other {', '.join(differ)}: runs must not be shared on this device",
+        )
     shutil.rmtree(store.root)
     return name

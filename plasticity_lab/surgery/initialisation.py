@@ -60,7 +60,9 @@ def init_parameters(network: nn.Module, seed: int, scheme: Scheme = "own") -> No
         tensor.copy_(fresh[name])
 
 
-def redraw(network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module | None = None) -> dict[str, Tensor]:
+def redraw(
+    network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module | None = None
+) -> dict[str, Tensor]:
     """Return new values of layers, on the CPU, by the rule that drew them first.
 
     Parameters and buffers by full name.
@@ -103,7 +105,11 @@ def redraw(network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module
             for layer in made.modules():
                 apply(scheme, layer)
         fresh = {name: made.get_submodule((rule.start + name).rstrip(".")) for name in names}
-    return {full_name(name, part): tensor.detach() for name, layer in fresh.items() for part, tensor in held(layer).items()}
+    return {
+        full_name(name, part): tensor.detach()
+        for name, layer in fresh.items()
+        for part, tensor in held(layer).items()
+    }
 
 
 def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | None = None) -> None:
@@ -166,7 +172,9 @@ class _Rule(NamedTuple):
 
     def check(self, name: str) -> None:
         """Raise UserError unless a layer still holds what the constructor gave it."""
-        now = {full_name(name, part): tensor.shape for part, tensor in held(self.layer(name)).items()}
+        now = {
+            full_name(name, part): tensor.shape for part, tensor in held(self.layer(name)).items()
+        }
         built = {
             full: shape
             for full, shape in self.construction.shapes.items()

@@ -9,7 +9,10 @@ from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import TINY
 
 _BLUR = {"class_path": "datamodules.Blur", "init_args": {"size": 4}}
-_GROWTH = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]}}
+_GROWTH = {
+    "class_path": "datamodules.UniformGrowth",
+    "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]},
+}
 
 
 def blurred(epochs: int) -> dict[str, Any]:

@@ -16,11 +16,14 @@ def test_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) ->
     assert plain == environment_key.environment_key(config, 1)
     assert plain != environment_key.environment_key(config, 2)
     digits = config["data"]["init_args"]["dataset"]
-    other = {**config["data"]["init_args"], "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}}}
-    assert environment_key.data_key({**config, "data": {"init_args": other}}) == environment_key.data_key(config), (
-        "the images are the same, the config differs"
-    )
-    for name in ("device", "data"):
+    other = {
+        **config["data"]["init_args"],
+        "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}},
+    }
+    assert environment_key.data_key(
+        {**config, "data": {"init_args": other}}
+    ) == environment_key.data_key(config), "the images are the same, the config differs"
+    for name in ("device", "data_key"):
         with monkeypatch.context() as patch:
             patch.setattr(environment_key, name, lambda *_: "another")
             assert environment_key.environment_key(config, 1) != plain, name

@@ -31,8 +31,12 @@ def check(*fragments: dict[str, Any]) -> None:
     finished = fit(*tiny(*fragments))
     state, logs = train(settings, Path("segments").absolute(), 1, 2, 3)
     assert state["weights and buffers"] == state_hash(finished.model.state_dict())
-    assert state["optimizers"] == state_hash([optimizer.state_dict() for optimizer in finished.trainer.optimizers])
-    assert state["schedules"] == state_hash([one.scheduler.state_dict() for one in finished.trainer.lr_scheduler_configs])
+    assert state["optimizers"] == state_hash(
+        [optimizer.state_dict() for optimizer in finished.trainer.optimizers]
+    )
+    assert state["schedules"] == state_hash(
+        [one.scheduler.state_dict() for one in finished.trainer.lr_scheduler_configs]
+    )
     assert logs == logged(finished.place.directory)
 
 
@@ -56,11 +60,17 @@ def test_a_segment_ends_where_it_should() -> None:
     longer = config({"trainer": {"min_epochs": 3}})
     Path("place").mkdir()
     with pytest.raises(RuntimeError, match="the segment ended with epoch 3, not 2"):
-        train_segment(Task("state", None, None, 0, 2, longer, False, 1, str(Path("place").absolute())))
+        train_segment(
+            Task("state", None, None, 0, 2, longer, False, 1, str(Path("place").absolute()))
+        )
 
 
 def bad(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"trainer": {"callbacks+": [{"class_path": f"tests.studies.bad.{name}", "init_args": arguments}]}}
+    return {
+        "trainer": {
+            "callbacks+": [{"class_path": f"tests.studies.bad.{name}", "init_args": arguments}]
+        }
+    }
 
 
 @pytest.mark.parametrize("name", ["Counter", "Unkeyed"])

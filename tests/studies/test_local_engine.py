@@ -49,7 +49,9 @@ def test_a_study_is_its_runs() -> None:
     assert not run(work, 1, local_engine.run)
     assert segments(work.paths, work.store) == []
     names = sorted(file.name for file in (work.folder(2)).glob("*tfevents*"))
-    assert [name.split(".")[3] for name in names] == ["0000000000", "0000000002", "0000000003"], "parents first, then the test"
+    assert [name.split(".")[3] for name in names] == ["0000000000", "0000000002", "0000000003"], (
+        "parents first, then the test"
+    )
     assert verify(work, number=1) == "blurred-for-2,seed=0"
 
 
@@ -57,7 +59,9 @@ def test_what_is_missing_is_trained_when_an_arm_is_added() -> None:
     run(small(few("plain"), seeds=1), 1, local_engine.run)
     more = small(few("plain", "shrunk by half"), seeds=1)
     todo = segments(more.paths, more.store)
-    assert [(segment.first, segment.stop) for segment in todo] == [(0, 2), (2, 3)], "no state was kept at epoch 2"
+    assert [(segment.first, segment.stop) for segment in todo] == [(0, 2), (2, 3)], (
+        "no state was kept at epoch 2"
+    )
     assert "missing are 3 epochs in 2 segments" in summary(more, todo, 1)
     run(more, 1, local_engine.run)
     alone = small(few("plain", "shrunk by half"), seeds=1, share=False, root="alone")
@@ -74,7 +78,9 @@ def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
     }
     run(small(longer, seeds=1), 1, local_engine.run)
     work = small({**longer, "plain": {}}, seeds=1)
-    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(3, 3)]
+    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [
+        (3, 3)
+    ]
     run(work, 1, local_engine.run)
     alone = small({"plain": {}}, seeds=1, share=False, root="alone")
     run(alone, 1, local_engine.run)
@@ -82,7 +88,9 @@ def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
 
 
 def test_workers_may_have_workers() -> None:
-    work = small({"streamed": {"data.init_args.resident": False, "data.init_args.workers": 1}}, seeds=1)
+    work = small(
+        {"streamed": {"data.init_args.resident": False, "data.init_args.workers": 1}}, seeds=1
+    )
     assert not run(work, 1, local_engine.run)
 
 
@@ -91,7 +99,9 @@ def test_a_failure_stops_no_other_run() -> None:
     assert run(work, 2, local_engine.run) == ["broken,seed=0"]
     assert "failed  broken,seed=0  RuntimeError: broken at epoch 2" in status(work)
     assert work.finished(1), "though its first epochs were trained with the config of the other"
-    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(2, 3)]
+    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [
+        (2, 3)
+    ]
 
 
 def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
@@ -104,7 +114,11 @@ def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
 
 
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
-    late = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["2ep", "3ep"]}}]}
+    late = {
+        "data.init_args.deficits": [
+            {"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["2ep", "3ep"]}}
+        ]
+    }
     never = {**acting("OptimizerReset", at=["9ep"])}
     for arm, message in ((late, "size: 99"), (never, "OptimizerReset: 9ep: is never reached")):
         work = small({**few("plain"), "broken": arm}, seeds=1)
@@ -138,7 +152,10 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
     work, killed = small(arms, seeds=3), 0
 
     def done() -> dict[str, int]:
-        return {state.parent.name: state.stat().st_mtime_ns for state in work.store.root.glob("[!.]*/done.json")}
+        return {
+            state.parent.name: state.stat().st_mtime_ns
+            for state in work.store.root.glob("[!.]*/done.json")
+        }
 
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     chance = random.Random(0)
@@ -149,7 +166,9 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which background jobs ignore
+            preexec_fn=partial(
+                signal.signal, signal.SIGINT, signal.SIG_DFL
+            ),  # which background jobs ignore
         )
         until(partial(lambda before: len(done()) > len(before), before))
         time.sleep(1.5 * chance.random())
@@ -186,8 +205,13 @@ def worker_processes() -> list[int]:
     family = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if b"multiprocessing.forkserver" in (place / "cmdline").read_bytes() and (place / "cwd").readlink() == Path.cwd():
-                family[int(place.name)] = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if (
+                b"multiprocessing.forkserver" in (place / "cmdline").read_bytes()
+                and (place / "cwd").readlink() == Path.cwd()
+            ):
+                family[int(place.name)] = int(
+                    (place / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                )
         except OSError:
             continue
     return [pid for pid, parent in family.items() if parent in family]

@@ -26,7 +26,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}")
     one: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     one.add_node(num_cpus=1)
-    ray.init(address=one.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}})
+    ray.init(
+        address=one.address,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}},
+    )
     yield one
     ray.shutdown()
     one.shutdown()
@@ -53,7 +57,10 @@ def lose_a_node(cluster: Any, store: Path) -> None:
 
 def test_a_node_with_another_device_is_refused() -> None:
     ray_engine.check_machine("code\ntorch 2\ncpu", "code\ntorch 2\ncpu")
-    with pytest.raises(RuntimeError, match=r"has cpu, and study\.py was started on H200: start it on a machine like the nodes"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"has cpu, and study\.py was started on H200: start it on a machine like the nodes",
+    ):
         ray_engine.check_machine("code\ntorch 2\nH200", "code\ntorch 2\ncpu")
 
 

@@ -12,11 +12,20 @@ from plasticity_lab.studies.store import Store
 FILES = ("events.out.tfevents.1", "manifest.json", "state.ckpt")
 
 
-def published(store: Store, state: str, start: str | None = None, first: int = 0, stop: int = 2, test: bool = False) -> None:
+def published(
+    store: Store,
+    state: str,
+    start: str | None = None,
+    first: int = 0,
+    stop: int = 2,
+    test: bool = False,
+) -> None:
     place = store.new_workdir(state)
     for name in FILES:
         (place / name).write_text("0123456789")
-    (place / "done.json").write_text(json.dumps({"start": start, "first": first, "stop": stop, "seconds": 1.0, "state": {}}))
+    (place / "done.json").write_text(
+        json.dumps({"start": start, "first": first, "stop": stop, "seconds": 1.0, "state": {}})
+    )
     if test:
         (place / "test").mkdir()
         (place / "test" / "events.out.tfevents.2").write_text("0123456789")
@@ -51,7 +60,9 @@ def test_a_whole_chain_needs_nothing(store: Store) -> None:
 @pytest.mark.parametrize("state", ["s2", "s4", "s6"])
 @pytest.mark.parametrize("length", [None, 0, 5])
 @pytest.mark.parametrize("name", [*FILES, "done.json"])
-def test_what_is_missing_or_truncated_is_named_and_trained_again(store: Store, name: str, length: int | None, state: str) -> None:
+def test_what_is_missing_or_truncated_is_named_and_trained_again(
+    store: Store, name: str, length: int | None, state: str
+) -> None:
     chain(store)
     file = store.root / state / name
     if length is None:

@@ -23,7 +23,9 @@ def optimizer_of(name: str, **arguments: Any) -> dict[str, Any]:
 
 def remembered(finished: Any) -> dict[str, str]:
     """What the optimizer remembered of each parameter in the last step, after interventions, hashed."""
-    memory: dict[str, str] = next(callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek").memory
+    memory: dict[str, str] = next(
+        callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek"
+    ).memory
     return memory
 
 
@@ -32,7 +34,11 @@ def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
     fresh = construct(SmallNet, 1, 10)
     init_parameters(fresh, 0)
     for name, value in finished.model.network.named_parameters():
-        expected = fresh.get_parameter(name) if name.startswith("head") else plain.model.network.get_parameter(name)
+        expected = (
+            fresh.get_parameter(name)
+            if name.startswith("head")
+            else plain.model.network.get_parameter(name)
+        )
         assert torch.equal(value, expected), name
 
 
@@ -46,7 +52,10 @@ def test_a_reset_of_everything_is_a_fresh_start() -> None:
 
 
 def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time() -> None:
-    drawn = [run(one("LayerReset", at=[at], layers=["conv"]), FROZEN).model.network.conv.weight for at in ("10st", "11st")]
+    drawn = [
+        run(one("LayerReset", at=[at], layers=["conv"]), FROZEN).model.network.conv.weight
+        for at in ("10st", "11st")
+    ]
     assert not torch.equal(*drawn)
     bound = 1 / 3  # of PyTorch's: 1 / sqrt(fan in), 3 x 3 of one channel
     assert drawn[1].abs().max() <= bound
@@ -56,7 +65,13 @@ def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time()
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_what_the_optimizer_remembers_goes_where_said_and_stays_elsewhere(optimizer: str) -> None:
     seen = {
-        kind: remembered(run(one("LayerReset", at=["11st"], last=1, optimizer_state=kind), PEEK, model=optimizer_of(optimizer)))
+        kind: remembered(
+            run(
+                one("LayerReset", at=["11st"], last=1, optimizer_state=kind),
+                PEEK,
+                model=optimizer_of(optimizer),
+            )
+        )
         for kind in ("reset", "keep")
     }
     for name, memory in seen["keep"].items():
@@ -70,12 +85,19 @@ def test_an_optimizer_reset_clears_everything_but_rates(optimizer: str) -> None:
     finished, plain = run(one("OptimizerReset", at=["11st"]), PEEK, model=model), run(model=model)
     assert set(remembered(finished).values()) == {state_hash({})}
     assert state(finished)["schedulers"] == state(plain)["schedulers"]
-    groups = [{**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (finished, plain)]
+    groups = [
+        {**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (finished, plain)
+    ]
     assert groups[0] == groups[1]
 
 
-@pytest.mark.parametrize("way", [one("LayerReset", at=["9st"], last=1), one("Rewind", at=["9st"], to="0ep", last=1, **REWIND)])
+@pytest.mark.parametrize(
+    "way",
+    [one("LayerReset", at=["9st"], last=1), one("Rewind", at=["9st"], to="0ep", last=1, **REWIND)],
+)
 def test_a_fused_optimizer_is_as_another(way: dict[str, Any]) -> None:
-    nets = [run(way, model=optimizer_of("SGD", fused=fused)).model.network for fused in (False, True)]
+    nets = [
+        run(way, model=optimizer_of("SGD", fused=fused)).model.network for fused in (False, True)
+    ]
     for name, value in nets[0].named_parameters():
         assert torch.allclose(value, nets[1].get_parameter(name), atol=1e-6), name
