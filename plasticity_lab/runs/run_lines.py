@@ -50,7 +50,10 @@ def _device(trainer: Trainer) -> str:
     device = trainer.strategy.root_device
     line = f"device: {device}" + (f", {trainer.world_size} ranks" if trainer.world_size > 1 else "")
     if device.type == "cpu" and trainer.precision == "bf16-mixed" and not has_bf16_units():
-        line += "\nwarning: precision: bf16-mixed: this processor has no units for bf16, and fp32 is several times faster; leave it out"
+        line += (
+            "\nwarning: precision: bf16-mixed: this processor has no units for bf16, "
+            "and fp32 is several times faster; leave it out"
+        )
     return line
 
 

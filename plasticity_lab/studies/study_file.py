@@ -268,4 +268,7 @@ def _check_variables(
             raise UserError(f"arms: {arm}", value=unused, problem=_UNUSED)
 
 
-_UNUSED = "nothing uses this variable; compute with it in braces, or write a key of the config with its dots, as data.init_args.deficits"
+_UNUSED = (
+    "nothing uses this variable; compute with it in braces, or write a key of the config with its "
+    "dots, as data.init_args.deficits"
+)

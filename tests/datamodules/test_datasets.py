@@ -130,10 +130,9 @@ def test_a_folder_is_decoded_once_and_then_read_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_folder(tmp_path / "images", count=300)
-    first = FolderImages(str(root)).read("train")
-    expected = torch.stack(
-        [torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) for file in first.files]
-    )  # type: ignore[attr-defined]
+    first: Any = FolderImages(str(root)).read("train")
+    pictures = [np.array(Image.open(file)) for file in first.files]
+    expected = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures])
     assert torch.equal(first.tensor(), expected)
     assert first.classes == ["cat", "dog"]
     assert first.labels.tolist() == [0] * 300 + [1] * 300

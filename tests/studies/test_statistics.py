@@ -36,10 +36,9 @@ def test_an_interval_is_students() -> None:
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
-def test_t_is_scipys(alternative: str) -> None:
-    assert t_test(VALUES, alternative) == pytest.approx(
-        stats.ttest_rel(*PAIRS, alternative=alternative).pvalue
-    )  # type: ignore[arg-type]
+def test_t_is_scipys(alternative: Literal["two-sided", "greater"]) -> None:
+    wanted = stats.ttest_rel(*PAIRS, alternative=alternative).pvalue
+    assert t_test(VALUES, alternative) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
