@@ -2,7 +2,7 @@
 
 from itertools import product
 from math import log
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
