@@ -26,7 +26,7 @@ class Act(NamedTuple):
 
 
 def run_seed(trainer: Trainer, module: LightningModule) -> int:
-    """Return the seed of a run: its data module's or its module's, else that of `seed_everything`."""
+    """Return the seed of a run: of its data or module, else that of `seed_everything`."""
     for part in (getattr(trainer, "datamodule", None), module):
         if isinstance(seed := getattr(part, "seed", None), int):
             return seed
@@ -34,9 +34,11 @@ def run_seed(trainer: Trainer, module: LightningModule) -> int:
 
 
 class Clock(Callback):
-    """Where the run is, where its last batch was trained, and what has been done to it; part of every checkpoint.
+    """The position of a run and the interventions applied so far; part of every checkpoint.
 
-    It knows no intervention, so that the checkpoint of one arm can be gone on from by another. Stands before all interventions.
+    It knows no intervention: an arm can resume from another arm's checkpoint if both have the same
+    history up to it.
+    Stands before all interventions.
 
     Args:
         seed: the run's seed (`seed_everything`), set by train.py.

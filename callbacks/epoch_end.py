@@ -7,10 +7,11 @@ from pytorch_lightning.callbacks import EarlyStopping
 
 
 class EpochEnd(EarlyStopping):
-    """A callback whose `on_train_epoch_end` runs after the module's, and before a checkpoint is written.
+    """A callback whose `on_train_epoch_end` runs after the module's and before checkpoints.
 
-    Lightning calls this hook of most callbacks before the module's, which logs the epoch's accuracy there,
-    and makes an exception for `EarlyStopping` and `Checkpoint` only. Nothing else of `EarlyStopping` is left.
+    Lightning calls this hook of most callbacks before the module's, which logs the epoch's accuracy
+    there, and makes an exception for `EarlyStopping` and `Checkpoint` only. Nothing else of
+    `EarlyStopping` is left.
 
     Args:
         monitor: the metric that is read.

@@ -12,11 +12,11 @@ from plasticity_lab.errors import UserError
 
 
 class StageEnd(EpochEnd):
-    """Decides at each epoch's end whether a stage of growth with `until:` ends, and stops training after the last.
+    """Ends data stages that wait for the network (`until`), and the run after the last one.
 
-    The run then ends as if `max_epochs` were reached: checkpoints, test split and logs are those of a run of
-    so many epochs, and a run resumed from its end trains no further. All ranks decide alike. Train.py adds it
-    where it is needed.
+    The run then ends as if `max_epochs` were reached: checkpoints, test split and logs are those of
+    a run of so many epochs, and a run resumed from its end trains no further. All ranks decide
+    alike. Train.py adds it where it is needed.
     """
 
     def __init__(self) -> None:

@@ -123,6 +123,8 @@ NOT_SWITCHED = {
     "Augmentation",
     "Dashboard",
     "Diagnostic",
+    "Look",
+    "Probe",
     "ProbeDiagnostic",
     "Batch",
     "Clock",

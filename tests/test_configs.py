@@ -63,7 +63,7 @@ def test_everything_is_measured_by_one_file() -> None:
     finished = fit("--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short)
     callbacks: list[Callback] = finished.trainer.callbacks
     listed = {type(one).__name__ for one in callbacks}
-    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic"} <= listed
+    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Look", "Probe"} <= listed
     families = {tag.split("/")[1] for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")}
     assert families >= {
         "fisher",

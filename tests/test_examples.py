@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+import callbacks
+from lightning_modules.objectives import Classification
 from plasticity_lab import measurements, surgery
+from plasticity_lab.timing import Time
 
 FUNCTIONS = [
     pytest.param(package, name, id=f"{package.__name__.rpartition('.')[2]}.{name}")
@@ -32,6 +35,17 @@ def test_the_example_of_a_public_function_runs(package: Any, name: str) -> None:
         said: list[str] = []
         runner.run(test, out=said.append)
         assert not runner.failures, "".join(said)
+
+
+def test_a_look_may_be_built_by_hand() -> None:
+    known = {"torch": torch, "nn": nn, "Time": Time, "Classification": Classification}
+    known |= {name: getattr(callbacks, name) for name in callbacks.__all__}
+    (test,) = doctest.DocTestFinder(recurse=False).find(callbacks.Look, "Look", globs=known)
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    runner.run(test, out=said.append)
+    assert not runner.failures, "".join(said)
+    assert test.examples
 
 
 @pytest.mark.parametrize("package", ["measurements", "surgery"])

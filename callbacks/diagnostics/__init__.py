@@ -13,9 +13,11 @@ from callbacks.diagnostics.gradient_norms import GradientNorms
 from callbacks.diagnostics.hessian_eigenvalues import HessianEigenvalues
 from callbacks.diagnostics.hessian_spectrum import HessianSpectrum
 from callbacks.diagnostics.kernel_alignment import KernelAlignment
+from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.margins import Margins
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
+from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from callbacks.diagnostics.weight_distance import WeightDistance
 
@@ -33,9 +35,11 @@ __all__ = [
     "HessianEigenvalues",
     "HessianSpectrum",
     "KernelAlignment",
+    "Look",
     "Margins",
     "NeuralCode",
     "NormBiases",
+    "Probe",
     "ProbeDiagnostic",
     "TimeToAccuracy",
     "WeightDistance",

@@ -270,7 +270,7 @@ def log_measured(logger: Logger, measured: Measured, step: int) -> None:
 
 
 def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError, before training, for a diagnostic that this run cannot have, or has twice."""
+    """Raise UserError for a diagnostic that this run cannot have, or has twice."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     diagnostics = [callback for callback in callbacks if isinstance(callback, Diagnostic)]
     kinds = [diagnostic.kind for diagnostic in diagnostics]

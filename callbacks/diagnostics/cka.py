@@ -32,8 +32,8 @@ class CKA(ProbeDiagnostic):
     network as the reference it keeps their matrices, examples² numbers for each block, in
     checkpoints. Inputs with deficits would make the reference another with time: it has none.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
-    is not known.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known.
 
     Args:
         reference: a checkpoint; None is this run's network before the first batch (in a branch from

@@ -10,14 +10,15 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from callbacks.diagnostics.base import Diagnostic
 
 Layout = dict[str, dict[str, list[Any]]]
-"""Category to chart to its kind and its tags' regular expressions, as `SummaryWriter.add_custom_scalars` takes it."""
+"""As `SummaryWriter.add_custom_scalars` takes it: category, chart, kind, patterns of tags."""
 
 
 def layout(names: Sequence[str]) -> Layout:
     """Return the dashboard of a run.
 
     Args:
-        names: of what is measured, as `rank` or `weights/angle`: each has a chart, with its values by block; all others share one.
+        names: of what is measured, as `rank` or `weights/angle`: each has a chart, with its values
+            by block; all others share one.
     """
     charts = {
         "accuracy and interventions": r"((train|val|val_deficit|test)/accuracy$|interventions/.*)",  # a moment is a dot at 1
@@ -32,9 +33,14 @@ def layout(names: Sequence[str]) -> Layout:
 
 
 class Dashboard(Callback):
-    """Lays out TensorBoard's tab Custom Scalars: accuracy with interventions, loss, data, and then each diagnostic.
+    """Lays out TensorBoard's tab Custom Scalars: accuracy, loss, data, and each diagnostic.
 
     It measures nothing. A diagnostic's class names its charts in `charts`.
+
+    Example:
+        ```yaml
+        class_path: callbacks.Dashboard
+        ```
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

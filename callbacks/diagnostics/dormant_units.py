@@ -18,8 +18,8 @@ class DormantUnits(ProbeDiagnostic):
     it is zero on the whole probe. One forward pass. Values: `dormant`, `dormant/<block>`, `dead`,
     `dead/<block>`.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
-    is not known.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known.
 
     Args:
         tau: 0 or more; 0.025 and 0.1 in the paper. 0 is the released code's default: dead units

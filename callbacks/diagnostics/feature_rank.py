@@ -12,12 +12,12 @@ from plasticity_lab.measurements.features import check_last_layer, last_features
 class FeatureRank(ProbeDiagnostic):
     """Effective rank, stable rank and srank of the last hidden features.
 
-    They say of how many dimensions the last layer makes use: Roy & Vetterli 2007; Kumar et al. 2021,
-    https://arxiv.org/abs/2010.14498. One forward pass over the probe and the singular values of its
-    features. Values: `effective_rank`, `stable_rank`, `srank`.
+    They say of how many dimensions the last layer makes use: Roy & Vetterli 2007; Kumar et al.
+    2021, https://arxiv.org/abs/2010.14498. One forward pass over the probe and the singular values
+    of its features. Values: `effective_rank`, `stable_rank`, `srank`.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the papers' convention
-    is not known.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the papers'
+    convention is not known.
 
     Example:
         ```yaml

@@ -24,8 +24,8 @@ class Flatness(ProbeDiagnostic):
     standard deviation, and `relative_loss_change/<level>`, each filter's noise having that fraction
     of its norm; `sam_sharpness`.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the papers' convention
-    is not known; here statistics are those of the unperturbed network.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the papers'
+    convention is not known; here statistics are those of the unperturbed network.
 
     Args:
         noise: levels above 0; none for SAM's sharpness alone.

@@ -23,7 +23,9 @@ _BARS = 20
 
 
 def plot_events(counts: ForgettingStatistics) -> Figure:
-    """Draw how many examples have been forgotten how often, wrong labels on top (as Toneva et al. 2019 do in their Fig. 3).
+    """Draw how many examples were forgotten how often, as Toneva et al. 2019, Fig. 3.
+
+    Wrong labels stand on top.
 
     Those never learned stand apart, those not presented are left out.
     """
@@ -46,7 +48,9 @@ def plot_events(counts: ForgettingStatistics) -> Figure:
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class Forgetting(Diagnostic):
-    """Forgetting events of every training example (Toneva et al. 2019, https://arxiv.org/abs/1812.05159).
+    """Forgetting events of every training example (Toneva et al. 2019).
+
+    https://arxiv.org/abs/1812.05159
 
     Whether an example is right is seen at its own presentations in training: in training mode, as
     augmented and impaired, by the logits that the update follows from, against the labels that

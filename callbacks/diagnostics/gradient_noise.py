@@ -13,14 +13,14 @@ from plasticity_lab.measurements.hvp import gradient
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class GradientNoise(ProbeDiagnostic):
-    """Trace and largest eigenvalue of the covariance of mini-batch gradients (Jastrzebski et al. 2020).
+    """Covariance of mini-batch gradients: trace and largest eigenvalue (Jastrzebski et al. 2020).
 
     The break-even point, https://arxiv.org/abs/2002.09572. Tags: `gradient_covariance/trace`,
     `gradient_covariance/eigenvalue`. Costs one gradient of the probe, and memory for examples /
     batch_size gradients. Batches are the same throughout a run.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
-    is not known.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known.
 
     Args:
         batch_size: examples in each batch; the covariance is about inversely proportional to it.

@@ -13,14 +13,16 @@ from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class GradientNorms(ProbeDiagnostic):
-    """Gradient norms of old and new data (Ash & Adams 2020, Fig. 5, https://arxiv.org/abs/1910.08475).
+    """Gradient norms of old and new data (Ash & Adams 2020, Fig. 5).
 
-    `gradient_norm/all` is the mean over mini-batches of the probe of the gradient's norm, on what is
-    in the training data now; once they have grown, `gradient_norm/old` is that of the examples of
-    earlier stages, `new` of those that the present stage has brought, and `imbalance` is new / old.
-    Old and new batches have the same size, of which the norms depend: the smaller part's if that
-    has no whole batch; a last, smaller batch is left out. The paper's are of training mode and of
-    every epoch's batches.
+    https://arxiv.org/abs/1910.08475
+
+    `gradient_norm/all` is the mean over mini-batches of the probe of the gradient's norm, on what
+    is in the training data now; once they have grown, `gradient_norm/old` is that of the examples
+    of earlier stages, `new` of those that the present stage has brought, and `imbalance` is new /
+    old. Old and new batches have the same size, of which the norms depend: the smaller part's if
+    that has no whole batch; a last, smaller batch is left out. The paper's are of training mode and
+    of every epoch's batches.
 
     Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's are of
     training mode, each batch with its own statistics.

@@ -20,19 +20,19 @@ from plasticity_lab.measurements.subspace import curvature_overlap, share_within
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class HessianEigenvalues(ProbeDiagnostic):
-    """Largest eigenvalues of the Hessian, and the gradient's share in their span (Gur-Ari et al. 2018).
+    """Largest eigenvalues of the Hessian, and the gradient's part in their span.
 
-    https://arxiv.org/abs/1812.04754. The Hessian is that of the mean loss of the network in
-    evaluation mode, without weight decay. Tags: `hessian/eigenvalue/1` …; `hessian/f_top`, the
-    gradient's share within the span of as many eigenvectors as there are classes (outputs);
-    `hessian/overlap`, g·Hg / (|g| |Hg|); `hessian/subspace_overlap/last`, how much of that span is
-    in that of the measurement before, and `hessian/subspace_overlap/early`, in that of the first
-    one after training began; `hessian/products`, what it took. Costs some 20 to 60 products, each
-    two to three gradients of the probe, and memory for as many vectors of all parameters. Both
-    spans are kept in checkpoints, in float16: 2 x classes x parameters.
+    Gur-Ari, Roberts & Dyer 2018, https://arxiv.org/abs/1812.04754. The Hessian is that of the mean
+    loss of the network in evaluation mode, without weight decay. Tags: `hessian/eigenvalue/1` …;
+    `hessian/f_top`, the gradient's share within the span of as many eigenvectors as there are
+    classes (outputs); `hessian/overlap`, g·Hg / (|g| |Hg|); `hessian/subspace_overlap/last`, how
+    much of that span is in that of the measurement before, and `hessian/subspace_overlap/early`, in
+    that of the first one after training began; `hessian/products`, what it took. Costs some 20 to
+    60 products, each two to three gradients of the probe, and memory for as many vectors of all
+    parameters. Both spans are kept in checkpoints, in float16: 2 x classes x parameters.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
-    is not known; most of its networks have no batch norm.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known; most of its networks have no batch norm.
 
     Args:
         tolerance: of the eigenvalues, relative to themselves.

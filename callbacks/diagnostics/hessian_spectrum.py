@@ -14,7 +14,7 @@ from plasticity_lab.measurements.lanczos_quadrature import Nodes, hutchinson, la
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class HessianSpectrum(ProbeDiagnostic):
-    """Density of the Hessian's eigenvalues, their sum and extremes (Ghorbani, Krishnan & Xiao 2019).
+    """Density of the Hessian's eigenvalues, their sum and extremes (Ghorbani et al. 2019).
 
     https://arxiv.org/abs/1901.10159. Tags: `hessian/trace` with its standard error
     `hessian/trace_error`, by random signs; `hessian/smallest` and `hessian/largest`; the figure
@@ -22,8 +22,8 @@ class HessianSpectrum(ProbeDiagnostic):
     Gaussian of variance 1e-5 x max(1, range of the eigenvalues). Costs draws x steps + signs
     products, each two to three gradients of the probe: for now and then.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's convention
-    is not known; it compares networks with and without batch norm.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known; it compares networks with and without batch norm.
 
     Args:
         steps: of Lanczos, for each draw, at least 2.

@@ -36,13 +36,13 @@ class KernelAlignment(ProbeDiagnostic):
 
     The full kernel between all logits of all examples, whose sum over classes the trace kernel is,
     has another largest eigenvalue: `kernel/full_eigenvalue`, by Lanczos to a relative error of 1e-4
-    from some ten products of two backward passes. `kernel/stability` is the active learning rate (of the
-    first parameter group, times `LearningRateFactor`) x full eigenvalue / (2 x examples). Full-batch
-    gradient descent on squared loss, 1 / (2 x examples) times the sum of squares over examples and
-    classes, on the probe, is unstable where it is above 1. The bound is that of momentum 0, no
-    weight decay, and outputs that do not depend on the batch. Cross-entropy has another bound, and
-    so has momentum: of a run with them `kernel/stability` says how sharp the outputs are for its
-    rate, and not whether it is stable.
+    from some ten products of two backward passes. `kernel/stability` is the active learning rate
+    (of the first parameter group, times `LearningRateFactor`) x full eigenvalue / (2 x examples).
+    Full-batch gradient descent on squared loss, 1 / (2 x examples) times the sum of squares over
+    examples and classes, on the probe, is unstable where it is above 1. The bound is that of
+    momentum 0, no weight decay, and outputs that do not depend on the batch. Cross-entropy has
+    another bound, and so has momentum: of a run with them `kernel/stability` says how sharp the
+    outputs are for its rate, and not whether it is stable.
 
     Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
     networks have no batch norm.

@@ -43,7 +43,9 @@ class Look:
     Example:
         >>> probe = Probe(torch.randn(8, 3), torch.randint(2, (8,)), torch.arange(8))
         >>> look = Look(nn.Linear(3, 2), probe, Classification())
-        >>> values = FisherInformation("1ep").measure(look)
+        >>> values = FisherInformation(Time("1ep")).look_at(look)
+        >>> sorted(values)
+        ['fisher/error', 'fisher/share/bias', 'fisher/share/weight', 'fisher/trace', ...]
     """
 
     network: nn.Module

@@ -23,8 +23,8 @@ class Margins(ProbeDiagnostic):
     `margin/median`, `margin/negative`, `normalised_margin/q10`, `normalised_margin/median`;
     picture: `margins`. For classification only.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; reference code folds
-    running statistics into the weights; the convention of Alabdulmohsin et al. is not known.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; reference code
+    folds running statistics into the weights; the convention of Alabdulmohsin et al. is not known.
 
     Example:
         ```yaml

@@ -29,8 +29,8 @@ class NeuralCode(ProbeDiagnostic):
     `code/logistic_regression`; `code/columns` left. Two forward passes and a minute or so.
     `examples` are training examples, and as many of the test split, none with deficits.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's code reads
-    its networks in their inference phase, as far as it shows with running statistics.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's code
+    reads its networks in their inference phase, as far as it shows with running statistics.
 
     Raises:
         UserError: for fewer than 9 examples, a network without ReLU, or data without a test split.

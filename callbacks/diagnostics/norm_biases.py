@@ -11,11 +11,13 @@ from plasticity_lab.measurements.parameter_groups import group_by_block
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class NormBiases(Diagnostic):
-    """Share of batch-norm biases that are negative (Tian et al. 2019, https://arxiv.org/abs/1905.13405).
+    """Fraction of batch-norm biases that are negative (Tian et al. 2019).
 
-    Negative biases let units be zero on most examples. The paper's claim is of trained VGG networks:
-    most are, in upper layers above all. Its code counts zeros too, of which a network begins with
-    nothing else; here they do not count. Values: `negative_norm_biases`,
+    https://arxiv.org/abs/1905.13405
+
+    Negative biases let units be zero on most examples. The paper's claim is of trained VGG
+    networks: most are, in upper layers above all. Its code counts zeros too, of which a network
+    begins with nothing else; here they do not count. Values: `negative_norm_biases`,
     `negative_norm_biases/<block>`.
 
     Raises:

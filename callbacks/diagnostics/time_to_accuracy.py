@@ -12,19 +12,24 @@ from plasticity_lab.timing import Epoch, Position
 
 
 class TimeToAccuracy(Named, EpochEnd):
-    """Epochs and optimizer steps until an accuracy is reached, which is what a warm start may save (Ash & Adams 2020).
+    """Epochs and steps until an accuracy is reached, which a warm start may save.
 
-    At the end of each epoch whose accuracy is known, `reached` is logged: 1 if it has been reached in the present
-    data stage, else 0. At the end of the epoch in which it is reached first, these are logged once, each as
-    `…/epochs` and `…/steps`:
+    Ash & Adams 2020, https://arxiv.org/abs/1910.08475.
+
+    At the end of each epoch whose accuracy is known, `reached` is logged: 1 if it has been reached
+    in the present data stage, else 0. At the end of the epoch in which it is reached first, these
+    are logged once, each as `…/epochs` and `…/steps`:
 
     * `time_to_accuracy/train_0.99/…`: since the run began;
-    * `time_to_accuracy/train_0.99/stage2/…`: since data stage 2 began, in every stage anew, if data grow;
-    * `time_to_accuracy/train_0.99/last_stage/…`: since the last data stage began, which is the run's beginning if
-      data do not grow: the same name in a warm start and in its control from scratch.
+    * `time_to_accuracy/train_0.99/stage2/…`: since data stage 2 began, in every stage anew, if data
+      grow;
+    * `time_to_accuracy/train_0.99/last_stage/…`: since the last data stage began, which is the
+      run's beginning if data do not grow: the same name in a warm start and in its control from
+      scratch.
 
-    What is never reached is not logged: the run is censored there, its last `reached` is 0, and `study.py report`
-    names it. A branch that adds the callback sees only its own epochs. The tags begin with `diagnostics/`.
+    What is never reached is not logged: the run is censored there, its last `reached` is 0, and
+    `study.py report` names it. A branch that adds the callback sees only its own epochs. The tags
+    begin with `diagnostics/`.
 
     Args:
         accuracy: in (0, 1].
@@ -32,6 +37,12 @@ class TimeToAccuracy(Named, EpochEnd):
 
     Raises:
         UserError: for another accuracy, or a split whose accuracy the run does not log.
+
+    Example:
+        ```yaml
+        class_path: callbacks.TimeToAccuracy
+        init_args: {accuracy: 0.99}
+        ```
     """
 
     def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
@@ -48,7 +59,7 @@ class TimeToAccuracy(Named, EpochEnd):
         return repr(self)
 
     def in_force(self, epoch: Epoch) -> str:
-        """Return what is logged in an epoch, by which studies tell whether two runs can share it."""
+        """Return what is logged in an epoch; studies share epochs with equal answers."""
         return f"{self!r}{' in the last stage' if epoch.in_last_stage else ''}"
 
     def check(self, trainer: Trainer) -> None:
@@ -92,7 +103,7 @@ class TimeToAccuracy(Named, EpochEnd):
         return float(trainer.strategy.broadcast(float(value)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return in which stages it has been reached, and a validation that its epoch has not ended with yet."""
+        """Return in which stages it has been reached, and a pending validation."""
         return {"stages": list(self.stages), "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -101,7 +112,7 @@ class TimeToAccuracy(Named, EpochEnd):
 
 
 def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
-    """Return where the present data stage began, whether data grow, and whether it is the last stage."""
+    """Return where the data stage began, whether data grow, and whether it is the last."""
     data: Any = getattr(trainer, "datamodule", None)
     if not isinstance(data, ImageDataModule) or not data.growth:
         return Position(0, 0), False, True

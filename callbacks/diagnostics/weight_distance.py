@@ -21,7 +21,7 @@ _WHAT = ("norm", "distance", "relative_distance", "angle", "path_length", "updat
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class WeightDistance(Diagnostic):
-    """Norm of the weights, distance and angle from the initial ones, length of their path and steps.
+    """Norm of the weights, distance and angle from the initial ones, path length and steps.
 
     For all trained parameters, and for each block as `weights/<what>/<block>`: `norm` ||w||;
     `distance` ||w - w0|| from the initial values; `relative_distance`, in units of ||w0||; `angle`

@@ -10,15 +10,23 @@ from plasticity_lab.errors import UserError
 class AugmentationSchedule(Level):
     """Augmentation as a function of time (Golatkar et al. 2019, https://arxiv.org/abs/1905.13277).
 
-    The data module looks the value up for every batch, so that it is right from the first batch of its epoch. Changes: the share of
-    training images that are augmented. Keeps: parameters, normalisation statistics, optimizer state, learning-rate clock, and which
-    images a later value would augment how.
+    The data module looks the value up for every batch, so that it is right from the first batch of
+    its epoch. Changes: the share of training images that are augmented. Keeps: parameters,
+    normalisation statistics, optimizer state, learning-rate clock, and which images a later value
+    would augment how.
 
     Args:
-        levels: `{moment: share}` in [0, 1], each image drawing for itself; 1 is on (as before the first moment), 0 is off.
+        levels: `{moment: share}` in [0, 1], each image drawing for itself; 1 is on (as before the
+            first moment), 0 is off.
 
     Raises:
         UserError: for a share outside [0, 1], or data without augmentation or with a window for it.
+
+    Example:
+        ```yaml
+        class_path: callbacks.AugmentationSchedule
+        init_args: {levels: {0ep: 1, 100ep: 0}}
+        ```
     """
 
     def __init__(self, levels: dict[str, float]) -> None:

@@ -16,7 +16,9 @@ from plasticity_lab.timing import Epoch, Levels, Position, Time
 
 
 class Draws(NamedTuple):
-    """Where an act's draws come from: keyed by the run's seed, the class and the moment, the same on every rank.
+    """The random streams of one intervention at one moment, the same on every rank.
+
+    They are keyed by the run's seed, the class and the moment.
 
     Attributes:
         seed: the run's seed.
@@ -44,10 +46,13 @@ class Draws(NamedTuple):
 
 
 class OneShot(Named, Callback, ABC):
-    """Acts once at each of its moments: before the forward pass of the first batch at or after it, in the order of the list.
+    """Acts once at each of its moments, before the forward pass of the first batch at or after it.
 
-    Nothing is remembered but the run's clock, so that it acts exactly once whatever checkpoint a run goes on from. Every act is
-    logged as `interventions/<Class>` = 1 at its step. The average that Lightning's `WeightAveraging` keeps follows.
+    Interventions at one moment act in the order of the list.
+
+    It keeps no state: the run's clock records what was applied, so that it acts exactly once,
+    whichever checkpoint a run resumes from. Each action is logged as `interventions/<Class>` = 1 at
+    its step. If Lightning's `WeightAveraging` is active, its averaged weights are updated too.
 
     Args:
         at: moments; `stages` is every arrival of data.
@@ -60,7 +65,7 @@ class OneShot(Named, Callback, ABC):
         """Raise UserError, before training, for what this run does not have."""
 
     def in_force(self, epoch: Epoch) -> str | None:
-        """Return what is done in an epoch, by which studies tell whether two runs can share it; None if nothing."""
+        """Return what it does in an epoch, None if nothing; studies share epochs by it."""
         if not all(epoch.knows(time) for time in self.at):
             return f"{self!r} at {', '.join(map(str, self.at))} of {epoch.epochs} epochs"
         acts = any(time.crossed(epoch.before, epoch.now, epoch.epochs) for time in self.at)
@@ -92,10 +97,13 @@ class OneShot(Named, Callback, ABC):
 
 
 class Level(Named, Callback, ABC):
-    """Holds a value from each of its moments on, set before the forward pass of the first batch at or after it.
+    """Sets a value at each of its moments, which holds until the next one.
 
-    Before the first moment nothing is set. The value is a function of time and is set again when a run goes on from a checkpoint.
-    It is logged as `interventions/<Class>` when it changes and at each epoch's first batch.
+    It is set before the forward pass of the first batch at or after the moment.
+
+    Before the first moment nothing is set. The value is a function of time and is set again when a
+    run resumes. It is logged as `interventions/<Class>` when it changes and at
+    each epoch's first batch.
 
     Args:
         levels: `{moment: value}`, increasing in time.
@@ -109,7 +117,7 @@ class Level(Named, Callback, ABC):
         """Raise UserError, before training, for what this run does not have."""
 
     def in_force(self, epoch: Epoch) -> str | None:
-        """Return what holds in an epoch, by which studies tell whether two runs can share it; None if nothing is set."""
+        """Return the value in an epoch, None before the first; studies share epochs by it."""
         value = self.levels.in_force(epoch)
         return None if value is None else f"{self!r}: {value}"
 

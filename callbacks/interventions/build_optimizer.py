@@ -7,7 +7,10 @@ from torch.optim import Optimizer
 
 
 def build_optimizer(module: LightningModule) -> tuple[Optimizer | None, Any]:
-    """Return a module's one optimizer and its schedule (or None), made anew; (None, None) if it configures several."""
+    """Return a module's one optimizer and its schedule (or None), built anew.
+
+    (None, None) if it configures several.
+    """
     made: Any = module.configure_optimizers()
     if isinstance(made, Optimizer):
         return made, None

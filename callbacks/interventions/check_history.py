@@ -1,4 +1,4 @@
-"""Whether what a run was gone on with fits what had been done to it."""
+"""Check that a resumed run's interventions agree with those already applied."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

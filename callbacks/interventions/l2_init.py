@@ -18,16 +18,26 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm
 
 
 class L2Init(Level):
-    """Regenerative regularisation: decay towards the initial weights instead of zero (Kumar et al. 2024, https://arxiv.org/abs/2308.11958).
+    """Weight decay towards the initial weights instead of zero (Kumar et al. 2024).
 
-    The penalty is in every step's gradient and in no logged loss; norm layers are left out, as in the paper. Changes: the gradient
-    of the parameters. Keeps: normalisation statistics, the learning-rate clock, optimizer state (but for what gradients do to it).
+    Regenerative regularisation, https://arxiv.org/abs/2308.11958.
+
+    The penalty is in every step's gradient and in no logged loss; norm layers are left out, as in
+    the paper. Changes: the gradient of the parameters. Keeps: normalisation statistics, the
+    learning-rate clock, optimizer state (but for what gradients do to it).
 
     Args:
         levels: `{moment: strength}`, 0 or more; the paper's are 1e-2 … 1e-5, 0 is the identity.
 
     Raises:
-        UserError: below 0, for layers whose initial values cannot be drawn again, or a fused optimizer under `16-mixed`.
+        UserError: below 0, for layers whose initial values cannot be drawn again, or a fused
+            optimizer under `16-mixed`.
+
+    Example:
+        ```yaml
+        class_path: callbacks.L2Init
+        init_args: {levels: {0ep: 0.01}}
+        ```
     """
 
     def __init__(self, levels: dict[str, float]) -> None:

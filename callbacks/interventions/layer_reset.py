@@ -13,13 +13,17 @@ from plasticity_lab.timing import Time
 
 
 class LayerReset(OneShot):
-    """Draws the chosen layers again by the rule that drew them first: torch's, or what the network's constructor sets.
+    """Re-initialises layers by the rule that drew them first.
 
-    Berariu et al. 2021, A.5, https://arxiv.org/abs/2106.00042 (`last: 4` of a ResNet's six blocks); later-layer forgetting (Zhou et
-    al. 2022), RIFLE (Li et al. 2020) and Nikishin et al. 2022 are choices of layers and times.
+    That is torch's rule, or what the network's constructor sets.
 
-    Changes: the layers' parameters; their normalisation statistics (`norm_statistics: reset`); what the optimizer remembers of them
-    (`optimizer_state: reset`). Keeps: all other layers and what is remembered of them; the learning-rate clock.
+    Berariu et al. 2021, A.5, https://arxiv.org/abs/2106.00042 (`last: 4` of a ResNet's six blocks);
+    later-layer forgetting (Zhou et al. 2022), RIFLE (Li et al. 2020) and Nikishin et al. 2022 are
+    choices of layers and times.
+
+    Changes: the layers' parameters; their normalisation statistics (`norm_statistics: reset`); their
+    optimizer state (`optimizer_state: reset`). Keeps: all other layers and their optimizer state;
+    the learning-rate clock.
 
     Args:
         at: moments.
@@ -31,6 +35,12 @@ class LayerReset(OneShot):
 
     Raises:
         UserError: if no layer or one that cannot be drawn again is chosen.
+
+    Example:
+        ```yaml
+        class_path: callbacks.LayerReset
+        init_args: {at: [stages], last: 4}
+        ```
     """
 
     def __init__(

@@ -11,17 +11,26 @@ from plasticity_lab.timing import Position
 
 
 class LearningRateFactor(Level):
-    """Multiplies the scheduled learning rate (Berariu et al. 2021, Fig. 7: 10 in the tuning stage, https://arxiv.org/abs/2106.00042).
+    """Multiplies the scheduled learning rate.
 
-    The factor is in the groups only while the optimizer steps, so that a schedule which computes its next rate from the present one
-    never sees it. Changes: the rate of every step. Keeps: parameters, normalisation statistics, optimizer state, the schedule with
-    its clock, and the rate that loggers show.
+    Berariu et al. 2021, Fig. 7, https://arxiv.org/abs/2106.00042, with 10 in the tuning stage.
+
+    The factor is in the groups only while the optimizer steps, so that a schedule which computes
+    its next rate from the present one never sees it. Changes: the rate of every step. Keeps:
+    parameters, normalisation statistics, optimizer state, the schedule with its clock, and the rate
+    that loggers show.
 
     Args:
         levels: `{moment: factor}`; 1 is the identity.
 
     Raises:
         UserError: for a factor below 0.
+
+    Example:
+        ```yaml
+        class_path: callbacks.LearningRateFactor
+        init_args: {levels: {0ep: 1, stage1: 10}}
+        ```
     """
 
     def __init__(self, levels: dict[str, float]) -> None:

@@ -11,14 +11,21 @@ from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
 class LearningRateRestart(OneShot):
     """Sets the schedule's clock back to zero (Pawlak 2025, https://arxiv.org/abs/2510.09687).
 
-    The control that a claim of a critical period needs: without it a network freed late from a deficit also learns at a lower rate.
-    Changes: rates and schedule, which begin anew as configured. Keeps: parameters, normalisation statistics, optimizer state.
+    The control that a claim of a critical period needs: without it a network freed late from a
+    deficit also learns at a lower rate. Changes: rates and schedule, which begin anew as
+    configured. Keeps: parameters, normalisation statistics, optimizer state.
 
     Args:
         at: moments.
 
     Raises:
         UserError: if the module has no schedule, or several.
+
+    Example:
+        ```yaml
+        class_path: callbacks.LearningRateRestart
+        init_args: {at: [80ep]}
+        ```
     """
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:

@@ -14,16 +14,24 @@ from plasticity_lab.timing import Epoch, Time
 
 
 class NormRecalibration(Named, Callback):
-    """Re-estimates batch-norm statistics before an evaluation, by a pass over the current training data as the network sees them.
+    """Re-estimates batch-norm statistics before each validation, on the current training data.
 
-    The "dry run" of later code by the authors of Achille et al. 2019: after a switch of the data the running averages are of
-    what was before. Changes: running means, variances and counts. Keeps: parameters, optimizer state, learning-rate clock.
+    The "dry run" of later code by the authors of Achille et al. 2019: after a switch of the data
+    the running averages are of what was before. Changes: running means, variances and counts.
+    Keeps: parameters, optimizer state, learning-rate clock.
 
     Args:
-        every: how often, in epochs: `1ep` before each validation, `2ep` before those of every second epoch.
+        every: how often, in epochs: `1ep` before each validation, `2ep` before those of every
+            second epoch.
 
     Raises:
         UserError: for another unit, or without batch norm or an `ImageDataModule`.
+
+    Example:
+        ```yaml
+        class_path: callbacks.NormRecalibration
+        init_args: {every: 1ep}
+        ```
     """
 
     def __init__(self, every: Time) -> None:
@@ -51,7 +59,7 @@ class NormRecalibration(Named, Callback):
             )
 
     def in_force(self, epoch: Epoch) -> str | None:
-        """Return what is done in an epoch, by which studies tell whether two runs can share it; None if nothing."""
+        """Return what it does in an epoch, None if nothing; studies share epochs by it."""
         return None if (epoch.now.epoch + 1) % int(self.every.number) else repr(self)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

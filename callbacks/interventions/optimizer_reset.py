@@ -6,13 +6,22 @@ from callbacks.interventions.base import Draws, OneShot
 
 
 class OptimizerReset(OneShot):
-    """Clears what the optimizers remember, as between the stages of Berariu et al. 2021 (https://arxiv.org/abs/2106.00042).
+    """Clears the optimizer state, as between the stages of Berariu et al. 2021.
 
-    Changes: optimizer state (moments and step counts begin anew). Keeps: parameters, normalisation statistics, rates, weight decay,
-    and the learning-rate clock. With an optimizer that remembers nothing (SGD without momentum) this is nothing.
+    https://arxiv.org/abs/2106.00042
+
+    Changes: optimizer state (moments and step counts begin anew). Keeps: parameters, normalisation
+    statistics, rates, weight decay, and the learning-rate clock. A no-op with an optimizer
+    without state (SGD without momentum).
 
     Args:
         at: moments.
+
+    Example:
+        ```yaml
+        class_path: callbacks.OptimizerReset
+        init_args: {at: [stages]}
+        ```
     """
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:

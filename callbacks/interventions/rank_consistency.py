@@ -10,7 +10,8 @@ from torch import Tensor
 def checksum(module: LightningModule) -> Tensor:
     """Return a float64 scalar that depends on every parameter and on their order.
 
-    Not on buffers: each rank has batch-norm statistics of its own until DDP hands out the first rank's at the next forward pass.
+    Not on buffers: each rank has batch-norm statistics of its own until DDP hands out the first
+    rank's at the next forward pass.
     """
     # Moved to the CPU first, since Apple's GPUs have no float64.
     sums = [parameter.detach().cpu().double().sum() for parameter in module.parameters()]

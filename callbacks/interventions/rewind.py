@@ -17,22 +17,33 @@ from plasticity_lab.timing import Epoch, Time
 
 
 class Rewind(OneShot):
-    """Returns layers to the run's own state at an earlier time (late rewinding; Frankle et al. 2020, https://arxiv.org/abs/1912.05671).
+    """Returns layers to the run's own state at an earlier time (late rewinding).
 
-    The state is taken at `to`, before the first batch at or after it, and kept in every checkpoint from then on. Changes: the
-    layers' parameters and normalisation statistics; if asked, what the optimizer remembers of them, and rates with their schedule.
-    Keeps: all other layers; the run's clock.
+    Frankle et al. 2020, https://arxiv.org/abs/1912.05671.
+
+    The state is taken at `to`, before the first batch at or after it, and kept in every checkpoint
+    from then on. Changes: the layers' parameters and normalisation statistics; if asked, their
+    optimizer state, and rates with their schedule. Keeps: all other layers; the run's
+    clock.
 
     Args:
         at: moments.
         to: the earlier moment.
         last: so many blocks from the top of the network, …
         layers: … or names and patterns of layers; neither is all of them.
-        optimizer_state: `rewind` what the optimizer remembers of these parameters too, or `keep`.
-        learning_rate: `rewind` rates and schedule too, to what they were in the run that took the state, or `keep`.
+        optimizer_state: `rewind` the state of these parameters too, or `keep`.
+        learning_rate: `rewind` rates and schedule too, to what they were in the run that took the
+            state, or `keep`.
 
     Raises:
-        UserError: if a moment of `at` does not lie after `to`, or a checkpoint from after `to` does not hold the state.
+        UserError: if a moment of `at` does not lie after `to`, or a checkpoint from after `to` does
+            not hold the state.
+
+    Example:
+        ```yaml
+        class_path: callbacks.Rewind
+        init_args: {at: [60ep], to: 1ep, learning_rate: rewind}
+        ```
     """
 
     def __init__(
@@ -82,7 +93,7 @@ class Rewind(OneShot):
         return f"{self!r}: {'taken' if taken else 'kept'}, {act}" if kept else act
 
     def check_snapshot(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
-        """Raise UserError unless a checkpoint from after `to` holds the state, with a schedule if there is one here."""
+        """Raise UserError unless a checkpoint from after `to` holds the snapshot."""
         if kept is None:
             raise UserError(
                 "Rewind: to",

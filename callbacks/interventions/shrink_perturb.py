@@ -19,8 +19,9 @@ from plasticity_lab.timing import Time
 class ShrinkPerturb(OneShot):
     """Shrinks all weights and adds noise (Ash & Adams 2020, https://arxiv.org/abs/1910.08475).
 
-    `shrink: 1, perturb: 0` is the identity, `shrink: 0, perturb: 1` with `norm_statistics: reset` a new network. The released code
-    has 0.4 and 0.1, figures of the paper 0.6 and 0.01; its normalisation statistics and optimizer state begin anew.
+    `shrink: 1, perturb: 0` is the identity, `shrink: 0, perturb: 1` with `norm_statistics: reset` a
+    new network. The released code has 0.4 and 0.1, figures of the paper 0.6 and 0.01; its
+    normalisation statistics and optimizer state begin anew.
 
     Changes: parameters (under weight norm and the like, those that are trained); normalisation
     statistics (`norm_statistics: reset`); optimizer state (`optimizer_state: reset`). Keeps: the
@@ -30,14 +31,21 @@ class ShrinkPerturb(OneShot):
         at: moments; the paper's is every arrival of data, `stages`.
         shrink: factor of the weights, in [0, 1].
         perturb: factor of the noise, 0 or more.
-        noise: a `fresh` initialisation (the released code), `gaussian` of standard deviation 1 (the paper's text), or the run's
-            own `initial` values.
-        scope: `all` parameters, batch norm's included (the released code), or `weights` of more than one dimension only (DASH).
+        noise: a `fresh` initialisation (the released code), `gaussian` of standard deviation 1 (the
+            paper's text), or the run's own `initial` values.
+        scope: `all` parameters, batch norm's included (the released code), or `weights` of more
+            than one dimension only (DASH).
         norm_statistics: `reset` to those of a new layer, or `keep`.
         optimizer_state: `reset`, or `keep`.
 
     Raises:
         UserError: for factors outside their range, or layers that cannot be drawn again.
+
+    Example:
+        ```yaml
+        class_path: callbacks.ShrinkPerturb
+        init_args: {at: [stages], shrink: 0.4, perturb: 0.1, norm_statistics: reset}
+        ```
     """
 
     def __init__(

@@ -13,7 +13,7 @@ def copy_if_averaged(trainer: Trainer, module: LightningModule) -> dict[str, Ten
 
 
 def sync_weight_averages(trainer: Trainer, module: LightningModule, before: dict[str, Tensor]) -> None:
-    """Set averages to the present value, in place, wherever that is not what it was before an intervention."""
+    """Set averaged weights to the present ones, in place, wherever an intervention changed them."""
     now = module.state_dict()
     for average in _averages(trainer):
         kept = average.state_dict()

@@ -13,16 +13,24 @@ from plasticity_lab.errors import UserError
 class WeightDecaySchedule(Level):
     """Weight decay as a function of time (Golatkar et al. 2019, https://arxiv.org/abs/1905.13277).
 
-    Changes: `weight_decay` of the parameter groups that decay: those to which the optimizer gives some, or
-    all where it gives none to any. A group that was given 0 beside others that decay (biases and
-    norms, say) keeps it. Keeps: parameters, normalisation statistics, optimizer state,
+    Changes: `weight_decay` of the parameter groups that decay: those to which the optimizer gives
+    some, or all where it gives none to any. A group that was given 0 beside others that decay
+    (biases and norms, say) keeps it. Keeps: parameters, normalisation statistics, optimizer state,
     learning-rate clock.
 
     Args:
-        levels: `{moment: weight decay}`; removed at 100 is `{100ep: 0.0}`. Before the first moment it is the optimizer's.
+        levels: `{moment: weight decay}`; removed at 100 is `{100ep: 0.0}`. Before the first moment
+            it is the optimizer's.
 
     Raises:
-        UserError: below 0, or for an optimizer without weight decay, or with groups of different ones.
+        UserError: below 0, or for an optimizer without weight decay, or with groups of different
+            ones.
+
+    Example:
+        ```yaml
+        class_path: callbacks.WeightDecaySchedule
+        init_args: {levels: {100ep: 0.0}}
+        ```
     """
 
     def __init__(self, levels: dict[str, float]) -> None:
@@ -56,6 +64,6 @@ class WeightDecaySchedule(Level):
 
     @staticmethod
     def _configured(trainer: Trainer, module: LightningModule) -> list[float]:
-        """Return the weight decay that the module gives each group, whatever has been set since, of all optimizers in order."""
+        """Return the weight decay that the module configures for each parameter group."""
         optimizers, *_ = _configure_optimizers(cast("Any", module.configure_optimizers()))
         return [group.get("weight_decay", 0.0) for optimizer in optimizers for group in optimizer.param_groups]

@@ -1,4 +1,7 @@
-"""Whether seeds forget the same examples: `python -m plasticity_lab.analysis.forgetting_agreement RUN RUN …`."""
+"""Whether seeds forget the same examples.
+
+Run by `python -m plasticity_lab.analysis.forgetting_agreement RUN RUN …`.
+"""
 
 import argparse
 import sys
@@ -15,7 +18,7 @@ FEWEST = 3
 
 
 def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
-    """Return the examples of which two runs can be expected to agree: both were shown them, and always under their own labels.
+    """Return the examples that both runs were shown, and always under their own labels.
 
     Seeds may draw different subsets and mislabel different examples; an example with a wrong label
     in one run is another example in the other.
@@ -42,13 +45,14 @@ def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
 
 
 def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
-    """Return the correlations of scores by Spearman (of ranks) and by Pearson, means over pairs of runs; in [-1, 1].
+    """Return Spearman and Pearson correlations of scores, means over pairs of runs.
 
     Never-learned examples rank above all others. Toneva et al. 2019 report Pearson's, .892 between
     seeds on CIFAR-10, which the scores of never-learned examples weigh on most.
 
     Args:
-        tables: `forgetting.csv` of each run, two or more; of each pair the `comparable` examples count.
+        tables: `forgetting.csv` of each run, two or more; of each pair the `comparable` examples
+            count.
 
     Raises:
         UserError: if a pair cannot be compared, or all of its examples are alike in a run.

@@ -28,12 +28,17 @@ class Point(NamedTuple):
 
 
 def interpolate(one: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """Return alpha · one + (1 - alpha) · other, parameters and buffers; whole numbers (counts of batches) are the other's."""
+    """Return alpha · one + (1 - alpha) · other of parameters and buffers.
+
+    Whole numbers (counts of batches) are the other's.
+    """
     return {name: torch.lerp(value, one[name], alpha) if value.is_floating_point() else value for name, value in other.items()}
 
 
 def barrier(values: Sequence[float]) -> float:
-    """Return the largest value on the line minus the mean of both ends (Frankle et al. 2020, https://arxiv.org/abs/1912.05671).
+    """Return the largest value on the line minus the mean of both ends.
+
+    Frankle et al. 2020, https://arxiv.org/abs/1912.05671.
 
     (Others subtract the larger end, or the line between the ends.)
     """
@@ -61,7 +66,7 @@ def line(
     pairs: Pairs,
     batches: Sequence[Tensor],
 ) -> dict[str, list[Point]]:
-    """Evaluate networks on the line from the other (alpha 0) to the one (alpha 1), evenly spaced, ends included.
+    """Evaluate networks on the line between two, evenly spaced, ends included.
 
     Args:
         network: takes the values; left with other ones.
@@ -72,7 +77,8 @@ def line(
         batches: images that normalisation statistics are estimated from.
 
     Returns:
-        `interpolated`: normalisation statistics on the line as well; with batch norm also `estimated`: estimated at each point.
+        `interpolated`: normalisation statistics on the line as well; with batch norm also
+            `estimated`: estimated at each point.
     """
     kinds = ("interpolated", "estimated") if batch_norm_layers(network) else ("interpolated",)
     found: dict[str, list[Point]] = {kind: [] for kind in kinds}

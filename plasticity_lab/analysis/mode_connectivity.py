@@ -1,4 +1,7 @@
-"""Loss and error on the line between two trained networks: `python -m plasticity_lab.analysis.mode_connectivity A.ckpt B.ckpt`."""
+"""Loss and error on the line between two trained networks (linear mode connectivity).
+
+Run by `python -m plasticity_lab.analysis.mode_connectivity A.ckpt B.ckpt`.
+"""
 
 import argparse
 import json

@@ -6,7 +6,9 @@ from plasticity_lab.measurements.gram import cosine, gram
 
 
 def linear_cka(one: Tensor, other: Tensor) -> float:
-    """Return the linear CKA of two feature matrices, in [0, 1] (Kornblith et al. 2019, https://arxiv.org/abs/1905.00414).
+    """Return the linear CKA of two feature matrices, in [0, 1] (Kornblith et al. 2019).
+
+    https://arxiv.org/abs/1905.00414
 
     |Y'X|² / (|X'X| |Y'Y|) of centred columns, with Frobenius norms. Rotations and factors of either change nothing.
 

@@ -9,8 +9,8 @@ def magnitudes(activations: Tensor) -> Tensor:
     """Return the mean absolute activation of each unit on each example, (examples, units).
 
     Args:
-        activations: (examples, units); (examples, tokens, units), averaged over tokens; or (examples, units, height, width),
-            averaged over positions.
+        activations: (examples, units); (examples, tokens, units), averaged over tokens; or
+            (examples, units, height, width), averaged over positions.
 
     Example:
         >>> activations = torch.ones(8, 16, 4, 4)
@@ -23,7 +23,9 @@ def magnitudes(activations: Tensor) -> Tensor:
 
 
 def redo_scores(activity: Tensor) -> Tensor:
-    """Return each unit's mean magnitude over that of its layer, (units,), as ReDo does (Sokar et al. 2023, 2302.12902).
+    """Return each unit's mean magnitude over that of its layer, (units,).
+
+    The score of ReDo (Sokar et al. 2023, https://arxiv.org/abs/2302.12902).
 
     Args:
         activity: magnitudes of one layer, (examples, units); a layer of zeros only has scores 0.
@@ -57,7 +59,7 @@ def dead(activity: Tensor) -> Tensor:
 
 
 def shares(blocks: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
-    """Return the share of units that are marked in all layers (key ``""``) and in those of each block.
+    """Return the fraction of marked units in all layers (key ``""``) and in each block.
 
     Args:
         blocks: for each block its layers' marks, bool (units,).

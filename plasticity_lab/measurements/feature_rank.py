@@ -5,10 +5,13 @@ from torch import Tensor
 
 
 def effective_rank(features: Tensor) -> float:
-    """Return exp of the entropy of the singular values' shares (Roy & Vetterli 2007), in [1, min(examples, columns)].
+    """Return the effective rank: exp of the entropy of normalised singular values.
+
+    Roy & Vetterli 2007; in [1, min(examples, columns)].
 
     Args:
-        features: (examples, columns), uncentred, as for all ranks here; of zeros only they have rank 0.
+        features: (examples, columns), uncentred, as for all ranks here; of zeros only they have
+            rank 0.
 
     Example:
         >>> effective_rank(torch.eye(4))
@@ -19,7 +22,9 @@ def effective_rank(features: Tensor) -> float:
 
 
 def stable_rank(features: Tensor) -> float:
-    """Return the squared Frobenius norm over the squared spectral norm, in [1, min(examples, columns)]; 0 for zeros.
+    """Return the stable rank: squared Frobenius norm over squared spectral norm.
+
+    In [1, min(examples, columns)]; 0 for zeros.
 
     Example:
         >>> stable_rank(torch.eye(4))
@@ -30,9 +35,12 @@ def stable_rank(features: Tensor) -> float:
 
 
 def srank(features: Tensor, delta: float = 0.01) -> int:
-    """Return the number of leading singular values whose sum is at least 1 - delta of all (Kumar et al. 2021); 0 for zeros.
+    """Return the number of leading singular values whose sum is at least 1 - delta of all.
 
-    What `shibhansh/loss-of-plasticity` calls the stable rank is this one (https://arxiv.org/abs/2010.14498).
+    Kumar et al. 2021, https://arxiv.org/abs/2010.14498; 0 for zeros.
+
+    What `shibhansh/loss-of-plasticity` calls the stable rank is this one
+    (https://arxiv.org/abs/2010.14498).
 
     Example:
         >>> srank(torch.diag(torch.tensor([1.0, 1.0, 1e-6])))

@@ -23,7 +23,9 @@ BEFORE = "input"
 
 
 def last_layer(network: nn.Module) -> str:
-    """Return the name of the layer from the last hidden features to the logits: the last block listed, or else linear layer.
+    """Return the name of the layer that maps the last hidden features to the outputs.
+
+    It is the last block that the network lists, or else its last linear layer.
 
     Raises:
         UserError: if there is neither.
@@ -41,7 +43,8 @@ def last_layer(network: nn.Module) -> str:
 def last_features(network: nn.Module, images: Tensor) -> Tensor:
     """Return the last hidden features, what the last layer is given: (examples, features).
 
-    Maps (examples, channels, height, width) are averaged over positions, with which a last 1x1 convolution commutes.
+    Maps (examples, channels, height, width) are averaged over positions, with which a last 1x1
+    convolution commutes.
 
     Args:
         network: in evaluation mode.
@@ -79,7 +82,9 @@ def check_last_layer(network: nn.Module, inputs: Tensor) -> None:
 
 @torch.no_grad()
 def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return the outputs of the blocks, bottom to top, each (examples, units) with every position a unit; as `last_features`.
+    """Return the outputs of the blocks, bottom to top, each (examples, units).
+
+    Every position is a unit. Arguments as `last_features`.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -117,14 +122,18 @@ def check_blocks(network: nn.Module, inputs: Tensor) -> None:
 
 @torch.no_grad()
 def rectified(network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]) -> dict[str, list[Tensor]]:
-    """Return something of the output of every ReLU of the network, module or function, by block, in the order in which they act.
+    """Return something of the output of every ReLU of the network, by block, in order.
 
-    A ReLU belongs to the block that runs, or that ran last before it. Only rectifiers count: no other activation, no `clamp`.
+    It may be a module or a function.
+
+    A ReLU belongs to the block that runs, or that ran last before it. Only rectifiers count: no
+    other activation, no `clamp`.
 
     Args:
         network: in evaluation mode.
         images: (examples, channels, height, width).
-        take: from the ReLU's number and its output, examples first, to a new tensor with as many rows.
+        take: from the ReLU's number and its output, examples first, to a new tensor with as many
+            rows.
 
     Returns:
         for each block a list of (examples, …), one for each of its ReLUs; nothing if there is none.

@@ -37,7 +37,9 @@ def fisher_trace(
     batch_size: int = 10,
     predictive: Predictive = CATEGORICAL,
 ) -> Trace:
-    """Estimate tr F = E_x E_{y ~ p(y|x)} |grad log p(y|x)|² without bias, by a backward pass a batch.
+    """Estimate tr F = E_x E_{y ~ p(y|x)} |grad log p(y|x)|², one backward pass a batch.
+
+    The estimate is unbiased.
 
     Targets are drawn from the model, so that scores have mean zero and the cross terms of a batch
     vanish: batch_size · |mean score|² has the expectation tr F. Small batches are best, since the
@@ -85,7 +87,9 @@ def _one_draw(
 
 
 def fisher_trace_per_example(network: nn.Module, images: Tensor, generator: torch.Generator, chunk: int = 64) -> Trace:
-    """Estimate tr F from one drawn label for each example, by a gradient of each (`vmap`); arguments as `fisher_trace`.
+    """Estimate tr F from one drawn label and one gradient for each example (`vmap`).
+
+    Arguments as `fisher_trace`.
 
     Example:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(100, 3)
@@ -103,7 +107,7 @@ def fisher_trace_per_example(network: nn.Module, images: Tensor, generator: torc
 
 
 def exact_fisher_trace(network: nn.Module, images: Tensor, chunk: int = 64) -> Trace:
-    """Return tr F by summing over all classes, weighted by the model: (classes) gradients of each example.
+    """Return tr F exactly: gradients of each example for each class, weighted by the model.
 
     Example:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(100, 3)

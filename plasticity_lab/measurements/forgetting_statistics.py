@@ -1,4 +1,4 @@
-"""What is learned and forgotten of each example, counted while training goes on (Toneva et al. 2019)."""
+"""What is learned and forgotten of each example, counted during training (Toneva et al. 2019)."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,9 @@ UNIT = 2.0**-20
 
 
 def whole_units(margins: Tensor) -> Tensor:
-    """Round margins to whole multiples of `UNIT` (about 1e-6), int64, so that sums of them do not depend on the order.
+    """Round margins to whole multiples of `UNIT` (about 1e-6), int64.
+
+    Sums of them do not depend on the order.
 
     What is not a number counts as 0, and what is beyond 2^20 as that.
     """
@@ -17,11 +19,14 @@ def whole_units(margins: Tensor) -> Tensor:
 
 
 class ForgettingStatistics:
-    """Counts of each example's presentations in training, in the streaming form of the authors' `compute_forgetting_statistics`.
+    """Counts of each example's presentations in training.
 
-    An example is forgotten when it is classified wrong at a presentation after it was right at the one before, and learned the
-    other way round; before its first presentation it counts as wrong. Presentations are numbered from 0, as in the authors' code.
-    An update takes no time to speak of and waits for no device.
+    The streaming form of the authors' `compute_forgetting_statistics`.
+
+    An example is forgotten when it is classified wrong at a presentation after it was right at the
+    one before, and learned the other way round; before its first presentation it counts as wrong.
+    Presentations are numbered from 0, as in the authors' code. An update takes no time to speak of
+    and waits for no device.
 
     Args:
         labels: each example's own, int64 (N,); the counts are kept on their device.
@@ -31,9 +36,11 @@ class ForgettingStatistics:
         right: at the last presentation, bool (N,).
         first_learned: first presentation at which it was right, (N,); NEVER if there is none.
         last_wrong: last presentation at which it was wrong, (N,); -1 if there is none.
-        given_label: the label that training was given at the last presentation, (N,); -1 if there is none.
+        given_label: the label that training was given at the last presentation, (N,); -1 if there
+            is none.
         mislabelled: at how many presentations the label given was not the example's own, (N,).
-        margins: sum of the margins at the presentations at which it was forgotten, in `UNIT`s, (N,).
+        margins: sum of the margins at the presentations at which it was forgotten, in `UNIT`s,
+            (N,).
         events: how often it was forgotten in each data stage so far, (N, stages).
 
     Example:
@@ -65,7 +72,8 @@ class ForgettingStatistics:
         """Count a batch.
 
         Args:
-            indices: its examples in the order they were seen, int64 (batch,); one may stand there more than once.
+            indices: its examples in the order they were seen, int64 (batch,); one may stand there
+                more than once.
             given: the label that training was given for each, int64 (batch,).
             right: whether each was classified as that label says, bool (batch,).
             margins: of each, in `UNIT`s, int64 (batch,).
@@ -100,7 +108,7 @@ class ForgettingStatistics:
 
     @property
     def learned(self) -> Tensor:
-        """How often each example was learned, (N,): as often as it was forgotten, and once more if it is right now."""
+        """How often each example was learned, (N,): `forgotten`, plus 1 if it is right now."""
         return self.forgotten + self.right
 
     @property
@@ -110,7 +118,9 @@ class ForgettingStatistics:
 
     @property
     def scores(self) -> Tensor:
-        """What the authors' `sort_examples_by_forgetting` sorts by, (N,): how often an example was forgotten.
+        """What the authors' `sort_examples_by_forgetting` sorts by, (N,).
+
+        How often an example was forgotten.
 
         One never learned ranks above all others, by the most presentations that any example has had
         (the authors' number of epochs). Scores of several runs add up.
@@ -119,7 +129,7 @@ class ForgettingStatistics:
 
     @property
     def misclassification_margins(self) -> Tensor:
-        """Mean margin at the presentations at which each example was forgotten, float64 (N,), negative; NaN if there are none."""
+        """Mean margin where each example was forgotten, float64 (N,), negative; NaN if nowhere."""
         return self.margins * UNIT / self.forgotten.double()
 
     @property

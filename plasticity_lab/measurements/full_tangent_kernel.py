@@ -1,4 +1,4 @@
-"""The tangent kernel between every output of every example, known by its products with vectors alone."""
+"""The tangent kernel between all outputs of all examples, as a linear operator."""
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,9 @@ def full_kernel_product(network: nn.Module, images: Tensor) -> LinearOperator:
 
 
 def largest_full_eigenvalue(network: nn.Module, images: Tensor, classes: int, seed: int) -> float:
-    """Return the largest eigenvalue of J J' by Lanczos in float64, to a relative error of `TOLERANCE`.
+    """Return the largest eigenvalue of J J' by Lanczos in float64.
+
+    To a relative error of `TOLERANCE`.
 
     Args:
         network: in evaluation mode.
@@ -72,7 +74,9 @@ def largest_full_eigenvalue(network: nn.Module, images: Tensor, classes: int, se
 
 
 def stability(rate: float, eigenvalue: float, examples: int) -> float:
-    """Return rate · eigenvalue / (2 · examples): full-batch gradient descent on squared loss is stable below 1.
+    """Return rate · eigenvalue / (2 · examples), below 1 where gradient descent is stable.
+
+    That is, full-batch gradient descent on squared loss.
 
     With the loss L = 1/(2N) Σ_i |f(x_i) - y_i|², summed over classes, a step changes the outputs by
     -(rate / N) · J J'(f - y) to first order, so that the error along an eigenvector of J J' is

@@ -13,7 +13,9 @@ Loss = Callable[[Parameters], Tensor]
 
 
 def detached_parameters(network: nn.Module) -> Parameters:
-    """Return the parameters that are trained, by name, as leaves of their own: their values are shared, their `.grad` is not.
+    """Return the trained parameters by name, as leaves of their own.
+
+    They share values with the network's, but not `.grad`.
 
     Example:
         >>> network = nn.Linear(3, 2)
@@ -25,7 +27,9 @@ def detached_parameters(network: nn.Module) -> Parameters:
 
 
 def forward(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Return logits (batch, classes) of a network with other parameters; frozen ones and buffers are its own.
+    """Return the outputs of a network with other parameters.
+
+    Frozen parameters and buffers are its own.
 
     Example:
         >>> network = nn.Linear(1, 1)
@@ -63,7 +67,9 @@ def mean_loss(
 
 
 def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False) -> Parameters:
-    """Return the gradient of a scalar by each parameter, zero by one that it does not depend on; `.grad` is left alone.
+    """Return the gradient of a scalar by each parameter; `.grad` is left alone.
+
+    Zero by a parameter that it does not depend on.
 
     Example:
         >>> parameters = {"w": torch.tensor([1.0, 2.0], requires_grad=True)}

@@ -20,9 +20,10 @@ class Covariance(NamedTuple):
 
 
 def gradient_covariance(gradients: Sequence[Tensor]) -> Covariance:
-    """Return eigenvalue and trace of the covariance of some gradients (parameters,), by their Gram matrix.
+    """Return eigenvalue and trace of the covariance of gradients, by their Gram matrix.
 
-    K of batches of b examples is about 1/b of that of single examples, so that one size must be kept throughout.
+    K of batches of b examples is about 1/b of that of single examples, so that one size must be
+    kept throughout.
 
     Example:
         >>> gradient_covariance([torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.0])])

@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def gram(features: Tensor) -> Tensor:
-    """Return the inner products of features (examples, columns) with each column's mean taken off, (examples, examples).
+    """Return the Gram matrix of centred features, (examples, examples).
 
     Example:
         >>> gram(torch.tensor([[1.0], [3.0]]))
@@ -16,7 +16,7 @@ def gram(features: Tensor) -> Tensor:
 
 
 def cosine(one: Tensor, other: Tensor) -> float:
-    """Return the cosine between two matrices, by the Frobenius product, in [-1, 1]; 0 if one is zero.
+    """Return the cosine between two matrices by the Frobenius product; 0 if one is zero.
 
     Example:
         >>> round(cosine(torch.eye(2), 3 * torch.eye(2)), 6)

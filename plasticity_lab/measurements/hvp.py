@@ -26,7 +26,8 @@ def gradient(loss: Loss, parameters: Parameters) -> Tensor:
 def hessian_vector_product(loss: Loss, parameters: Parameters) -> LinearOperator:
     """Return v -> H v, with H the Hessian of a loss, by a second backward pass (Pearlmutter 1994).
 
-    The graph of the gradient is made once and stays in memory as long as the product; then each product costs 2 to 3 gradients.
+    The graph of the gradient is made once and stays in memory as long as the product; then each
+    product costs 2 to 3 gradients.
 
     Example:
         >>> w = torch.tensor([1.0, 2.0], requires_grad=True)

@@ -14,7 +14,8 @@ class Tridiagonal(NamedTuple):
 
     Attributes:
         diagonal: of T, (steps,), float64.
-        beside: beside the diagonal; its last entry is the remainder, 0 if the space is exhausted, (steps,).
+        beside: beside the diagonal; its last entry is the remainder, 0 if the space is exhausted,
+            (steps,).
         vectors: the columns of V, (size,) each, orthonormal.
     """
 
@@ -44,11 +45,12 @@ class Eigenpairs(NamedTuple):
 
 
 class Lanczos:
-    """Grows a Krylov space, one product a step, with two passes of re-orthogonalisation; its vectors are all that it keeps.
+    """Grows a Krylov space, one product a step, with two passes of re-orthogonalisation.
 
     Args:
         product: the matrix.
-        start: first vector, (size,), of any length but 0; its device and type are those of the work.
+        start: first vector, (size,), of any length but 0; its device and type are those of the
+            work.
 
     Example:
         >>> matrix = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
@@ -103,8 +105,8 @@ def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
 def largest_eigenpairs(product: LinearOperator, start: Tensor, count: int, tolerance: float = 1e-3, most: int = 200) -> Eigenpairs:
     """Return the algebraically largest eigenvalues and their vectors.
 
-    It stops when every one is known to a relative error of `tolerance`, as far as the residual r of a Ritz value and its distance d
-    to the next one tell: by min(r, r² / d).
+    It stops when every one is known to a relative error of `tolerance`, as far as the residual r of
+    a Ritz value and its distance d to the next one tell: by min(r, r² / d).
 
     Args:
         product: the matrix.

@@ -24,7 +24,9 @@ class Nodes(NamedTuple):
 
 
 def hutchinson(product: LinearOperator, like: Tensor, draws: int, generator: torch.Generator) -> tuple[float, float]:
-    """Estimate a trace by the mean of z'Az over vectors of random signs (Hutchinson 1990), with its standard error.
+    """Estimate a trace, with its standard error, by random signs (Hutchinson 1990).
+
+    The mean of z'Az over vectors z of random signs.
 
     Args:
         product: the matrix A.
@@ -47,7 +49,9 @@ def hutchinson(product: LinearOperator, like: Tensor, draws: int, generator: tor
 
 
 def lanczos_quadrature(product: LinearOperator, like: Tensor, steps: int, draws: int, generator: torch.Generator) -> Nodes:
-    """Stochastic Lanczos quadrature (Ghorbani, Krishnan & Xiao 2019): eigenvalues with weights, by `steps` products for each draw.
+    """Return eigenvalues with weights by stochastic Lanczos quadrature (Ghorbani et al. 2019).
+
+    It takes `steps` products for each draw.
 
     Args:
         product: the matrix.
@@ -74,7 +78,7 @@ def lanczos_quadrature(product: LinearOperator, like: Tensor, steps: int, draws:
 
 
 def spectral_density(nodes: Nodes, grid: Tensor, variance: float) -> Tensor:
-    """Return the share of eigenvalues per unit at points of a grid, smoothed by a Gaussian; (points,).
+    """Return the density of eigenvalues at points of a grid, smoothed by a Gaussian.
 
     Example:
         >>> values, weights = torch.tensor([[0.0]]), torch.tensor([[1.0]])
@@ -89,7 +93,7 @@ def spectral_density(nodes: Nodes, grid: Tensor, variance: float) -> Tensor:
 
 
 def smoothed_density(nodes: Nodes) -> tuple[Tensor, Tensor]:
-    """Return the density of eigenvalues by the rule of the authors' code: points, and the share of eigenvalues per unit there.
+    """Return points, and the density of eigenvalues there, by the rule of the authors' code.
 
     Their 10,000 points reach from .01 below to .01 above the extreme eigenvalues (means over
     draws), and the variance of their Gaussian is 1e-5 x max(1, that range). The nodes are added

@@ -9,7 +9,9 @@ from plasticity_lab.measurements.functional import norm
 
 
 def margins(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the logit of the label minus the largest other one, (examples,): below 0 where the prediction is wrong.
+    """Return the logit of the label minus the largest other one, (examples,).
+
+    Below 0 where the prediction is wrong.
 
     Args:
         logits: (examples, classes), two classes or more.
@@ -34,7 +36,9 @@ def lowest_tenth(margins: Tensor) -> float:
 
 
 def weight_norm(parameters: Iterable[Tensor]) -> float:
-    """Return the Euclidean norm of all weights together: parameters of more than one dimension, not biases or batch norm's.
+    """Return the Euclidean norm of all weights together.
+
+    Of parameters of more than one dimension: not of biases or batch norm's.
 
     Example:
         >>> weight_norm([torch.tensor([[3.0, 4.0]]), torch.tensor([9.0])])

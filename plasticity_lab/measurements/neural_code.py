@@ -27,7 +27,9 @@ Labels = NDArray[np.int64]
 
 
 def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS) -> Codes:
-    """Return whether each unit, at each position, is above 0 after its ReLU: bool (examples, columns), bottom to top.
+    """Return which units are above 0 after their ReLU, bool (examples, columns).
+
+    Every position is a unit; layers stand from bottom to top.
 
     Args:
         network: in evaluation mode.
@@ -66,7 +68,7 @@ def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
 
 
 def redundancy(code: Codes) -> float:
-    """Return the share of examples beyond the first with their code, in [0, 1): 0 if all codes differ.
+    """Return the fraction of examples that repeat an earlier code, in [0, 1).
 
     Example:
         >>> redundancy(torch.tensor([[1, 0], [1, 0], [0, 1], [1, 1]]).bool().numpy())
@@ -76,7 +78,7 @@ def redundancy(code: Codes) -> float:
 
 
 def cluster_accuracies(clusters: Labels, labels: Labels) -> tuple[float, float]:
-    """Return the accuracy with each cluster's most frequent label, and with the best one-to-one mapping of clusters to labels.
+    """Return accuracies of clusters, by majority label and by the best one-to-one mapping.
 
     Both are called `compute_clustering_accuracy` in the code released with the paper: the first in
     what it ran on MNIST and CIFAR-10, the second in what it ran on SVHN and ImageNet. The second is
@@ -93,10 +95,12 @@ def cluster_accuracies(clusters: Labels, labels: Labels) -> tuple[float, float]:
 
 
 def categorise(train: Codes, train_labels: Labels, test: Codes, test_labels: Labels) -> dict[str, float]:
-    """Return how well labels can be read off the codes of test examples: accuracies in [0, 1] by method.
+    """Return how well labels can be read off the codes of test examples.
 
-    K-Means on the test codes themselves, as many clusters as labels; nine nearest training codes in Hamming distance; logistic
-    regression between pairs of classes on the training codes.
+    Accuracies in [0, 1] by method:
+
+    K-Means on the test codes themselves, as many clusters as labels; nine nearest training codes in
+    Hamming distance; logistic regression between pairs of classes on the training codes.
 
     Example:
         >>> labels = torch.arange(40) % 2
@@ -120,7 +124,7 @@ def categorise(train: Codes, train_labels: Labels, test: Codes, test_labels: Lab
 
 
 def _distances(one: Codes, other: Codes) -> NDArray[np.float32]:
-    """Return Hamming distances, (examples, other examples): whole numbers, which float32 holds exactly."""
+    """Return Hamming distances, whole numbers that float32 holds exactly."""
     left, right = one.astype(np.float32), other.astype(np.float32)
     distances: NDArray[np.float32] = left.sum(1)[:, None] + right.sum(1) - 2 * left @ right.T
     return distances

@@ -13,10 +13,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 @contextmanager
 def preserve_state(module: nn.Module) -> Iterator[None]:
-    """Measure a network in evaluation mode, in full precision and uncompiled, and leave everything as it was found.
+    """Put a network in evaluation mode, full precision and uncompiled, and restore it after.
 
-    Each part's own mode, the buffers' values and the global random streams are restored. Gradients may be taken by
-    `torch.autograd.grad` or `torch.func`, which leave `.grad` alone (`backward()` does not).
+    Each part's own mode, the buffers' values and the global random streams are restored. Gradients
+    may be taken by `torch.autograd.grad` or `torch.func`, which leave `.grad` alone (`backward()`
+    does not).
 
     Example:
         >>> network = nn.BatchNorm1d(3)

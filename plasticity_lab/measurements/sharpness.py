@@ -10,7 +10,7 @@ from plasticity_lab.randomness import generator
 
 
 def gaussian_direction(parameters: Mapping[str, Tensor], seed: int, draw: int) -> Parameters:
-    """Draw standard normal noise for each parameter, from a stream of its own keyed by seed, draw and its name.
+    """Draw standard normal noise for each parameter, keyed by seed, draw and its name.
 
     Example:
         >>> direction = gaussian_direction({"w": torch.zeros(2)}, seed=0, draw=0)
@@ -23,10 +23,12 @@ def gaussian_direction(parameters: Mapping[str, Tensor], seed: int, draw: int) -
 
 @torch.no_grad()
 def filter_normalised(noise: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Parameters:
-    """Give the noise of each filter (unit) the filter's own norm, and none to biases and batch norm's parameters.
+    """Give the noise of each filter (unit) the filter's own norm.
 
-    As Li et al. 2018 do for their pictures of the loss (https://arxiv.org/abs/1712.09913); factors that batch norm undoes then
-    change nothing.
+    Biases and batch norm's parameters get none.
+
+    As Li et al. 2018 do for their pictures of the loss (https://arxiv.org/abs/1712.09913); factors
+    that batch norm undoes then change nothing.
 
     Args:
         noise: for each parameter.
@@ -60,10 +62,12 @@ def loss_near(loss: Loss, parameters: Mapping[str, Tensor], direction: Mapping[s
 
 
 def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> float:
-    """Return L(w + rho · g / |g|) - L(w), the first-order estimate of how much the loss rises within a radius rho.
+    """Return L(w + rho · g / |g|) - L(w), how much the loss rises within a radius rho.
 
-    The ascent step of SAM (Foret et al. 2021, https://arxiv.org/abs/2010.01412), with g the gradient on the whole probe; 0 where
-    the gradient is 0.
+    A first-order estimate.
+
+    The ascent step of SAM (Foret et al. 2021, https://arxiv.org/abs/2010.01412), with g the
+    gradient on the whole probe; 0 where the gradient is 0.
 
     Example:
         >>> w = torch.tensor([1.0], requires_grad=True)

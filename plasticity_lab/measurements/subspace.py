@@ -1,10 +1,12 @@
-"""How gradients and times agree in the directions of largest curvature (Gur-Ari, Roberts & Dyer 2018)."""
+"""How gradients lie in the directions of largest curvature (Gur-Ari et al. 2018)."""
 
 from torch import Tensor
 
 
 def share_within(vector: Tensor, basis: Tensor) -> float:
-    """Return |V'g|² / |g|²: the share of a vector (size,) in the span of orthonormal columns (size, count), in [0, 1].
+    """Return |V'g|² / |g|², the part of a vector in the span of orthonormal columns.
+
+    In [0, 1]; `vector` is (size,), `basis` (size, count).
 
     Example:
         >>> basis = torch.tensor([[1.0], [0.0]])
@@ -15,7 +17,7 @@ def share_within(vector: Tensor, basis: Tensor) -> float:
 
 
 def curvature_overlap(vector: Tensor, image: Tensor) -> float:
-    """Return g·Hg / (|g| |Hg|), in [-1, 1]; 1 if the gradient g is an eigenvector of positive curvature.
+    """Return g·Hg / (|g| |Hg|), 1 if g is an eigenvector of positive curvature.
 
     Args:
         vector: g, (size,).
@@ -29,7 +31,9 @@ def curvature_overlap(vector: Tensor, image: Tensor) -> float:
 
 
 def subspace_overlap(one: Tensor, other: Tensor) -> float:
-    """Return |V'W|² / count of two spans of count orthonormal columns: 1 for the same, 0 for orthogonal, count/size for random.
+    """Return |V'W|² / count of two spans of count orthonormal columns.
+
+    1 for the same span, 0 for orthogonal ones, count / size for random ones.
 
     Example:
         >>> subspace_overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])

@@ -1,4 +1,4 @@
-"""The neural tangent kernel of a probe, and what lies in its top eigenvectors (Kopitkov & Indelman 2020)."""
+"""The neural tangent kernel, and what lies in its top eigenvectors (Kopitkov & Indelman 2020)."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -10,13 +10,19 @@ from plasticity_lab.measurements.functional import Parameters, detached_paramete
 from plasticity_lab.measurements.gram import cosine, gram
 
 NUMBERS = 2**26
-"""Numbers of per-example gradients that are held at once, or those of one tensor: a quarter of a gigabyte in float32, or those."""
+"""Numbers of per-example gradients held at once, a quarter of a gigabyte in float32.
+
+Those of one tensor are held in any case.
+"""
 
 
 def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict[str, Tensor]:
-    """Return K_ij = sum over classes of grad f_c(x_i)·grad f_c(x_j), the trace kernel, by parameter tensor; their sum is the whole.
+    """Return the trace kernel by parameter tensor; their sum is the whole.
 
-    One pass of per-example gradients for each class, and each group of parameters whose gradients fit into memory.
+    K_ij = sum over outputs of grad f_c(x_i)·grad f_c(x_j).
+
+    One pass of per-example gradients for each class, and each group of parameters whose gradients
+    fit into memory.
 
     Args:
         network: in evaluation mode.
@@ -60,7 +66,9 @@ def _output(network: nn.Module, fixed: Mapping[str, Tensor], label: int) -> Call
 
 
 def eigh_descending(kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the eigenvalues of a symmetric matrix, decreasing, and its eigenvectors as columns; float64.
+    """Return decreasing eigenvalues of a symmetric matrix and eigenvectors as columns.
+
+    In float64.
 
     Example:
         >>> values, vectors = eigh_descending(torch.diag(torch.tensor([1.0, 3.0])))
@@ -72,7 +80,9 @@ def eigh_descending(kernel: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def energy(vectors: Tensor, target: Tensor) -> Tensor:
-    """Return E(target, k) = |U_k' target|² / |target|² for k = 1 … examples: the share in the span of the top k eigenvectors.
+    """Return the part of a target in the span of the top k eigenvectors, k = 1 … examples.
+
+    E(target, k) = |U_k' target|² / |target|².
 
     Args:
         vectors: eigenvectors as columns, the largest eigenvalue's first, (examples, examples).
@@ -91,7 +101,9 @@ def energy(vectors: Tensor, target: Tensor) -> Tensor:
 
 
 def alignment(kernel: Tensor, target: Tensor) -> float:
-    """Return <K, YY'> / (|K| |YY'|) of the centred kernel, in [-1, 1] (kernel-target alignment; Baratin et al. 2021).
+    """Return the kernel-target alignment <K, YY'> / (|K| |YY'|) of the centred kernel.
+
+    In [-1, 1] (Baratin et al. 2021).
 
     Args:
         kernel: (examples, examples).
@@ -107,6 +119,9 @@ def alignment(kernel: Tensor, target: Tensor) -> float:
 
 
 def centred_labels(labels: Tensor, classes: int) -> Tensor:
-    """Return one-hot labels less their mean over examples, (examples, classes), float64: else the constant is what aligns."""
+    """Return one-hot labels less their mean over examples, float64 (examples, classes).
+
+    Otherwise the constant is what aligns.
+    """
     hot = torch.nn.functional.one_hot(labels, classes).double()
     return hot - hot.mean(0)

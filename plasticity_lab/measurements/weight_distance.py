@@ -12,7 +12,7 @@ Parts = Mapping[str, Tensor]
 
 
 def distance(one: Parts, other: Parts) -> Tensor:
-    """Return ||w - w'||: the distance from initialisation, or what a step adds to the length of the path.
+    """Return ||w - w'||, such as the distance from the initial values.
 
     Example:
         >>> before, after = {"w": torch.tensor([0.0, 0.0])}, {"w": torch.tensor([3.0, 4.0])}
@@ -23,7 +23,7 @@ def distance(one: Parts, other: Parts) -> Tensor:
 
 
 def relative_distance(one: Parts, other: Parts) -> Tensor:
-    """Return ||w - w'|| / ||w'||: relative to the initial values, or what a step changes; not finite where w' is zero.
+    """Return ||w - w'|| / ||w'||; not finite where w' is zero.
 
     Example:
         >>> before, after = {"w": torch.tensor([0.0, 2.0])}, {"w": torch.tensor([0.0, 3.0])}
@@ -34,7 +34,9 @@ def relative_distance(one: Parts, other: Parts) -> Tensor:
 
 
 def angle(one: Parts, other: Parts) -> Tensor:
-    """Return the angle between w and w' in degrees, in [0, 180], exact also for small ones (Kahan); NaN where one is zero.
+    """Return the angle between w and w' in degrees, in [0, 180]; NaN where one is zero.
+
+    Exact also for small angles (Kahan).
 
     Example:
         >>> before, after = {"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 2.0])}

@@ -1,11 +1,13 @@
-"""Whether the examples that are forgotten most are those with wrong labels (Toneva et al. 2019, section 4)."""
+"""Whether the most forgotten examples are those with wrong labels (Toneva et al. 2019, 4)."""
 
 import torch
 from torch import Tensor
 
 
 def precision(scores: Tensor, wrong: Tensor) -> float:
-    """Return the share of wrong labels among the examples with the highest scores, as many as labels are wrong; in [0, 1].
+    """Return the fraction of wrong labels among the examples with the highest scores.
+
+    As many examples as labels are wrong; in [0, 1].
 
     Where equal scores leave open which examples those are, the mean over all choices. Scores that
     say nothing have the share of wrong labels among all examples.
@@ -27,7 +29,7 @@ def precision(scores: Tensor, wrong: Tensor) -> float:
 
 
 def auc(scores: Tensor, wrong: Tensor) -> float:
-    """Return the probability that an example with a wrong label has a higher score than one with its own; in [0, 1].
+    """Return the probability that a wrong label has a higher score than a right one.
 
     Equal scores count half (the area under the ROC curve). Scores that say nothing have 0.5.
 

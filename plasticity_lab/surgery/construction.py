@@ -51,7 +51,7 @@ class Construction:
 
     @staticmethod
     def of(network: nn.Module) -> "Construction | None":
-        """Return how a network was built; None if that is not known, as of an instance made by hand."""
+        """Return how a network was built; None if that is not known."""
         return cast("Construction | None", vars(network).get("_construction"))
 
     def belongs_to(self, network: nn.Module) -> None:
@@ -110,7 +110,8 @@ def materialise(network: nn.Module, image_shape: Shape) -> None:
     """Give lazy layers their sizes, by a blank image; no-op without lazy layers.
 
     Args:
-        network: of `construct`, so that `initialise` draws the values; otherwise they are drawn now.
+        network: of `construct`, so that `initialise` draws the values; otherwise they are drawn
+            now.
         image_shape: channels, height, width.
     """
     if not any(is_lazy(tensor) for tensor in tensors_of(network).values()):
@@ -124,7 +125,9 @@ def materialise(network: nn.Module, image_shape: Shape) -> None:
 
 @torch.no_grad()
 def run_blank(network: nn.Module, image_shape: Shape) -> Any:
-    """Return what a network makes of one black image, in evaluation mode; its modes and buffers stay as they are.
+    """Return the output for one black image, in evaluation mode.
+
+    Modes and buffers stay as they are.
 
     Args:
         network: any module.
@@ -144,7 +147,7 @@ def run_blank(network: nn.Module, image_shape: Shape) -> Any:
 
 
 def tensors_of(network: nn.Module) -> dict[str, Tensor]:
-    """Return all parameters and buffers by full name; one that layers share stands under each of its names."""
+    """Return all parameters and buffers by full name, shared ones under each of their names."""
     return {full_name(name, part): tensor for name, layer in network.named_modules() for part, tensor in held(layer).items()}
 
 
@@ -159,7 +162,7 @@ def full_name(layer: str, part: str) -> str:
 
 
 def _kept(value: Any) -> Any:
-    """Return an argument as it is before the network uses it: networks in it by their constructions."""
+    """Return an argument as it is before its use: networks in it as constructions."""
     if isinstance(value, nn.Module):
         return Construction.of(value) or copy.deepcopy(value)
     if type(value) in (list, tuple):
@@ -223,7 +226,8 @@ def _reset_the_rest(network: nn.Module, except_for: Any) -> None:
     built = {part for whole in _networks_in(except_for) for part in whole.modules()}
     for layer in reversed([layer for layer in network.modules() if layer not in built]):
         reset: Any = getattr(layer, _RESET, None)
-        # Importing pytorch_lightning.demos gives torch's attention this name for what its constructor has called already.
+        # Importing pytorch_lightning.demos gives torch's attention this name for what its
+        # constructor has called already.
         alias = getattr(reset, "__name__", _RESET) != _RESET
         if callable(reset) and not alias and _WAS_RESET not in vars(layer):
             reset()

@@ -24,20 +24,21 @@ WHOLE = "."
 def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
     """Draw the initial values of a network in place, under keys (seed, "init", …).
 
-    What its constructor set is what counts. Where every layer holds what its own `reset_parameters()`
-    drew, each is drawn from a stream keyed by its name, so that changing one layer (a wider head,
-    say) leaves the draws of the others as they were. Where the constructor has set values itself (a
-    head of zeros, attention, weight norm, a copy of another layer), the network is built again on
-    one stream, and starts from that.
+    What its constructor set is what counts. Where every layer holds what its own
+    `reset_parameters()` drew, each is drawn from a stream keyed by its name, so that changing one
+    layer (a wider head, say) leaves the draws of the others as they were. Where the constructor has
+    set values itself (a head of zeros, attention, weight norm, a copy of another layer), the
+    network is built again on one stream, and starts from that.
 
     Args:
-        network: as `construct` builds it; an instance made otherwise keeps the values that it holds.
+        network: as `construct` builds it; an instance made otherwise keeps the values that it
+            holds.
         seed: the run's seed.
         scheme: how its layers are initialised.
 
     Raises:
-        UserError: for another scheme than `own` if the network is an instance made otherwise; by name,
-            for a layer whose values are drawn from elsewhere than torch's global stream.
+        UserError: for another scheme than `own` if the network is an instance made otherwise; by
+            name, for a layer whose values are drawn from elsewhere than torch's global stream.
 
     Example:
         >>> first, second = construct(nn.Linear, 3, 2), construct(nn.Linear, 3, 2)
@@ -60,7 +61,9 @@ def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
 
 
 def redraw(network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module | None = None) -> dict[str, Tensor]:
-    """Return new values of layers by the rule that drew them first, on the CPU: parameters and buffers by full name.
+    """Return new values of layers, on the CPU, by the rule that drew them first.
+
+    Parameters and buffers by full name.
 
     Keyed by (seed, "init", name) these are a run's initial values.
 
@@ -124,7 +127,7 @@ def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | N
 
 
 def detach_computed(network: nn.Module) -> None:
-    """Cut off from their graphs, in place, weights that layers compute from others (`torch.nn.utils.weight_norm`, `prune`).
+    """Detach, in place, weights that layers compute from others (`weight_norm`, `prune`).
 
     They are computed again in each forward pass; until then a module that holds one with its graph
     cannot be copied, as averages of weights do.

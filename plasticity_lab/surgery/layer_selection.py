@@ -47,7 +47,7 @@ def layers_with_state(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def own_parameters(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
-    """Return the layers' own parameters by full name; one that layers share stands under its last name.
+    """Return the layers' own parameters by full name, shared ones under their last name.
 
     Example:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
@@ -92,7 +92,8 @@ def copy_buffers(layers: Mapping[str, nn.Module], fresh: Mapping[str, Tensor], n
         layers: by name.
         fresh: new values by full name.
         norm_statistics: whether to copy the running statistics of normalisation layers.
-        others: whether to copy all others, such as the vectors of spectral norm, which belong to the parameters.
+        others: whether to copy all others, such as the vectors of spectral norm, which belong to
+            the parameters.
     """
     for name, layer in layers.items():
         if norm_statistics if isinstance(layer, nn.modules.batchnorm._NormBase) else others:

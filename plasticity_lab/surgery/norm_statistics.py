@@ -47,21 +47,25 @@ def update_bn(network: nn.Module, batches: Iterable[Tensor], frozen: Container[s
 
 
 def frozen_batch_norms(network: nn.Module) -> set[str]:
-    """Return the names of batch-norm layers that a network in training keeps in evaluation mode, to train with their statistics."""
+    """Return the names of batch-norm layers that a network keeps in evaluation mode."""
     return {name for name, layer in batch_norm_layers(network).items() if not layer.training}
 
 
 def estimate_norm_statistics(network: nn.Module, images: Tensor, chunk: int = 250, frozen: Container[str] = ()) -> None:
-    """Set running statistics to those of images, in place: what batch norm would use if it were trained on them alone.
+    """Set running statistics to those of some inputs, in place.
 
-    Running statistics are 0 and 1 before the first batch, and averages over networks of the past for some hundred batches after
-    it and after every reset of them. A network without batch norm is left alone, and costs nothing. Instance norm with running
-    statistics keeps them: torch has no plain average of those.
+    They are what batch norm would use if it were trained on these inputs alone.
+
+    Running statistics are 0 and 1 before the first batch, and averages over networks of the past
+    for some hundred batches after it and after every reset of them. A network without batch norm is
+    left alone, and costs nothing. Instance norm with running statistics keeps them: torch has no
+    plain average of those.
 
     Args:
         network: all its layers but batch norm are in evaluation mode meanwhile; modes are restored.
         images: two or more, (examples, channels, height, width).
-        chunk: images that pass through the network at once; statistics are plain averages over equal chunks.
+        chunk: images that pass through the network at once; statistics are plain averages over
+            equal chunks.
         frozen: names of layers that keep their statistics, as `frozen_norms` finds them.
 
     Example:

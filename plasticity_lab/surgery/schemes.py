@@ -33,7 +33,8 @@ def apply(scheme: str, layer: nn.Module) -> None:
         layer: its parts are left alone.
 
     Raises:
-        UserError: for a weight that is computed in a way that cannot give the draw, as by spectral norm.
+        UserError: for a weight that is computed in a way that cannot give the draw, as by spectral
+            norm.
     """
     if scheme == "kaiming_fan_out":
         if isinstance(layer, _CONVOLUTIONS):

@@ -17,7 +17,7 @@ Snapshot = dict[str, Any]
 
 
 def snapshot(layers: Layers, optimizers: Sequence[Optimizer] = (), schedulers: Sequence[LRScheduler] = ()) -> Snapshot:
-    """Copy to the CPU what layers hold, the optimizer state of their parameters, rates and schedules.
+    """Copy the state of layers to the CPU, with optimizer state, rates and schedules.
 
     With `restore` this is late rewinding (Frankle et al. 2020, https://arxiv.org/abs/1912.05671).
 

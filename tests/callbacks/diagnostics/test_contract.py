@@ -75,7 +75,7 @@ def check_invisible(way: str, fragment: dict[str, Any]) -> None:
 
 
 def test_every_diagnostic_is_registered() -> None:
-    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Dashboard"} == {*DIAGNOSTICS}
+    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Dashboard", "Look", "Probe"} == {*DIAGNOSTICS}
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
