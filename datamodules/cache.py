@@ -1,7 +1,6 @@
 """Decoded images on disk, so that a folder of files is decoded once."""
 
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from datamodules.file_names import one_line
+from plasticity_lab.files import write_atomically
 
 
 def cache_directory() -> Path:
@@ -54,12 +54,7 @@ def _load(key: str) -> Tensor | None:
 
 
 def _store(key: str, tensor: Tensor) -> None:
-    """Write beside the file's place and move there, so that another process never reads half of it."""
     path = cache_directory() / f"{key}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
-    try:
+    with write_atomically(path) as unfinished:
         torch.save(tensor, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """Any classification data set of torchvision, by name."""
 
 import hashlib
-import inspect
 import operator
 import os
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from datamodules.decoding import decode_all, decoder, to_tensor
 from datamodules.file_hashes import files_below, hash_files
 from datamodules.file_names import one_line, printable
 from datamodules.images import Images, TensorImages
-from datamodules.torchvision_sources import split_arguments
+from datamodules.torchvision_sources import ARRAYS, NOT_DOWNLOADED, split_arguments
 from plasticity_lab.errors import UserError
 
 
@@ -57,10 +56,9 @@ class TorchvisionImages(ImageDataset):
             UserError: for a data set that is not supported, absent or damaged, and for options that it does not take.
         """
         source = self._open(split)
-        data = getattr(source, "data", None)
-        if isinstance(data, np.ndarray | Tensor) and data.dtype in (np.uint8, torch.uint8) and self.size is None:
-            images = _channels_first(torch.as_tensor(data))
-            targets = torch.as_tensor(np.asarray(source.labels if hasattr(source, "labels") else source.targets)).long()
+        if self.name in ARRAYS and self.size is None:
+            images = _channels_first(torch.as_tensor(source.data))
+            targets = torch.as_tensor(np.asarray(getattr(source, ARRAYS[self.name]))).long()
             # QMNIST's targets have columns, of which the first is the class.
             labels = targets if targets.ndim == 1 else targets[:, 0]
         else:
@@ -82,7 +80,7 @@ class TorchvisionImages(ImageDataset):
                 problem=f"torchvision {torchvision.__version__} does not have it yet",
                 fix="update torchvision",
             )
-        if any("download" in inspect.signature(base.__init__).parameters for base in kind.__mro__):
+        if self.name not in NOT_DOWNLOADED:
             settings["download"] = self.download
         try:
             return kind(self.root, **settings)

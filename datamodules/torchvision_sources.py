@@ -1,4 +1,4 @@
-"""Which data sets of torchvision are read by name, and how each is asked for its train and its test split."""
+"""Which data sets of torchvision are read by name, how each is asked for a split, and what it holds then."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -28,6 +28,15 @@ _BY_SPLIT = {
     "Places365": ("train-standard", "val"),
 }
 """What the train and the test split are called."""
+
+NOT_DOWNLOADED = ("FER2013", "ImageNet")
+"""Data sets that torchvision does not download, and which take no argument `download`."""
+
+ARRAYS = {**dict.fromkeys(_BY_FLAG, "targets"), "STL10": "labels", "SVHN": "labels"}
+"""Data sets that hold all their images in one array of bytes, `data`, and the attribute that holds the labels.
+
+Images of the others are decoded one at a time.
+"""
 
 _CHOICES = {
     "EMNIST": _Choice("split", ("balanced", "byclass", "bymerge", "digits", "letters", "mnist"), None),

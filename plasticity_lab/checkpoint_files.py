@@ -11,6 +11,7 @@ import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.files import write_atomically
 
 LAST = "last.ckpt"
 """The file that `--ckpt_path last` resumes from; see `callbacks.LastCheckpoint`."""
@@ -56,17 +57,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         for part in _HYPERPARAMETERS:
             if part in checkpoint:
                 checkpoint[part] = {key: value for key, value in checkpoint[part].items() if self._keeps(part, key, value)}
-        unfinished = place.with_name(f".{place.name}.{os.getpid()}.tmp")
-        try:
+        with write_atomically(place) as unfinished:
             torch.save(checkpoint, unfinished)
             try:
                 torch.load(unfinished, map_location="cpu", weights_only=True, mmap=True)
             except Exception:  # torch.load raises half a dozen kinds
                 check_plain(checkpoint)
                 raise
-            unfinished.replace(place)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     def _keeps(self, part: str, key: str, value: Any) -> bool:
         if (part, key) not in self._kept:

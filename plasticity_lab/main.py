@@ -1,4 +1,4 @@
-"""The installed command: `plasticity-lab fit|validate|test|predict …` as `train.py`, `plasticity-lab study …` as `study.py`."""
+"""The installed command: `plasticity-lab fit …` as `train.py`, `study …` and `measure …` as theirs."""
 
 import signal
 import sys
@@ -16,6 +16,10 @@ def main() -> None:
 
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… plan | head` ends quietly
         study(sys.argv[2:])
+    elif sys.argv[1:2] == ["measure"]:
+        from plasticity_lab.analysis.measure import main as measure
+
+        measure(sys.argv[2:])
     else:
         from plasticity_lab.runs.main import main as train
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from plasticity_lab.runs.event_files import read_events, read_scalars
 from plasticity_lab.runs.main import main
 from plasticity_lab.studies.digest import digest
 
@@ -59,13 +59,10 @@ def state(finished: Any) -> dict[str, str]:
 
 def pictures(directory: Path) -> dict[str, list[tuple[int, str]]]:
     """Return all images of a run as TensorBoard reads them: tag to (step, hash)."""
-    events = EventAccumulator(str(directory), size_guidance={"images": 0}).Reload()
-    return {
-        tag: [(event.step, digest(event.encoded_image_string)) for event in events.Images(tag)] for tag in events.Tags()["images"]
-    }
+    events = read_events(directory, "images")
+    return {tag: [(event.step, digest(event.encoded_image_string)) for event in several] for tag, several in events.items()}
 
 
 def logged(directory: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all scalars of a run as TensorBoard reads them: tag to (step, value)."""
-    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return read_scalars(directory)

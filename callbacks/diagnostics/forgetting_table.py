@@ -1,12 +1,12 @@
 """`forgetting.csv`: a row for each training example."""
 
-import os
 from pathlib import Path
 
 import pandas as pd
 import torch
 
 from datamodules.images import Images, Subset
+from plasticity_lab.files import write_atomically
 from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
 
 
@@ -52,6 +52,5 @@ def forgetting_table(images: Images, counts: ForgettingStatistics) -> pd.DataFra
 
 def write_table(path: Path, images: Images, counts: ForgettingStatistics) -> None:
     """Write the table as a CSV file, whole or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    forgetting_table(images, counts).to_csv(beside, index=False)
-    beside.replace(path)
+    with write_atomically(path) as unfinished:
+        forgetting_table(images, counts).to_csv(unfinished, index=False)

@@ -22,7 +22,7 @@ from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.runs.command_line import called, errors_in_one_line, program, quiet
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import CONFIG, Place
@@ -39,10 +39,10 @@ Values are printed, and written to a new folder in the run's directory: measured
 file for TensorBoard."""
 
 EXAMPLES = """examples:
-  python measure.py runs/digits/RUN/checkpoints/last.ckpt --config configs/diagnostics/fisher.yaml
-  python measure.py runs/digits/RUN/checkpoints/*.ckpt --config configs/diagnostics/all.yaml
+  {program} runs/digits/RUN/checkpoints/last.ckpt --config configs/diagnostics/fisher.yaml
+  {program} runs/digits/RUN/checkpoints/*.ckpt --config configs/diagnostics/all.yaml
 
-All other options are those of `train.py fit`, such as --data.init_args.dataset.init_args.root."""
+All other options are those of `fit`, such as --data.init_args.dataset.init_args.root."""
 
 
 class Measurement(NamedTuple):
@@ -212,9 +212,9 @@ def report(path: Path, measurement: Measurement) -> str:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     parser = argparse.ArgumentParser(
-        prog="measure",
+        prog=program("measure.py"),
         description=DESCRIPTION,
-        epilog=EXAMPLES,
+        epilog=EXAMPLES.format(program=called("measure.py")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -222,7 +222,7 @@ def main(args: Sequence[str] | None = None) -> int:
     given, others = parser.parse_known_args(args)
     quiet()
     find_own_classes()
-    with errors_in_one_line("measure"):
+    with errors_in_one_line(program("measure.py")):
         folder = given.checkpoints[0].absolute().parent.parent / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
         measurements = {}
         for path in given.checkpoints:

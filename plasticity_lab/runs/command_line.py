@@ -23,6 +23,9 @@ from plasticity_lab.errors import Diverged, UserError
 from plasticity_lab.project import ROOT
 from plasticity_lab.timing import Time
 
+INSTALLED = "plasticity-lab"
+"""The command that is installed, which does what `train.py` and, by its subcommand `study`, `study.py` do."""
+
 _LONGEST_NAME = 200  # bytes, of a folder of runs
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
@@ -107,6 +110,33 @@ def run_of(configs: list[Any]) -> str | None:
     """Return the run directory whose own config.yaml was given last, None if another file was."""
     path = Path(str(configs[-1])).absolute() if configs else Path()
     return str(path.parent) if path.name == "config.yaml" and path.with_name("manifest.json").exists() else None
+
+
+def program(script: str) -> str:
+    """Return the name by which usage and errors call this program: that of the installed command where it was called.
+
+    Args:
+        script: the file of a checkout that does the same: `train.py`, `study.py` or `measure.py`.
+    """
+    if not _is_installed_command():
+        return script
+    return INSTALLED if script == "train.py" else f"{INSTALLED} {Path(script).stem}"
+
+
+def called(script: str) -> str:
+    """Return what a command line begins with that calls this program as it was called now.
+
+    Args:
+        script: as `program`.
+    """
+    if _is_installed_command():
+        return program(script)
+    given = Path(sys.argv[0])
+    return f"python {given if given.name == script else script}"
+
+
+def _is_installed_command() -> bool:
+    return Path(sys.argv[0]).stem == INSTALLED
 
 
 @contextmanager

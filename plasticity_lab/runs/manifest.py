@@ -1,7 +1,6 @@
 """What a run was made from: enough to make it again."""
 
 import json
-import os
 import platform
 import subprocess
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.files import write_atomically
 from plasticity_lab.project import CODE
 
 FILE = "manifest.json"
@@ -60,9 +60,8 @@ def _read(directory: Path) -> dict[str, Any]:
 
 
 def _write(directory: Path, manifest: dict[str, Any]) -> None:
-    unfinished = directory / f".{FILE}.{os.getpid()}.tmp"
-    unfinished.write_text(json.dumps(manifest, indent=1))
-    unfinished.replace(directory / FILE)
+    with write_atomically(directory / FILE) as unfinished:
+        unfinished.write_text(json.dumps(manifest, indent=1))
 
 
 def _version(name: str) -> str | None:

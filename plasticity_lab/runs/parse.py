@@ -16,7 +16,7 @@ import lightning_modules.networks  # noqa: F401
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CONFIGS
 from plasticity_lab.runs import run_directory
-from plasticity_lab.runs.command_line import ParseError, Parser, find_configs, one_line
+from plasticity_lab.runs.command_line import INSTALLED, ParseError, Parser, called, find_configs, one_line
 from plasticity_lab.runs.config_checks import Given, check_given, check_numbers, given_settings
 from plasticity_lab.runs.trainer import WholeLimits
 from plasticity_lab.runs.type_hints import check_hints, check_nulls
@@ -54,12 +54,16 @@ commands:
   test      measure the test split of a trained run
   predict   write class probabilities of the test split"""
 
+OTHERS = """
+  study     train a figure's worth of such runs from one file, see `{program} study --help`
+  measure   diagnostics on checkpoints, see `{program} measure --help`"""
+
 EXAMPLES = """examples:
-  python train.py fit --config configs/digits.yaml
-  python train.py fit --config configs/digits.yaml --config configs/deficits/blur_digits.yaml --print_timeline
-  python train.py fit --config configs/digits.yaml --trainer.max_epochs 10 --seed_everything 1
-  python train.py fit --config configs/digits.yaml --ckpt_path last
-  python train.py test --config runs/digits/RUN/config.yaml --ckpt_path last
+  {program} fit --config configs/digits.yaml
+  {program} fit --config configs/digits.yaml --config configs/deficits/blur_digits.yaml --print_timeline
+  {program} fit --config configs/digits.yaml --trainer.max_epochs 10 --seed_everything 1
+  {program} fit --config configs/digits.yaml --ckpt_path last
+  {program} test --config runs/digits/RUN/config.yaml --ckpt_path last
 
 Several --config files are laid over one another in their order; options of the command line over all.
 `fit --print_config` shows every key there is, `fit --data.help datamodules.ImageDataModule` what a class takes."""
@@ -79,6 +83,9 @@ class Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 def parser() -> LightningArgumentParser:
     """Return the parser of `train.py`, built once: that takes a third of a second."""
     base = str(CONFIGS / "base.yaml")
+    program = called("train.py")
+    installed = program == INSTALLED
+    others = OTHERS.format(program=program) if installed else ""
     cli = CLI(
         LightningModule,
         LightningDataModule,
@@ -90,12 +97,15 @@ def parser() -> LightningArgumentParser:
         save_config_callback=None,
         parser_class=Parser,
         parser_kwargs={
-            "description": DESCRIPTION,
-            "epilog": f"{EXAMPLES}\n\n{TIMES}",
+            "description": f"{DESCRIPTION}{others}",
+            "epilog": f"{EXAMPLES.format(program=program)}\n\n{TIMES}",
             "formatter_class": Help,
             **{name: {"default_config_files": [base], "epilog": TIMES, "formatter_class": Help} for name in CLI.subcommands()},
         },
     )
+    if installed:
+        # Only now, as the usage of each command would begin with that of all.
+        cli.parser.usage = f"%(prog)s [-c CONFIG] {{{','.join([*CLI.subcommands(), 'study', 'measure'])}}} ..."
     return cli.parser
 
 

@@ -11,6 +11,7 @@ import yaml
 from datamodules.file_names import printable
 from plasticity_lab.checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
 from plasticity_lab.errors import UserError
+from plasticity_lab.files import write_atomically
 from plasticity_lab.runs import manifest
 
 KEYS = ("seed_everything", "trainer", "model", "data")
@@ -117,9 +118,8 @@ def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ck
 def claim(directory: Path, config: str) -> None:
     """Write a run's config into its directory, whole or not at all, unless it is there."""
     if not (directory / CONFIG).exists():
-        unfinished = directory / f".{CONFIG}.tmp"
-        unfinished.write_text(config)
-        unfinished.replace(directory / CONFIG)
+        with write_atomically(directory / CONFIG) as unfinished:
+            unfinished.write_text(config)
 
 
 def clean(place: Place) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from lightning_fabric.loggers.logger import _DummyExperiment, rank_zero_experiment
 from pytorch_lightning.loggers import Logger, TensorBoardLogger
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from plasticity_lab.runs.event_files import read_scalars
 
 
 class RunLog(TensorBoardLogger):
@@ -51,5 +52,4 @@ def look_at_it(loggers: Sequence[Logger]) -> list[str]:
 
 def logged(directory: Path, before: int) -> set[tuple[str, int]]:
     """Return (tag, step) of the scalars in a run's event files whose step lies before `before`."""
-    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
-    return {(tag, event.step) for tag in events.Tags()["scalars"] for event in events.Scalars(tag) if event.step < before}
+    return {(tag, step) for tag, points in read_scalars(directory).items() for step, _ in points if step < before}

@@ -17,6 +17,7 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from plasticity_lab.errors import SessionEnd, UserError
+from plasticity_lab.runs.command_line import called
 from plasticity_lab.runs.csv_log import CSVRunLog
 from plasticity_lab.runs.interruption import Interruption
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
@@ -121,7 +122,7 @@ def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
     if trainer.is_global_zero:
         why = f"interrupted by {cause.name}" if cause else "max_time is over before the run is"
         file = directory / CONFIG
-        how = f"; resume with: python {sys.argv[0]} fit --config {file} --ckpt_path last" if file.exists() else ""
+        how = f"; resume with: {called('train.py')} fit --config {file} --ckpt_path last" if file.exists() else ""
         print(f"{Path(sys.argv[0]).name}: {why}{how}", file=sys.stderr)
         if cause == signal.SIGUSR1:
             _requeue(trainer)

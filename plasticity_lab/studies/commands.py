@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import described
-from plasticity_lab.studies.engine import Events, MakeTask
 from plasticity_lab.studies.files import write_whole
 from plasticity_lab.studies.measure import everything
 from plasticity_lab.studies.plan import Nothing, Segment, epochs_to_follow, segments
 from plasticity_lab.studies.recipe import may_end_early
+from plasticity_lab.studies.scheduler import Events, MakeTask
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.work import Work
 
@@ -39,7 +39,11 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
         work.store.root.mkdir(parents=True, exist_ok=True)
         work.home.mkdir(parents=True, exist_ok=True)
         work.store.sweep()
-        last = {"file": str(work.study.file.absolute()), "code": work.code, "config": [str(one) for one in work.config]}
+        last = {
+            "file": str(work.study.file.absolute()),
+            "code_of_classes": work.code,
+            "config": [str(one) for one in work.config],
+        }
         write_whole(work.home / "study.json", last)
         shutil.rmtree(work.home / FAILED, ignore_errors=True)
         _train(work, jobs, engine, say)

@@ -4,12 +4,10 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import NamedTuple
 
-from plasticity_lab.studies import workers
-from plasticity_lab.studies.plan import Segment, epochs_to_follow
-from plasticity_lab.studies.segment import Task
+from plasticity_lab.studies import scheduler, workers
+from plasticity_lab.studies.plan import Segment
+from plasticity_lab.studies.scheduler import Ended, Events, MakeTask, Start, already_trained
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.workers import EPOCH, PREEMPTED, Worker, said, start, start_forkserver
 
@@ -17,39 +15,8 @@ POLL = 1.0
 """Seconds after which another runner's segments and silent workers are looked at again."""
 
 
-class Events(NamedTuple):
-    """What an engine tells while it works.
-
-    Attributes:
-        epoch: an epoch has been trained.
-        finished: a segment is done.
-        failed: a segment has failed for good, with all that it said.
-    """
-
-    epoch: Callable[[], None]
-    finished: Callable[[Segment], None]
-    failed: Callable[[Segment, str], None]
-
-
-MakeTask = Callable[[Segment, Path], Task]
-
-
-def ready(waiting: Sequence[Segment], store: Store) -> list[Segment]:
-    """Return the segments whose beginning is there, those with most to follow first."""
-    ahead = epochs_to_follow(waiting)
-    able = [segment for segment in waiting if segment.start is None or store.kept(segment.start)]
-    return sorted(able, key=lambda segment: -ahead[segment.end])
-
-
-def already_trained(segment: Segment, store: Store) -> bool:
-    """Whether another runner has trained a segment since it was planned."""
-    return store.kept(segment.end) and (store.tested(segment.end) or not segment.test)
-
-
 def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Events) -> None:
-    """Train segments, each after what it goes on from; one that fails is tried twice, and stops none but those after it.
-
-    A segment that another runner trains is waited for. A worker that computes nothing for `workers.PATIENCE` has failed.
+    """Train segments as `scheduler.train` says; a worker that computes nothing for `workers.PATIENCE` has failed.
 
     Args:
         todo: what to train.
@@ -58,80 +25,72 @@ def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: 
         jobs: how many at once.
         tell: told what happens.
     """
-    context = start_forkserver()
-    waiting, failures = list(todo), dict[str, int]()
-    working: dict[Connection, Worker] = {}
-    silent: dict[Connection, float] = {}
-    hung: set[Connection] = set()
-    try:
-        while waiting or working:
-            able = ready(waiting, store)
-            for segment in able:
-                if len(working) == jobs:
-                    break
-                lock = store.lock(segment.end)
-                if lock is None:
-                    continue
-                waiting.remove(segment)
-                if already_trained(segment, store):
-                    lock.release()
-                    _tell_trained(segment, store, tell)
-                    continue
-                place = store.workplace(segment.end)
-                reader, process = start(context, make(segment, place))
-                working[reader], silent[reader] = Worker(process, segment, place, lock), 0.0
-            if not able and not working:
-                for segment in waiting:
-                    tell.failed(segment, "what it goes on from has failed")
-                return
+    scheduler.train(todo, store, jobs, tell, LocalExecutor(make, store))
 
-            # Time that this process itself was stopped for does not count as a worker's silence.
-            since = time.monotonic()
-            if not working:
-                time.sleep(POLL)
-            told = wait(list(working), timeout=POLL) if working else []
-            waited = min(time.monotonic() - since, 2 * POLL)
-            for reader in list(working):
-                silent[reader] = 0.0 if reader in told else silent[reader] + waited
-                if silent[reader] > workers.PATIENCE:
-                    hung.add(reader)
-                    working[reader].process.kill()
 
-            for reader in [one for one in working if one in told]:
-                try:
-                    if reader.recv() == EPOCH:
-                        tell.epoch()
-                except EOFError:
-                    worker = working.pop(reader)
-                    wrong = _ended(worker, store, reader in hung)
-                    silent.pop(reader)
-                    hung.discard(reader)
-                    reader.close()
-                    if not wrong:
-                        tell.finished(worker.segment)
-                    elif worker.process.exitcode in PREEMPTED:
-                        waiting.append(worker.segment)
-                    elif failures.setdefault(worker.segment.end, 0) == 0:
-                        failures[worker.segment.end] = 1
-                        waiting.append(worker.segment)
-                    else:
-                        tell.failed(worker.segment, wrong)
-    finally:
-        for worker in working.values():
+class LocalExecutor:
+    """Trains each segment in a process of this machine.
+
+    Args:
+        make: makes the task of a segment, given the folder it is trained in.
+        store: where states are kept.
+    """
+
+    def __init__(self, make: MakeTask, store: Store) -> None:
+        self.make = make
+        self.store = store
+        self.context = start_forkserver()
+        self.working: dict[Connection, Worker] = {}
+
+    def start(self, segment: Segment) -> Start:
+        """Start a worker for a segment, unless another runner has it."""
+        lock = self.store.lock(segment.end)
+        if lock is None:
+            return Start.LOCKED
+        if already_trained(segment.end, segment.test, self.store):
+            lock.release()
+            return Start.TRAINED
+        place = self.store.workplace(segment.end)
+        reader, process = start(self.context, self.make(segment, place))
+        self.working[reader] = Worker(process, segment, place, lock)
+        return Start.STARTED
+
+    def wait(self, epoch: Callable[[], None]) -> list[Ended]:
+        """Wait until a worker shows life, a second at most; end those that have not for too long."""
+        # Time that this process itself was stopped for does not count as a worker's silence.
+        since = time.monotonic()
+        if not self.working:
+            time.sleep(POLL)
+        told = wait(list(self.working), timeout=POLL) if self.working else []
+        waited = min(time.monotonic() - since, 2 * POLL)
+        for reader, worker in self.working.items():
+            worker.silent = 0.0 if reader in told else worker.silent + waited
+            if worker.silent > workers.PATIENCE:
+                worker.hung = True
+                worker.process.kill()
+
+        ended: list[Ended] = []
+        for reader in [one for one in self.working if one in told]:
+            try:
+                if reader.recv() == EPOCH:
+                    epoch()
+            except EOFError:
+                worker = self.working.pop(reader)
+                wrong = _ended(worker, self.store)
+                reader.close()
+                ended.append(Ended(worker.segment, wrong, worker.process.exitcode in PREEMPTED))
+        return ended
+
+    def stop(self) -> None:
+        """Kill all workers, and remove what they have begun."""
+        for worker in self.working.values():
             worker.process.kill()
             worker.process.join()
             shutil.rmtree(worker.place, ignore_errors=True)
             worker.lock.release()
 
 
-def _tell_trained(segment: Segment, store: Store, tell: Events) -> None:
-    # A run may have ended early.
-    for _ in range(segment.first, min(segment.stop, store.done(segment.end)["stop"])):
-        tell.epoch()
-    tell.finished(segment)
-
-
-def _ended(worker: Worker, store: Store, hung: bool) -> str:
+def _ended(worker: Worker, store: Store) -> str:
     """Keep what a worker has trained; return what it has said if it has failed, "" otherwise."""
     worker.process.join()
     code, wrong = worker.process.exitcode, ""
@@ -140,7 +99,7 @@ def _ended(worker: Worker, store: Store, hung: bool) -> str:
             store.publish(worker.place, worker.segment.end)
         else:
             wrong = said(worker.place / "log.txt", code)
-            if hung:
+            if worker.hung:
                 wrong = f"{wrong}\ngave no sign of life for {workers.PATIENCE / 60:.3g} minutes, and was ended"
     except OSError as error:
         wrong = f"trained, but cannot be kept: {error.strerror}: {error.filename}"

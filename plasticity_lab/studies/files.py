@@ -1,4 +1,4 @@
-"""Files of studies: written whole or not at all, and read with care."""
+"""Files of studies: read with care, and known by their lengths."""
 
 import json
 import os
@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from plasticity_lab.files import write_atomically
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -18,20 +20,9 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def write_whole(file: Path, entry: dict[str, Any]) -> None:
-    """Write JSON, whole or not at all."""
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(entry, indent=1))
-    sync(unfinished)
-    unfinished.replace(file)
-
-
-def sync(path: Path) -> None:
-    """Let a file or folder reach the disk, before another is said to rest on it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Write JSON, whole or not at all, also if power is lost."""
+    with write_atomically(file, durable=True) as unfinished:
+        unfinished.write_text(json.dumps(entry, indent=1))
 
 
 def lengths(folder: Path, *without: str) -> dict[str, int]:

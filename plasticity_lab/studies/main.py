@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import ROOT, find_own_classes
-from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.runs.command_line import called, errors_in_one_line, program, quiet
 from plasticity_lab.studies import claim_table, commands, engine
 from plasticity_lab.studies.check import check_arms
 from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
@@ -29,12 +29,12 @@ COMMANDS = {
 }
 
 EXAMPLES = """examples:
-  python study.py plan configs/studies/digits_blur_removal.yaml
-  python study.py run configs/studies/digits_blur_removal.yaml --jobs 2
-  python study.py run configs/studies/cifar10_16_fisher.yaml --config folder.yaml
-  python study.py report configs/studies/*.yaml --ledger RESULTS.md
+  {program} plan configs/studies/digits_blur_removal.yaml
+  {program} run configs/studies/digits_blur_removal.yaml --jobs 2
+  {program} run configs/studies/cifar10_16_fisher.yaml --config folder.yaml
+  {program} report configs/studies/*.yaml --ledger RESULTS.md
 
-`python study.py COMMAND --help` shows what a command takes."""
+`{program} COMMAND --help` shows what a command takes."""
 
 RUN = f"""run may be started several times at once, also for studies that share runs: each segment is trained by one of them.
 A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever,
@@ -52,7 +52,8 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     """Return the command line's parser."""
     raw = argparse.RawDescriptionHelpFormatter
-    whole = Parser(prog="study.py", description=__doc__, epilog=EXAMPLES, formatter_class=raw, allow_abbrev=False)
+    examples = EXAMPLES.format(program=called("study.py"))
+    whole = Parser(prog=program("study.py"), description=__doc__, epilog=examples, formatter_class=raw, allow_abbrev=False)
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         epilog = RUN if name == "run" else None
@@ -139,5 +140,5 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
     quiet()
     find_own_classes()
-    with errors_in_one_line("study.py"):
+    with errors_in_one_line(program("study.py")):
         raise SystemExit(work_on(parser().parse_args(args)))

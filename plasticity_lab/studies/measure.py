@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.event_files import read_scalars
 from plasticity_lab.studies.logged_metrics import check_logged
 
 Points = Sequence[tuple[int, float]]
@@ -53,8 +53,7 @@ def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 @cache
 def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tuple[int, float]]]:
-    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return read_scalars(folder)
 
 
 def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str) -> pd.DataFrame:

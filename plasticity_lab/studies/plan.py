@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -76,14 +76,15 @@ class Segment(NamedTuple):
     whole: bool
 
 
-def path(config: dict[str, Any], salt: str) -> Path:
+def path(config: dict[str, Any], salt: str, code: Callable[[Any], str]) -> Path:
     """Name the states of a run by everything that decides them.
 
     Args:
         config: the run's resolved config.
-        salt: what else decides them: code, versions, device, data.
+        salt: what else decides them: versions, device, data.
+        code: returns the hash of the code that belongs to a part of the config; see `code_hashes.CodeHashes`.
     """
-    constant, epochs, alone = recipe(config)
+    constant, epochs, alone = recipe(config, code)
     states = [_hash(salt, constant)]
     for in_force in epochs:
         states.append(_hash(states[-1], in_force))

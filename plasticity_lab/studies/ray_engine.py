@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,12 @@ from typing import Any
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CODE
 from plasticity_lab.runs.command_line import errors_in_one_line
-from plasticity_lab.studies.engine import POLL, Events, MakeTask, ready
+from plasticity_lab.studies import scheduler
+from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
+from plasticity_lab.studies.engine import POLL
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.salt import machine, present_code
+from plasticity_lab.studies.salt import machine
+from plasticity_lab.studies.scheduler import Ended, Events, MakeTask, Start, already_trained, tell_epochs
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.workers import PREEMPTED, said
@@ -25,9 +28,15 @@ RETRIES = 3
 
 
 def run(
-    todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Events, address: str | None = None, gpus: float = 0.0
+    todo: Sequence[Segment],
+    make: MakeTask,
+    store: Store,
+    jobs: int,
+    tell: Events,
+    address: str | None = None,
+    gpus: float = 0.0,
 ) -> None:
-    """Train segments, each after what it goes on from.
+    """Train segments as `scheduler.train` says.
 
     Args:
         todo: what to train.
@@ -51,38 +60,63 @@ def run(
     if ours:
         environment = {"env_vars": {"PYTHONPATH": f"{CODE}:{Path.cwd()}"}}
         ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
-    remote = ray.remote(num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_train)  # a fresh process for each
-    waiting, working = list(todo), dict[Any, Segment]()
     try:
-        while waiting or working:
-            for segment in ready(waiting, store)[: jobs - len(working)]:
-                waiting.remove(segment)
-                task = make(segment, store.root)
-                here = machine(task.config, present_code())
-                working[remote.options(num_cpus=task.threads).remote(task, str(store.root), here)] = segment
-            if not working:
-                for segment in waiting:
-                    tell.failed(segment, "what it goes on from has failed")
-                return
-            (finished,), _ = ray.wait(list(working))
-            segment = working.pop(finished)
-            try:
-                ray.get(finished)
-            except ray.exceptions.RayError as error:
-                tell.failed(segment, str(error).strip())
-                continue
-            for _ in range(segment.first, segment.stop):
-                tell.epoch()
-            tell.finished(segment)
+        scheduler.train(todo, store, jobs, tell, RayExecutor(make, store, gpus))
     finally:
-        for task in working:
-            ray.cancel(task, force=True)
         if ours:
             ray.shutdown()
 
 
+class RayExecutor:
+    """Trains each segment in a process of a Ray cluster, to which this one is connected.
+
+    Ray itself starts a segment again whose node or process was lost. Another runner's segment is waited for on the node.
+
+    Args:
+        make: makes the task of a segment.
+        store: where states are kept; a folder that all nodes see.
+        gpus: share of a GPU for each segment.
+    """
+
+    def __init__(self, make: MakeTask, store: Store, gpus: float) -> None:
+        import ray
+
+        self.make = make
+        self.store = store
+        # A fresh process for each.
+        self.remote = ray.remote(num_gpus=gpus, max_retries=RETRIES, max_calls=1)(_train)
+        self.working: dict[Any, Segment] = {}
+
+    def start(self, segment: Segment) -> Start:
+        """Hand a segment to the cluster."""
+        task = self.make(segment, self.store.root)
+        remote = self.remote.options(num_cpus=task.threads)
+        self.working[remote.remote(task, str(self.store.root), _code_and_machine(task))] = segment
+        return Start.STARTED
+
+    def wait(self, epoch: Callable[[], None]) -> list[Ended]:
+        """Wait for one segment to end; its epochs are known then."""
+        import ray
+
+        (finished,), _ = ray.wait(list(self.working))
+        segment = self.working.pop(finished)
+        try:
+            ray.get(finished)
+        except ray.exceptions.RayError as error:
+            return [Ended(segment, str(error).strip())]
+        tell_epochs(segment, self.store, epoch)
+        return [Ended(segment)]
+
+    def stop(self) -> None:
+        """Cancel what has not ended."""
+        import ray
+
+        for task in self.working:
+            ray.cancel(task, force=True)
+
+
 def _train(task: Task, root: str, expected: str) -> None:
-    check_machine(expected, machine(task.config, present_code()))
+    check_machine(expected, _code_and_machine(task))
     store = Store(Path(root))
     lock = store.lock(task.state)
     while lock is None:  # another runner trains it
@@ -90,7 +124,7 @@ def _train(task: Task, root: str, expected: str) -> None:
         lock = store.lock(task.state)
     place = store.workplace(task.state)
     try:
-        if store.kept(task.state) and (store.tested(task.state) or not task.test):
+        if already_trained(task.state, task.test, store):
             return
         with (place / "log.txt").open("w") as log, redirect_stdout(log), redirect_stderr(log):
             try:
@@ -106,6 +140,11 @@ def _train(task: Task, root: str, expected: str) -> None:
     finally:
         shutil.rmtree(place, ignore_errors=True)
         lock.release()
+
+
+def _code_and_machine(task: Task) -> str:
+    """Return what decides a task's numbers where it is trained, a line for each."""
+    return f"{CodeHashes(project_sources())(task.config)}\n{machine(task.config)}"
 
 
 def check_machine(expected: str, found: str) -> None:

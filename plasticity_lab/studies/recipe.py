@@ -1,7 +1,7 @@
 """What a run is in each of its epochs: two runs share an epoch if they have been the same up to its end."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -33,13 +33,19 @@ class Recipe(NamedTuple):
     alone: str
 
 
-def recipe(config: dict[str, Any]) -> Recipe:
+def recipe(config: dict[str, Any], code: Callable[[Any], str]) -> Recipe:
     """Take a resolved config apart into what is constant and what is in force in each epoch.
 
     A run is compared by parts only if every class in it is known to be a function of its arguments and of what is in force. That is
     so for this project's and torch's classes; one of your own says so by a method `in_force(epoch) -> str | None` in its own body
     (never inherited), which training must follow: where it returns None, the class does nothing and logs nothing. Any other makes
     the whole config, `max_epochs` included, one constant.
+
+    The code of what acts over time counts where that is in force: before, a run is the one that does not name it.
+
+    Args:
+        config: resolved.
+        code: returns the hash of the code that belongs to a part of the config; see `code_hashes.CodeHashes`.
     """
     trainer, data = config["trainer"], config["data"].get("init_args") or {}
     count = trainer["max_epochs"] or 0
@@ -47,32 +53,41 @@ def recipe(config: dict[str, Any]) -> Recipe:
     alone = _why_alone(config, compared)
     if alone:
         whole = {**config, "trainer": compared}
-        return Recipe(_json([whole, *own_code(whole)]), ["whole run"] * max(count, 1), alone)
+        return Recipe(_json([whole, code(whole), *own_code(whole)]), ["whole run"] * max(count, 1), alone)
     del compared["max_epochs"]
     callbacks = _listed(trainer["callbacks"])
     compared["callbacks"] = [node for node in callbacks if not is_timed(node)]
     growth = instance(data["growth"], Growth) if data.get("growth") else None
-    deficits = [_Part(node, instance(node, Deficit)) for node in _listed(data.get("deficits"))]
-    parts = [*[_Part(data["growth"], growth)] * bool(growth), *deficits, *_timed_callbacks(callbacks)]
+    deficits = [_Part(node, instance(node, Deficit), code(node)) for node in _listed(data.get("deficits"))]
+    parts = [*deficits, *_timed_callbacks(callbacks, code)]
+    if growth:
+        parts.insert(0, _Part(data["growth"], growth, code(data["growth"])))
     window = Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
     constant_data = {key: value for key, value in data.items() if key not in ("growth", "deficits", "augmentation_during")}
     if data.get("also_evaluate_with_deficit"):
-        constant_data["evaluated with"] = [part.name() for part in deficits]
+        constant_data["evaluated with"] = [[part.name(), part.code] for part in deficits]
     constant = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
-    code = own_code(constant)
     in_force = []
     for epoch in epochs(growth, count):
         said = [part.said(epoch) for part in parts]
         augmented = window.in_force(epoch) if window else True
         in_force.append(_json([augmented, *(one for one in said if one is not None)]))
-    return Recipe(_json([constant, *code] if code else constant), in_force, "")
+    return Recipe(_json([constant, code(constant), *own_code(constant)]), in_force, "")
 
 
 class _Part(NamedTuple):
-    """What acts over time, the config it is made from, and how many untimed callbacks act before it."""
+    """What acts over time.
+
+    Attributes:
+        node: the config it is made from.
+        one: the object.
+        code: the hash of its code.
+        place: how many untimed callbacks act before it.
+    """
 
     node: dict[str, Any]
     one: Any
+    code: str
     place: int = 0
 
     def name(self) -> Any:
@@ -81,15 +96,18 @@ class _Part(NamedTuple):
 
     def said(self, epoch: Epoch) -> list[Any] | None:
         """Return what is in force; of a class that is not ours with its name, as two may say the same and mean another."""
-        in_force, name = self.one.in_force(epoch), [] if is_ours(self.node["class_path"]) else [self.name()]
-        return None if in_force is None else [self.place, *name, in_force]
+        in_force = self.one.in_force(epoch)
+        if in_force is None:
+            return None
+        name = [] if is_ours(self.node["class_path"]) else [self.name()]
+        return [self.place, *name, in_force, self.code]
 
 
-def _timed_callbacks(nodes: list[dict[str, Any]]) -> Iterator[_Part]:
+def _timed_callbacks(nodes: list[dict[str, Any]], code: Callable[[Any], str]) -> Iterator[_Part]:
     untimed = 0
     for node in nodes:
         if is_timed(node):
-            yield _Part(node, instance(node), untimed)
+            yield _Part(node, instance(node), code(node), untimed)
         else:
             untimed += 1
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.command_line import called
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.agreement import agreements
 from plasticity_lab.studies.censored import censored
@@ -61,7 +62,7 @@ def write_report(work: Work) -> Path:
     done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
     if not done:
         raise UserError(
-            "report", problem=f"no run of {work.study.name} is done", fix=f"train some: python study.py run {work.study.file}"
+            "report", problem=f"no run of {work.study.name} is done", fix=f"train some: {called('study.py')} run {work.study.file}"
         )
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:

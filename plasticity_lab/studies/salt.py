@@ -1,6 +1,5 @@
-"""What decides a run's numbers besides its config."""
+"""What decides a run's numbers besides its config and its code."""
 
-import hashlib
 import json
 import platform
 from functools import cache
@@ -12,44 +11,28 @@ import torch
 
 from datamodules.datasets import ImageDataset
 from plasticity_lab.errors import UserError
-from plasticity_lab.project import BESIDE, CODE
 from plasticity_lab.studies.recipe import instance
 
-SOURCES = (
-    "plasticity_lab/*.py",
-    *(f"plasticity_lab/{part}/*.py" for part in ("measurements", "runs", "surgery")),
-    *(f"{name}/**/*.py" for name in BESIDE),
-)
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
-def salt(config: dict[str, Any], threads: int, code: str, fetch: bool = True) -> str:
-    """Return what decides a run's numbers besides its config: code, versions, device, threads, data.
+def salt(config: dict[str, Any], threads: int, fetch: bool = True) -> str:
+    """Return what decides a run's numbers besides its config and its code: versions, device, threads, data.
 
     Args:
         config: the run's resolved config.
         threads: threads of torch.
-        code: the hash of this project's code, or of an earlier version that is trusted to give the same numbers.
         fetch: whether data may be downloaded now, and must be there then.
 
     Raises:
         UserError: if the data cannot be read, and must.
     """
-    return "\n".join([machine(config, code), f"{threads} threads", data(config, fetch)])
+    return "\n".join([machine(config), f"{threads} threads", data(config, fetch)])
 
 
-def machine(config: dict[str, Any], code: str) -> str:
-    """Return what decides a run's numbers of the machine it is trained on: code, versions, device; arguments as `salt`."""
-    return "\n".join([code, *(f"{name} {version(name)}" for name in VERSIONS), device(config)])
-
-
-@cache
-def present_code() -> str:
-    """Return a hash of this project's sources, studies apart."""
-    content = hashlib.sha256()
-    for file in sorted(file for pattern in SOURCES for file in CODE.glob(pattern)):
-        content.update(f"{file.relative_to(CODE)}\n".encode() + file.read_bytes())
-    return content.hexdigest()
+def machine(config: dict[str, Any]) -> str:
+    """Return what decides a run's numbers of the machine it is trained on: versions and device."""
+    return "\n".join([*(f"{name} {version(name)}" for name in VERSIONS), device(config)])
 
 
 def device(config: dict[str, Any]) -> str:

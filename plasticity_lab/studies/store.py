@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from plasticity_lab.studies.files import lengths, read_json, short, sync, write_whole
+from plasticity_lab.files import sync
+from plasticity_lab.studies.files import lengths, read_json, short, write_whole
 
 DONE = "done.json"
 STATE = "state.ckpt"

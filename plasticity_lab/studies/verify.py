@@ -4,9 +4,10 @@ import random
 import shutil
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.engine import Events, run
+from plasticity_lab.studies.engine import run
 from plasticity_lab.studies.measure import everything
 from plasticity_lab.studies.plan import Segment
+from plasticity_lab.studies.scheduler import Events
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.work import Work
 

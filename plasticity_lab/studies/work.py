@@ -14,10 +14,11 @@ from plasticity_lab.runs.manifest import FILE as MANIFEST
 from plasticity_lab.runs.run_directory import CONFIG
 from plasticity_lab.runs.yaml_files import load_yaml
 from plasticity_lab.studies import plan
+from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.files import lengths, place, read_json, short, write_whole
 from plasticity_lab.studies.grid import SEED, Study, read_study
 from plasticity_lab.studies.resolve import resolved
-from plasticity_lab.studies.salt import present_code, salt
+from plasticity_lab.studies.salt import salt
 from plasticity_lab.studies.segment import Task
 from plasticity_lab.studies.store import Store
 
@@ -35,7 +36,7 @@ class Work(NamedTuple):
         home: the study's folder, with one folder for each run.
         store: where segments are kept, beside those of other studies.
         threads: threads of torch in each worker.
-        code: hash of this project's code, or of the version that is trusted.
+        code: hashes of the code that the runs' states are named by, by the classes they belong to.
         config: files on top of the study's, for every run.
     """
 
@@ -45,7 +46,7 @@ class Work(NamedTuple):
     home: Path
     store: Store
     threads: int
-    code: str
+    code: dict[str, str]
     config: list[Path]
 
     def task(self, segment: plan.Segment, place: Path) -> Task:
@@ -153,17 +154,18 @@ def open_study(
         )
     if home.exists() and not mark.exists() and any(home.iterdir()):
         raise UserError("name", value=study.name, problem=f"{home} holds something else", fix="choose another name")
-    last: dict[str, Any] = been if been and remember else {"code": present_code(), "config": []}
-    on_top = [one.absolute() for one in config] or [Path(one) for one in last["config"]]
+    last = been if remember else {}
+    on_top = [one.absolute() for one in config] or [Path(one) for one in last.get("config", [])]
     study = read_study(file, on_top)
     configs = resolved(study.runs)
     runs = [run._replace(values={**run.values, "seed": config[SEED]}) for run, config in zip(study.runs, configs, strict=True)]
     study = study._replace(runs=runs)
-    salts = [
-        salt(one, threads, last["code"], fetch) + ("" if share else run.name) for run, one in zip(study.runs, configs, strict=True)
-    ]
-    paths = [plan.path(one, salted) for one, salted in zip(configs, salts, strict=True)]
-    return Work(study, configs, paths, home, Store(root / "store"), threads, last["code"], on_top)
+    code = CodeHashes(project_sources(), trusted=last.get("code_of_classes"))
+    paths = []
+    for run, one in zip(study.runs, configs, strict=True):
+        salted = salt(one, threads, fetch) + ("" if share else run.name)
+        paths.append(plan.path(one, salted, code))
+    return Work(study, configs, paths, home, Store(root / "store"), threads, code.used, on_top)
 
 
 def _namesake(study: Study, file: Path) -> Path | None:

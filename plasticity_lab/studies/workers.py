@@ -8,11 +8,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from filelock import FileLock
 
@@ -37,7 +38,8 @@ PREEMPTED = {sign * signum + offset for signum in (signal.SIGTERM, signal.SIGUSR
 """Exit codes of a worker that a scheduler has stopped, which is no failure of its segment."""
 
 
-class Worker(NamedTuple):
+@dataclass
+class Worker:
     """A process that trains a segment.
 
     Attributes:
@@ -45,12 +47,16 @@ class Worker(NamedTuple):
         segment: what it trains.
         place: where.
         lock: of the segment, held by the runner.
+        silent: seconds since its last sign of life.
+        hung: whether it was ended because that was too long ago.
     """
 
     process: Any
     segment: Segment
     place: Path
     lock: FileLock
+    silent: float = 0.0
+    hung: bool = False
 
 
 def start_forkserver() -> ForkServerContext:

@@ -1,7 +1,9 @@
 """Torchvision's data sets: which are read by name, how they are asked for, and what their options and files may be."""
 
+import ast
 import inspect
 import struct
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import torchvision
 
 from datamodules import TorchvisionImages
 from datamodules.file_hashes import files_below
-from datamodules.torchvision_sources import split_arguments
+from datamodules.torchvision_sources import ARRAYS, NOT_DOWNLOADED, split_arguments
 from plasticity_lab.errors import UserError
 from tests.datamodules.test_datasets import picture
 
@@ -100,6 +102,18 @@ def test_every_name_asks_torchvision_for_splits_that_it_has(name: str) -> None:
         assert (train["split"], test["split"]) == OTHER_NAMES.get(name, ("train", "test"))
         source = inspect.getsource(kind)
         assert all(f'"{given["split"]}"' in source for given in (train, test))
+
+
+@pytest.mark.parametrize("name", _names())
+def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> None:
+    kind = getattr(torchvision.datasets, name)
+    takes = any("download" in inspect.signature(base.__init__).parameters for base in kind.__mro__)
+    assert takes is (name not in NOT_DOWNLOADED)
+    bases = [base for base in kind.__mro__ if base.__module__.startswith("torchvision.datasets.")]
+    code = [node for base in bases for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(base))))]
+    attributes = {node.attr for node in code if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    assert ("data" in attributes) is (name in ARRAYS)
+    assert ARRAYS.get(name) in {None, *attributes}
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ def test_a_folder_that_holds_another_study_is_left_alone(capsys: pytest.CaptureF
 def test_a_study_is_known_by_its_name_wherever_its_file_is(record: str | None) -> None:
     work = small({"plain": ARMS["plain"]}, seeds=1)
     work.home.mkdir(parents=True)
-    (work.home / "study.json").write_text(record or json.dumps({"file": str(work.study.file.absolute()), "code": "", "config": []}))
+    whole = {"file": str(work.study.file.absolute()), "code_of_classes": {}, "config": []}
+    (work.home / "study.json").write_text(record or json.dumps(whole))
     moved = Path("moved/renamed.yaml")
     moved.parent.mkdir()
     text = Path("small.yaml").rename(moved).read_text()

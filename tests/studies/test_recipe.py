@@ -6,6 +6,7 @@ import pytest
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.classes import promises
+from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.grid import Run
 from plasticity_lab.studies.plan import Path, path
 from plasticity_lab.studies.resolve import resolved
@@ -22,7 +23,8 @@ def paths(*arms: dict[str, Any]) -> list[Path]:
         files = [name for name in tiny(arm) if name != "--config"]
         kept = [File(name).rename(f"{number}-{name}").absolute() for name in files]
         runs.append(Run({"arm": number, "seed": 0}, kept, {}))
-    return [path(config, "salt") for config in resolved(runs)]
+    code = CodeHashes(project_sources())
+    return [path(config, "salt", code) for config in resolved(runs)]
 
 
 def common(one: dict[str, Any], other: dict[str, Any]) -> int:

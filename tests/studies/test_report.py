@@ -139,7 +139,7 @@ def done(**content: Any) -> Work:
     content = {"report": {"metric": "val/accuracy", "control": "plain"}, "claims": [CLAIM], **content}
     work = small({"plain": {}, "warm": ARMS["warm"]}, seeds=2, **content)
     (work.home / "study.json").parent.mkdir(parents=True)
-    (work.home / "study.json").write_text(json.dumps({"file": "small.yaml", "code": work.code, "config": []}))
+    (work.home / "study.json").write_text(json.dumps({"file": "small.yaml", "code_of_classes": work.code, "config": []}))
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
         log = RunLog(folder, lambda: True)

@@ -1,47 +1,30 @@
-"""What decides a run's numbers besides its config."""
+"""What decides a run's numbers besides its config and its code."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from plasticity_lab.project import CODE
 from plasticity_lab.studies import salt, work
 from plasticity_lab.studies.commands import run
 from tests.studies.small import ARMS, small
 
 
-def test_code_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
     (config,) = small({"plain": ARMS["plain"]}, seeds=1).configs
-    plain = salt.salt(config, 1, "code")
-    assert plain == salt.salt(config, 1, "code")
-    assert plain != salt.salt(config, 2, "code")
+    plain = salt.salt(config, 1)
+    assert plain == salt.salt(config, 1)
+    assert plain != salt.salt(config, 2)
     digits = config["data"]["init_args"]["dataset"]
     other = {**config["data"]["init_args"], "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}}}
     assert salt.data({**config, "data": {"init_args": other}}) == salt.data(config), "the images are the same, the config differs"
-    assert salt.salt(config, 1, "edited") != plain
     for name in ("device", "data"):
         with monkeypatch.context() as patch:
             patch.setattr(salt, name, lambda *_: "another")
-            assert salt.salt(config, 1, "code") != plain, name
+            assert salt.salt(config, 1) != plain, name
     with monkeypatch.context() as patch:
         patch.setattr(salt, "version", lambda name: "0")
-        assert salt.salt(config, 1, "code") != plain
-
-
-def test_code_may_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    arms = {"plain": ARMS["plain"]}
-    before = small(arms, seeds=1)
-    run(before, 1, lambda *_: None)
-    monkeypatch.setattr(work, "present_code", lambda: "edited")
-    assert small(arms, seeds=1).paths != before.paths
-    assert small(arms, seeds=1, remember=True).paths == before.paths
-
-
-def test_the_code_is_that_which_trains() -> None:
-    files = {file.name for pattern in salt.SOURCES for file in CODE.glob(pattern)}
-    assert {"build.py", "timing.py", "base.py", "loader.py", "classifier.py"} <= files
-    assert not {"engine.py", "test_salt.py"} & files
+        assert salt.salt(config, 1) != plain
 
 
 def test_code_of_ones_own_counts(monkeypatch: pytest.MonkeyPatch) -> None:

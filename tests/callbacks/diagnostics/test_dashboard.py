@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
 from callbacks.diagnostics.dashboard import layout
+from plasticity_lab.runs.event_files import read_events
 from tests.registry import REGISTRY
 from tests.runs import fit, logged, tiny
 
@@ -52,9 +52,8 @@ def test_without_names_all_diagnostics_share_a_chart() -> None:
 
 def written(directory: Path) -> Any:
     """The layouts that a run's files hold."""
-    events = EventAccumulator(str(directory), size_guidance={"tensors": 0}).Reload()
     found = []
-    for event in events.Tensors("custom_scalars__config__"):
+    for event in read_events(directory, "tensors")["custom_scalars__config__"]:
         read = layout_pb2.Layout()
         read.ParseFromString(event.tensor_proto.string_val[0])
         found.append(read)

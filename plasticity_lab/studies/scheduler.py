@@ -1,0 +1,146 @@
+"""Which segment of a study is trained next, and what becomes of one that fails; who trains it is an executor's matter."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from plasticity_lab.studies.plan import Segment, epochs_to_follow
+from plasticity_lab.studies.segment import Task
+from plasticity_lab.studies.store import Store
+
+TRIES = 2
+"""How often a segment is trained that fails."""
+
+MakeTask = Callable[[Segment, Path], Task]
+
+
+class Events(NamedTuple):
+    """What is told while a study is trained.
+
+    Attributes:
+        epoch: an epoch has been trained.
+        finished: a segment is done.
+        failed: a segment has failed for good, with all that it said.
+    """
+
+    epoch: Callable[[], None]
+    finished: Callable[[Segment], None]
+    failed: Callable[[Segment, str], None]
+
+
+class Start(Enum):
+    """What an executor has made of a segment.
+
+    Attributes:
+        STARTED: it is being trained.
+        LOCKED: another runner trains it.
+        TRAINED: another runner has trained it.
+    """
+
+    STARTED = auto()
+    LOCKED = auto()
+    TRAINED = auto()
+
+
+class Ended(NamedTuple):
+    """A segment that is no longer being trained.
+
+    Attributes:
+        segment: it.
+        wrong: all that it said if it has failed; empty if it is trained and kept.
+        preempted: whether a scheduler has stopped it, which is no failure of its own.
+    """
+
+    segment: Segment
+    wrong: str = ""
+    preempted: bool = False
+
+
+class Executor(Protocol):
+    """Where segments are trained."""
+
+    def start(self, segment: Segment) -> Start:
+        """Begin to train a segment whose beginning is there."""
+
+    def wait(self, epoch: Callable[[], None]) -> list[Ended]:
+        """Wait a while for what is being trained, tell epochs as they are known, and return what has ended."""
+
+    def stop(self) -> None:
+        """End all that is being trained."""
+
+
+def train(todo: Sequence[Segment], store: Store, jobs: int, tell: Events, executor: Executor) -> None:
+    """Train segments, each after what it goes on from.
+
+    One that fails is tried twice, and stops none but those after it; one that is preempted is started again. A segment
+    that another runner trains is waited for.
+
+    Args:
+        todo: what to train.
+        store: where states are kept.
+        jobs: how many at once.
+        tell: told what happens.
+        executor: trains them.
+    """
+    waiting = list(todo)
+    running: list[Segment] = []
+    failures = Counter[str]()
+    try:
+        while waiting or running:
+            able = ready(waiting, store)
+            for segment in able:
+                if len(running) == jobs:
+                    break
+                start = executor.start(segment)
+                if start is Start.LOCKED:
+                    continue
+                waiting.remove(segment)
+                if start is Start.STARTED:
+                    running.append(segment)
+                else:
+                    tell_epochs(segment, store, tell.epoch)
+                    tell.finished(segment)
+            if not able and not running:
+                for segment in waiting:
+                    tell.failed(segment, "what it goes on from has failed")
+                return
+
+            for segment, wrong, preempted in executor.wait(tell.epoch):
+                running.remove(segment)
+                if not wrong:
+                    tell.finished(segment)
+                    continue
+                failures[segment.end] += not preempted
+                if failures[segment.end] < TRIES:
+                    waiting.append(segment)
+                else:
+                    tell.failed(segment, wrong)
+    finally:
+        executor.stop()
+
+
+def ready(waiting: Sequence[Segment], store: Store) -> list[Segment]:
+    """Return the segments whose beginning is there, those with most to follow first."""
+    ahead = epochs_to_follow(waiting)
+    able = [segment for segment in waiting if segment.start is None or store.kept(segment.start)]
+    return sorted(able, key=lambda segment: -ahead[segment.end])
+
+
+def already_trained(state: str, test: bool, store: Store) -> bool:
+    """Whether another runner has trained the segment that ends in a state since it was planned.
+
+    Args:
+        state: id of the state.
+        test: whether the test split is to be measured in it.
+        store: where states are kept.
+    """
+    return store.kept(state) and (store.tested(state) or not test)
+
+
+def tell_epochs(segment: Segment, store: Store, epoch: Callable[[], None]) -> None:
+    """Tell the epochs of a segment that is trained, of which none has been told."""
+    # A run may have ended early.
+    for _ in range(segment.first, min(segment.stop, store.done(segment.end)["stop"])):
+        epoch()

@@ -1,0 +1,38 @@
+"""`python -m tests.studies.executed TASKS.json`: trains segments, and prints whose functions each of them has called."""
+
+import inspect
+import json
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from plasticity_lab.project import CODE
+from plasticity_lab.studies.segment import Task, train_segment
+
+
+def executed(task: Task) -> list[str]:
+    """Return the files of the project of which any function is called while a segment is trained.
+
+    The bodies of modules and classes do not count: they are executed by any import of their package.
+    """
+    files: set[str] = set()
+
+    def note(frame: FrameType, event: str, argument: Any) -> None:
+        if event == "call" and frame.f_code.co_flags & inspect.CO_OPTIMIZED:
+            files.add(frame.f_code.co_filename)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        train_segment(task)
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return sorted(file for file in files if Path(file).is_relative_to(CODE))
+
+
+if __name__ == "__main__":
+    tasks = json.loads(Path(sys.argv[1]).read_text())
+    print(json.dumps([executed(Task(*task)) for task in tasks]))

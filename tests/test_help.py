@@ -1,0 +1,77 @@
+"""What the command line says of itself, by whichever name it is called."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from plasticity_lab.main import main
+from plasticity_lab.runs.main import main as train
+from plasticity_lab.runs.parse import parser
+from plasticity_lab.studies.main import main as study
+from tests.runs import REPOSITORY
+
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
+    """Run a command line, program first; return all that it prints."""
+    monkeypatch.setenv("COLUMNS", "200")
+    # A command ends with its process, in which signals stay as it has set them.
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    def run(program: str, *arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", [program, *arguments])
+        # Built once for each process, which has one name.
+        parser.cache_clear()
+        call: Callable[[], object] = {"train.py": train, "study.py": study}.get(Path(program).name, main)
+        with pytest.raises(SystemExit):
+            call()
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    yield run
+    parser.cache_clear()
+
+
+INSTALLED = "/usr/bin/plasticity-lab"
+
+
+def test_the_installed_command_speaks_of_itself(said: Say) -> None:
+    text = said(INSTALLED, "--help")
+    assert text.startswith("usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study} ...\n")
+    assert "\n  plasticity-lab fit --config configs/digits.yaml\n" in text
+    assert "\n  study     train a figure's worth of such runs from one file, see `plasticity-lab study --help`\n" in text
+    assert ".py" not in text
+
+
+def test_its_studies_do_so_too(said: Say) -> None:
+    text = said(INSTALLED, "study", "--help")
+    assert text.startswith("usage: plasticity-lab study [-h] COMMAND ...\n")
+    assert "\n  plasticity-lab study plan configs/studies/digits_blur_removal.yaml\n" in text
+    assert ".py" not in text
+
+
+def test_its_commands_are_called_as_it_is(said: Say) -> None:
+    assert said(INSTALLED, "fit", "--help").startswith("usage: plasticity-lab ")
+    assert said(INSTALLED, "study", "run", "--help").startswith("usage: plasticity-lab study run [-h] ")
+
+
+@pytest.mark.parametrize("script", ["train.py", "study.py"])
+def test_a_checkout_speaks_of_its_scripts(script: str, said: Say) -> None:
+    file = str(REPOSITORY / script)
+    text = said(file, "--help")
+    assert text.startswith(f"usage: {script} ")
+    assert f"\n  python {file} " in text
+    assert "plasticity-lab" not in text.replace(file, "")
+
+
+def test_a_mistake_begins_with_the_name_that_was_called(said: Say) -> None:
+    wrong = "error: report: no run of digits-blur-removal is done; train some: "
+    file = REPOSITORY / "configs/studies/digits_blur_removal.yaml"
+    assert said(INSTALLED, "study", "report", str(file)) == f"plasticity-lab study: {wrong}plasticity-lab study run {file}\n"
+    script = REPOSITORY / "study.py"
+    assert said(str(script), "report", str(file)) == f"study.py: {wrong}python {script} run {file}\n"
+    assert said(INSTALLED, "fit", "--nothing") == "plasticity-lab: error: unrecognized arguments: --nothing\n"
