@@ -45,7 +45,12 @@ class Stopwatch(Callback):
         """Time whatever it does in training."""
         name = type(one).__name__
         self.spent[name] = 0.0
-        for hook in ("on_train_batch_start", "on_before_backward", "on_before_optimizer_step", "on_train_batch_end"):
+        for hook in (
+            "on_train_batch_start",
+            "on_before_backward",
+            "on_before_optimizer_step",
+            "on_train_batch_end",
+        ):
             setattr(one, hook, self._timed(name, getattr(one, hook)))
 
     def _timed(self, name: str, hook: Callable[..., None]) -> Callable[..., None]:
@@ -63,7 +68,10 @@ def trained(configs: list[str], *more: str) -> Stopwatch:
     files = [part for file in configs for part in ("--config", file)]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        run = build(parse(["fit", *files, *quiet, "--trainer.default_root_dir", folder, *more]), extra=[watch])
+        run = build(
+            parse(["fit", *files, *quiet, "--trainer.default_root_dir", folder, *more]),
+            extra=[watch],
+        )
         callbacks: list[Callback] = run.trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         for one in callbacks:
             if isinstance(one, Diagnostic):
@@ -75,7 +83,9 @@ def trained(configs: list[str], *more: str) -> Stopwatch:
 
 def everything(configs: list[str], epochs: int) -> dict[str, Any]:
     """Return what configs/diagnostics/all.yaml costs, as a share of the rest of the same training."""
-    watch = trained([*configs, str(ROOT / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs))
+    watch = trained(
+        [*configs, str(ROOT / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs)
+    )
     spent = sum(watch.spent.values())
     return {
         "epochs": epochs,
@@ -91,9 +101,14 @@ def main_() -> None:
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    results: dict[str, Any] = {"configs": [Path(name).name for name in given.config], **everything(given.config, given.epochs)}
+    results: dict[str, Any] = {
+        "configs": [Path(name).name for name in given.config],
+        **everything(given.config, given.epochs),
+    }
     found = session(torch.device("cpu"), [], None)
-    results["manifest"] = {key: value for key, value in found.items() if key in ("versions", "device", "git")}
+    results["manifest"] = {
+        key: value for key, value in found.items() if key in ("versions", "device", "git")
+    }
     print(json.dumps(results, indent=1))
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n")

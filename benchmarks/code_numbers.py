@@ -121,7 +121,9 @@ def numbers(files: list[Path]) -> dict[str, Any]:
                 if token.type == tokenize.COMMENT:
                     alone = not token.line[: token.start[1]].strip()
                     own, trailing = own + alone, trailing + (not alone)
-                if (token.type in COUNTED or token.type == tokenize.STRING) and token.start[0] not in docs:
+                if (token.type in COUNTED or token.type == tokenize.STRING) and token.start[
+                    0
+                ] not in docs:
                     counted = token.type in COUNTED
                     rows[token.start[0]] = rows.get(token.start[0], 0) + counted
         tokens, code = tokens + sum(rows.values()), code + len(rows)
@@ -155,7 +157,11 @@ def traced(root: Path, mode: str) -> list[str]:
 def main() -> None:
     """Print the numbers of a checkout."""
     root = Path(sys.argv[1] if sys.argv[1:] else Path(__file__).parents[1]).resolve()
-    top = [part.name for part in root.iterdir() if (part / "__init__.py").is_file() or part.suffix == ".py"]
+    top = [
+        part.name
+        for part in root.iterdir()
+        if (part / "__init__.py").is_file() or part.suffix == ".py"
+    ]
     found: dict[str, Any] = {
         "product": numbers(files_of(root, PRODUCT)),
         "tests": numbers(files_of(root, ("tests",))),

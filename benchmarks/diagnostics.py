@@ -2,8 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--json FILE]
 
-On digits, at width 16, after a few epochs: Fisher trace, seconds to a standard error, which is time x variance of a draw; largest
-eigenvalues, products until they are within 1e-3 of the converged ones.
+On digits, at width 16, after a few epochs: Fisher trace, seconds to a standard error, which is time
+x variance of a draw; largest eigenvalues, products until they are within 1e-3 of the converged
+ones.
 """
 
 import argparse
@@ -22,7 +23,11 @@ from torch import Tensor, nn
 from callbacks.diagnostics.probe import Probe, training_probe
 from callbacks.network import unwrap
 from datamodules import ImageDataModule
-from plasticity_lab.measurements.fisher_trace import exact_fisher_trace, fisher_trace, fisher_trace_per_example
+from plasticity_lab.measurements.fisher_trace import (
+    exact_fisher_trace,
+    fisher_trace,
+    fisher_trace_per_example,
+)
 from plasticity_lab.measurements.functional import detached_parameters, flatten, forward, mean_loss
 from plasticity_lab.measurements.hvp import LinearOperator, gradient, hessian_vector_product
 from plasticity_lab.measurements.lanczos import largest_eigenpairs
@@ -40,7 +45,17 @@ def trained() -> Run:
     wide = ["--model.init_args.network.init_args.width", "16", "--trainer.max_epochs", "3"]
     quiet = ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        return main(["fit", "--config", str(ROOT / "configs/digits.yaml"), *wide, *quiet, "--trainer.default_root_dir", folder])
+        return main(
+            [
+                "fit",
+                "--config",
+                str(ROOT / "configs/digits.yaml"),
+                *wide,
+                *quiet,
+                "--trainer.default_root_dir",
+                folder,
+            ]
+        )
 
 
 def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -62,11 +77,15 @@ def fisher(network: nn.Module, chosen: Probe) -> dict[str, float]:
     for _ in range(3):
         started = time.perf_counter()
         each = one_by_one(network, images, draws)
-        costs.setdefault("one by one", []).append((time.perf_counter() - started) * float(each.var()) / len(each))
+        costs.setdefault("one by one", []).append(
+            (time.perf_counter() - started) * float(each.var()) / len(each)
+        )
         estimators: dict[str, Callable[[], float]] = {
             "vmap": lambda: fisher_trace_per_example(network, images, draws).error,
             **{
-                f"one backward a batch of {size}": lambda size=size: fisher_trace(network, images, draws, size).error  # type: ignore[misc]
+                f"one backward a batch of {size}": lambda size=size: (
+                    fisher_trace(network, images, draws, size).error
+                )  # type: ignore[misc]
                 for size in (5, 10, 20, 50)
             },
         }
@@ -77,14 +96,21 @@ def fisher(network: nn.Module, chosen: Probe) -> dict[str, float]:
     for name, cost in costs.items():
         found[name] = round(sum(costs["one by one"]) / sum(cost), 2)
     found["relative error of 500 examples in batches of 10"] = round(
-        fisher_trace(network, images, draws).error / exact_fisher_trace(network, images[:100]).total, 3
+        fisher_trace(network, images, draws).error
+        / exact_fisher_trace(network, images[:100]).total,
+        3,
     )
     return found
 
 
 def power_iteration(product: LinearOperator, size: int, count: int) -> tuple[list[float], int]:
     """Return eigenvalues by power iteration with deflation (as PyHessian: 100 steps each, relative change 1e-3), and products."""
-    draws, vectors, values, products = torch.Generator().manual_seed(0), list[Tensor](), list[float](), 0
+    draws, vectors, values, products = (
+        torch.Generator().manual_seed(0),
+        list[Tensor](),
+        list[float](),
+        0,
+    )
     for _ in range(count):
         vector = torch.randn(size, generator=draws, dtype=torch.float64)
         value: float | None = None
@@ -105,7 +131,10 @@ def power_iteration(product: LinearOperator, size: int, count: int) -> tuple[lis
 
 def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
     """Return what the ten largest eigenvalues of the Hessian cost."""
-    parameters, loss = detached_parameters(network), mean_loss(network, chosen.inputs, chosen.targets)
+    parameters, loss = (
+        detached_parameters(network),
+        mean_loss(network, chosen.inputs, chosen.targets),
+    )
     product = hessian_vector_product(loss, parameters)
     size = flatten(parameters).numel()
     start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -113,7 +142,10 @@ def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
     ours = largest_eigenpairs(product, start, COUNT, TOLERANCE)
     values, products = power_iteration(product, size, COUNT)
     seconds = {}
-    timed: dict[str, Callable[[], Tensor]] = {"gradient": lambda: gradient(loss, parameters), "product": lambda: product(start)}
+    timed: dict[str, Callable[[], Tensor]] = {
+        "gradient": lambda: gradient(loss, parameters),
+        "product": lambda: product(start),
+    }
     for name, run in timed.items():
         started = time.perf_counter()
         for _ in range(3):
@@ -122,9 +154,13 @@ def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
     return {
         "Lanczos: products": ours.products,
         "Lanczos: within 1e-3": int(((ours.values - exact).abs() <= TOLERANCE * exact.abs()).sum()),
-        "Lanczos: largest relative error": float(f"{((ours.values - exact) / exact).abs().max():.1e}"),
+        "Lanczos: largest relative error": float(
+            f"{((ours.values - exact) / exact).abs().max():.1e}"
+        ),
         "power iteration with deflation: products": products,
-        "power iteration with deflation: within 1e-3": int(((torch.tensor(values) - exact).abs() <= TOLERANCE * exact.abs()).sum()),
+        "power iteration with deflation: within 1e-3": int(
+            ((torch.tensor(values) - exact).abs() <= TOLERANCE * exact.abs()).sum()
+        ),
         "gradients a product costs": round(seconds["product"] / seconds["gradient"], 2),
         "parameters": size,
     }
@@ -145,7 +181,9 @@ def main_() -> None:
             "ten largest eigenvalues": eigenvalues(network, chosen),
         }
     found = session(torch.device("cpu"), [], None)
-    results["manifest"] = {key: value for key, value in found.items() if key in ("versions", "device", "git")}
+    results["manifest"] = {
+        key: value for key, value in found.items() if key in ("versions", "device", "git")
+    }
     print(json.dumps(results, indent=1))
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.metrics import everything
 
 HERE = Path(__file__).parents[1]
 NAMES = {
@@ -25,9 +25,22 @@ GROUPS = {"diagnostics": "estimated on the probe", "diagnostics_running": "runni
 
 def train(seed: int, epochs: int, folder: Path) -> pd.DataFrame:
     """Train digits with everything measured twice; return a row for each value."""
-    command = [sys.executable, str(HERE / "train.py"), "fit", "--config", str(HERE / "configs/digits.yaml")]
-    command += ["--config", str(HERE / "configs/diagnostics/norm_statistics.yaml"), "--run_dir", str(folder / str(seed))]
-    subprocess.run([*command, "--seed_everything", str(seed), "--trainer.max_epochs", str(epochs)], check=True)
+    command = [
+        sys.executable,
+        str(HERE / "train.py"),
+        "fit",
+        "--config",
+        str(HERE / "configs/digits.yaml"),
+    ]
+    command += [
+        "--config",
+        str(HERE / "configs/diagnostics/norm_statistics.yaml"),
+        "--run_dir",
+        str(folder / str(seed)),
+    ]
+    subprocess.run(
+        [*command, "--seed_everything", str(seed), "--trainer.max_epochs", str(epochs)], check=True
+    )
     logged = everything(folder / str(seed))
     return pd.DataFrame(
         {"seed": seed, "name": name, "statistics": statistics, "step": step, "value": value}
@@ -49,9 +62,19 @@ def draw(points: pd.DataFrame, file: Path) -> None:
         chosen = points[points.name == name].assign(step=lambda rows: rows.step + 1)
         last = name == "cka"
         sns.lineplot(
-            chosen, x="step", y="value", hue="statistics", errorbar=("pi", 100), marker="o", markersize=4, ax=axes, legend=last
+            chosen,
+            x="step",
+            y="value",
+            hue="statistics",
+            errorbar=("pi", 100),
+            marker="o",
+            markersize=4,
+            ax=axes,
+            legend=last,
         )
-        axes.set(xscale="log", yscale="linear" if name in ("effective_rank", "cka") else "log", ylabel="")
+        axes.set(
+            xscale="log", yscale="linear" if name in ("effective_rank", "cka") else "log", ylabel=""
+        )
         axes.set_xlabel("optimizer steps + 1")
         axes.set_title(title)
     panels[-1].legend(title="batch norm's statistics", frameon=False, loc="best")
@@ -70,10 +93,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         points = pd.concat(train(seed, given.epochs, Path(folder)) for seed in range(given.seeds))
     curves = [
-        {**dict(zip(["name", "statistics", "seed"], key, strict=True)), "step": [*rows.step], "value": [*rows.value]}
+        {
+            **dict(zip(["name", "statistics", "seed"], key, strict=True)),
+            "step": [*rows.step],
+            "value": [*rows.value],
+        }
         for key, rows in points.groupby(["name", "statistics", "seed"])
     ]
-    (HERE / "benchmarks/norm_statistics.json").write_text("\n".join(["[", ",\n".join(map(json.dumps, curves)), "]\n"]))
+    (HERE / "benchmarks/norm_statistics.json").write_text(
+        "\n".join(["[", ",\n".join(map(json.dumps, curves)), "]\n"])
+    )
     draw(points, given.picture)
 
 

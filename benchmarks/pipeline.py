@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/pipeline.py [--json FILE]
 
-Everything takes turns in one process, on random images of CIFAR-10's shape, so that ratios hold on a shared machine.
+Everything takes turns in one process, on random images of CIFAR-10's shape, so that ratios hold on
+a shared machine.
 """
 
 import argparse
@@ -26,7 +27,9 @@ from lightning_modules.networks import ResNet
 from plasticity_lab.randomness import generator
 
 BATCH, ROUNDS = 128, 15
-IMAGES = torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "images"))
+IMAGES = torch.randint(
+    0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "images")
+)
 LABELS = torch.arange(BATCH) % 10
 
 
@@ -61,7 +64,9 @@ def pil(images: Tensor) -> Tensor:
         picture = canvas.crop((left, top, left + 32, top + 32))
         if rng.integers(2):
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        results.append((torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255 - 0.47) / 0.25)
+        results.append(
+            (torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255 - 0.47) / 0.25
+        )
     return torch.stack(results)
 
 
@@ -112,12 +117,21 @@ def measure() -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
-        "images a second: crop, flip, normalise": round(BATCH / statistics.median(took["augmented"] for took in rounds)),
+        "images a second: crop, flip, normalise": round(
+            BATCH / statistics.median(took["augmented"] for took in rounds)
+        ),
         "crop, flip, normalise: speed relative to Pillow": round(ratio("pil", "augmented"), 1),
-        "blur: time relative to torch's antialiased interpolation": round(ratio("blur", "interpolated"), 2),
+        "blur: time relative to torch's antialiased interpolation": round(
+            ratio("blur", "interpolated"), 2
+        ),
         **{
-            f"{what}: percent of a step of ResNet width 16, {precision}": round(100 * ratio(name, precision), 2)
-            for what, name in (("crop, flip, normalise", "augmented"), ("blur, crop, flip, normalise", "blurred"))
+            f"{what}: percent of a step of ResNet width 16, {precision}": round(
+                100 * ratio(name, precision), 2
+            )
+            for what, name in (
+                ("crop, flip, normalise", "augmented"),
+                ("blur, crop, flip, normalise", "blurred"),
+            )
             for precision in ("fp32", "bf16")
         },
     }

@@ -35,4 +35,6 @@ def accuracy(seed: int) -> float:
 
 if __name__ == "__main__":
     values = [accuracy(seed) for seed in range(5)]
-    print(f"test accuracy {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} % over seeds 0 to 4")
+    print(
+        f"test accuracy {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} % over seeds 0 to 4"
+    )

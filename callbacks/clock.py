@@ -79,18 +79,29 @@ class Clock(Callback):
         trainer.callbacks = [clock, *callbacks]  # type: ignore[attr-defined]
         return clock
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         here = Position(trainer.current_epoch, trainer.global_step)
         self.now = data.now if isinstance(data, ImageDataModule) else here
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.last = self.now
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        acts = [[list(act.where), act.name, act.value, act.before and list(act.before)] for act in self.acts]
-        return {"initial_seed": self.initial_seed, "last": self.last and list(self.last), "acts": acts}
+        acts = [
+            [list(act.where), act.name, act.value, act.before and list(act.before)]
+            for act in self.acts
+        ]
+        return {
+            "initial_seed": self.initial_seed,
+            "last": self.last and list(self.last),
+            "acts": acts,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""

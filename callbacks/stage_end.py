@@ -33,7 +33,11 @@ class StageEnd(EpochEnd):
             return
         accuracy = trainer.callback_metrics.get(self.monitor)
         if accuracy is None:
-            raise UserError("until", value="train_accuracy", problem="the module does not log train/accuracy, which it waits for")
+            raise UserError(
+                "until",
+                value="train_accuracy",
+                problem="the module does not log train/accuracy, which it waits for",
+            )
         stages.decide(finished, trainer.strategy.broadcast(float(accuracy)))
         if stages.ended:
             trainer.should_stop = True
@@ -51,4 +55,8 @@ class StageEnd(EpochEnd):
 def _waiting(trainer: Trainer) -> Stages | None:
     """Return the data stages of a run if they wait for the network."""
     data: Any = getattr(trainer, "datamodule", None)
-    return data.course.stages if isinstance(data, ImageDataModule) and data.growth and data.growth.until else None
+    return (
+        data.course.stages
+        if isinstance(data, ImageDataModule) and data.growth and data.growth.until
+        else None
+    )

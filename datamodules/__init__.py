@@ -3,7 +3,15 @@
 from datamodules.augmentation import Augmentation, CropFlip
 from datamodules.class_growth import ClassGrowth
 from datamodules.datasets import Digits, ImageDataset
-from datamodules.deficits import Blur, Deficit, LabelNoise, LabelPermutation, Scene, VerticalFlip, WhiteNoise
+from datamodules.deficits import (
+    Blur,
+    Deficit,
+    LabelNoise,
+    LabelPermutation,
+    Scene,
+    VerticalFlip,
+    WhiteNoise,
+)
 from datamodules.folder_images import FolderImages
 from datamodules.growth import Growth, UniformGrowth, Until
 from datamodules.image_data import ImageDataModule

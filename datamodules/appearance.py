@@ -21,11 +21,16 @@ class Appearance:
         epochs: epochs of the run.
 
     Attributes:
-        augmentation_levels: the share of images that are augmented over time, for a callback to set; None is all.
+        augmentation_levels: the share of images that are augmented over time, for a callback to
+            set; None is all.
     """
 
     def __init__(
-        self, deficits: Sequence[Deficit], augmentation: Augmentation | None, augmentation_during: Window | None, epochs: int
+        self,
+        deficits: Sequence[Deficit],
+        augmentation: Augmentation | None,
+        augmentation_during: Window | None,
+        epochs: int,
     ) -> None:
         self.deficits, self.augmentation, self.epochs = deficits, augmentation, epochs
         self.augmentation_during = augmentation_during
@@ -35,8 +40,13 @@ class Appearance:
     @property
     def windows(self) -> list[tuple[str, Window]]:
         """All windows, each with the name that YAML gives it."""
-        named = [(f"{name}: during", deficit.during) for name, deficit in zip(self.names, self.deficits, strict=True)]
-        return named + ([("augmentation_during", self.augmentation_during)] if self.augmentation_during else [])
+        named = [
+            (f"{name}: during", deficit.during)
+            for name, deficit in zip(self.names, self.deficits, strict=True)
+        ]
+        return named + (
+            [("augmentation_during", self.augmentation_during)] if self.augmentation_during else []
+        )
 
     def acting(self, now: Position) -> list[Deficit]:
         """Return the deficits in force."""
@@ -63,10 +73,16 @@ class Appearance:
         share = self.augmented(now)
         if self.augmentation is None or share == 0:
             return batch
-        images = self.augmentation(batch.inputs, scene.mean, generator(scene.seed, "augment", *scene.counters))
+        images = self.augmentation(
+            batch.inputs, scene.mean, generator(scene.seed, "augment", *scene.counters)
+        )
         if share < 1:
-            draws = torch.rand(len(images), generator=generator(scene.seed, "augment or not", *scene.counters))
-            images = torch.where((draws < share).to(images.device)[:, None, None, None], images, batch.inputs)
+            draws = torch.rand(
+                len(images), generator=generator(scene.seed, "augment or not", *scene.counters)
+            )
+            images = torch.where(
+                (draws < share).to(images.device)[:, None, None, None], images, batch.inputs
+            )
         return batch._replace(inputs=images)
 
     def impaired(self, batch: Batch, scene: Scene) -> Batch:

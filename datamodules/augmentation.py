@@ -9,7 +9,9 @@ from torch import Tensor
 from plasticity_lab.errors import UserError
 
 
-def crop_flip(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int, fill: Tensor) -> Tensor:
+def crop_flip(
+    images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int, fill: Tensor
+) -> Tensor:
     """Pad, crop back to size at a place of its own for each image, and mirror some of them left to right.
 
     Args:
@@ -24,7 +26,11 @@ def crop_flip(images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padd
         (examples, channels, height, width).
     """
     count, channels, height, width = images.shape
-    padded = fill[None, :, None, None].expand(count, channels, height + 2 * padding, width + 2 * padding).contiguous()
+    padded = (
+        fill[None, :, None, None]
+        .expand(count, channels, height + 2 * padding, width + 2 * padding)
+        .contiguous()
+    )
     padded[:, :, padding : padding + height, padding : padding + width] = images
     across = torch.arange(width, device=images.device).expand(count, width)
     across = torch.where(flips[:, None], width - 1 - across, across) + columns[:, None]
@@ -42,9 +48,11 @@ class Augmentation(ABC):
         """Augment a batch.
 
         Args:
-            images: (examples, channels, height, width) in grey levels, uint8 unless a deficit has made them float.
+            images: (examples, channels, height, width) in grey levels, uint8 unless a deficit has
+                made them float.
             mean: float (channels,), the training split's mean in 0…255.
-            generator: the only source of draws; on the CPU, so that every device sees the same ones.
+            generator: the only source of draws; on the CPU, so that every device sees the same
+                ones.
 
         Returns:
             The same shape and type.
@@ -57,10 +65,13 @@ class CropFlip(Augmentation):
     Args:
         padding: largest translation in pixels; 0 translates nothing.
         flip: mirror each image left to right with probability 1/2.
-        fill: colour of the pixels moved in: `mean` (the training split's mean colour, as the authors) or a grey level 0…255.
+        fill: colour of the pixels moved in: `mean` (the training split's mean colour, as the
+            authors) or a grey level 0…255.
     """
 
-    def __init__(self, padding: int = 4, flip: bool = True, fill: Literal["mean"] | int = "mean") -> None:
+    def __init__(
+        self, padding: int = 4, flip: bool = True, fill: Literal["mean"] | int = "mean"
+    ) -> None:
         if padding < 0:
             raise UserError("padding", value=padding, fix="write 0 (no translation) or more pixels")
         if fill != "mean" and not 0 <= fill <= 255:

@@ -13,17 +13,22 @@ def resize_matrix(old: int, new: int, device: torch.device) -> Tensor:
 
     A weighted sum of grey levels 0…255 is then exact in float32, whatever the order of summation.
     """
-    weights = F.interpolate(torch.eye(old)[None, None], (new, old), mode="bilinear", antialias=True)[0, 0]
+    weights = F.interpolate(
+        torch.eye(old)[None, None], (new, old), mode="bilinear", antialias=True
+    )[0, 0]
     whole = (weights * 2**15).round()
-    whole[torch.arange(new), whole.argmax(1)] += 2**15 - whole.sum(1)  # a constant image stays as it is
+    whole[torch.arange(new), whole.argmax(1)] += 2**15 - whole.sum(
+        1
+    )  # a constant image stays as it is
     return (whole / 2**15).to(device)
 
 
 def blur(images: Tensor, size: int) -> Tensor:
     """Shrink images to `size` x `size` pixels and enlarge them again, both as Pillow does: bilinear, antialiased, in grey levels.
 
-    The arithmetic is exact, so that batch, device and order of summation change nothing (but for TF32 on a GPU, which is off unless
-    asked for and rounds factors). The identity at `size` = height = width.
+    The arithmetic is exact, so that batch, device and order of summation change nothing (but for
+    TF32 on a GPU, which is off unless asked for and rounds factors). The identity at `size` =
+    height = width.
 
     Args:
         images: (examples, channels, height, width) in grey levels 0…255.

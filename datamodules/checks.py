@@ -18,11 +18,17 @@ if TYPE_CHECKING:
 def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> None:
     """Raise UserError for what the run could not train on, and for times that it would never reach."""
     if trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
-        raise UserError("reload_dataloaders_every_n_epochs", problem="must be 1, or a resumed run would see another epoch's order")
+        raise UserError(
+            "reload_dataloaders_every_n_epochs",
+            problem="must be 1, or a resumed run would see another epoch's order",
+        )
     timed = data.growth or data.deficits or data.augmentation_during
     if timed and (trainer.max_epochs is None or trainer.max_epochs < 0):
         raise UserError(
-            "max_epochs", value=trainer.max_epochs, problem="data that change over time need the number of epochs", fix="write it"
+            "max_epochs",
+            value=trainer.max_epochs,
+            problem="data that change over time need the number of epochs",
+            fix="write it",
         )
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # ends after one batch
         data.course.stages.check_times()
@@ -30,7 +36,9 @@ def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> N
     check_batches(data, trainer, module)
     if data.num_classes == 1:
         only = data.splits.train.classes[0]
-        rank_zero_warn(f"the data hold one class only, {only!r}: accuracy is 100 % by definition; add the classes it is told from")
+        rank_zero_warn(
+            f"the data hold one class only, {only!r}: accuracy is 100 % by definition; add the classes it is told from"
+        )
 
 
 def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> None:
@@ -47,29 +55,46 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
         if len(batches[-1]) == 1 and _has_batch_norm(module):
             if data.batch_size == 1:
                 raise UserError(
-                    "batch_size", value="1", problem="batch norm needs more than one example in a batch", fix="write 2 or more"
+                    "batch_size",
+                    value="1",
+                    problem="batch norm needs more than one example in a batch",
+                    fix="write 2 or more",
                 )
             raise UserError(
                 "batch_size",
                 value=data.batch_size,
-                problem=(f"an epoch's last batch would hold one example, too few for batch norm, with {size} training examples"),
+                problem=(
+                    f"an epoch's last batch would hold one example, too few for batch norm, with {size} training examples"
+                ),
                 fix="set drop_last: true, or another batch_size",
             )
 
 
 def check_windows(data: "ImageDataModule", trainer: Trainer) -> None:
     """Raise UserError for a window that the run does not reach, or that ends before it starts."""
-    path, waits, epochs = positions(data, trainer), bool(data.growth and data.growth.until), trainer.max_epochs or 0
+    path, waits, epochs = (
+        positions(data, trainer),
+        bool(data.growth and data.growth.until),
+        trainer.max_epochs or 0,
+    )
     end = latest(data, trainer)
     for name, window in data.course.appearance.windows:
         if window.start == window.stop:
             continue
         for time in window:
             if str(time) != "100%" and not time.reached(end, epochs):
-                raise UserError(name, window, f"{time} is never reached: the run has {_extent(end)}", "write an earlier time")
+                raise UserError(
+                    name,
+                    window,
+                    f"{time} is never reached: the run has {_extent(end)}",
+                    "write an earlier time",
+                )
         if not waits and not any(window.open(now, epochs) for now in path[:-1]):
             raise UserError(
-                name, value=window, problem="is never open", fix="write [start, stop] with start before stop and inside the run"
+                name,
+                value=window,
+                problem="is never open",
+                fix="write [start, stop] with start before stop and inside the run",
             )
 
 

@@ -13,13 +13,15 @@ from plasticity_lab.timing import Time
 class ClassGrowth(Growth):
     """Stages of which a part arrives uniformly and the rest class by class (Berariu et al. 2021, A.3).
 
-    The classes are dealt, in an order keyed by the seed, to the stages as evenly as possible, earlier stages first. A share
-    `uniform_fraction` of the examples is dealt to the stages regardless of class; the others arrive in the stage of their class.
+    The classes are dealt, in an order keyed by the seed, to the stages as evenly as possible,
+    earlier stages first. A share `uniform_fraction` of the examples is dealt to the stages
+    regardless of class; the others arrive in the stage of their class.
 
     Args:
         stages: number of stages, the last with all examples.
         uniform_fraction: in [0, 1]; 1 is uniform growth, 0 is class by class.
-        stratified: whether each class gives the same share to the uniform part and to each of its pieces; the paper says "random".
+        stratified: whether each class gives the same share to the uniform part and to each of its
+            pieces; the paper says "random".
         at: as `Growth`.
         until: as `Growth`.
 
@@ -39,7 +41,9 @@ class ClassGrowth(Growth):
         if stages < 1:
             raise UserError("stages", value=stages, fix="write 1 or more")
         if not 0 <= uniform_fraction <= 1:
-            raise UserError("uniform_fraction", value=uniform_fraction, fix="write a share in [0, 1]")
+            raise UserError(
+                "uniform_fraction", value=uniform_fraction, fix="write a share in [0, 1]"
+            )
         self.stages, self.uniform_fraction, self.stratified = stages, uniform_fraction, stratified
 
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
@@ -61,6 +65,8 @@ class ClassGrowth(Growth):
         else:
             dealt = list(chosen.tensor_split(self.stages))
         others = order[~torch.isin(order, chosen)]
-        groups = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(self.stages)
+        groups = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(
+            self.stages
+        )
         by_class = [others[torch.isin(labels[others], group)] for group in groups]
         return [torch.cat(parts) for parts in zip(dealt, by_class, strict=True)]

@@ -29,8 +29,9 @@ class Shown(NamedTuple):
 class Course:
     """What the network is shown over time: which examples, and how they look.
 
-    What was in force is noted at each epoch's first batch and whenever it changes, and is part of every checkpoint, so that a run
-    that goes on from one cannot give times to its past that were not kept.
+    What was in force is noted at each epoch's first batch and whenever it changes, and is part of
+    every checkpoint, so that a run that goes on from one cannot give times to its past that were
+    not kept.
 
     Args:
         stages: which examples.
@@ -51,7 +52,9 @@ class Course:
     def in_force(self, now: Position) -> Shown:
         """Return what is in force at a moment."""
         look = self.appearance
-        return Shown(now.stage, self.stages.sizes[now.stage], look.impairments(now), look.augmented(now))
+        return Shown(
+            now.stage, self.stages.sizes[now.stage], look.impairments(now), look.augmented(now)
+        )
 
     def note(self, now: Position) -> None:
         """Note what is in force at a batch about to be trained."""
@@ -61,8 +64,15 @@ class Course:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the past, as plain values."""
-        past = [[list(now), [shown.stage, shown.examples, list(shown.deficits), shown.augmented]] for now, shown in self.past]
-        return {"past": past, "last": self.last and list(self.last), "stages": self.stages.state_dict()}
+        past = [
+            [list(now), [shown.stage, shown.examples, list(shown.deficits), shown.augmented]]
+            for now, shown in self.past
+        ]
+        return {
+            "past": past,
+            "last": self.last and list(self.last),
+            "stages": self.stages.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint's past."""
@@ -76,7 +86,8 @@ class Course:
     def check_past(self) -> None:
         """Raise UserError if this course times something, for a moment that has passed, otherwise than it was.
 
-        What it does not time at all (a deficit that it does not have, augmentation without a window) may have been otherwise.
+        What it does not time at all (a deficit that it does not have, augmentation without a
+        window) may have been otherwise.
         """
         self.stages.check_past(_WAY_OUT)
         for now, shown in self._passed():
@@ -84,7 +95,12 @@ class Course:
 
     def _passed(self) -> list[tuple[Position, Shown]]:
         """Return the past, and what was in force at those moments of it that only this course names."""
-        steps = [int(time.number) for _, window in self.appearance.windows for time in window if time.unit == "st"]
+        steps = [
+            int(time.number)
+            for _, window in self.appearance.windows
+            for time in window
+            if time.unit == "st"
+        ]
         named = []
         for step in steps:
             if self.last and step <= self.last.step:
@@ -108,7 +124,10 @@ class Course:
             if (name in acting) != (name in shown.deficits):
                 been = "with" if name in shown.deficits else "without"
                 raise UserError(
-                    "during", value=deficit.during, problem=f"{_at(now)} the checkpoint was trained {been} {name}", fix=_WAY_OUT
+                    "during",
+                    value=deficit.during,
+                    problem=f"{_at(now)} the checkpoint was trained {been} {name}",
+                    fix=_WAY_OUT,
                 )
         if look.augmentation_during and look.augmented(now) != shown.augmented:
             been = "with" if shown.augmented else "without"

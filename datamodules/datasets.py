@@ -24,13 +24,20 @@ class ImageDataset(ABC):
     """A labelled image data set. Your own: subclass, implement `read`, name the class in YAML.
 
     Args:
-        subset: number of training examples to use, stratified by class and drawn from the run's seed; None uses all.
-        validation: what `val/…` is measured on: `"test"` is the test split (as most plasticity papers do), a number in (0, 1) is
-            the share of the training split that is held out instead, stratified and drawn from the run's seed.
+        subset: number of training examples to use, stratified by class and drawn from the run's
+            seed; None uses all.
+        validation: what `val/…` is measured on: `"test"` is the test split (as most plasticity
+            papers do), a number in (0, 1) is the share of the training split that is held out
+            instead, stratified and drawn from the run's seed.
         size: height and width that `read` gives the images; None keeps theirs.
     """
 
-    def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test", size: int | None = None) -> None:
+    def __init__(
+        self,
+        subset: int | None = None,
+        validation: Literal["test"] | float = "test",
+        size: int | None = None,
+    ) -> None:
         if size is not None and size < 1:
             raise UserError("size", value=size, fix="write 1 or more pixels")
         self.subset, self.validation, self.size = subset, validation, size
@@ -43,8 +50,8 @@ class ImageDataset(ABC):
         """Return train, validation and test split.
 
         Raises:
-            UserError: if `subset` is not in 1…examples, `validation` not in (0, 1) or too small to hold out anything, or the
-                images are not squares of one size.
+            UserError: if `subset` is not in 1…examples, `validation` not in (0, 1) or too small to
+                hold out anything, or the images are not squares of one size.
         """
         train, test = self.read("train"), self.read("test")
         if train.shape != test.shape or train.shape[1] != train.shape[2]:
@@ -62,7 +69,11 @@ class ImageDataset(ABC):
             kept = kept[~torch.isin(kept, held_out)]
         if self.subset is not None:
             if not 1 <= self.subset <= len(kept):
-                raise UserError("subset", value=self.subset, problem=f"choose 1 to {len(kept)}, the training examples there are")
+                raise UserError(
+                    "subset",
+                    value=self.subset,
+                    problem=f"choose 1 to {len(kept)}, the training examples there are",
+                )
             kept = kept[stratified(train.labels[kept], self.subset, generator(seed, "subset"))]
         validation = test if self.validation == "test" else Subset(train, held_out)
         return Splits(train if len(kept) == len(train) else Subset(train, kept), validation, test)
@@ -71,7 +82,11 @@ class ImageDataset(ABC):
         share = float(self.validation)
         count = round(share * len(train))
         if not (0 < share < 1 and 0 < count < len(train)):
-            raise UserError("validation", value=self.validation, fix="write 'test' or a share of the training split in (0, 1)")
+            raise UserError(
+                "validation",
+                value=self.validation,
+                fix="write 'test' or a share of the training split in (0, 1)",
+            )
         return count
 
 
@@ -85,7 +100,9 @@ class Digits(ImageDataset):
         validation: as `ImageDataset`.
     """
 
-    def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test") -> None:
+    def __init__(
+        self, subset: int | None = None, validation: Literal["test"] | float = "test"
+    ) -> None:
         super().__init__(subset, validation)
 
     def read(self, split: Literal["train", "test"]) -> Images:

@@ -41,11 +41,13 @@ def decoder() -> str:
 def decode(path: Path, size: int | None, channels: Literal[1, 3]) -> Tensor:
     """Read an image file (grey, RGB, palette, 16-bit, with or without alpha) as a uint8 tensor (channels, height, width).
 
-    As a viewer shows it: turned as its EXIF orientation says, transparent parts on white; of an animation, the first frame.
+    As a viewer shows it: turned as its EXIF orientation says, transparent parts on white; of an
+    animation, the first frame.
 
     Args:
         path: the file.
-        size: height and width to crop centrally and resize to (antialiased bilinear); None keeps the file's.
+        size: height and width to crop centrally and resize to (antialiased bilinear); None keeps
+            the file's.
         channels: 1 for grey, 3 for RGB (a grey image then has three equal channels).
 
     Raises:
@@ -57,7 +59,9 @@ def decode(path: Path, size: int | None, channels: Literal[1, 3]) -> Tensor:
     except Exception as error:
         # Decoders raise whatever damage leads them to.
         raise UserError(
-            printable(path), problem=f"not a readable image ({one_line(error)})", fix="replace or remove the file"
+            printable(path),
+            problem=f"not a readable image ({one_line(error)})",
+            fix="replace or remove the file",
         ) from error
 
 
@@ -116,7 +120,9 @@ def decode_all(images: Images, name: str) -> Tensor:
     """
     tensor = torch.empty((len(images), *images.shape), dtype=torch.uint8)
     chunks = [range(start, min(start + 256, len(images))) for start in range(0, len(images), 256)]
-    workers = (os.cpu_count() or 1) if len(chunks) > 4 else 0  # processes: threads halve the speed of one
+    workers = (
+        (os.cpu_count() or 1) if len(chunks) > 4 else 0
+    )  # processes: threads halve the speed of one
     with tqdm(total=len(images), desc=name, unit="img", disable=None) as bar:
         for chunk, pixels in zip(chunks, read_batches(images, chunks, workers), strict=True):
             tensor[chunk.start : chunk.stop] = pixels

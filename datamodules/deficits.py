@@ -40,7 +40,8 @@ class Scene(NamedTuple):
 class Deficit(Named, ABC):
     """Something wrong with a batch during a window of the run. Your own: subclass, implement `__call__`, name the class in YAML.
 
-    A deficit is a pure function: whatever it draws comes from `randomness.generator(scene.seed, …)`. It acts before augmentation.
+    A deficit is a pure function: whatever it draws comes from `randomness.generator(scene.seed,
+    …)`. It acts before augmentation.
 
     Args:
         during: `[start, stop]`, stop excluded; `[0ep, 0ep]` is never, `[0ep, 100%]` always.
@@ -59,8 +60,9 @@ class Deficit(Named, ABC):
         """Impair a batch.
 
         Args:
-            batch: images (examples, channels, height, width) in grey levels 0…255 (uint8, unless a deficit before this one has made
-                them float), labels (examples,); to be returned with the same shapes.
+            batch: images (examples, channels, height, width) in grey levels 0…255 (uint8, unless a
+                deficit before this one has made them float), labels (examples,); to be returned
+                with the same shapes.
             scene: where it stands.
         """
 
@@ -77,7 +79,8 @@ class Blur(Deficit):
     """Low resolution, the "cataract" of Achille et al. (2019): images shrunk to `size` x `size` pixels and enlarged again.
 
     Args:
-        size: pixels that are left in a row and a column, 1…image size (which is the identity). The paper's is 8 of 32.
+        size: pixels that are left in a row and a column, 1…image size (which is the identity). The
+            paper's is 8 of 32.
         during: as `Deficit`.
     """
 
@@ -89,7 +92,9 @@ class Blur(Deficit):
         """Refuse a size that images do not have."""
         if not 1 <= self.size <= image_size:
             raise UserError(
-                "size", value=self.size, problem=f"images of {image_size} pixels can be blurred to 1 … {image_size} (no blur)"
+                "size",
+                value=self.size,
+                problem=f"images of {image_size} pixels can be blurred to 1 … {image_size} (no blur)",
             )
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
@@ -128,14 +133,21 @@ class LabelPermutation(Deficit):
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Rename the classes."""
-        return batch._replace(targets=class_permutation(scene.classes, scene.seed, batch.targets.device)[batch.targets])
+        return batch._replace(
+            targets=class_permutation(scene.classes, scene.seed, batch.targets.device)[
+                batch.targets
+            ]
+        )
 
 
 @lru_cache(maxsize=8)
-def label_shifts(fraction: float, examples: int, classes: int, seed: int, split: str, device: torch.device) -> Tensor:
+def label_shifts(
+    fraction: float, examples: int, classes: int, seed: int, split: str, device: torch.device
+) -> Tensor:
     """Return by how many classes each example's label is off, int64 (examples,): 0, or for a `fraction` uniform in 1…classes-1.
 
-    A function of the example's index; those wrong at one fraction are wrong, in the same way, at every larger one.
+    A function of the example's index; those wrong at one fraction are wrong, in the same way, at
+    every larger one.
     """
     draws = generator(seed, "LabelNoise", split)
     wrong = torch.rand(examples, generator=draws) < fraction
@@ -153,13 +165,24 @@ class LabelNoise(Deficit):
     def __init__(self, fraction: float, during: tuple[Time, Time]) -> None:
         super().__init__(during)
         if not 0 <= fraction <= 1:
-            raise UserError("fraction", value=fraction, fix="write the share of wrong labels, in [0, 1]")
+            raise UserError(
+                "fraction", value=fraction, fix="write the share of wrong labels, in [0, 1]"
+            )
         self.fraction = fraction
 
     def __call__(self, batch: Batch, scene: Scene) -> Batch:
         """Mislabel some examples."""
-        shifts = label_shifts(self.fraction, scene.examples, scene.classes, scene.seed, scene.split, batch.targets.device)
-        return batch._replace(targets=(batch.targets + shifts[batch.indices.to(batch.targets.device)]) % scene.classes)
+        shifts = label_shifts(
+            self.fraction,
+            scene.examples,
+            scene.classes,
+            scene.seed,
+            scene.split,
+            batch.targets.device,
+        )
+        return batch._replace(
+            targets=(batch.targets + shifts[batch.indices.to(batch.targets.device)]) % scene.classes
+        )
 
 
 class WhiteNoise(Deficit):
@@ -177,4 +200,6 @@ class WhiteNoise(Deficit):
         """Replace the images."""
         draws = generator(scene.seed, "WhiteNoise", scene.split, *scene.counters)
         noise = torch.randn(batch.inputs.shape, generator=draws).to(batch.inputs.device)
-        return batch._replace(inputs=noise * scene.deviation[:, None, None] + scene.mean[:, None, None])
+        return batch._replace(
+            inputs=noise * scene.deviation[:, None, None] + scene.mean[:, None, None]
+        )

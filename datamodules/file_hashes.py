@@ -14,9 +14,11 @@ class FileHashes(NamedTuple):
     """Two hashes of a list of files.
 
     Attributes:
-        fingerprint: of paths as given, sizes and times; the same wherever the files are copied with their times.
-        identity: also of absolute paths, inodes and the times of any change: another file behind the same link, or content
-            replaced under its old time, has another one. For what is kept on this machine.
+        fingerprint: of paths as given, sizes and times; the same wherever the files are copied with
+            their times.
+        identity: also of absolute paths, inodes and the times of any change: another file behind
+            the same link, or content replaced under its old time, has another one. For what is kept
+            on this machine.
     """
 
     fingerprint: str
@@ -34,7 +36,11 @@ def hash_files(files: Sequence[Path]) -> FileHashes:
         try:
             status = file.stat()
         except OSError as error:
-            raise UserError(printable(file), problem=f"cannot be read ({error.strerror})", fix="replace or remove it") from error
+            raise UserError(
+                printable(file),
+                problem=f"cannot be read ({error.strerror})",
+                fix="replace or remove it",
+            ) from error
         # Names need not be UTF-8: their other bytes are surrogates in Python.
         stable = f"{file} {status.st_size} {status.st_mtime_ns}\n".encode(errors="surrogatepass")
         fingerprint.update(stable)

@@ -34,7 +34,9 @@ class FolderSplit(Images):
         self.classes, self.labels = [printable(name) for name in classes], torch.tensor(labels)
         self.shape = tuple(decode(self.files[0], size, channels).shape)  # type: ignore[assignment]  # (channels, height, width)
         self._hashes = hash_files(self.files)
-        self.fingerprint = hashlib.sha256(f"{size} {channels} {self._hashes.fingerprint}".encode()).hexdigest()
+        self.fingerprint = hashlib.sha256(
+            f"{size} {channels} {self._hashes.fingerprint}".encode()
+        ).hexdigest()
 
     def __getitem__(self, index: int) -> Tensor:
         """Return image `index`."""
@@ -56,16 +58,20 @@ class FolderSplit(Images):
 
     def cache_key(self) -> str:
         """Return a hash of the files and of how they are decoded."""
-        return hashlib.sha256(f"{decoder()} {self.size} {self.channels} {self._hashes.identity}".encode()).hexdigest()
+        return hashlib.sha256(
+            f"{decoder()} {self.size} {self.channels} {self._hashes.identity}".encode()
+        ).hexdigest()
 
 
 class FolderImages(ImageDataset):
     """Image files in `root/{train,test}/<class>/`, of any format that Pillow reads.
 
-    Without class folders in `test`, `val` or `valid` is the test split. Images are shown as by a viewer: turned as their EXIF
-    orientation says, and transparent ones on a white ground. Hidden files and those of operating systems are skipped.
+    Without class folders in `test`, `val` or `valid` is the test split. Images are shown as by a
+    viewer: turned as their EXIF orientation says, and transparent ones on a white ground. Hidden
+    files and those of operating systems are skipped.
 
-    Decoded in parallel once and kept in a cache on disk, keyed by names, sizes and times of the files and the decoder's version.
+    Decoded in parallel once and kept in a cache on disk, keyed by names, sizes and times of the
+    files and the decoder's version.
 
     Args:
         root: the folder that holds `train` and `test`; may begin with `~`.
@@ -90,7 +96,8 @@ class FolderImages(ImageDataset):
         """Return the whole train or test split.
 
         Raises:
-            UserError: for folders laid out otherwise, classes that differ, and images that cannot be read.
+            UserError: for folders laid out otherwise, classes that differ, and images that cannot
+                be read.
         """
         train, test = split_folder(self.root, "train"), split_folder(self.root, "test")
         check_classes(train, test)

@@ -36,9 +36,13 @@ def report_test_folder(root: Path) -> None:
     """Say which folder is the test split where that is not plain."""
     chosen, *others = _candidates(root, "test")
     if chosen != "test":
-        rank_zero_info(f"{printable(root)}: {chosen}/ is the test split, as test/ holds no class folders")
+        rank_zero_info(
+            f"{printable(root)}: {chosen}/ is the test split, as test/ holds no class folders"
+        )
     elif others:
-        rank_zero_info(f"{printable(root)}: test/ is the test split; {' and '.join(others)} not used")
+        rank_zero_info(
+            f"{printable(root)}: test/ is the test split; {' and '.join(others)} not used"
+        )
 
 
 def check_classes(train: Path, test: Path) -> None:
@@ -66,7 +70,11 @@ def _refuse_twins(names: Sequence[str], where: str) -> None:
         look = " ".join(unicodedata.normalize("NFC", name).split())
         if look in seen:
             one, other = (ascii(each).replace(" ", r"\x20") for each in (seen[look], name))
-            raise UserError("", problem=f"{where} two class folders that look the same, {one} and {other}", fix="rename one")
+            raise UserError(
+                "",
+                problem=f"{where} two class folders that look the same, {one} and {other}",
+                fix="rename one",
+            )
         seen[look] = name
 
 
@@ -85,7 +93,9 @@ def _describe(root: Path, split: str) -> str:
             return f"{name} is a link to {printable((root / name).readlink())}, where nothing is"
     if (root / split).is_dir():
         images = sum(is_image(path.name) for path in (root / split).iterdir())
-        return f"{split} holds {images} images and no class folders; sort them into one folder a class"
+        return (
+            f"{split} holds {images} images and no class folders; sort them into one folder a class"
+        )
     folders = class_names(root)
     inner = [name for name in folders if (root / name / "train").is_dir()]
     if inner:

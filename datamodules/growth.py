@@ -18,16 +18,17 @@ from plasticity_lab.timing import Epoch, Position, Time
 class Until:
     """When a stage has lasted long enough: with the first epoch that meets either condition.
 
-    The last stage ends like the others (Ash & Adams 2020) or after a fixed time (Berariu et al. 2021), and
-    the run ends with it: arms that need different times for the stages before get the same training on all
-    data. `max_epochs` is the longest that the run may last. It is also what times in `%` are shares of, and
-    what a learning-rate schedule knows of the run's length (`T_max` of a cosine), wherever the run ends. What
-    diagnostics measure after the last epoch they measure at `max_epochs` only: let them measure `every: 1ep`.
+    The last stage ends like the others (Ash & Adams 2020) or after a fixed time (Berariu et al.
+    2021), and the run ends with it: arms that need different times for the stages before get the
+    same training on all data. `max_epochs` is the longest that the run may last. It is also what
+    times in `%` are shares of, and what a learning-rate schedule knows of the run's length (`T_max`
+    of a cosine), wherever the run ends. What diagnostics measure after the last epoch they measure
+    at `max_epochs` only: let them measure `every: 1ep`.
 
     Args:
         train_accuracy: the online accuracy of an epoch (`train/accuracy`) that ends it, in (0, 1].
-        at_most: how long it may last, in epochs (`350ep`) or as a share of `max_epochs` (`30%`); None is
-            without a limit.
+        at_most: how long it may last, in epochs (`350ep`) or as a share of `max_epochs` (`30%`);
+            None is without a limit.
         last: how long the last stage lasts instead, whatever its accuracy (`500ep`); `100%` is to
             `max_epochs`. None ends it by the conditions of the others.
 
@@ -44,10 +45,17 @@ class Until:
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0 < self.train_accuracy <= 1:
-            raise UserError("until: train_accuracy", value=self.train_accuracy, fix="write a share in (0, 1]")
+            raise UserError(
+                "until: train_accuracy", value=self.train_accuracy, fix="write a share in (0, 1]"
+            )
         for name, time in (("at_most", self.at_most), ("last", self.last)):
             if time and (time.unit not in ("ep", "%") or time.number == 0):
-                raise UserError(f"until: {name}", value=time, problem="a stage lasts whole epochs", fix="write '350ep' or '30%'")
+                raise UserError(
+                    f"until: {name}",
+                    value=time,
+                    problem="a stage lasts whole epochs",
+                    fix="write '350ep' or '30%'",
+                )
 
     @property
     def to_the_cap(self) -> bool:
@@ -68,19 +76,23 @@ class Until:
             return False
         if is_last and self.last:
             return self.last.reached(now, epochs)
-        return train_accuracy >= self.train_accuracy or bool(self.at_most and self.at_most.reached(now, epochs))
+        return train_accuracy >= self.train_accuracy or bool(
+            self.at_most and self.at_most.reached(now, epochs)
+        )
 
 
 class Growth(Named, ABC):
     """How the training split becomes the data of an epoch. Your own: subclass, implement `increments`, name the class in YAML.
 
-    The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those before them. Validation, test and
-    the statistics of normalisation are those of the whole data from the start. Epochs are as long as their stage; schedules count
-    epochs. (Lightning's `trainer.estimated_stepping_batches` takes the first epoch's length for all.)
+    The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those
+    before them. Validation, test and the statistics of normalisation are those of the whole data
+    from the start. Epochs are as long as their stage; schedules count epochs. (Lightning's
+    `trainer.estimated_stepping_batches` takes the first epoch's length for all.)
 
     Args:
         at: when stages 1, 2, … begin, with an epoch each.
-        until: in place of `at`, what ends each stage; the next one begins, and after the last the run ends.
+        until: in place of `at`, what ends each stage; the next one begins, and after the last the
+            run ends.
 
     Raises:
         UserError: if both or neither are given, or a time is not the start of an epoch.
@@ -88,10 +100,18 @@ class Growth(Named, ABC):
 
     def __init__(self, at: list[Time] | None = None, until: Until | None = None) -> None:
         if (at is None) == (until is None):
-            raise UserError("growth", fix="write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}")
+            raise UserError(
+                "growth",
+                fix="write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}",
+            )
         for time in at or []:
             if time.unit not in ("ep", "%"):
-                raise UserError("at", value=time, problem="a stage begins with an epoch", fix="write '80ep' or '50%'")
+                raise UserError(
+                    "at",
+                    value=time,
+                    problem="a stage begins with an epoch",
+                    fix="write '80ep' or '50%'",
+                )
         self.at, self.until = at, until
 
     @abstractmethod
@@ -114,7 +134,9 @@ class Growth(Named, ABC):
     def in_force(self, epoch: Epoch) -> str:
         """Return what exists in an epoch, by which studies tell whether two runs can share it."""
         return (
-            f"{self!r}: stage {epoch.now.stage}" if self.until is None else f"{self!r} until {self.until} of {epoch.epochs} epochs"
+            f"{self!r}: stage {epoch.now.stage}"
+            if self.until is None
+            else f"{self!r} until {self.until} of {epoch.epochs} epochs"
         )
 
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
@@ -158,21 +180,37 @@ class UniformGrowth(Growth):
     ) -> None:
         super().__init__(at, until)
         if sum(given is not None for given in (fractions, counts, step)) != 1:
-            raise UserError("growth", fix="write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000")
+            raise UserError(
+                "growth",
+                fix="write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000",
+            )
         if step is not None and step < 1:
             raise UserError("step", value=step, fix="write 1 or more examples")
         for name, sizes in (("fractions", fractions), ("counts", counts)):
-            if (sizes is not None and list(sizes) != sorted({size for size in sizes if size > 0})) or sizes == []:
-                raise UserError(name, value=sizes, problem="stages must grow", fix="write increasing numbers above 0")
+            if (
+                sizes is not None and list(sizes) != sorted({size for size in sizes if size > 0})
+            ) or sizes == []:
+                raise UserError(
+                    name,
+                    value=sizes,
+                    problem="stages must grow",
+                    fix="write increasing numbers above 0",
+                )
         if fractions and fractions[-1] > 1:
-            raise UserError("fractions", value=fractions, problem="a share of the training split is at most 1.0")
+            raise UserError(
+                "fractions", value=fractions, problem="a share of the training split is at most 1.0"
+            )
         self.fractions, self.counts, self.step = fractions, counts, step
 
     def in_force(self, epoch: Epoch) -> str:
         """Return the sizes so far: what comes later makes no difference."""
         given = self.fractions or self.counts
         known = given and self.until is None
-        return f"UniformGrowth: {given[: epoch.now.stage + 1]}" if given and known else super().in_force(epoch)
+        return (
+            f"UniformGrowth: {given[: epoch.now.stage + 1]}"
+            if given and known
+            else super().in_force(epoch)
+        )
 
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
         """Cut the permutation at the stages' sizes."""
@@ -183,7 +221,9 @@ class UniformGrowth(Growth):
         """Return the number of examples in each stage."""
         if self.counts:
             if self.counts[-1] > examples:
-                raise UserError("counts", value=self.counts, problem=f"there are {examples} training examples")
+                raise UserError(
+                    "counts", value=self.counts, problem=f"there are {examples} training examples"
+                )
             return self.counts
         if self.fractions:
             sizes = [round(fraction * examples) for fraction in self.fractions]

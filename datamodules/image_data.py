@@ -25,21 +25,23 @@ from plasticity_lab.timing import Position, Time, Window
 class ImageDataModule(SplitsOnDevice):
     """Image classification data whose content, order and augmentation follow the run's clock.
 
-    A split is one uint8 tensor on the training device and a batch an index into it; deficits, augmentation and normalisation (with
-    mean and standard deviation of the whole training split) run there on the whole batch. Splits that do not fit are read through
-    workers, with bit-identical batches. Nothing is ever changed in a data set.
+    A split is one uint8 tensor on the training device and a batch an index into it; deficits,
+    augmentation and normalisation (with mean and standard deviation of the whole training split)
+    run there on the whole batch. Splits that do not fit are read through workers, with
+    bit-identical batches. Nothing is ever changed in a data set.
 
     Args:
         dataset: where the images come from.
         batch_size: examples in a batch of one device.
         growth: how the training split arrives; None is all at once.
         deficits: what is wrong with training batches for a while, in the order in which it acts.
-        also_evaluate_with_deficit: measure `val_deficit/loss` and `val_deficit/accuracy` too: on the validation split with every
-            deficit of the list, in force or not.
+        also_evaluate_with_deficit: measure `val_deficit/loss` and `val_deficit/accuracy` too: on
+            the validation split with every deficit of the list, in force or not.
         augmentation: applied to training batches after the deficits; None is none.
         augmentation_during: `[start, stop]`, when it is; None is always.
         drop_last: leave out an epoch's last, smaller training batch.
-        resident: whether splits lie on the device; `auto` if all take at most half of its free memory.
+        resident: whether splits lie on the device; `auto` if all take at most half of its free
+            memory.
         workers: worker processes for splits that are not resident.
         seed: the run's seed (`seed_everything`), set by train.py.
     """
@@ -61,11 +63,22 @@ class ImageDataModule(SplitsOnDevice):
         super().__init__(dataset, batch_size, drop_last, resident, workers, seed)
         if also_evaluate_with_deficit and not deficits:
             raise UserError(
-                "also_evaluate_with_deficit", value="true", problem="there are no deficits", fix="add some, or leave it out"
+                "also_evaluate_with_deficit",
+                value="true",
+                problem="there are no deficits",
+                fix="add some, or leave it out",
             )
         if augmentation_during and augmentation is None:
-            raise UserError("augmentation_during", problem="there is no augmentation", fix="add augmentation, or leave it out")
-        self.growth, self.deficits, self.also_evaluate_with_deficit = growth, deficits or [], also_evaluate_with_deficit
+            raise UserError(
+                "augmentation_during",
+                problem="there is no augmentation",
+                fix="add augmentation, or leave it out",
+            )
+        self.growth, self.deficits, self.also_evaluate_with_deficit = (
+            growth,
+            deficits or [],
+            also_evaluate_with_deficit,
+        )
         self.augmentation = augmentation
         self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
 
@@ -77,7 +90,10 @@ class ImageDataModule(SplitsOnDevice):
         stages.check()
         for deficit in self.deficits:
             deficit.check(self.image_size, self.num_classes)
-        return Course(stages, Appearance(self.deficits, self.augmentation, self.augmentation_during, self._epochs))
+        return Course(
+            stages,
+            Appearance(self.deficits, self.augmentation, self.augmentation_during, self._epochs),
+        )
 
     @property
     def _epochs(self) -> int:
@@ -91,24 +107,36 @@ class ImageDataModule(SplitsOnDevice):
     def now(self) -> Position:
         """Where the run is."""
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return Position(epoch, self.trainer.global_step if self.trainer else 0, self.course.stages.stage(epoch))
+        return Position(
+            epoch, self.trainer.global_step if self.trainer else 0, self.course.stages.stage(epoch)
+        )
 
     def scene(self, split: Literal["train", "validation"], *counters: int) -> Scene:
         """Return where a batch stands that the counters tell from all others of its split."""
-        return Scene(self.seed, split, len(getattr(self.splits, split)), self.num_classes, *self.statistics, counters)
+        return Scene(
+            self.seed,
+            split,
+            len(getattr(self.splits, split)),
+            self.num_classes,
+            *self.statistics,
+            counters,
+        )
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that whatever is wrong with them shows before a logger writes.
 
         Raises:
-            UserError: for images that cannot be read, and for what the run would never reach or cannot train on.
+            UserError: for images that cannot be read, and for what the run would never reach or
+                cannot train on.
         """
         if self.trainer and self.trainer.state.fn == "fit":
             check_run(self, self.trainer, self.trainer.lightning_module)
         _ = self.loaders, self.statistics
         if not self.is_resident:
             for split in self.splits:
-                channel_histogram(split, False, self.workers)  # reads every image once, and remembers it
+                channel_histogram(
+                    split, False, self.workers
+                )  # reads every image once, and remembers it
 
     def _order(self, epoch: int) -> Tensor:
         """Return an epoch's examples in the order they are seen: with `overfit_batches` always the first epoch's."""
@@ -139,7 +167,9 @@ class ImageDataModule(SplitsOnDevice):
         """Return the loader of the training split, set to the epoch that comes next."""
         if self.trainer:
             self._check_stages()
-            self.loaders["train"].set_epoch(self._finished)  # right on every resume, unlike current_epoch
+            self.loaders["train"].set_epoch(
+                self._finished
+            )  # right on every resume, unlike current_epoch
         return self.loaders["train"]
 
     def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
@@ -159,7 +189,9 @@ class ImageDataModule(SplitsOnDevice):
         loader.epoch, loader.position = now.epoch, 0
         for number, raw in enumerate(loader):
             moved = Batch(*(part.to(self.device) for part in raw))
-            batch = self.course.appearance.training(moved, self.scene("train", now.epoch, -2 - number, self._rank), now)
+            batch = self.course.appearance.training(
+                moved, self.scene("train", now.epoch, -2 - number, self._rank), now
+            )
             yield self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
@@ -170,7 +202,9 @@ class ImageDataModule(SplitsOnDevice):
             scene = self.scene("train", loader.epoch, loader.position, self._rank)
             batch = self.course.appearance.training(batch, scene, now)
         elif dataloader_idx == 1:
-            scene = self.scene("validation", self.now.epoch, self.loaders["validation"].position, self._rank)
+            scene = self.scene(
+                "validation", self.now.epoch, self.loaders["validation"].position, self._rank
+            )
             batch = self.course.appearance.impaired(batch, scene)
         return self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
@@ -187,8 +221,12 @@ class ImageDataModule(SplitsOnDevice):
     def _check_stages(self) -> None:
         if self.course.stages.waits(self._finished):
             if self.course.trained:
-                raise UserError("until: nothing ends the stages", problem="add callbacks.StageEnd() to the trainer's callbacks")
-            # A branch from a run that did not wait, or a checkpoint written before the accuracy was known.
+                raise UserError(
+                    "until: nothing ends the stages",
+                    problem="add callbacks.StageEnd() to the trainer's callbacks",
+                )
+            # A branch from a run that did not wait, or a checkpoint written before the accuracy was
+            # known.
             self.course.stages.skip(self._finished)
 
     def state_dict(self) -> dict[str, Any]:

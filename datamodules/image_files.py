@@ -34,7 +34,8 @@ def list_files(folder: Path) -> ImageFiles:
     """List the images of a split, and say in a line of output what else there is.
 
     Raises:
-        UserError: for a class without images, images that do not lie directly in their class's folder, and links to nothing.
+        UserError: for a class without images, images that do not lie directly in their class's
+            folder, and links to nothing.
     """
     found = ImageFiles(class_names(folder), [], [])
     skipped: Counter[str] = Counter()
@@ -58,7 +59,11 @@ def class_names(folder: Path) -> list[str]:
     Raises:
         UserError: for a link to nothing, which may have been a class.
     """
-    return sorted(entry.name for entry in _entries(folder) if not _is_hidden(entry.name) and _kind(entry) == "folder")
+    return sorted(
+        entry.name
+        for entry in _entries(folder)
+        if not _is_hidden(entry.name) and _kind(entry) == "folder"
+    )
 
 
 def is_image(name: str) -> bool:
@@ -84,7 +89,11 @@ def _list_class(folder: Path, skipped: Counter[str]) -> list[Path]:
         else:
             files.append(Path(entry.path))
     if not files:
-        raise UserError(printable(folder), problem="no image files", fix="add some or remove the empty class folder")
+        raise UserError(
+            printable(folder),
+            problem="no image files",
+            fix="add some or remove the empty class folder",
+        )
     return sorted(files)
 
 
@@ -99,7 +108,9 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield from entries
     except OSError as error:
         raise UserError(
-            printable(folder), problem=f"cannot be listed ({error.strerror})", fix="make it readable, or remove it"
+            printable(folder),
+            problem=f"cannot be listed ({error.strerror})",
+            fix="make it readable, or remove it",
         ) from error
 
 
@@ -107,7 +118,8 @@ def _kind(entry: os.DirEntry[str]) -> str:
     """Return `file` or `folder`, also for a link to one.
 
     Raises:
-        UserError: for a link to nothing or to itself, and for what has no content of its own, such as a pipe.
+        UserError: for a link to nothing or to itself, and for what has no content of its own, such
+            as a pipe.
     """
     try:
         if entry.is_dir():
@@ -119,8 +131,14 @@ def _kind(entry: os.DirEntry[str]) -> str:
         pass
     if _is_hidden(entry.name):
         return "file"
-    what = f"a link to {printable(os.readlink(entry.path))}, where nothing is" if entry.is_symlink() else "not a file or folder"
-    raise UserError(printable(entry.path), problem=what, fix="put the file there, or remove this one")
+    what = (
+        f"a link to {printable(os.readlink(entry.path))}, where nothing is"
+        if entry.is_symlink()
+        else "not a file or folder"
+    )
+    raise UserError(
+        printable(entry.path), problem=what, fix="put the file there, or remove this one"
+    )
 
 
 def _holds_images(folder: Path) -> bool:
@@ -139,6 +157,10 @@ def _count(skipped: Counter[str]) -> str:
     if hidden:
         parts.append(f"{hidden} hidden or system files")
     if others:
-        endings = sorted(printable(ending or "no ending") for ending in skipped if ending != "hidden")
-        parts.append(f"{others} others that are not images in a class folder ({', '.join(endings)})")
+        endings = sorted(
+            printable(ending or "no ending") for ending in skipped if ending != "hidden"
+        )
+        parts.append(
+            f"{others} others that are not images in a class folder ({', '.join(endings)})"
+        )
     return " and ".join(parts)

@@ -16,7 +16,8 @@ class Images(Dataset[Tensor], ABC):
         labels: int64 tensor (examples,), values in [0, len(classes)).
         classes: class names.
         shape: (channels, height, width), the same for every image.
-        fingerprint: text that changes when the content does; names the data in manifests and studies.
+        fingerprint: text that changes when the content does; names the data in manifests and
+            studies.
     """
 
     labels: Tensor
@@ -55,7 +56,9 @@ class TensorImages(Images):
         fingerprint: hash of the content, computed if not given.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str], fingerprint: str | None = None) -> None:
+    def __init__(
+        self, images: Tensor, labels: Tensor, classes: Sequence[str], fingerprint: str | None = None
+    ) -> None:
         self.images, self.labels, self.classes = images, labels, classes
         _, *shape = images.shape
         self.shape = (shape[0], shape[1], shape[2])
@@ -85,7 +88,9 @@ class Subset(Images):
     def __init__(self, images: Images, indices: Tensor) -> None:
         self.whole, self.indices = images, indices
         self.labels, self.classes, self.shape = images.labels[indices], images.classes, images.shape
-        self.fingerprint = hashlib.sha256(images.fingerprint.encode() + indices.numpy().tobytes()).hexdigest()
+        self.fingerprint = hashlib.sha256(
+            images.fingerprint.encode() + indices.numpy().tobytes()
+        ).hexdigest()
 
     def __getitem__(self, index: int) -> Tensor:
         """Return image `index`."""
@@ -101,7 +106,9 @@ class Subset(Images):
 
     def cache_key(self) -> str:
         """Return the whole split's key with the examples chosen."""
-        return hashlib.sha256(self.whole.cache_key().encode() + self.indices.numpy().tobytes()).hexdigest()
+        return hashlib.sha256(
+            self.whole.cache_key().encode() + self.indices.numpy().tobytes()
+        ).hexdigest()
 
 
 def _content_hash(images: Tensor, labels: Tensor) -> str:

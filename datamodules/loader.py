@@ -33,20 +33,24 @@ def training_order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator(seed, "order", epoch))
 
 
-def shard(order: Tensor, batch_size: int, rank: int, ranks: int, equal: bool, drop_last: bool = False) -> list[Tensor]:
+def shard(
+    order: Tensor, batch_size: int, rank: int, ranks: int, equal: bool, drop_last: bool = False
+) -> list[Tensor]:
     """Cut an order into the batches of one rank.
 
-    Step s of all ranks together is the s-th run of `batch_size * ranks` examples, dealt out in turn: N ranks with batches of B/N
-    see what one process with batches of B sees, and no example twice.
+    Step s of all ranks together is the s-th run of `batch_size * ranks` examples, dealt out in
+    turn: N ranks with batches of B/N see what one process with batches of B sees, and no example
+    twice.
 
     Args:
         order: int64 (examples,).
         batch_size: examples in a batch of one rank.
         rank: this rank, 0…ranks-1.
         ranks: number of ranks.
-        equal: give every rank equally many examples, as the mean gradient needs (the last `examples % ranks` sit this epoch out).
-            Otherwise every example is dealt, every rank gets equally many batches, and a remainder smaller than the number of
-            ranks joins the batch before it.
+        equal: give every rank equally many examples, as the mean gradient needs (the last `examples
+            % ranks` sit this epoch out). Otherwise every example is dealt, every rank gets equally
+            many batches, and a remainder smaller than the number of ranks joins the batch before
+            it.
         drop_last: leave out the last, smaller batch.
     """
     together = batch_size * ranks
@@ -71,7 +75,8 @@ class EpochLoader:
         workers: worker processes when not resident.
         rank: this rank.
         ranks: number of ranks.
-        order: for a training split, the examples of an epoch in the order they are seen; None shows all, in the split's order.
+        order: for a training split, the examples of an epoch in the order they are seen; None shows
+            all, in the split's order.
         drop_last: leave out an epoch's last, smaller batch (training only).
     """
 
@@ -88,7 +93,12 @@ class EpochLoader:
         order: Callable[[int], Tensor] | None = None,
         drop_last: bool = False,
     ) -> None:
-        self.images, self.batch_size, self.device, self.workers = images, batch_size, device, workers
+        self.images, self.batch_size, self.device, self.workers = (
+            images,
+            batch_size,
+            device,
+            workers,
+        )
         self.rank, self.ranks, self.order, self.drop_last = rank, ranks, order, drop_last
         self.labels = images.labels.to(device) if resident else images.labels
         self.pixels = images.tensor().to(device) if resident else None
@@ -112,7 +122,14 @@ class EpochLoader:
 
     def cut(self, order: Tensor) -> list[Tensor]:
         """Cut an order of examples into this rank's batches."""
-        return shard(order, self.batch_size, self.rank, self.ranks, equal=self.order is not None, drop_last=self.drop_last)
+        return shard(
+            order,
+            self.batch_size,
+            self.rank,
+            self.ranks,
+            equal=self.order is not None,
+            drop_last=self.drop_last,
+        )
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches of the present epoch that are still to come."""
@@ -125,10 +142,14 @@ class EpochLoader:
 
     def _fetch(self, batches: list[Tensor]) -> Iterator[Tensor]:
         if self.pixels is not None:
-            yield from (self.pixels[indices.to(self.device, non_blocking=True)] for indices in batches)
+            yield from (
+                self.pixels[indices.to(self.device, non_blocking=True)] for indices in batches
+            )
             return
         plan = [indices.tolist() for indices in batches]
-        yield from read_batches(self.images, plan, self.workers, pin_memory=self.device.type == "cuda")
+        yield from read_batches(
+            self.images, plan, self.workers, pin_memory=self.device.type == "cuda"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position inside the epoch; Lightning stores it in every checkpoint."""
@@ -148,5 +169,7 @@ class EpochLoader:
             raise UserError(
                 "ckpt_path",
                 problem=f"written after {state['position']} of an epoch's {state['cut']}, which has now {self._cut()}",
-                fix=("resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"),
+                fix=(
+                    "resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"
+                ),
             )

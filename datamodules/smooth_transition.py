@@ -17,9 +17,10 @@ def share_of_all(progress: Tensor, gamma: float) -> Tensor:
 class SmoothTransition(Growth):
     """A fading bias: examples come from all data more and more often, otherwise from a fixed part (Berariu et al. 2021, Fig. 3).
 
-    Every epoch has as many examples as the split. The n-th of the run's N is drawn from all with probability 1 - gamma^(50 n/N),
-    else from the part, which is the one that `UniformGrowth` begins with. Each is gone through in random order without repetition:
-    all in the very order of a run without growth.
+    Every epoch has as many examples as the split. The n-th of the run's N is drawn from all with
+    probability 1 - gamma^(50 n/N), else from the part, which is the one that `UniformGrowth` begins
+    with. Each is gone through in random order without repetition: all in the very order of a run
+    without growth.
 
     Args:
         gamma: in [0, 1]; 0 is the identity, 1 stays with the part. The paper's are 0.1 … 0.9.
@@ -34,7 +35,9 @@ class SmoothTransition(Growth):
         if not 0 <= gamma <= 1:
             raise UserError("gamma", value=gamma, fix="write a number in [0, 1]")
         if not 0 < fraction <= 1:
-            raise UserError("fraction", value=fraction, fix="write a share of the training split in (0, 1]")
+            raise UserError(
+                "fraction", value=fraction, fix="write a share of the training split in (0, 1]"
+            )
         self.gamma, self.fraction = gamma, fraction
 
     def increments(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
@@ -51,6 +54,12 @@ class SmoothTransition(Growth):
         part = permutation(count, seed)[: max(1, round(self.fraction * count))]
         draws = generator(seed, "SmoothTransition", epoch)
         progress = (epoch + torch.arange(1, count + 1, dtype=torch.float64) / count) / epochs
-        from_all = torch.rand(count, dtype=torch.float64, generator=draws) < share_of_all(progress, self.gamma)
-        rounds = [part[torch.randperm(len(part), generator=draws)] for _ in range(-(-count // len(part)))]
-        return torch.where(from_all, super().order(members, seed, epoch, epochs), torch.cat(rounds)[:count])
+        from_all = torch.rand(count, dtype=torch.float64, generator=draws) < share_of_all(
+            progress, self.gamma
+        )
+        rounds = [
+            part[torch.randperm(len(part), generator=draws)] for _ in range(-(-count // len(part)))
+        ]
+        return torch.where(
+            from_all, super().order(members, seed, epoch, epochs), torch.cat(rounds)[:count]
+        )

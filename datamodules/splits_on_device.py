@@ -20,7 +20,8 @@ class SplitsOnDevice(LightningDataModule):
         dataset: where the images come from.
         batch_size: examples in a batch of one device.
         drop_last: leave out an epoch's last, smaller training batch.
-        resident: whether splits lie on the device; `auto` if all take at most half of its free memory.
+        resident: whether splits lie on the device; `auto` if all take at most half of its free
+            memory.
         workers: worker processes for splits that are not resident.
         seed: the run's seed.
     """
@@ -70,7 +71,9 @@ class SplitsOnDevice(LightningDataModule):
     @cached_property
     def statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the training split's channels in 0…255, on the training device."""
-        mean, deviation = channel_statistics(channel_histogram(self.splits.train, self.is_resident, self.workers))
+        mean, deviation = channel_statistics(
+            channel_histogram(self.splits.train, self.is_resident, self.workers)
+        )
         return mean.to(self.device), deviation.to(self.device)
 
     @cached_property

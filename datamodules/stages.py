@@ -24,12 +24,17 @@ class Stages:
 
     Attributes:
         sizes: number of examples in each stage.
-        starts: where stages wait for the network, the first epoch of those after stage 0 that have begun.
+        starts: where stages wait for the network, the first epoch of those after stage 0 that have
+            begun.
     """
 
-    def __init__(self, growth: Growth | None, labels: Tensor, classes: int, seed: int, epochs: int) -> None:
+    def __init__(
+        self, growth: Growth | None, labels: Tensor, classes: int, seed: int, epochs: int
+    ) -> None:
         self.growth, self.seed, self.epochs = growth, seed, epochs
-        self._added = growth.increments(labels, classes, seed) if growth else [torch.arange(len(labels))]
+        self._added = (
+            growth.increments(labels, classes, seed) if growth else [torch.arange(len(labels))]
+        )
         self.sizes = torch.tensor([len(added) for added in self._added]).cumsum(0).tolist()
         self.starts: list[int] = []
         self._decided = 0
@@ -80,7 +85,8 @@ class Stages:
     def ended(self) -> bool:
         """Whether the last stage has lasted long enough, with which the run ends.
 
-        It is no memory of its own: a branch from the end of a run, with a last stage that lasts longer, goes on.
+        It is no memory of its own: a branch from the end of a run, with a last stage that lasts
+        longer, goes on.
         """
         return self._in_last and self._long_enough
 
@@ -104,10 +110,17 @@ class Stages:
     def check(self) -> None:
         """Raise UserError unless every stage adds something and has its moment."""
         if not all(len(added) for added in self._added):
-            raise UserError(f"growth: stages of {self.sizes} examples", problem="each must add some", fix="write fewer stages")
+            raise UserError(
+                f"growth: stages of {self.sizes} examples",
+                problem="each must add some",
+                fix="write fewer stages",
+            )
         if self._at is not None and len(self._at) != len(self.sizes) - 1:
             raise UserError(
-                self._shown, problem=(f"{len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin")
+                self._shown,
+                problem=(
+                    f"{len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin"
+                ),
             )
 
     def check_times(self) -> None:
@@ -129,7 +142,14 @@ class Stages:
                 problem=f"with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}",
                 fix="write a larger max_epochs, or a shorter last",
             )
-        begins = [0, *(sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs)) for time in at), epochs]
+        begins = [
+            0,
+            *(
+                sum(not time.reached(Position(epoch, 0), epochs) for epoch in range(epochs))
+                for time in at
+            ),
+            epochs,
+        ]
         for stage, (one, next_one) in enumerate(pairwise(begins)):
             if one >= next_one:
                 raise UserError(
@@ -142,7 +162,11 @@ class Stages:
         """Raise UserError if more stages have begun in a checkpoint than there are."""
         if self._at is None and len(self.starts) >= len(self.sizes):
             been, last = len(self.starts), len(self.sizes) - 1
-            raise UserError("growth", problem=f"the checkpoint was trained in stage {been}, here the last is {last}", fix=way_out)
+            raise UserError(
+                "growth",
+                problem=f"the checkpoint was trained in stage {been}, here the last is {last}",
+                fix=way_out,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return where the stages that have begun did so, and how the last epoch went."""
@@ -150,4 +174,8 @@ class Stages:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where the checkpoint was written."""
-        self.starts, self._decided, self._accuracy = list(state["starts"]), state["decided"], state["accuracy"]
+        self.starts, self._decided, self._accuracy = (
+            list(state["starts"]),
+            state["decided"],
+            state["accuracy"],
+        )

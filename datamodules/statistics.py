@@ -15,7 +15,8 @@ def channel_statistics(histogram: Tensor) -> tuple[Tensor, Tensor]:
         histogram: int64 (channels, 256), how many pixels have each grey level.
 
     Returns:
-        Two float32 tensors (channels,), in 0…255; the deviation of a constant channel is given as 1.
+        Two float32 tensors (channels,), in 0…255; the deviation of a constant channel is given as
+        1.
     """
     levels = torch.arange(256, dtype=torch.float64)
     weights = histogram.double() / histogram.sum(1, keepdim=True)
@@ -29,7 +30,8 @@ def channel_histogram(images: Images, resident: bool, workers: int = 0) -> Tenso
 
     Args:
         images: the split.
-        resident: read it as one tensor; otherwise image by image, once, with the result cached on disk.
+        resident: read it as one tensor; otherwise image by image, once, with the result cached on
+            disk.
         workers: worker processes for that.
 
     Returns:
@@ -39,8 +41,16 @@ def channel_histogram(images: Images, resident: bool, workers: int = 0) -> Tenso
         return _count(images.tensor())
     chunks = [range(start, min(start + 256, len(images))) for start in range(0, len(images), 256)]
     read = read_batches(images, chunks, workers)
-    return cached(f"{images.cache_key()}-histogram", lambda: torch.stack([_count(chunk) for chunk in read]).sum(0))
+    return cached(
+        f"{images.cache_key()}-histogram",
+        lambda: torch.stack([_count(chunk) for chunk in read]).sum(0),
+    )
 
 
 def _count(images: Tensor) -> Tensor:
-    return torch.stack([torch.bincount(images[:, channel].flatten(), minlength=256) for channel in range(images.shape[1])])
+    return torch.stack(
+        [
+            torch.bincount(images[:, channel].flatten(), minlength=256)
+            for channel in range(images.shape[1])
+        ]
+    )

@@ -47,13 +47,19 @@ class TorchvisionImages(ImageDataset):
         validation: Literal["test"] | float = "test",
     ) -> None:
         super().__init__(subset, validation, size)
-        self.name, self.root, self.download, self.options = name, os.path.expanduser(root), download, options or {}
+        self.name, self.root, self.download, self.options = (
+            name,
+            os.path.expanduser(root),
+            download,
+            options or {},
+        )
 
     def read(self, split: Literal["train", "test"]) -> Images:
         """Return the whole train or test split.
 
         Raises:
-            UserError: for a data set that is not supported, absent or damaged, and for options that it does not take.
+            UserError: for a data set that is not supported, absent or damaged, and for options that
+                it does not take.
         """
         source = self._open(split)
         if self.name in ARRAYS and self.size is None:
@@ -87,14 +93,21 @@ class TorchvisionImages(ImageDataset):
         except (RuntimeError, OSError) as error:
             raise UserError(
                 f"{self.name} is not in root",
-                problem=(f"{printable(Path(self.root).absolute())} and could not be downloaded ({one_line(error)})"),
-                fix=("copy its files there from a machine with network access, set root: to where they are, or use FolderImages"),
+                problem=(
+                    f"{printable(Path(self.root).absolute())} and could not be downloaded ({one_line(error)})"
+                ),
+                fix=(
+                    "copy its files there from a machine with network access, set root: to where they are, or use FolderImages"
+                ),
             ) from error
         except Exception as error:
-            # Damaged files show in many ways, options that are not taken as errors of type or value.
+            # Damaged files show in many ways, options that are not taken as errors of type or
+            # value.
             if self.options and isinstance(error, TypeError | ValueError):
                 raise UserError(
-                    "options", value=self.options, problem=f"{self.name} does not take them ({one_line(error)})"
+                    "options",
+                    value=self.options,
+                    problem=f"{self.name} does not take them ({one_line(error)})",
                 ) from error
             raise UserError(
                 f"{self.name} in root",
@@ -108,12 +121,16 @@ class TorchvisionImages(ImageDataset):
 
         chosen = (self.name, split, self.size, sorted(self.options.items()))
         how = f"{chosen!r} torchvision {torchvision.__version__} {decoder()} "
-        return hashlib.sha256((how + hash_files(files_below(Path(self.root))).identity).encode()).hexdigest()
+        return hashlib.sha256(
+            (how + hash_files(files_below(Path(self.root))).identity).encode()
+        ).hexdigest()
 
     def _class_names(self, source: Any, labels: Tensor) -> Sequence[str]:
         """Return the names that the data set gives its classes, numbers if it gives none."""
         is_binary = "binary-category" in str(self.options.get("target_types"))
-        names = getattr(source, "bin_classes" if is_binary else "classes", None) or range(int(labels.max()) + 1)
+        names = getattr(source, "bin_classes" if is_binary else "classes", None) or range(
+            int(labels.max()) + 1
+        )
         return [printable(name) for name in names]
 
 
@@ -132,7 +149,12 @@ class _Pictures(Images):
         size = self.dataset.size
         image = to_tensor(picture, size, 1 if picture.mode in ("1", "L") else 3)
         if index and tuple(image.shape) != self.shape:
-            raise UserError("size", value=size, problem="the images are of different sizes", fix="set size: to resize all to one")
+            raise UserError(
+                "size",
+                value=size,
+                problem="the images are of different sizes",
+                fix="set size: to resize all to one",
+            )
         return image
 
     def tensor(self) -> Tensor:

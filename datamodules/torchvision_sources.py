@@ -21,7 +21,10 @@ class _Choice(NamedTuple):
 
 _BY_FLAG = ("CIFAR10", "CIFAR100", "EMNIST", "FashionMNIST", "KMNIST", "MNIST", "QMNIST", "USPS")
 _BY_SPLIT = {
-    **dict.fromkeys(("Country211", "DTD", "FER2013", "FGVCAircraft", "Flowers102", "Food101", "GTSRB"), ("train", "test")),
+    **dict.fromkeys(
+        ("Country211", "DTD", "FER2013", "FGVCAircraft", "Flowers102", "Food101", "GTSRB"),
+        ("train", "test"),
+    ),
     **dict.fromkeys(("PCAM", "RenderedSST2", "STL10", "SVHN", "StanfordCars"), ("train", "test")),
     **dict.fromkeys(("CLEVRClassification", "ImageNet", "Imagenette"), ("train", "val")),
     "OxfordIIITPet": ("trainval", "test"),
@@ -39,17 +42,22 @@ Images of the others are decoded one at a time.
 """
 
 _CHOICES = {
-    "EMNIST": _Choice("split", ("balanced", "byclass", "bymerge", "digits", "letters", "mnist"), None),
+    "EMNIST": _Choice(
+        "split", ("balanced", "byclass", "bymerge", "digits", "letters", "mnist"), None
+    ),
     "OxfordIIITPet": _Choice("target_types", ("category", "binary-category"), "category"),
 }
 _RESERVED = {"root", "download", "transform", "target_transform", "transforms"}
 
 
-def split_arguments(name: str, split: Literal["train", "test"], options: dict[str, Any]) -> dict[str, Any]:
+def split_arguments(
+    name: str, split: Literal["train", "test"], options: dict[str, Any]
+) -> dict[str, Any]:
     """Return the arguments that ask a data set of torchvision for a split, options among them.
 
     Raises:
-        UserError: for a name that is not in the table, and options that are missing or not the user's.
+        UserError: for a name that is not in the table, and options that are missing or not the
+            user's.
     """
     if name in _BY_FLAG:
         own: dict[str, Any] = {"train": split == "train"}
@@ -64,7 +72,12 @@ def split_arguments(name: str, split: Literal["train", "test"], options: dict[st
             fix=f"write one of {known}, or use FolderImages",
         )
     if taken := sorted((own.keys() | _RESERVED) & options.keys()):
-        raise UserError("options", value=taken[0], problem=f"TorchvisionImages sets it for {name}", fix="leave it out")
+        raise UserError(
+            "options",
+            value=taken[0],
+            problem=f"TorchvisionImages sets it for {name}",
+            fix="leave it out",
+        )
     if name in _CHOICES:
         _check_choice(name, _CHOICES[name], options)
     return {**options, **own}

@@ -12,10 +12,13 @@ from datamodules.images import Images
 from plasticity_lab.errors import UserError
 
 
-def read_batches(images: Images, batches: Sequence[Sequence[int]], workers: int, pin_memory: bool = False) -> Iterator[Tensor]:
+def read_batches(
+    images: Images, batches: Sequence[Sequence[int]], workers: int, pin_memory: bool = False
+) -> Iterator[Tensor]:
     """Yield the images of each batch of indices, uint8 (examples, channels, height, width).
 
-    The processes have ended when the last batch is yielded: left to Python's garbage collection, ending one takes five seconds.
+    The processes have ended when the last batch is yielded: left to Python's garbage collection,
+    ending one takes five seconds.
 
     Args:
         images: the split.
@@ -48,6 +51,7 @@ def _hand_over(images: Tensor) -> Tensor | NDArray[np.uint8]:
     try:
         images.share_memory_()  # type: ignore[no-untyped-call]
     except RuntimeError:
-        # Left to torch, this would be found in a thread that drops the batch, and the run would wait for it for ever.
+        # Left to torch, this would be found in a thread that drops the batch, and the run would
+        # wait for it for ever.
         return images.numpy()
     return images

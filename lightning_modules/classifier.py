@@ -11,22 +11,26 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from lightning_modules.objectives import Classification
 from lightning_modules.tally import Tally
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.initialisation import detach_computed, initialise
+from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
 from plasticity_lab.surgery.schemes import Scheme
 
 
 class ImageClassifier(LightningModule):
     """A network trained by cross-entropy, with accuracy and loss of every split logged once an epoch.
 
-    Values reach the loggers when they are computed, so that a checkpoint written afterwards can count on them.
+    Values reach the loggers when they are computed, so that a checkpoint written afterwards can
+    count on them.
 
     Args:
-        network: any module from images (batch, channels, height, width) to logits (batch, classes). Training
-            starts from what its constructor sets, drawn under the run's seed (see `initialise`).
+        network: any module from images (batch, channels, height, width) to logits (batch, classes).
+            Training starts from what its constructor sets, drawn under the run's seed (see
+            `init_parameters`).
         optimizer: any torch optimizer.
-        lr_scheduler: any torch scheduler, stepped once an epoch (`ReduceLROnPlateau` on `train/loss`); None keeps the rate.
+        lr_scheduler: any torch scheduler, stepped once an epoch (`ReduceLROnPlateau` on
+            `train/loss`); None keeps the rate.
         label_smoothing: in [0, 1), in training only; 0 is none.
-        channels_last: store images and kernels channels last, 1.2 to 1.3 times faster on a CPU and more on a GPU.
+        channels_last: store images and kernels channels last, 1.2 to 1.3 times faster on a CPU and
+            more on a GPU.
         compile: compile the network by `torch.compile`; parameters keep their names.
         initialisation: `own` is the network's, which is torch's default for its layers;
             `kaiming_fan_out` is that of the ReScience reproduction of Ash & Adams and of DASH,
@@ -50,7 +54,7 @@ class ImageClassifier(LightningModule):
         self.objective = Classification(label_smoothing)
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        initialise(network, seed, initialisation)
+        init_parameters(network, seed, initialisation)
         detach_computed(network)
         network.to(memory_format=self.memory_format)
         if compile:
@@ -102,7 +106,9 @@ class ImageClassifier(LightningModule):
         tally.reset()
         self.log_dict(values, prog_bar=True, logger=False)
         for logger in () if self.trainer.sanity_checking else self.loggers:
-            logger.log_metrics({name: float(value) for name, value in values.items()}, max(0, self.global_step - 1))
+            logger.log_metrics(
+                {name: float(value) for name, value in values.items()}, max(0, self.global_step - 1)
+            )
 
     def configure_optimizers(self) -> Any:
         """Build optimizer and schedule."""
@@ -116,10 +122,17 @@ class ImageClassifier(LightningModule):
         monitor = getattr(scheduler, "monitor", "train/loss")
         if monitor != "train/loss":
             raise UserError(
-                "lr_scheduler: monitor", value=monitor, problem="the schedule steps when only train/loss is known", fix="write that"
+                "lr_scheduler: monitor",
+                value=monitor,
+                problem="the schedule steps when only train/loss is known",
+                fix="write that",
             )
-        # Lightning would step a plateau scheduler after the epoch's checkpoint is written, and never on resuming from it.
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False}}
+        # Lightning would step a plateau scheduler after the epoch's checkpoint is written, and
+        # never on resuming from it.
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "reduce_on_plateau": False},
+        }
 
     def lr_scheduler_step(self, scheduler: LRScheduler | ReduceLROnPlateau, metric: Any) -> None:
         """Step the schedule after an epoch's last batch."""

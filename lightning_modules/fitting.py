@@ -22,7 +22,12 @@ def check_fit(network: nn.Module, image_shape: Shape, classes: int) -> None:
     """
     name = type(network).__name__
     if not any(parameter.requires_grad for parameter in network.parameters()):
-        raise UserError("network", value=name, problem="has no parameter to train", fix="let some require gradients")
+        raise UserError(
+            "network",
+            value=name,
+            problem="has no parameter to train",
+            fix="let some require gradients",
+        )
     twin = copy.deepcopy(network).cpu()
     dtype = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
     images = torch.zeros(2, *image_shape, dtype=dtype)
@@ -39,7 +44,9 @@ def check_fit(network: nn.Module, image_shape: Shape, classes: int) -> None:
                 f"cannot take images (channels, height, width) = {image_shape}: {type(error).__name__}: {error} ({place})",
             ) from error
         if not isinstance(logits, torch.Tensor) or logits.shape != (2, classes):
-            made = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            made = (
+                tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            )
             raise UserError(
                 "network",
                 value=name,

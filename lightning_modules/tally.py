@@ -37,7 +37,9 @@ class Tally(Metric):
 
         On the CPU, since Apple's GPUs have no float64.
         """
-        return torch.stack([value.cpu().double() for value in (self.loss, self.correct, self.count)])
+        return torch.stack(
+            [value.cpu().double() for value in (self.loss, self.correct, self.count)]
+        )
 
     def restore(self, state: Tensor) -> None:
         """Set this rank's sums from `state()`."""

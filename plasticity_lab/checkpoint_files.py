@@ -32,8 +32,8 @@ class ForeignObjects(UserError):
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes beside the place and moves there, so that a kill leaves the previous file or the new one, never half of it.
 
-    What could not be read back is never moved there. Hyperparameters of which that is true (a callable, a class) are left out:
-    the run's `config.yaml` holds them.
+    What could not be read back is never moved there. Hyperparameters of which that is true (a
+    callable, a class) are left out: the run's `config.yaml` holds them.
 
     Args:
         resumed_from: the checkpoint that the run resumes from; None for a new one.
@@ -44,7 +44,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.commits: int = read_checkpoint(resumed_from).get(COMMITS, 0) if resumed_from else 0
         self._kept: dict[tuple[str, str], bool] = {}
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
         """Write a checkpoint.
 
         Raises:
@@ -56,7 +58,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         checkpoint = {**checkpoint, COMMITS: self.commits}
         for part in _HYPERPARAMETERS:
             if part in checkpoint:
-                checkpoint[part] = {key: value for key, value in checkpoint[part].items() if self._keeps(part, key, value)}
+                checkpoint[part] = {
+                    key: value
+                    for key, value in checkpoint[part].items()
+                    if self._keeps(part, key, value)
+                }
         with write_atomically(place) as unfinished:
             torch.save(checkpoint, unfinished)
             try:
@@ -80,7 +86,9 @@ def check_plain(checkpoint: Mapping[str, Any]) -> None:
         raise UserError(
             "checkpoint",
             value=": ".join(keys),
-            problem=(f"{value!r:.60} of type {kind} could not be read back, so that the run could not be resumed"),
+            problem=(
+                f"{value!r:.60} of type {kind} could not be read back, so that the run could not be resumed"
+            ),
             fix="save tensors, numbers, texts, and lists and dicts of them",
         )
 
@@ -119,47 +127,70 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
 
     Raises:
         ForeignObjects: if it holds more than tensors and plain values.
-        UserError: if the file is missing, truncated, not a checkpoint, or training cannot resume from it.
+        UserError: if the file is missing, truncated, not a checkpoint, or training cannot resume
+            from it.
     """
     if not path.is_file():
         if path.is_dir():
             raise UserError(
-                "ckpt_path", value=path, problem="is a directory", fix=f"name a file in it, as {path}/checkpoints/{LAST}"
+                "ckpt_path",
+                value=path,
+                problem="is a directory",
+                fix=f"name a file in it, as {path}/checkpoints/{LAST}",
             )
-        raise UserError("ckpt_path", value=path, problem="no such file", fix="name a checkpoint or write 'last'")
+        raise UserError(
+            "ckpt_path", value=path, problem="no such file", fix="name a checkpoint or write 'last'"
+        )
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint: dict[str, Any] = torch.load(
+            path, map_location="cpu", weights_only=True, mmap=True
+        )
     except Exception as error:  # torch.load raises half a dozen kinds
         reason = " ".join(str(error).split())
-        if foreign := re.search(r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason):
+        if foreign := re.search(
+            r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason
+        ):
             raise ForeignObjects(
                 f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because that could run code; "
                 "name a checkpoint of tensors and plain values, or a new directory"
             ) from error
         raise UserError(
-            "ckpt_path", value=path, problem=f"truncated or not a checkpoint ({reason[:120]})", fix="name another or write 'last'"
+            "ckpt_path",
+            value=path,
+            problem=f"truncated or not a checkpoint ({reason[:120]})",
+            fix="name another or write 'last'",
         ) from error
-    if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(checkpoint):
-        raise UserError("ckpt_path", value=path, problem="not a Lightning checkpoint", fix="name another")
+    if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(
+        checkpoint
+    ):
+        raise UserError(
+            "ckpt_path", value=path, problem="not a Lightning checkpoint", fix="name another"
+        )
     if trainable and "optimizer_states" not in checkpoint:
         raise UserError(
-            "ckpt_path", value=path, problem="holds weights only, training cannot go on from it", fix="name another or write 'last'"
+            "ckpt_path",
+            value=path,
+            problem="holds weights only, training cannot go on from it",
+            fix="name another or write 'last'",
         )
     if trainable and checkpoint.get(FAILED):
         raise UserError(
             "ckpt_path",
             value=path,
-            problem=("was written when the run failed, in the middle of a step, and training would not resume exactly"),
+            problem=(
+                "was written when the run failed, in the middle of a step, and training would not resume exactly"
+            ),
             fix="name another or write 'last'",
         )
     return checkpoint
 
 
-def find_last(folder: Path, trainable: bool = False) -> Path | None:
+def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | None:
     """Return what `--ckpt_path last` means in a folder of checkpoints; None if there is nothing to start from.
 
-    It is `last.ckpt`, or if that is damaged or was removed, the readable checkpoint that was trained longest. Those of a run that
-    was killed before it had written any `last.ckpt` do not count for training: not every callback had acted.
+    It is `last.ckpt`, or if that is damaged or was removed, the readable checkpoint that was
+    trained longest. Those of a run that was killed before it had written any `last.ckpt` do not
+    count for training: not every callback had acted.
 
     Raises:
         ForeignObjects: if a checkpoint is whole but cannot be read; nothing may be trained over it.
@@ -185,7 +216,8 @@ def find_last(folder: Path, trainable: bool = False) -> Path | None:
 def discard_unfinished(folder: Path) -> None:
     """Remove the files that a killed run was writing, and the checkpoints that it wrote after its `last.ckpt`.
 
-    They are written again when training resumes from `last.ckpt`, and would get other names if they were there.
+    They are written again when training resumes from `last.ckpt`, and would get other names if they
+    were there.
     """
     for file in folder.glob(".*.tmp"):
         file.unlink()
@@ -204,7 +236,9 @@ def _commits(path: Path) -> int:
         return -1
 
 
-def check_network(checkpoint: Mapping[str, Any], expected: Mapping[str, torch.Tensor], path: Path) -> None:
+def check_network(
+    checkpoint: Mapping[str, Any], expected: Mapping[str, torch.Tensor], path: Path
+) -> None:
     """Refuse a checkpoint of another network.
 
     Args:
@@ -220,10 +254,14 @@ def check_network(checkpoint: Mapping[str, Any], expected: Mapping[str, torch.Te
     for name in (*wanted, *found):
         if found.get(name) != wanted.get(name):
             there, here = (
-                f"has shape {shape}" if shape is not None else "is missing" for shape in (found.get(name), wanted.get(name))
+                f"has shape {shape}" if shape is not None else "is missing"
+                for shape in (found.get(name), wanted.get(name))
             )
             raise UserError(
-                "ckpt_path", path, f"of another network: {name} {there} there and {here} here", "use the run's own config"
+                "ckpt_path",
+                path,
+                f"of another network: {name} {there} there and {here} here",
+                "use the run's own config",
             )
 
 
@@ -240,6 +278,12 @@ def check_optimizer(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], 
     """
     there, here = checkpoint["optimizer_states"][0]["param_groups"], expected["param_groups"]
     if len(there) != len(here) or any(
-        set(one) - {"initial_lr"} != set(other) - {"initial_lr"} for one, other in zip(there, here, strict=True)
+        set(one) - {"initial_lr"} != set(other) - {"initial_lr"}
+        for one, other in zip(there, here, strict=True)
     ):
-        raise UserError("ckpt_path", value=path, problem="of another optimizer", fix="name the one it was trained with")
+        raise UserError(
+            "ckpt_path",
+            value=path,
+            problem="of another optimizer",
+            fix="name the one it was trained with",
+        )

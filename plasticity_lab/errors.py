@@ -10,8 +10,8 @@ class NOTHING:
 class UserError(Exception):
     """A mistake in the input that the user can mend: shown as one line without a traceback, before training starts.
 
-    The line is `key: value: problem; fix`, without what is left out. (No `ValueError`: the parser would take that for
-    a value of another type.)
+    The line is `key: value: problem; fix`, without what is left out. (No `ValueError`: the parser
+    would take that for a value of another type.)
 
     Args:
         key: what is wrong, as the user wrote it: a key of the config, a file, a class.
@@ -22,7 +22,9 @@ class UserError(Exception):
 
     exit_code = 2
 
-    def __init__(self, key: object, value: object = NOTHING, problem: object = "", fix: object = "") -> None:
+    def __init__(
+        self, key: object, value: object = NOTHING, problem: object = "", fix: object = ""
+    ) -> None:
         self.key, self.value, self.problem, self.fix = str(key), value, str(problem), str(fix)
         super().__init__(key, value, problem, fix)
 

@@ -11,13 +11,14 @@ from pathlib import Path
 def write_atomically(file: Path, durable: bool = False) -> Iterator[Path]:
     """Give a path to write to, beside a file, whose place it takes once it is written.
 
-    Whoever reads the file meanwhile, and whoever reads it after a kill, finds what it held before or what it holds
-    now, never a part of it. If the block raises, the file stays as it was and nothing is left beside it. What a kill
-    leaves there is hidden and ends in `.tmp`.
+    Whoever reads the file meanwhile, and whoever reads it after a kill, finds what it held before
+    or what it holds now, never a part of it. If the block raises, the file stays as it was and
+    nothing is left beside it. What a kill leaves there is hidden and ends in `.tmp`.
 
     Args:
         file: the file, in a folder that exists.
-        durable: let the content reach the disk before it takes the place, so that this holds for a loss of power, too.
+        durable: let the content reach the disk before it takes the place, so that this holds for a
+            loss of power, too.
 
     Example:
         ```python

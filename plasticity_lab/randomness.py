@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 
-def key(seed: int, purpose: str, *counters: int | str) -> int:
+def derive_seed(seed: int, purpose: str, *counters: int | str) -> int:
     """Hash (seed, purpose, counters) to a 63-bit integer, the same on every platform and in every release.
 
     Args:
@@ -23,18 +23,19 @@ def key(seed: int, purpose: str, *counters: int | str) -> int:
 def generator(seed: int, purpose: str, *counters: int | str) -> torch.Generator:
     """Return a fresh CPU generator for (seed, purpose, counters).
 
-    Draws are made on the CPU and moved, so that every device sees the same ones. (PyTorch's CPU generator reads the low 32 bits
-    of its seed: two streams of a purpose coincide with probability 2^-32.)
+    Draws are made on the CPU and moved, so that every device sees the same ones. (PyTorch's CPU
+    generator reads the low 32 bits of its seed: two streams of a purpose coincide with probability
+    2^-32.)
     """
-    return torch.Generator().manual_seed(key(seed, purpose, *counters))
+    return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
 
 
 @contextmanager
-def global_stream(seed: int, purpose: str, *counters: int | str) -> Iterator[None]:
+def seeded_global_rng(seed: int, purpose: str, *counters: int | str) -> Iterator[None]:
     """Run code that can only draw from the global CPU stream, such as `reset_parameters()`, on a keyed one.
 
     The global stream is left as it was found.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(key(seed, purpose, *counters))
+        torch.default_generator.manual_seed(derive_seed(seed, purpose, *counters))
         yield

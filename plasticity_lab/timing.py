@@ -47,15 +47,17 @@ class Epoch(NamedTuple):
 class Time:
     """A moment of a run, written as text.
 
-    `"80ep"` is the start of 0-based epoch 80, `"4000st"` the moment after 4,000 optimizer steps, `"50%"` the first epoch start
-    at or after that share of `max_epochs`, `"stage2"` the start of data stage 2 (the first stage is 0) and `"stages"` the start
-    of every stage but the first. Units are never converted into each other: an epoch has no fixed number of steps when data grow.
+    `"80ep"` is the start of 0-based epoch 80, `"4000st"` the moment after 4,000 optimizer steps,
+    `"50%"` the first epoch start at or after that share of `max_epochs`, `"stage2"` the start of
+    data stage 2 (the first stage is 0) and `"stages"` the start of every stage but the first. Units
+    are never converted into each other: an epoch has no fixed number of steps when data grow.
 
     Args:
         text: the moment as written; kept in its canonical form (`"080ep"` becomes `"80ep"`).
 
     Raises:
-        UserError: for a bare number, a negative number, an unknown unit, a fraction of an epoch, step or stage, more than 100 %.
+        UserError: for a bare number, a negative number, an unknown unit, a fraction of an epoch,
+            step or stage, more than 100 %.
     """
 
     def __init__(self, text: str) -> None:
@@ -122,9 +124,15 @@ def _canonical(text: str) -> str:
     number = Fraction(found["number"])
     if found["unit"] == "%":
         if number > 100:
-            raise UserError(f"{text!r} lies beyond the end of the run", problem="a share of max_epochs is at most '100%'")
+            raise UserError(
+                f"{text!r} lies beyond the end of the run",
+                problem="a share of max_epochs is at most '100%'",
+            )
     elif number.denominator != 1:
-        raise UserError(f"{text!r} is not a time", problem="only '%' takes a fraction, epochs, steps and stages are whole")
+        raise UserError(
+            f"{text!r} is not a time",
+            problem="only '%' takes a fraction, epochs, steps and stages are whole",
+        )
     whole = str(number.numerator) if number.denominator == 1 else found["number"].strip("0")
     whole = f"0{whole}" if whole.startswith(".") else whole
     return f"{found['head'] or ''}{whole}{found['unit'] or ''}"
@@ -139,7 +147,8 @@ class Window:
         stop: the first moment after it.
 
     Raises:
-        UserError: if it ends before it starts, as far as that shows without knowing the run, or a moment is `stages` (many).
+        UserError: if it ends before it starts, as far as that shows without knowing the run, or a
+            moment is `stages` (many).
     """
 
     start: Time
@@ -148,9 +157,16 @@ class Window:
     def __post_init__(self) -> None:
         """Check the order."""
         if "stages" in (self.start.unit, self.stop.unit):
-            raise UserError("during", value=self, problem="'stages' are several moments", fix="write one of them, such as 'stage1'")
+            raise UserError(
+                "during",
+                value=self,
+                problem="'stages' are several moments",
+                fix="write one of them, such as 'stage1'",
+            )
         if self.start.unit == self.stop.unit and self.stop.number < self.start.number:
-            raise UserError("during", value=self, problem="ends before it starts", fix="write [start, stop]")
+            raise UserError(
+                "during", value=self, problem="ends before it starts", fix="write [start, stop]"
+            )
 
     def __iter__(self) -> Iterator[Time]:
         """Yield start and stop."""
@@ -173,10 +189,12 @@ class Window:
 class Levels(Generic[Value]):
     """A value as a function of time: each entry holds from its moment on; before the first, none does.
 
-    Entries are checked in the order written and the last one reached is in force, so they must increase in time within a unit.
+    Entries are checked in the order written and the last one reached is in force, so they must
+    increase in time within a unit.
 
     Args:
-        levels: `{moment: value}` with moments as `Time` writes them, e.g. `{"0ep": 0.0005, "100ep": 0.0}`.
+        levels: `{moment: value}` with moments as `Time` writes them, e.g. `{"0ep": 0.0005, "100ep":
+            0.0}`.
 
     Raises:
         UserError: if empty, if a moment is not a time, or if moments of one unit do not increase.
@@ -187,17 +205,25 @@ class Levels(Generic[Value]):
         if not self.entries:
             raise UserError("levels is empty", fix="write at least one '{moment: value}'")
         if any(time.unit == "stages" for time, _ in self.entries):
-            raise UserError("levels", problem="'stages' are several moments", fix="write them one by one, as 'stage1'")
+            raise UserError(
+                "levels",
+                problem="'stages' are several moments",
+                fix="write them one by one, as 'stage1'",
+            )
         latest: dict[str, Time] = {}
         for time, _ in self.entries:
             earlier = latest.setdefault(time.unit, time)
             if time is not earlier and time.number <= earlier.number:
-                raise UserError("levels must increase in time", problem=f"'{time}' stands after '{earlier}'")
+                raise UserError(
+                    "levels must increase in time", problem=f"'{time}' stands after '{earlier}'"
+                )
             latest[time.unit] = time
 
     def at(self, now: Position, epochs: int) -> Value | None:
         """Return the value in force at `now` in a run of `epochs` epochs, None before the first moment."""
-        return next((value for time, value in reversed(self.entries) if time.reached(now, epochs)), None)
+        return next(
+            (value for time, value in reversed(self.entries) if time.reached(now, epochs)), None
+        )
 
     def in_force(self, epoch: Epoch) -> Value | str | None:
         """Return the value in force during an epoch, or all levels if that is not known."""

@@ -14,7 +14,8 @@ from tensorboard.summary.writer import event_file_writer
 
 def pytest_configure() -> None:
     torch.set_num_threads(1)
-    # Readers take event files in the order of their names, which end in a count: "10" would come before "9".
+    # Readers take event files in the order of their names, which end in a count: "10" would come
+    # before "9".
     event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)
 
 

@@ -12,7 +12,9 @@ from plasticity_lab.timing import Epoch
 class SmallNet(nn.Module):
     """A convolution, batch norm, dropout (which draws from the global stream) and a head."""
 
-    def __init__(self, in_channels: int, num_classes: int, norm: bool = True, dropout: float = 0.2) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, norm: bool = True, dropout: float = 0.2
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, 4, 3, stride=2, padding=1)
         self.norm = nn.BatchNorm2d(4) if norm else nn.Identity()

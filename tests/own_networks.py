@@ -28,8 +28,13 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         half = x.shape[3] // 2
-        quarters = torch.stack([x[:, :, i : i + half, j : j + half].flatten(1) for i in (0, half) for j in (0, half)], 1)
-        logits: Tensor = self.head(self.attention(quarters, quarters, quarters, need_weights=False)[0].mean(1))
+        quarters = torch.stack(
+            [x[:, :, i : i + half, j : j + half].flatten(1) for i in (0, half) for j in (0, half)],
+            1,
+        )
+        logits: Tensor = self.head(
+            self.attention(quarters, quarters, quarters, need_weights=False)[0].mean(1)
+        )
         return logits
 
 
@@ -46,7 +51,9 @@ class Normed(nn.Module):
         self.head = nn.Linear(8, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.spectral(self.new(self.old(x.flatten(1)).relu()).relu()).relu())
+        logits: Tensor = self.head(
+            self.spectral(self.new(self.old(x.flatten(1)).relu()).relu()).relu()
+        )
         return logits
 
 
@@ -57,7 +64,11 @@ class Lazy(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.conv, self.norm, self.head = nn.LazyConv2d(4, 3, stride=2), nn.LazyBatchNorm2d(), nn.LazyLinear(num_classes)
+        self.conv, self.norm, self.head = (
+            nn.LazyConv2d(4, 3, stride=2),
+            nn.LazyBatchNorm2d(),
+            nn.LazyLinear(num_classes),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(torch.relu(self.norm(self.conv(x))).flatten(1))

@@ -10,14 +10,16 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from callbacks import Level
 from datamodules import Augmentation, Batch, Deficit, Scene
 from lightning_modules import ImageClassifier
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.timing import Time
 
 
 class StepLog(Callback):
     """Logs through Lightning's own machinery, by step and by epoch, as users' callbacks do."""
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         pl_module.log("probe/step", outputs["loss"], on_step=True, on_epoch=False)
 
 
@@ -31,7 +33,9 @@ class RankRecord(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         torch.rand(3 * trainer.global_rank + 1)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.seen.append(batch.indices.tolist())
         self.labels.append(batch.targets.tolist())
 
@@ -39,7 +43,7 @@ class RankRecord(Callback):
         record = {
             "seen": self.seen,
             "labels": self.labels,
-            "state": digest(pl_module.state_dict()),
+            "state": state_hash(pl_module.state_dict()),
             "weights": pl_module.state_dict(),
         }
         torch.save(record, f"rank{trainer.global_rank}.pt")
@@ -56,7 +60,9 @@ class EpochLengths(Callback):
         self.announced.append(trainer.num_training_batches)
         self.seen.append([])
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.seen[-1] += batch.indices.tolist()
 
 
@@ -74,10 +80,12 @@ class Peek(Callback):
         self.memory: dict[str, str] = {}
         self.momentum = 0.0
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         network: Any = pl_module.network
         for name, parameter in network.named_parameters():
-            self.memory[name] = digest(dict(trainer.optimizers[0].state.get(parameter, {})))
+            self.memory[name] = state_hash(dict(trainer.optimizers[0].state.get(parameter, {})))
         self.momentum = trainer.optimizers[0].param_groups[0].get("momentum", 0.0)
 
 
@@ -94,7 +102,9 @@ class Momentum(Level):
 class Part(Callback):
     """Lets one rank's weights part from the others'."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.global_step == 3 and trainer.global_rank == 1:
             with torch.no_grad():
                 next(pl_module.parameters()).add_(1)
@@ -110,8 +120,12 @@ class EarlySave(Callback):
 class Darken(Augmentation):
     """Somebody's own augmentation."""
 
-    def __call__(self, images: torch.Tensor, mean: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return images // torch.randint(1, 3, (len(images), 1, 1, 1), generator=generator, dtype=torch.uint8)
+    def __call__(
+        self, images: torch.Tensor, mean: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        return images // torch.randint(
+            1, 3, (len(images), 1, 1, 1), generator=generator, dtype=torch.uint8
+        )
 
 
 class Dim(Deficit):
@@ -162,5 +176,7 @@ class ValidationEnd(ModelCheckpoint):
 class Slowly(Callback):
     """Makes a step take long enough for something to happen in it."""
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         time.sleep(0.1)

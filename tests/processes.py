@@ -29,4 +29,8 @@ def run(*arguments: str, **environment: str) -> str:
 
 def run_directory(output: str) -> Path:
     """Find the run's directory in what a run printed."""
-    return Path(next(line for line in output.splitlines() if line.startswith("run directory:")).split(maxsplit=2)[2])
+    return Path(
+        next(line for line in output.splitlines() if line.startswith("run directory:")).split(
+            maxsplit=2
+        )[2]
+    )

@@ -24,7 +24,10 @@ def _crop_flip(**arguments: Any) -> dict[str, Any]:
 
 
 def _deficit(name: str, *during: str, **arguments: Any) -> dict[str, Any]:
-    one = {"class_path": f"datamodules.{name}", "init_args": {**arguments, "during": list(during or ("1ep", "2ep"))}}
+    one = {
+        "class_path": f"datamodules.{name}",
+        "init_args": {**arguments, "during": list(during or ("1ep", "2ep"))},
+    }
     return {"data": {"init_args": {"deficits+": [one]}}}
 
 
@@ -33,11 +36,19 @@ def _growth(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def _merged(*fragments: dict[str, Any]) -> dict[str, Any]:
-    return _data(**{key: value for fragment in fragments for key, value in fragment["data"]["init_args"].items()})
+    return _data(
+        **{
+            key: value
+            for fragment in fragments
+            for key, value in fragment["data"]["init_args"].items()
+        }
+    )
 
 
 def _intervention(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"trainer": {"callbacks+": [{"class_path": f"callbacks.{name}", "init_args": arguments}]}}
+    return {
+        "trainer": {"callbacks+": [{"class_path": f"callbacks.{name}", "init_args": arguments}]}
+    }
 
 
 def _merge(*fragments: dict[str, Any]) -> dict[str, Any]:
@@ -50,29 +61,60 @@ NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear", "TorchvisionNetwork
 REGISTRY: dict[str, Entry] = {
     "CropFlip": Entry(acting=_crop_flip(padding=2), identity=_crop_flip(padding=0, flip=False)),
     "Blur": Entry(acting=_deficit("Blur", size=4), identity=_deficit("Blur", size=16)),
-    "VerticalFlip": Entry(acting=_deficit("VerticalFlip", "2st", "7st"), identity=_deficit("VerticalFlip", "0ep", "0ep")),
-    "LabelPermutation": Entry(acting=_deficit("LabelPermutation"), identity=_deficit("LabelPermutation", "3ep", "3ep")),
-    "LabelNoise": Entry(acting=_deficit("LabelNoise", "50%", "100%", fraction=0.5), identity=_deficit("LabelNoise", fraction=0)),
-    "WhiteNoise": Entry(acting=_deficit("WhiteNoise", "0ep", "2ep"), identity=_deficit("WhiteNoise", "2st", "2st")),
+    "VerticalFlip": Entry(
+        acting=_deficit("VerticalFlip", "2st", "7st"),
+        identity=_deficit("VerticalFlip", "0ep", "0ep"),
+    ),
+    "LabelPermutation": Entry(
+        acting=_deficit("LabelPermutation"), identity=_deficit("LabelPermutation", "3ep", "3ep")
+    ),
+    "LabelNoise": Entry(
+        acting=_deficit("LabelNoise", "50%", "100%", fraction=0.5),
+        identity=_deficit("LabelNoise", fraction=0),
+    ),
+    "WhiteNoise": Entry(
+        acting=_deficit("WhiteNoise", "0ep", "2ep"), identity=_deficit("WhiteNoise", "2st", "2st")
+    ),
     "UniformGrowth": Entry(
         acting=_growth("UniformGrowth", counts=[40, 70, 100], at=["1ep", "2ep"]),
         identity=_growth("UniformGrowth", fractions=[1.0], at=[]),
     ),
     "stages that end the run": Entry(
-        acting=_growth("UniformGrowth", counts=[50, 100], until={"train_accuracy": 0.01, "last": "1ep"}), identity=None
+        acting=_growth(
+            "UniformGrowth", counts=[50, 100], until={"train_accuracy": 0.01, "last": "1ep"}
+        ),
+        identity=None,
     ),
     "ClassGrowth": Entry(
-        acting=_growth("ClassGrowth", stages=3, uniform_fraction=0.5, until={"train_accuracy": 0.12, "at_most": "1ep"}),
+        acting=_growth(
+            "ClassGrowth",
+            stages=3,
+            uniform_fraction=0.5,
+            until={"train_accuracy": 0.12, "at_most": "1ep"},
+        ),
         identity=_growth("ClassGrowth", stages=1, uniform_fraction=0.3, at=[]),
     ),
-    "SmoothTransition": Entry(acting=_growth("SmoothTransition", gamma=0.9), identity=_growth("SmoothTransition", gamma=0)),
-    "L2Init": Entry(acting=_intervention("L2Init", levels={"1ep": 1.0}), identity=_intervention("L2Init", levels={"0ep": 0.0})),
+    "SmoothTransition": Entry(
+        acting=_growth("SmoothTransition", gamma=0.9), identity=_growth("SmoothTransition", gamma=0)
+    ),
+    "L2Init": Entry(
+        acting=_intervention("L2Init", levels={"1ep": 1.0}),
+        identity=_intervention("L2Init", levels={"0ep": 0.0}),
+    ),
     "LayerReset": Entry(
-        acting=_intervention("LayerReset", at=["1ep", "6st"], last=1), identity=_intervention("LayerReset", at=[], layers=["conv"])
+        acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
+        identity=_intervention("LayerReset", at=[], layers=["conv"]),
     ),
     "ShrinkPerturb": Entry(
         acting=_merge(
-            _intervention("ShrinkPerturb", at=["stages"], shrink=0.5, perturb=0.1, noise="gaussian", norm_statistics="reset"),
+            _intervention(
+                "ShrinkPerturb",
+                at=["stages"],
+                shrink=0.5,
+                perturb=0.1,
+                noise="gaussian",
+                norm_statistics="reset",
+            ),
             _growth("UniformGrowth", counts=[40, 100], at=["1ep"]),
         ),
         identity=_intervention("ShrinkPerturb", at=["1ep"]),
@@ -82,22 +124,33 @@ REGISTRY: dict[str, Entry] = {
         identity=_intervention("WeightDecaySchedule", levels={"0ep": 0.001}),
     ),
     "AugmentationSchedule": Entry(
-        acting=_merge(_crop_flip(padding=2), _intervention("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "6st": 0.5})),
-        identity=_merge(_crop_flip(padding=2), _intervention("AugmentationSchedule", levels={"0ep": 0})),
+        acting=_merge(
+            _crop_flip(padding=2),
+            _intervention("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "6st": 0.5}),
+        ),
+        identity=_merge(
+            _crop_flip(padding=2), _intervention("AugmentationSchedule", levels={"0ep": 0})
+        ),
     ),
     "LearningRateFactor": Entry(
         acting=_intervention("LearningRateFactor", levels={"1ep": 3.0, "7st": 0.1}),
         identity=_intervention("LearningRateFactor", levels={"0ep": 1.0}),
     ),
     "LearningRateRestart": Entry(
-        acting=_intervention("LearningRateRestart", at=["2ep"]), identity=_intervention("LearningRateRestart", at=["0ep"])
+        acting=_intervention("LearningRateRestart", at=["2ep"]),
+        identity=_intervention("LearningRateRestart", at=["0ep"]),
     ),
     "OptimizerReset": Entry(
-        acting=_intervention("OptimizerReset", at=["1ep", "2ep"]), identity=_intervention("OptimizerReset", at=["0ep"])
+        acting=_intervention("OptimizerReset", at=["1ep", "2ep"]),
+        identity=_intervention("OptimizerReset", at=["0ep"]),
     ),
-    "NormRecalibration": Entry(acting=_intervention("NormRecalibration", every="1ep"), identity=None),
+    "NormRecalibration": Entry(
+        acting=_intervention("NormRecalibration", every="1ep"), identity=None
+    ),
     "Rewind": Entry(
-        acting=_intervention("Rewind", at=["7st"], to="1ep", optimizer_state="rewind", learning_rate="rewind"),
+        acting=_intervention(
+            "Rewind", at=["7st"], to="1ep", optimizer_state="rewind", learning_rate="rewind"
+        ),
         identity=_intervention("Rewind", at=[], to="1ep"),
     ),
     "augmentation_during": Entry(
@@ -105,8 +158,12 @@ REGISTRY: dict[str, Entry] = {
         identity=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "1ep"])),
     ),
     "also_evaluate_with_deficit": Entry(
-        acting=_merged(_deficit("Blur", "0ep", "2ep", size=4), _data(also_evaluate_with_deficit=True)),
-        identity=_merged(_deficit("Blur", "0ep", "0ep", size=4), _data(also_evaluate_with_deficit=True)),
+        acting=_merged(
+            _deficit("Blur", "0ep", "2ep", size=4), _data(also_evaluate_with_deficit=True)
+        ),
+        identity=_merged(
+            _deficit("Blur", "0ep", "0ep", size=4), _data(also_evaluate_with_deficit=True)
+        ),
     ),
     "everything at once": Entry(
         acting=_merged(
@@ -115,7 +172,9 @@ REGISTRY: dict[str, Entry] = {
             _data(also_evaluate_with_deficit=True),
             _crop_flip(padding=2),
         ),
-        identity=_merged(_growth("SmoothTransition", gamma=0), _deficit("VerticalFlip", "0ep", "0ep")),
+        identity=_merged(
+            _growth("SmoothTransition", gamma=0), _deficit("VerticalFlip", "0ep", "0ep")
+        ),
     ),
 }
 
@@ -158,7 +217,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
             }
         }
     },
-    "adam": {"model": {"init_args": {"optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}}}}},
+    "adam": {
+        "model": {
+            "init_args": {
+                "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}}
+            }
+        }
+    },
     "no validation": {"trainer": {"limit_val_batches": 0}},
     "streaming": _data(resident=False, workers=2),
 }

@@ -7,24 +7,38 @@ import yaml
 
 from plasticity_lab.runs.event_files import read_events, read_scalars
 from plasticity_lab.runs.main import main
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 
 REPOSITORY = Path(__file__).parents[1]
 EPOCHS = 3
 
 TINY: dict[str, Any] = {
-    "trainer": {"max_epochs": EPOCHS, "accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False},
+    "trainer": {
+        "max_epochs": EPOCHS,
+        "accelerator": "cpu",
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    },
     "model": {
         "class_path": "lightning_modules.ImageClassifier",
         "init_args": {
             "network": {"class_path": "tests.networks.SmallNet"},
-            "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}},
-            "lr_scheduler": {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.8}},
+            "optimizer": {
+                "class_path": "torch.optim.SGD",
+                "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3},
+            },
+            "lr_scheduler": {
+                "class_path": "torch.optim.lr_scheduler.ExponentialLR",
+                "init_args": {"gamma": 0.8},
+            },
         },
     },
     "data": {
         "class_path": "datamodules.ImageDataModule",
-        "init_args": {"dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 100}}, "batch_size": 32},
+        "init_args": {
+            "dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 100}},
+            "batch_size": 32,
+        },
     },
 }
 """4 steps an epoch, the last one smaller."""
@@ -50,9 +64,9 @@ def state(finished: Any) -> dict[str, str]:
     optimizer = finished.trainer.optimizers[0].state_dict()
     schedulers = [config.scheduler.state_dict() for config in finished.trainer.lr_scheduler_configs]
     return {
-        "weights and buffers": digest(finished.model.state_dict()),
-        "optimizer": digest(optimizer),
-        "schedulers": digest(schedulers),
+        "weights and buffers": state_hash(finished.model.state_dict()),
+        "optimizer": state_hash(optimizer),
+        "schedulers": state_hash(schedulers),
         "clock": repr((finished.trainer.current_epoch, finished.trainer.global_step)),
     }
 
@@ -60,7 +74,10 @@ def state(finished: Any) -> dict[str, str]:
 def pictures(directory: Path) -> dict[str, list[tuple[int, str]]]:
     """Return all images of a run as TensorBoard reads them: tag to (step, hash)."""
     events = read_events(directory, "images")
-    return {tag: [(event.step, digest(event.encoded_image_string)) for event in several] for tag, several in events.items()}
+    return {
+        tag: [(event.step, state_hash(event.encoded_image_string)) for event in several]
+        for tag, several in events.items()
+    }
 
 
 def logged(directory: Path) -> dict[str, list[tuple[int, float]]]:

@@ -14,7 +14,7 @@ import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from plasticity_lab.checkpoint_files import COMMITS
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.runs import TINY, fit, logged, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
@@ -43,7 +43,9 @@ def contents(directory: Path) -> dict[str, str]:
     found = {}
     for file in sorted((directory / "checkpoints").iterdir()):
         checkpoint = torch.load(file, weights_only=True)
-        found[file.name] = digest({key: checkpoint.get(key) for key in ("state_dict", "optimizer_states", "global_step")})
+        found[file.name] = state_hash(
+            {key: checkpoint.get(key) for key in ("state_dict", "optimizer_states", "global_step")}
+        )
         found[file.name] += repr(checkpoint.get("callbacks", {}))
     return found
 
@@ -55,7 +57,11 @@ def killed(run: Callable[[], object], epoch: int, name: str, before: bool) -> No
         replace = Path.replace
 
         def die(self: Path, target: Path) -> Path:
-            hit = target.suffix == ".ckpt" and target.name.startswith(name) and torch.load(self)["epoch"] == epoch
+            hit = (
+                target.suffix == ".ckpt"
+                and target.name.startswith(name)
+                and torch.load(self)["epoch"] == epoch
+            )
             if hit and before:
                 os._exit(9)
             replace(self, target)
@@ -85,18 +91,24 @@ def check_kill(epoch: int, name: str, before: bool) -> None:
     assert not list(whole.glob(".*.tmp"))
 
 
-ROUNDS = [(epoch, name, before) for name in FILES for before in (True, False) for epoch in (0, 1, 2)]
+ROUNDS = [
+    (epoch, name, before) for name in FILES for before in (True, False) for epoch in (0, 1, 2)
+]
 
 
 # Of each file some moment, of the first, the middle and the last epoch.
 @pytest.mark.parametrize(("epoch", "name", "before"), ROUNDS[2::8])
-def test_a_run_killed_while_it_writes_a_checkpoint_ends_as_if_never_killed(epoch: int, name: str, before: bool) -> None:
+def test_a_run_killed_while_it_writes_a_checkpoint_ends_as_if_never_killed(
+    epoch: int, name: str, before: bool
+) -> None:
     check_kill(epoch, name, before)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("epoch", "name", "before"), ROUNDS)
-def test_a_run_killed_at_any_moment_of_writing_ends_as_if_never_killed(epoch: int, name: str, before: bool) -> None:
+def test_a_run_killed_at_any_moment_of_writing_ends_as_if_never_killed(
+    epoch: int, name: str, before: bool
+) -> None:
     check_kill(epoch, name, before)
 
 
@@ -107,7 +119,12 @@ class Remembers(Callback):
         self.kind, self.epoch, self.best = kind, epoch, None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        values: dict[str, Any] = {"numpy": np.float64(0.5), "path": Path("best"), "class": Path, "call": print}
+        values: dict[str, Any] = {
+            "numpy": np.float64(0.5),
+            "path": Path("best"),
+            "class": Path,
+            "call": print,
+        }
         if trainer.current_epoch == self.epoch:
             self.best = values[self.kind]
 
@@ -116,11 +133,16 @@ class Remembers(Callback):
 
 
 @pytest.mark.parametrize("kind", ["numpy", "path", "class", "call"])
-def test_a_state_that_could_not_be_read_back_ends_the_run_in_one_line(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_state_that_could_not_be_read_back_ends_the_run_in_one_line(
+    kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """And leaves the checkpoint before it, from which the run resumes; a state that is so from the start is not trained with."""
 
     def ends(epoch: int, *arguments: str) -> None:
-        own = {"class_path": "tests.test_checkpoints.Remembers", "init_args": {"kind": kind, "epoch": epoch}}
+        own = {
+            "class_path": "tests.test_checkpoints.Remembers",
+            "init_args": {"kind": kind, "epoch": epoch},
+        }
         with pytest.raises(SystemExit) as stop:
             fit(*tiny({"trainer": {"callbacks+": [own]}}), *arguments)
         assert stop.value.code == 2
@@ -134,7 +156,9 @@ def test_a_state_that_could_not_be_read_back_ends_the_run_in_one_line(kind: str,
     assert not list(Path("other").rglob("*.ckpt"))
 
 
-def test_whole_checkpoints_that_cannot_be_read_are_never_trained_over(capsys: pytest.CaptureFixture[str]) -> None:
+def test_whole_checkpoints_that_cannot_be_read_are_never_trained_over(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     command = [*tiny(), "--run_dir", "mine", "--ckpt_path", "last"]
     fit(*command)
     for file in Path("mine/checkpoints").iterdir():
@@ -145,12 +169,17 @@ def test_whole_checkpoints_that_cannot_be_read_are_never_trained_over(capsys: py
     assert stop.value.code == 2
     message = r"error: ckpt_path: .*last.ckpt: holds numpy\S+, which is not read because that could run code; name a checkpoint of"
     assert re.search(message, capsys.readouterr().err)
-    assert {file: file.read_bytes() for file in Path("mine").rglob("*.*") if file.is_file()} == before
+    assert {
+        file: file.read_bytes() for file in Path("mine").rglob("*.*") if file.is_file()
+    } == before
 
 
 def test_hyperparameters_that_could_not_be_read_back_are_left_out_and_the_run_resumes() -> None:
     """They stand in config.yaml; a callable optimizer is the usual one."""
-    own = {**TINY, "model": {"class_path": "tests.test_checkpoints.Plain", "init_args": {"lr": 0.1}}}
+    own = {
+        **TINY,
+        "model": {"class_path": "tests.test_checkpoints.Plain", "init_args": {"lr": 0.1}},
+    }
     Path("own.yaml").write_text(yaml.safe_dump(own))
     whole = fit("--config", "own.yaml", "--run_dir", "mine")
     last = torch.load("mine/checkpoints/last.ckpt", weights_only=True)
@@ -163,7 +192,9 @@ def test_hyperparameters_that_could_not_be_read_back_are_left_out_and_the_run_re
 class Plain(LightningModule):
     """A module that saves all that it is given."""
 
-    def __init__(self, lr: float, optimizer: Callable[..., Any] = torch.optim.SGD, seed: int = 0) -> None:
+    def __init__(
+        self, lr: float, optimizer: Callable[..., Any] = torch.optim.SGD, seed: int = 0
+    ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore=["seed"])
         self.network = torch.nn.Linear(256, 10)
@@ -185,7 +216,10 @@ def test_a_failed_runs_state_never_reaches_another_run(capsys: pytest.CaptureFix
         "trainer": {
             "callbacks+": [
                 {"class_path": "tests.test_checkpoints.Raises"},
-                {"class_path": "pytorch_lightning.callbacks.OnExceptionCheckpoint", "init_args": {"dirpath": "failed"}},
+                {
+                    "class_path": "pytorch_lightning.callbacks.OnExceptionCheckpoint",
+                    "init_args": {"dirpath": "failed"},
+                },
             ]
         }
     }
@@ -206,7 +240,9 @@ def test_a_failed_runs_state_never_reaches_another_run(capsys: pytest.CaptureFix
 class Raises(Callback):
     """Fails inside an epoch."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.global_step == 6:
             raise RuntimeError("boom")
 
@@ -214,7 +250,9 @@ class Raises(Callback):
 class RaisesOnce(Raises):
     """Fails in the first session."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.global_step == 6 and not Path("raised").exists():
             Path("raised").touch()
             super().on_train_batch_start(trainer, pl_module, batch, batch_idx)

@@ -11,7 +11,12 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.config_checks import check_given, check_links, check_numbers, given_settings
+from plasticity_lab.runs.config_checks import (
+    check_given,
+    check_links,
+    check_numbers,
+    given_settings,
+)
 from plasticity_lab.runs.type_hints import check_hints, check_nulls
 from tests.runs import TINY, fit, tiny
 from tests.test_bad_input import refused
@@ -20,12 +25,28 @@ from tests.test_bad_input import refused
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"model": {"init_args": {"optimizer": {"init_args": {"lr": math.nan}}}}}, "model.optimizer.lr: .nan: is not a finite"),
-        ({"trainer": {"gradient_clip_val": math.inf}}, "trainer.gradient_clip_val: .inf: is not a finite number; write one"),
-        ({"data": {"dataset": {"validation": -math.inf}}}, "data.dataset.validation: -.inf: is not"),
-        ({"trainer": {"max_epochs": 10**30}}, "trainer.max_epochs: 10+: is larger than any setting can be"),
         (
-            {"trainer": {"callbacks": [{"class_path": "a.B", "init_args": {"levels": {"1ep": -1e30}}}]}},
+            {"model": {"init_args": {"optimizer": {"init_args": {"lr": math.nan}}}}},
+            "model.optimizer.lr: .nan: is not a finite",
+        ),
+        (
+            {"trainer": {"gradient_clip_val": math.inf}},
+            "trainer.gradient_clip_val: .inf: is not a finite number; write one",
+        ),
+        (
+            {"data": {"dataset": {"validation": -math.inf}}},
+            "data.dataset.validation: -.inf: is not",
+        ),
+        (
+            {"trainer": {"max_epochs": 10**30}},
+            "trainer.max_epochs: 10+: is larger than any setting can be",
+        ),
+        (
+            {
+                "trainer": {
+                    "callbacks": [{"class_path": "a.B", "init_args": {"levels": {"1ep": -1e30}}}]
+                }
+            },
             r"trainer.callbacks.B.levels.1ep: -1e\+30: is",
         ),
         ({"betas": (0.9, math.nan)}, "betas.1: .nan: is not"),
@@ -37,12 +58,24 @@ def test_numbers_that_no_setting_can_be(settings: dict[str, Any], message: str) 
 
 
 def test_numbers_that_settings_are() -> None:
-    check_numbers({"lr": 1e-9, "seed": 2**32 - 1, "steps": -1, "on": True, "name": ".nan", "levels": {"0ep": 0.0}, "none": None})
+    check_numbers(
+        {
+            "lr": 1e-9,
+            "seed": 2**32 - 1,
+            "steps": -1,
+            "on": True,
+            "name": ".nan",
+            "levels": {"0ep": 0.0},
+            "none": None,
+        }
+    )
 
 
 def test_a_rate_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     rate = {"model": {"init_args": {"optimizer": {"init_args": {"lr": math.nan}}}}}
-    refused(["fit", *tiny(rate)], "model.optimizer.lr: .nan: is not a finite number; write one", capsys)
+    refused(
+        ["fit", *tiny(rate)], "model.optimizer.lr: .nan: is not a finite number; write one", capsys
+    )
     level = {"class_path": "callbacks.WeightDecaySchedule", "init_args": {"levels": {"1ep": 1e30}}}
     refused(
         ["fit", *tiny({"trainer": {"callbacks+": [level]}})],
@@ -54,12 +87,21 @@ def test_a_rate_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"trainer: {max_epochs: 1}\nmodel: {}\ntrainer: {max_steps: 9}\n", "bad.yaml: line 3: trainer: is written twice"),
-        (b"trainer:\n  callbacks+: []\n  callbacks+: []\n", r"bad.yaml: line 3: callbacks\+: is written twice"),
+        (
+            b"trainer: {max_epochs: 1}\nmodel: {}\ntrainer: {max_steps: 9}\n",
+            "bad.yaml: line 3: trainer: is written twice",
+        ),
+        (
+            b"trainer:\n  callbacks+: []\n  callbacks+: []\n",
+            r"bad.yaml: line 3: callbacks\+: is written twice",
+        ),
         ("trainer: {max_epochs: 1} # é".encode("latin-1"), "bad.yaml: is not UTF-8 text"),
         ("trainer: {max_epochs: 1}".encode("utf-16"), "bad.yaml: is not UTF-8 text"),
         (b"- trainer", "config: bad.yaml: holds list .'trainer'.; write keys and values"),
-        (b"trainer: null", r"trainer: null: is not keys and values \(in bad.yaml\); write some below it"),
+        (
+            b"trainer: null",
+            r"trainer: null: is not keys and values \(in bad.yaml\); write some below it",
+        ),
         (b"trainer: []", r"trainer: \[\]: is not keys and values"),
         (b"data: {init_args: null}", "data.init_args: null: write keys and values below it"),
         (b"data: 3", "data: 3: is not keys and values"),
@@ -79,12 +121,21 @@ def test_a_file_with_a_key_twice(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_key_repeated_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    twice = ["--data.init_args.dataset", "{class_path: datamodules.Digits, init_args: {subset: 50, subset: 60}}"]
-    refused(["fit", *tiny(), *twice], "--data.init_args.dataset: line 1: subset: is written twice", capsys)
+    twice = [
+        "--data.init_args.dataset",
+        "{class_path: datamodules.Digits, init_args: {subset: 50, subset: 60}}",
+    ]
+    refused(
+        ["fit", *tiny(), *twice],
+        "--data.init_args.dataset: line 1: subset: is written twice",
+        capsys,
+    )
 
 
 def test_a_fragment_without_the_config_it_belongs_on(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("folder.yaml").write_text("data: {init_args: {dataset: {class_path: datamodules.FolderImages}}}")
+    Path("folder.yaml").write_text(
+        "data: {init_args: {dataset: {class_path: datamodules.FolderImages}}}"
+    )
     message = "data: no class_path says what the keys in folder.yaml belong to; put a config that names one before it"
     refused(["fit", "--config", "folder.yaml"], message, capsys)
     refused(["fit", "--config", "folder.yaml", *tiny()], message, capsys)
@@ -103,12 +154,19 @@ def test_a_fragment_without_the_config_it_belongs_on(capsys: pytest.CaptureFixtu
             "model.network.num_classes: 7 .*: comes from the data, where it is 10",
         ),
         (
-            ["--model.init_args.network", json.dumps({"class_path": "tests.networks.SmallNet", "init_args": {"in_channels": 3}})],
+            [
+                "--model.init_args.network",
+                json.dumps(
+                    {"class_path": "tests.networks.SmallNet", "init_args": {"in_channels": 3}}
+                ),
+            ],
             "model.network.in_channels: 3 .*: comes from the data, where it is 1; leave it out",
         ),
     ],
 )
-def test_what_comes_from_data_and_seed_cannot_be_written_otherwise(arguments: list[str], message: str) -> None:
+def test_what_comes_from_data_and_seed_cannot_be_written_otherwise(
+    arguments: list[str], message: str
+) -> None:
     sources = {"seed_everything": 0, "num_classes": 10, "in_channels": 1, "image_size": None}
     with pytest.raises(UserError, match=f"^{message}"):
         check_links(given_settings(["fit", *tiny(), *arguments]), sources)
@@ -116,9 +174,17 @@ def test_what_comes_from_data_and_seed_cannot_be_written_otherwise(arguments: li
 
 def test_classes_and_seed_written_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
     given = {"model": {"init_args": {"network": {"init_args": {"num_classes": 7}}}}}
-    refused(["fit", *tiny(given)], r"model.network.num_classes: 7 \(in tiny1.yaml\): comes from the data, where it is 10", capsys)
+    refused(
+        ["fit", *tiny(given)],
+        r"model.network.num_classes: 7 \(in tiny1.yaml\): comes from the data, where it is 10",
+        capsys,
+    )
     seed = ["--data.init_args.seed", "1"]
-    refused(["fit", *tiny(), *seed], r"data.seed: 1 \(in --data.init_args.seed\): comes from seed_everything", capsys)
+    refused(
+        ["fit", *tiny(), *seed],
+        r"data.seed: 1 \(in --data.init_args.seed\): comes from seed_everything",
+        capsys,
+    )
 
 
 def test_what_comes_from_data_and_seed_may_be_written_alike() -> None:
@@ -128,7 +194,11 @@ def test_what_comes_from_data_and_seed_may_be_written_alike() -> None:
 
 @pytest.mark.parametrize(("limit", "batches"), [(1, 1), (1.0, 4), (2, 2), (0.5, 2)])
 def test_a_whole_limit_is_a_number_of_batches(limit: float, batches: int) -> None:
-    finished = fit(*tiny({"trainer": {"limit_train_batches": limit, "limit_val_batches": limit}}), "--trainer.max_epochs", "1")
+    finished = fit(
+        *tiny({"trainer": {"limit_train_batches": limit, "limit_val_batches": limit}}),
+        "--trainer.max_epochs",
+        "1",
+    )
     assert finished.trainer.global_step == batches
     assert finished.config.resolved()["trainer"]["limit_train_batches"] == limit
     assert finished.trainer.limit_val_batches == limit
@@ -149,7 +219,9 @@ def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> 
     own = {"class_path": "tests.test_config_checks.Untyped", "init_args": {"at": ["1ep"]}}
     message = r"Untyped: argument at has no type hint, so that \['1ep'\] stays plain text; write `at: list\[Time\]` in its __init__"
     refused(["fit", *tiny({"trainer": {"callbacks+": [own]}})], message, capsys)
-    with pytest.raises(UserError, match=r"Untyped: argument until has no type hint, .*; write `until: Time`"):
+    with pytest.raises(
+        UserError, match=r"Untyped: argument until has no type hint, .*; write `until: Time`"
+    ):
         check_hints({"class_path": own["class_path"], "init_args": {"until": "3ep"}})
     check_hints({"class_path": own["class_path"], "init_args": {"until": 3}})
 
@@ -157,12 +229,18 @@ def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"class_path": "datamodules.Digits", "init_args": {"validation": None}}, "Digits: validation: null: is no .*; write one"),
+        (
+            {"class_path": "datamodules.Digits", "init_args": {"validation": None}},
+            "Digits: validation: null: is no .*; write one",
+        ),
         (
             {"class_path": "datamodules.ImageDataModule", "init_args": {"batch_size": None}},
             ".*: batch_size: null: is no int",
         ),
-        ({"class_path": "torch.optim.SGD", "init_args": {"weight_decay": None}}, "SGD: weight_decay: null: is no"),
+        (
+            {"class_path": "torch.optim.SGD", "init_args": {"weight_decay": None}},
+            "SGD: weight_decay: null: is no",
+        ),
     ],
 )
 def test_nulls_that_arguments_do_not_take(settings: dict[str, Any], message: str) -> None:
@@ -173,7 +251,11 @@ def test_nulls_that_arguments_do_not_take(settings: dict[str, Any], message: str
 
 def test_no_validation(capsys: pytest.CaptureFixture[str]) -> None:
     nothing = {"data": {"init_args": {"dataset": {"init_args": {"validation": None}}}}}
-    refused(["fit", *tiny(nothing)], "Digits: validation: null: is no .*; write one, or leave it out", capsys)
+    refused(
+        ["fit", *tiny(nothing)],
+        "Digits: validation: null: is no .*; write one, or leave it out",
+        capsys,
+    )
 
 
 def test_many_config_files_make_a_name_that_a_folder_can_have() -> None:

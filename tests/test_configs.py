@@ -12,33 +12,77 @@ from tests.runs import REPOSITORY, fit, logged
 
 CONFIGS = REPOSITORY / "configs"
 FOLDERS = ("growth", "deficits", "interventions", "optimizers")
-ARMS = sorted(path.relative_to(CONFIGS).as_posix() for folder in FOLDERS for path in (CONFIGS / folder).iterdir())
+ARMS = sorted(
+    path.relative_to(CONFIGS).as_posix()
+    for folder in FOLDERS
+    for path in (CONFIGS / folder).iterdir()
+)
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_every_arm_runs_with_a_base(arm: str) -> None:
     crop = ("--data.init_args.augmentation", "CropFlip") if "augmentation" in arm else ()
-    fit("--config", "configs/digits.yaml", *crop, "--config", f"configs/{arm}", "--trainer.fast_dev_run", "true")
+    fit(
+        "--config",
+        "configs/digits.yaml",
+        *crop,
+        "--config",
+        f"configs/{arm}",
+        "--trainer.fast_dev_run",
+        "true",
+    )
 
 
 def test_arms_compose_with_another_base_and_with_each_other(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images", count=8)
-    dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": str(root), "subset": None}}
+    dataset = {
+        "class_path": "datamodules.FolderImages",
+        "init_args": {"root": str(root), "subset": None},
+    }
     Path("folder.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"dataset": dataset}}}))
     arms = ("deficits/blur_digits.yaml", "deficits/label_noise.yaml", "growth/warm_start.yaml")
-    configs = [f"--config={name}" for name in ("configs/cifar10_5000.yaml", *(f"configs/{arm}" for arm in arms), "folder.yaml")]
+    configs = [
+        f"--config={name}"
+        for name in (
+            "configs/cifar10_5000.yaml",
+            *(f"configs/{arm}" for arm in arms),
+            "folder.yaml",
+        )
+    ]
     finished = fit(*configs, "--trainer.fast_dev_run", "true")
-    assert [repr(deficit) for deficit in finished.data.deficits] == ["Blur(size=4)", "LabelNoise(fraction=0.4)"]
+    assert [repr(deficit) for deficit in finished.data.deficits] == [
+        "Blur(size=4)",
+        "LabelNoise(fraction=0.4)",
+    ]
 
 
 @pytest.mark.parametrize("arm", [arm for arm in ARMS if arm.startswith("interventions/")])
 def test_an_intervention_acts(arm: str) -> None:
     """Ten epochs of one batch each, growing halfway."""
-    few = ("--data.init_args.dataset.init_args.subset", "40", "--trainer.max_epochs", "10", "--trainer.limit_train_batches", "1")
+    few = (
+        "--data.init_args.dataset.init_args.subset",
+        "40",
+        "--trainer.max_epochs",
+        "10",
+        "--trainer.limit_train_batches",
+        "1",
+    )
     crop = ("--data.init_args.augmentation", "CropFlip") if "augmentation" in arm else ()
-    files = ("--config", "configs/digits.yaml", *crop, "--config", "configs/growth/warm_start.yaml", "--config", f"configs/{arm}")
-    name = yaml.safe_load((CONFIGS / arm).read_text())["trainer"]["callbacks+"][0]["class_path"].removeprefix("callbacks.")
-    assert logged(fit(*files, *few, "--trainer.limit_val_batches", "1").place.directory)[f"interventions/{name}"]
+    files = (
+        "--config",
+        "configs/digits.yaml",
+        *crop,
+        "--config",
+        "configs/growth/warm_start.yaml",
+        "--config",
+        f"configs/{arm}",
+    )
+    name = yaml.safe_load((CONFIGS / arm).read_text())["trainer"]["callbacks+"][0][
+        "class_path"
+    ].removeprefix("callbacks.")
+    assert logged(fit(*files, *few, "--trainer.limit_val_batches", "1").place.directory)[
+        f"interventions/{name}"
+    ]
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -46,25 +90,35 @@ def test_an_arm_is_short_says_what_it_reproduces_and_replaces_nothing(arm: str) 
     text = (CONFIGS / arm).read_text()
     assert len(text.splitlines()) <= 15
     assert text.startswith("# ")
-    assert any(name in text for name in ("et al.", "Ash & Adams", "Pawlak")), "a paper or its author"
+    assert any(name in text for name in ("et al.", "Ash & Adams", "Pawlak")), (
+        "a paper or its author"
+    )
     assert "callbacks:" not in text
     assert "growth:" not in text or arm.startswith("growth/")
     assert "deficits:" not in text
 
 
 def test_configs_have_no_folder_of_their_own_that_is_not_tested() -> None:
-    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == {*FOLDERS, "diagnostics", "studies"}, (
-        "tests/studies/test_configs.py has those"
-    )
+    assert {path.name for path in CONFIGS.iterdir() if path.is_dir()} == {
+        *FOLDERS,
+        "diagnostics",
+        "studies",
+    }, "tests/studies/test_configs.py has those"
 
 
 def test_everything_is_measured_by_one_file() -> None:
     short = ("--trainer.max_epochs", "1", "--data.init_args.dataset.init_args.subset", "300")
-    finished = fit("--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short)
+    finished = fit(
+        "--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short
+    )
     callbacks: list[Callback] = finished.trainer.callbacks
     listed = {type(one).__name__ for one in callbacks}
     assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Look", "Probe"} <= listed
-    families = {tag.split("/")[1] for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")}
+    families = {
+        tag.split("/")[1]
+        for tag in logged(finished.place.directory)
+        if tag.startswith("diagnostics/")
+    }
     assert families >= {
         "fisher",
         "hessian",

@@ -20,7 +20,10 @@ EVERY_KIND: dict[str, Any] = {
     "trainer": {
         "callbacks+": [
             {"class_path": "tests.probes.StepLog"},
-            {"class_path": _CHECKPOINT, "init_args": {"filename": "step{step}", "every_n_train_steps": 1, "save_top_k": -1}},
+            {
+                "class_path": _CHECKPOINT,
+                "init_args": {"filename": "step{step}", "every_n_train_steps": 1, "save_top_k": -1},
+            },
             {"class_path": "tests.probes.EpochEnd"},
             {"class_path": "tests.probes.ValidationEnd"},
         ],
@@ -29,12 +32,20 @@ EVERY_KIND: dict[str, Any] = {
 }
 
 
-IDENTITIES = {name: entry.identity for name, entry in REGISTRY.items() if entry.identity is not None}
+IDENTITIES = {
+    name: entry.identity for name, entry in REGISTRY.items() if entry.identity is not None
+}
 
 
 def test_every_exported_class_is_registered() -> None:
     exported = {*callbacks.__all__, *interventions.__all__, *datamodules.__all__, *networks.__all__}
-    assert exported == {*(name for name in REGISTRY if name[0].isupper()), *NOT_SWITCHED, *DATASETS, *NETWORKS, *DIAGNOSTICS}
+    assert exported == {
+        *(name for name in REGISTRY if name[0].isupper()),
+        *NOT_SWITCHED,
+        *DATASETS,
+        *NETWORKS,
+        *DIAGNOSTICS,
+    }
 
 
 def test_every_intervention_answers_four_questions() -> None:
@@ -55,7 +66,10 @@ def test_identity_is_bitwise_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_acting_changes_weights(name: str) -> None:
-    assert state(fit(*tiny(REGISTRY[name].acting)))["weights and buffers"] != plain()["weights and buffers"]
+    assert (
+        state(fit(*tiny(REGISTRY[name].acting)))["weights and buffers"]
+        != plain()["weights and buffers"]
+    )
 
 
 @cache

@@ -29,7 +29,12 @@ def test_a_plain_run_logs_nothing_of_its_data_but_one_picture() -> None:
 
 def test_whatever_changes_is_logged_and_pictured_when_it_does() -> None:
     twice = {"class_path": "datamodules.Blur", "init_args": {"size": 8, "during": ["7st", "100%"]}}
-    finished = run(growth=GROWING, deficits=[BLUR, twice], augmentation=CROPS, augmentation_during=["0ep", "1ep"])
+    finished = run(
+        growth=GROWING,
+        deficits=[BLUR, twice],
+        augmentation=CROPS,
+        augmentation_during=["0ep", "1ep"],
+    )
     values, first = logged(finished.place.directory), len(finished.data.course.stages.members(0))
     assert values["data/stage"] == [(0, 0), (2, 1), (6, 1), (7, 1)]
     assert values["data/examples"] == [(0, first), (2, 100), (6, 100), (7, 100)]
@@ -40,7 +45,11 @@ def test_whatever_changes_is_logged_and_pictured_when_it_does() -> None:
 
 def test_the_picture_is_what_the_network_sees() -> None:
     finished = run(
-        growth=GROWING, deficits=[BLUR, {"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "1ep"]}}]
+        growth=GROWING,
+        deficits=[
+            BLUR,
+            {"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "1ep"]}},
+        ],
     )
     data = finished.data
     grids = {epoch: as_seen(at(data, epoch)) for epoch in (0, 1, 2)}

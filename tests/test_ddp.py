@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from datamodules import Digits
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL
 from tests.processes import run, run_directory, start
@@ -17,30 +17,57 @@ from tests.runs import logged, tiny
 AUGMENTED = REGISTRY["CropFlip"].acting
 WAITING = REGISTRY["ClassGrowth"].acting
 PLAIN: dict[str, Any] = {
-    "model": {"init_args": {"network": {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False, "dropout": 0.0}}}}
+    "model": {
+        "init_args": {
+            "network": {
+                "class_path": "tests.networks.SmallNet",
+                "init_args": {"norm": False, "dropout": 0.0},
+            }
+        }
+    }
 }
 """Nothing in it depends on which examples share a batch, or on a random stream."""
 
 OVER_TIME: dict[str, Any] = {
     "data": {
         "init_args": {
-            "growth": {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}},
+            "growth": {
+                "class_path": "datamodules.UniformGrowth",
+                "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]},
+            },
             "deficits": [
-                {"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["1st", "2ep"]}},
-                {"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "2ep"]}},
-                {"class_path": "datamodules.LabelNoise", "init_args": {"fraction": 0.3, "during": ["2ep", "100%"]}},
+                {
+                    "class_path": "datamodules.Blur",
+                    "init_args": {"size": 4, "during": ["1st", "2ep"]},
+                },
+                {
+                    "class_path": "datamodules.LabelPermutation",
+                    "init_args": {"during": ["0ep", "2ep"]},
+                },
+                {
+                    "class_path": "datamodules.LabelNoise",
+                    "init_args": {"fraction": 0.3, "during": ["2ep", "100%"]},
+                },
             ],
         }
     }
 }
 
 
-def ranks(count: int, *fragments: dict[str, Any], arguments: tuple[str, ...] = ()) -> tuple[list[Any], Path]:
+def ranks(
+    count: int, *fragments: dict[str, Any], arguments: tuple[str, ...] = ()
+) -> tuple[list[Any], Path]:
     """Train on some ranks; return what each recorded, and the run's directory."""
     record = {"trainer": {"callbacks+": [{"class_path": "tests.probes.RankRecord"}]}}
-    devices = ("--trainer.devices", str(count), *(("--trainer.strategy", "ddp") if count > 1 else ()))
+    devices = (
+        "--trainer.devices",
+        str(count),
+        *(("--trainer.strategy", "ddp") if count > 1 else ()),
+    )
     output = run("fit", *tiny(*fragments, record), *devices, *arguments)
-    return [torch.load(f"rank{rank}.pt", weights_only=True) for rank in range(count)], run_directory(output)
+    return [
+        torch.load(f"rank{rank}.pt", weights_only=True) for rank in range(count)
+    ], run_directory(output)
 
 
 def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -60,9 +87,14 @@ def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
         assert [len(first), len(second)] == [len(indices) // 2] * 2
         told = dict(zip(indices, one["labels"][step], strict=True))
         for record in two:
-            assert record["labels"][step] == [told[index] for index in record["seen"][step]], "the same labels"
+            assert record["labels"][step] == [told[index] for index in record["seen"][step]], (
+                "the same labels"
+            )
     own = Digits(subset=100).splits(0).train.labels
-    permuted = {(int(own[index]), label) for index, label in zip(two[1]["seen"][0], two[1]["labels"][0], strict=True)}
+    permuted = {
+        (int(own[index]), label)
+        for index, label in zip(two[1]["seen"][0], two[1]["labels"][0], strict=True)
+    }
     assert permuted <= set(enumerate([2, 8, 7, 1, 9, 4, 3, 0, 5, 6]))
     assert [len(indices) for indices in one["seen"]] == [32, 18, *([32, 32, 32, 4] * 2)]
     values, expected = logged(together), logged(alone)
@@ -76,7 +108,12 @@ def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
 def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count: int) -> None:
     records, _ = ranks(count, AUGMENTED, arguments=("--data.init_args.batch_size", "9"))
     assert len({record["state"] for record in records}) == 1
-    epoch = [index for record in records for batch in record["seen"][: 100 // (9 * count) + 1] for index in batch]
+    epoch = [
+        index
+        for record in records
+        for batch in record["seen"][: 100 // (9 * count) + 1]
+        for index in batch
+    ]
     assert len(epoch) == len(set(epoch)) == 100
 
 
@@ -94,8 +131,14 @@ def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_doe
     _, alone = ranks(1, EVERYTHING)
     assert [record["state"] for record in two] == [record["state"] for record in without]
     found, expected = logged(together), logged(alone)
-    assert {tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")} == logged(plain)
-    first = {tag for tag, values in expected.items() if tag.startswith("diagnostics/") and values[0][0] == 0}
+    assert {
+        tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")
+    } == logged(plain)
+    first = {
+        tag
+        for tag, values in expected.items()
+        if tag.startswith("diagnostics/") and values[0][0] == 0
+    }
     assert len(first) > 50
     assert {tag: found[tag][0] for tag in first} == {tag: expected[tag][0] for tag in first}
     assert found.keys() == expected.keys()
@@ -104,16 +147,27 @@ def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_doe
 @pytest.mark.slow
 def test_ranks_end_together_with_the_last_stage() -> None:
     ends = REGISTRY["stages that end the run"].acting
-    two, home = ranks(2, ends, {"trainer": {"max_epochs": 9}}, arguments=("--data.init_args.batch_size", "16"))
+    two, home = ranks(
+        2, ends, {"trainer": {"max_epochs": 9}}, arguments=("--data.init_args.batch_size", "16")
+    )
     assert two[0]["state"] == two[1]["state"]
-    assert [len(record["seen"]) for record in two] == [2 + 4] * 2, "an epoch of 50 examples and one of 100"
+    assert [len(record["seen"]) for record in two] == [2 + 4] * 2, (
+        "an epoch of 50 examples and one of 100"
+    )
     assert len(logged(home)["train/accuracy"]) == 2
 
 
 @pytest.mark.slow
 def test_ranks_that_have_parted_are_noticed() -> None:
     part = {"trainer": {"callbacks+": [{"class_path": "tests.probes.Part"}]}}
-    devices = ("--trainer.devices", "2", "--trainer.strategy", "ddp", "--data.init_args.batch_size", "16")
+    devices = (
+        "--trainer.devices",
+        "2",
+        "--trainer.strategy",
+        "ddp",
+        "--data.init_args.batch_size",
+        "16",
+    )
     output = start("fit", *tiny(part, ALL), *devices).communicate(timeout=300)[0]
     assert "LayerReset: the ranks hold different networks after it" in output
 
@@ -125,17 +179,32 @@ def test_two_ranks_resume_bitwise_from_inside_an_epoch_and_from_its_end() -> Non
             "callbacks+": [
                 {
                     "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
-                    "init_args": {"filename": "step{step}", "every_n_train_steps": 3, "save_top_k": -1},
+                    "init_args": {
+                        "filename": "step{step}",
+                        "every_n_train_steps": 3,
+                        "save_top_k": -1,
+                    },
                 }
             ]
         }
     }
-    whole, home = ranks(2, AUGMENTED, WAITING, steps, arguments=("--data.init_args.batch_size", "16"))
+    whole, home = ranks(
+        2, AUGMENTED, WAITING, steps, arguments=("--data.init_args.batch_size", "16")
+    )
     kept, files = logged(home), sorted((home / "checkpoints").glob("step*.ckpt"))
     assert len(files) >= 3
-    assert digest(whole[0]["weights"]) == whole[0]["state"]
+    assert state_hash(whole[0]["weights"]) == whole[0]["state"]
     for file in files[:3]:
-        arguments = ("--data.init_args.batch_size", "16", "--ckpt_path", str(file), "--run_dir", str(home))
+        arguments = (
+            "--data.init_args.batch_size",
+            "16",
+            "--ckpt_path",
+            str(file),
+            "--run_dir",
+            str(home),
+        )
         resumed, _ = ranks(2, AUGMENTED, WAITING, steps, arguments=arguments)
-        assert [record["state"] for record in resumed] == [record["state"] for record in whole], file.name
+        assert [record["state"] for record in resumed] == [record["state"] for record in whole], (
+            file.name
+        )
         assert logged(home) == kept, file.name

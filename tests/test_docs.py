@@ -22,8 +22,8 @@ from plasticity_lab.analysis.measure import measure
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.claims import read_claims
-from plasticity_lab.studies.grid import read_study
 from plasticity_lab.studies.main import parser as study_parser
+from plasticity_lab.studies.study_file import read_study
 from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY
 from tests.runs import REPOSITORY, fit, logged
 
@@ -47,7 +47,11 @@ def blocks(page: Path) -> list[tuple[str, str]]:
 
 def with_block(*languages: str) -> list[str]:
     """Return the names of the pages that have a block of one of some languages."""
-    return [name for name, page in BY_NAME.items() if any(language in languages for language, _ in blocks(page))]
+    return [
+        name
+        for name, page in BY_NAME.items()
+        if any(language in languages for language, _ in blocks(page))
+    ]
 
 
 def file_name(text: str) -> str | None:
@@ -96,7 +100,9 @@ def test_python_runs(name: str) -> None:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Yield the commands of a page, those of its blocks and those in its sentences and tables."""
-    lines = [line for language, text in blocks(page) if language == "sh" for line in text.splitlines()]
+    lines = [
+        line for language, text in blocks(page) if language == "sh" for line in text.splitlines()
+    ]
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`((?:python|pip|plasticity-lab|…) [^`]+)`", text)
     for line in [*lines, *inline]:
@@ -210,7 +216,9 @@ def test_a_card_has_the_form_of_all(name: str) -> None:
 
 def test_every_export_has_one_entry_in_the_reference() -> None:
     entries = [
-        entry.rpartition(".")[2] for page in PAGES for entry in re.findall(r"^::: (\S+)$", page.read_text(), flags=re.MULTILINE)
+        entry.rpartition(".")[2]
+        for page in PAGES
+        for entry in re.findall(r"^::: (\S+)$", page.read_text(), flags=re.MULTILINE)
     ]
     packages: tuple[Any, ...] = (callbacks, datamodules, networks, measurements, surgery)
     exported = {name for package in packages for name in package.__all__}

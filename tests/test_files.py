@@ -54,14 +54,18 @@ def test_a_kill_leaves_the_file_and_what_a_run_removes() -> None:
         "    unfinished.write_text('aft')\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    killed = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=False)
+    killed = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=False
+    )
     assert killed.returncode == -9
     assert FILE.read_text() == "before"
     assert len(list(Path().glob(".*.tmp"))) == 1
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_what_is_durable_is_on_disk_before_it_takes_the_place(durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_durable_is_on_disk_before_it_takes_the_place(
+    durable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[bool] = []
     monkeypatch.setattr(files, "sync", lambda path: synced.append(FILE.exists()))
     with write_atomically(FILE, durable) as unfinished:

@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 
-from plasticity_lab.studies import engine
+from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run as train
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import ends
+from tests.studies.test_local_engine import ends
 from tests.test_contracts import EVERY_KIND, IDENTITIES, check_resumes
 
-GPU: dict[str, Any] = {"trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}}
+GPU: dict[str, Any] = {
+    "trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}
+}
 
 
 @pytest.mark.gpu
@@ -31,7 +33,12 @@ def test_resume_is_bitwise_while_data_change() -> None:
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
 def test_resume_is_bitwise_in_mixed_precision(precision: str) -> None:
     """16-mixed scales the loss, and keeps the scale in the checkpoint; the CPU has only bf16-mixed."""
-    check_resumes(REGISTRY["everything at once"].acting, GPU, {"trainer": {"precision": precision}}, EVERY_KIND)
+    check_resumes(
+        REGISTRY["everything at once"].acting,
+        GPU,
+        {"trainer": {"precision": precision}},
+        EVERY_KIND,
+    )
 
 
 @pytest.mark.gpu
@@ -44,10 +51,14 @@ def test_diagnostics_are_invisible_in_mixed_precision(precision: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
 def test_sharing_epochs_in_a_study_changes_nothing(precision: str) -> None:
-    settings = {"trainer.accelerator": "gpu", "trainer.deterministic": True, "trainer.precision": precision}
+    settings = {
+        "trainer.accelerator": "gpu",
+        "trainer.deterministic": True,
+        "trainer.precision": precision,
+    }
     shared, alone = small(ARMS, set=settings), small(ARMS, share=False, root="alone", set=settings)
     for work in (shared, alone):
-        assert not train(work, 4, engine.run)
+        assert not train(work, 4, local_engine.run)
     assert ends(shared) == ends(alone)
 
 
@@ -73,7 +84,9 @@ def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
 
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     here = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))
-    there = CropFlip()(images.cuda(), torch.tensor([120.0, 121.0, 99.0]).cuda(), generator(0, "augment", 1))
+    there = CropFlip()(
+        images.cuda(), torch.tensor([120.0, 121.0, 99.0]).cuda(), generator(0, "augment", 1)
+    )
     assert torch.equal(here, there.cpu())
     assert torch.equal(blur(images, 8), blur(images.cuda(), 8).cpu())
 
@@ -83,5 +96,12 @@ def test_synchronised_batch_norm_trains() -> None:
     """torch has it on GPUs only; one rank shows that it is wired up."""
     from tests.processes import run
 
-    devices = ("--trainer.accelerator", "gpu", "--trainer.devices", "1", "--trainer.strategy", "ddp")
+    devices = (
+        "--trainer.accelerator",
+        "gpu",
+        "--trainer.devices",
+        "1",
+        "--trainer.strategy",
+        "ddp",
+    )
     assert "test accuracy" in run("fit", *tiny(), *devices, "--trainer.sync_batchnorm", "true")

@@ -26,7 +26,9 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         # Built once for each process, which has one name.
         parser.cache_clear()
-        call: Callable[[], object] = {"train.py": train, "study.py": study}.get(Path(program).name, main)
+        call: Callable[[], object] = {"train.py": train, "study.py": study}.get(
+            Path(program).name, main
+        )
         with pytest.raises(SystemExit):
             call()
         printed = capsys.readouterr()
@@ -41,9 +43,14 @@ INSTALLED = "/usr/bin/plasticity-lab"
 
 def test_the_installed_command_speaks_of_itself(said: Say) -> None:
     text = said(INSTALLED, "--help")
-    assert text.startswith("usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study} ...\n")
+    assert text.startswith(
+        "usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study} ...\n"
+    )
     assert "\n  plasticity-lab fit --config configs/digits.yaml\n" in text
-    assert "\n  study     train a figure's worth of such runs from one file, see `plasticity-lab study --help`\n" in text
+    assert (
+        "\n  study     train a figure's worth of such runs from one file, see `plasticity-lab study --help`\n"
+        in text
+    )
     assert ".py" not in text
 
 
@@ -56,7 +63,9 @@ def test_its_studies_do_so_too(said: Say) -> None:
 
 def test_its_commands_are_called_as_it_is(said: Say) -> None:
     assert said(INSTALLED, "fit", "--help").startswith("usage: plasticity-lab ")
-    assert said(INSTALLED, "study", "run", "--help").startswith("usage: plasticity-lab study run [-h] ")
+    assert said(INSTALLED, "study", "run", "--help").startswith(
+        "usage: plasticity-lab study run [-h] "
+    )
 
 
 @pytest.mark.parametrize("script", ["train.py", "study.py"])
@@ -71,7 +80,15 @@ def test_a_checkout_speaks_of_its_scripts(script: str, said: Say) -> None:
 def test_a_mistake_begins_with_the_name_that_was_called(said: Say) -> None:
     wrong = "error: report: no run of digits-blur-removal is done; train some: "
     file = REPOSITORY / "configs/studies/digits_blur_removal.yaml"
-    assert said(INSTALLED, "study", "report", str(file)) == f"plasticity-lab study: {wrong}plasticity-lab study run {file}\n"
+    assert (
+        said(INSTALLED, "study", "report", str(file))
+        == f"plasticity-lab study: {wrong}plasticity-lab study run {file}\n"
+    )
     script = REPOSITORY / "study.py"
-    assert said(str(script), "report", str(file)) == f"study.py: {wrong}python {script} run {file}\n"
-    assert said(INSTALLED, "fit", "--nothing") == "plasticity-lab: error: unrecognized arguments: --nothing\n"
+    assert (
+        said(str(script), "report", str(file)) == f"study.py: {wrong}python {script} run {file}\n"
+    )
+    assert (
+        said(INSTALLED, "fit", "--nothing")
+        == "plasticity-lab: error: unrecognized arguments: --nothing\n"
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.processes import run, start
 from tests.runs import logged, tiny
 
@@ -31,14 +31,20 @@ LONG = {
 
 def final(directory: Path) -> tuple[str, str, object]:
     checkpoint = torch.load(directory / "checkpoints" / "epoch=0059.ckpt", weights_only=True)
-    return digest(checkpoint["state_dict"]), digest(checkpoint["optimizer_states"]), logged(directory)
+    return (
+        state_hash(checkpoint["state_dict"]),
+        state_hash(checkpoint["optimizer_states"]),
+        logged(directory),
+    )
 
 
 def wait_for_training(process: "subprocess.Popen[str]", directory: Path) -> None:
     """Wait until a session of the run has begun, which a busy machine may take long to do."""
     manifest = directory / "manifest.json"
     before = manifest.stat().st_mtime_ns if manifest.exists() else 0
-    while process.poll() is None and (not manifest.exists() or manifest.stat().st_mtime_ns == before):
+    while process.poll() is None and (
+        not manifest.exists() or manifest.stat().st_mtime_ns == before
+    ):
         time.sleep(0.01)
 
 
@@ -61,7 +67,9 @@ def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
         output = process.communicate()[0]
         assert process.returncode in (0, -signal.SIGKILL), output
         progress |= {file.name for file in (killed / "checkpoints").glob("epoch=*")}
-        if process.returncode == 0:  # it got through: its end is compared below, and the next kills hit a run from its beginning
+        if (
+            process.returncode == 0
+        ):  # it got through: its end is compared below, and the next kills hit a run from its beginning
             assert final(killed) == final(whole)
             shutil.rmtree(killed)
     run("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")

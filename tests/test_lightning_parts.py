@@ -17,14 +17,24 @@ from tests.test_contracts import EVERY_KIND, check_resumes
 
 
 def _callback(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"trainer": {"callbacks+": [{"class_path": f"pytorch_lightning.callbacks.{name}", "init_args": arguments}]}}
+    return {
+        "trainer": {
+            "callbacks+": [
+                {"class_path": f"pytorch_lightning.callbacks.{name}", "init_args": arguments}
+            ]
+        }
+    }
 
 
 EXACT = {
-    "EarlyStopping": _callback("EarlyStopping", monitor="val/loss", patience=1, check_on_train_epoch_end=True),
+    "EarlyStopping": _callback(
+        "EarlyStopping", monitor="val/loss", patience=1, check_on_train_epoch_end=True
+    ),
     "EMAWeightAveraging": _callback("EMAWeightAveraging", decay=0.9),
     "WeightAveraging": _callback("WeightAveraging"),
-    "GradientAccumulationScheduler": _callback("GradientAccumulationScheduler", scheduling={0: 1, 1: 2, 2: 3}),
+    "GradientAccumulationScheduler": _callback(
+        "GradientAccumulationScheduler", scheduling={0: 1, 1: 2, 2: 3}
+    ),
     "LearningRateMonitor": _callback("LearningRateMonitor"),
     "64-true": {"trainer": {"precision": "64-true"}},
     "bf16-true": {"trainer": {"precision": "bf16-true"}},
@@ -68,7 +78,9 @@ REFUSED = {
         {
             "trainer": {
                 "precision": "bf16-true",
-                "callbacks+": [{"class_path": "callbacks.WeightDistance", "init_args": {"every": "1ep"}}],
+                "callbacks+": [
+                    {"class_path": "callbacks.WeightDistance", "init_args": {"every": "1ep"}}
+                ],
             }
         },
         "precision: bf16-true: diagnostics measure in float32; leave them out, or use 32-true",
@@ -87,15 +99,28 @@ def test_one_line_for_slurm_variables_that_lightning_refuses(
 ) -> None:
     for name, value in {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "mine", "SLURM_JOB_ID": "1"}.items():
         monkeypatch.setenv(name, value)
-    refused(["fit", *tiny()], "trainer: You set `--ntasks=2` in your SLURM bash script, but this variable is not supported", capsys)
+    refused(
+        ["fit", *tiny()],
+        "trainer: You set `--ntasks=2` in your SLURM bash script, but this variable is not supported",
+        capsys,
+    )
 
 
 @pytest.mark.parametrize("precision", ["64-true", "bf16-true", "16-true"])
 def test_batches_have_the_precision_of_the_network(precision: str) -> None:
     module = fit(
-        *tiny({"trainer": {"precision": precision, "callbacks+": [{"class_path": "tests.test_lightning_parts.Types"}]}})
+        *tiny(
+            {
+                "trainer": {
+                    "precision": precision,
+                    "callbacks+": [{"class_path": "tests.test_lightning_parts.Types"}],
+                }
+            }
+        )
     ).model
-    kind = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}[precision]
+    kind = {"64-true": torch.float64, "bf16-true": torch.bfloat16, "16-true": torch.float16}[
+        precision
+    ]
     assert {parameter.dtype for parameter in module.parameters()} == {kind}
     assert json.loads(Path("types.json").read_text()) == [str(kind)] * 12
 
@@ -106,13 +131,20 @@ class Types(Callback):
     def __init__(self) -> None:
         self.seen: list[str] = []
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.seen.append(str(batch.inputs.dtype))
         Path("types.json").write_text(json.dumps(self.seen))
 
 
 def test_overfitting_shows_the_same_batches_in_each_epoch() -> None:
-    seen = {"trainer": {"overfit_batches": 2, "callbacks+": [{"class_path": "tests.test_lightning_parts.Seen"}]}}
+    seen = {
+        "trainer": {
+            "overfit_batches": 2,
+            "callbacks+": [{"class_path": "tests.test_lightning_parts.Seen"}],
+        }
+    }
     fit(*tiny(seen))
     batches = json.loads(Path("seen.json").read_text())
     assert len(batches) == 6
@@ -126,7 +158,9 @@ class Seen(Callback):
     def __init__(self) -> None:
         self.seen: list[list[int]] = []
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.seen.append(batch.indices.tolist())
         Path("seen.json").write_text(json.dumps(self.seen))
 
@@ -139,12 +173,28 @@ def _rows(folder: str) -> list[dict[str, str]]:
 def test_a_csv_log_in_a_fixed_folder_keeps_its_rows_on_a_resume() -> None:
     def log(folder: str) -> dict[str, Any]:
         arguments = {"save_dir": folder, "name": "", "version": "", "flush_logs_every_n_steps": 1}
-        return {"trainer": {"logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": arguments}}}
+        return {
+            "trainer": {
+                "logger": {
+                    "class_path": "pytorch_lightning.loggers.CSVLogger",
+                    "init_args": arguments,
+                }
+            }
+        }
 
     def settings(folder: str) -> list[str]:
-        stop = {"class_path": "tests.test_sessions.Signal", "init_args": {"number": 15, "hook": "batch start", "step": 5}}
+        stop = {
+            "class_path": "tests.test_sessions.Signal",
+            "init_args": {"number": 15, "hook": "batch start", "step": 5},
+        }
         return tiny(
-            log(folder), {"trainer": {"callbacks+": [stop, {"class_path": "tests.probes.StepLog"}], "log_every_n_steps": 1}}
+            log(folder),
+            {
+                "trainer": {
+                    "callbacks+": [stop, {"class_path": "tests.probes.StepLog"}],
+                    "log_every_n_steps": 1,
+                }
+            },
         )
 
     Path("sent").touch()
@@ -165,7 +215,11 @@ def test_a_tensorboard_log_in_a_fixed_folder_has_each_value_once_after_a_failure
         place = {"save_dir": folder, "name": "x", "version": 0}
         logger = {"class_path": "pytorch_lightning.loggers.TensorBoardLogger", "init_args": place}
         names = ["tests.probes.StepLog", *own]
-        trainer = {"logger": logger, "log_every_n_steps": 1, "callbacks+": [{"class_path": name} for name in names]}
+        trainer = {
+            "logger": logger,
+            "log_every_n_steps": 1,
+            "callbacks+": [{"class_path": name} for name in names],
+        }
         return tiny({"trainer": trainer})
 
     fails = ["tests.test_checkpoints.RaisesOnce"]
@@ -179,9 +233,13 @@ def test_a_tensorboard_log_in_a_fixed_folder_has_each_value_once_after_a_failure
 
 
 @pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook"])
-def test_one_line_for_ranks_whose_end_is_not_returned(strategy: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_for_ranks_whose_end_is_not_returned(
+    strategy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     message = f"trainer.strategy: {strategy}: it trains in child processes, and does not return .*; use ddp"
-    refused(["fit", *tiny(), "--trainer.devices", "2", "--trainer.strategy", strategy], message, capsys)
+    refused(
+        ["fit", *tiny(), "--trainer.devices", "2", "--trainer.strategy", strategy], message, capsys
+    )
 
 
 @pytest.mark.slow

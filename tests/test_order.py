@@ -121,7 +121,9 @@ def test_callbacks_stand_in_the_order_that_the_page_gives() -> None:
     assert names.index("Interruption") == 0
     assert names.index("RunRecord") < names.index("ExactResume") < names.index("TerminateOnNaN")
     assert names.index("TerminateOnNaN") < clock < names.index("DataMonitor")
-    listed = [node["class_path"].removeprefix("callbacks.") for node in ALL["trainer"]["callbacks+"]]
+    listed = [
+        node["class_path"].removeprefix("callbacks.") for node in ALL["trainer"]["callbacks+"]
+    ]
     first = names.index(listed[0])
     assert names[first : first + len(listed)] == listed
     assert clock < first < first + len(listed) <= checkpoints[0]

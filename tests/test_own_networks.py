@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from plasticity_lab.surgery.construction import construct, materialise
-from plasticity_lab.surgery.initialisation import initialise, redraw
+from plasticity_lab.surgery.initialisation import init_parameters, redraw
 from tests import own_networks
 from tests.callbacks.interventions.arms import FROZEN, one
 from tests.networks import SmallNet
@@ -22,7 +22,9 @@ SIZES = {"in_channels": 1, "num_classes": 10, "image_size": 16}
 
 
 def network(kind: str, **model: Any) -> dict[str, Any]:
-    return {"model": {"init_args": {"network": {"class_path": f"tests.own_networks.{kind}"}, **model}}}
+    return {
+        "model": {"init_args": {"network": {"class_path": f"tests.own_networks.{kind}"}, **model}}
+    }
 
 
 def callbacks(*several: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def initial(kind: str, seed: int = 0) -> nn.Module:
     """Return a network as a run of some seed begins."""
     made: nn.Module = construct(getattr(own_networks, kind), **taken(kind))
     materialise(made, (1, 16, 16))
-    initialise(made, seed)
+    init_parameters(made, seed)
     return made
 
 
@@ -49,7 +51,15 @@ def values(finished: Any) -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_starts_from_what_the_constructor_sets_under_the_runs_seed(kind: str) -> None:
     still = one("LearningRateFactor", levels={"0ep": 0.0})
-    begun = values(fit(*tiny(network(kind), callbacks(still)), "--trainer.max_epochs", "1", "--seed_everything", "3"))
+    begun = values(
+        fit(
+            *tiny(network(kind), callbacks(still)),
+            "--trainer.max_epochs",
+            "1",
+            "--seed_everything",
+            "3",
+        )
+    )
     expected = initial(kind, 3)
     for name, value in begun.items():
         assert torch.equal(value, expected.get_parameter(name)), name
@@ -74,9 +84,15 @@ def test_resets_draw_by_the_same_rule_at_whatever_moment(kind: str, at: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_reset_is_another_draw_of_the_rule(kind: str) -> None:
-    reset = values(fit(*tiny(network(kind), callbacks(one("LayerReset", at=["11st"], last=2), FROZEN))))
+    reset = values(
+        fit(*tiny(network(kind), callbacks(one("LayerReset", at=["11st"], last=2), FROZEN)))
+    )
     made, plain = initial(kind), values(fit(*tiny(network(kind), callbacks(FROZEN))))
-    drawn = redraw(made, [name for name, _ in made.named_modules()], lambda name: (0, "LayerReset", 2, 11, name))
+    drawn = redraw(
+        made,
+        [name for name, _ in made.named_modules()],
+        lambda name: (0, "LayerReset", 2, 11, name),
+    )
     chosen = getattr(own_networks, kind)(**taken(kind)).blocks[-2:]
     for name, value in reset.items():
         expected = drawn[name] if name.startswith(chosen) else plain[name]
@@ -90,7 +106,9 @@ def test_l2_init_pulls_to_where_training_began(kind: str) -> None:
     chosen = [name for name in pulled if name.endswith("weight") and not name.startswith("norm")]
     for name in chosen:
         there = start.get_parameter(name)
-        assert torch.linalg.norm(pulled[name] - there) < 0.7 * torch.linalg.norm(free[name] - there), name
+        assert torch.linalg.norm(pulled[name] - there) < 0.7 * torch.linalg.norm(
+            free[name] - there
+        ), name
 
 
 @pytest.mark.parametrize("kind", ["Normed", "Attention"])
@@ -112,11 +130,18 @@ def test_runs_with_resets_resume_bitwise(kind: str) -> None:
 
 def test_averages_of_weights_and_weight_norm() -> None:
     average = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
-    fit(*tiny(network("Normed"), callbacks(average, one("LayerReset", at=["1ep"], last=1))), "--trainer.max_epochs", "2")
+    fit(
+        *tiny(network("Normed"), callbacks(average, one("LayerReset", at=["1ep"], last=1))),
+        "--trainer.max_epochs",
+        "2",
+    )
 
 
 def test_lazy_networks_begin_under_the_runs_seed_alone() -> None:
-    nets = [fit(*tiny(network("Lazy")), "--trainer.max_epochs", "1", "--seed_everything", str(seed)) for seed in (0, 0, 1)]
+    nets = [
+        fit(*tiny(network("Lazy")), "--trainer.max_epochs", "1", "--seed_everything", str(seed))
+        for seed in (0, 0, 1)
+    ]
     assert state(nets[0]) == state(nets[1]) != state(nets[2])
     assert isinstance(nets[0].model.network.head, nn.Linear)
 
@@ -124,7 +149,10 @@ def test_lazy_networks_begin_under_the_runs_seed_alone() -> None:
 def test_a_lazy_part_takes_its_size_from_what_it_is_given() -> None:
     head = {"class_path": "tests.own_networks.LazyHead", "init_args": {"outputs": 10}}
     whole = {"class_path": "tests.own_networks.WithLazyHead", "init_args": {"head": head}}
-    nets = [fit(*tiny({"model": {"init_args": {"network": whole}}}), "--trainer.max_epochs", "1") for _ in range(2)]
+    nets = [
+        fit(*tiny({"model": {"init_args": {"network": whole}}}), "--trainer.max_epochs", "1")
+        for _ in range(2)
+    ]
     assert nets[0].model.network.head.linear.weight.shape == (10, 12)
     assert state(nets[0]) == state(nets[1])
 
@@ -137,24 +165,38 @@ def test_initialisation_is_an_argument(scheme: Any) -> None:
         for model in ({}, {"initialisation": scheme})
     )
     expected = construct(SmallNet, 1, 10)
-    initialise(expected, 0, scheme)
-    assert all(torch.equal(value, expected.get_parameter(name)) for name, value in values(other).items())
+    init_parameters(expected, 0, scheme)
+    assert all(
+        torch.equal(value, expected.get_parameter(name)) for name, value in values(other).items()
+    )
     assert not torch.equal(values(plain)["conv.weight"], values(other)["conv.weight"])
 
 
-RESETS: dict[str, dict[str, Any]] = {"LayerReset": {"last": 1}, "ShrinkPerturb": {"perturb": 0.1}, "Rewind": {"to": "0ep"}}
+RESETS: dict[str, dict[str, Any]] = {
+    "LayerReset": {"last": 1},
+    "ShrinkPerturb": {"perturb": 0.1},
+    "Rewind": {"to": "0ep"},
+}
 
 
 @pytest.mark.parametrize("name", RESETS)
 def test_pruning_beside_a_reset_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = {"pruning_fn": "l1_unstructured", "amount": 0.5}
     pruning = {"class_path": "pytorch_lightning.callbacks.ModelPruning", "init_args": arguments}
-    message = f"{name}: ModelPruning replaces the parameters that it acts on; leave one of the two out"
-    refused(["fit", *tiny(callbacks(pruning, one(name, at=["1ep"], **RESETS[name])))], message, capsys)
+    message = (
+        f"{name}: ModelPruning replaces the parameters that it acts on; leave one of the two out"
+    )
+    refused(
+        ["fit", *tiny(callbacks(pruning, one(name, at=["1ep"], **RESETS[name])))], message, capsys
+    )
 
 
 def test_networks_that_cannot_be_trained_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    refused(["fit", *tiny(network("Frozen"))], "network: Frozen: has no parameter to train; let some require gradients", capsys)
+    refused(
+        ["fit", *tiny(network("Frozen"))],
+        "network: Frozen: has no parameter to train; let some require gradients",
+        capsys,
+    )
     double = "network: Double: has parameters of torch.float64, and batches are of torch.float32; leave that to trainer.precision"
     refused(["fit", *tiny(network("Double"))], double, capsys)
     fit(*tiny(network("Double")), "--trainer.precision", "64-true", "--trainer.max_epochs", "1")

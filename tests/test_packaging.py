@@ -17,29 +17,64 @@ PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 
 def test_every_module_is_packaged() -> None:
     listed = PROJECT["tool"]["setuptools"]
-    packages = {str(file.parent.relative_to(REPOSITORY)).replace("/", ".") for file in REPOSITORY.glob("**/__init__.py")}
+    packages = {
+        str(file.parent.relative_to(REPOSITORY)).replace("/", ".")
+        for file in REPOSITORY.glob("**/__init__.py")
+    }
     packages = {name for name in packages if not name.startswith(("tests", ".", "build"))}
     assert sorted(listed["packages"]) == sorted({*packages, "plasticity_lab.configs"})
-    assert sorted(file.name for file in REPOSITORY.glob("*.py")) == ["measure.py", "study.py", "train.py"], "not installed"
+    assert sorted(file.name for file in REPOSITORY.glob("*.py")) == [
+        "measure.py",
+        "study.py",
+        "train.py",
+    ], "not installed"
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
     """Say what of a folder is no part of the project."""
     above = {"build", "runs", "data"} if Path(folder) == REPOSITORY else set[str]()
-    return {name for name in names if name in above or name.startswith(".") or name.endswith(".egg-info")}
+    return {
+        name
+        for name in names
+        if name in above or name.startswith(".") or name.endswith(".egg-info")
+    }
 
 
 @pytest.mark.slow
 def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(REPOSITORY, source, ignore=left_out)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site")]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--target",
+        str(tmp_path / "site"),
+    ]
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(source)], check=True
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--wheel-dir",
+            str(tmp_path),
+            str(source),
+        ],
+        check=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    files = {"plasticity_lab/configs/base.yaml", "plasticity_lab/configs/digits.yaml", "lightning_modules/networks/resnet.py"}
+    files = {
+        "plasticity_lab/configs/base.yaml",
+        "plasticity_lab/configs/digits.yaml",
+        "lightning_modules/networks/resnet.py",
+    }
     assert files <= set(names)
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"callbacks", "datamodules", "lightning_modules", "plasticity_lab"}
@@ -52,9 +87,19 @@ def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
     def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
         places = os.pathsep.join(filter(None, [path, str(tmp_path / "site")]))
         environment = {**os.environ, "PYTHONPATH": places}
-        return subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True, cwd=home)
+        return subprocess.run(
+            [*command, *arguments], env=environment, capture_output=True, text=True, cwd=home
+        )
 
-    done = run("fit", "--config", "configs/digits.yaml", "--trainer.max_epochs", "1", "--model.init_args.network", "mine.SmallNet")
+    done = run(
+        "fit",
+        "--config",
+        "configs/digits.yaml",
+        "--trainer.max_epochs",
+        "1",
+        "--model.init_args.network",
+        "mine.SmallNet",
+    )
     assert done.returncode == 0, done.stderr
     assert "test accuracy" in done.stdout
     assert str(home / "runs" / "digits") in done.stdout
@@ -64,5 +109,7 @@ def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
     (tmp_path / "other/callbacks/__init__.py").touch()
     hidden = run("fit", "--config", "configs/digits.yaml", path=str(tmp_path / "other"))
     (line,) = hidden.stderr.splitlines()
-    assert line.startswith(f"plasticity-lab: error: callbacks: {tmp_path}/other/callbacks hides plasticity-lab's package"), line
+    assert line.startswith(
+        f"plasticity-lab: error: callbacks: {tmp_path}/other/callbacks hides plasticity-lab's package"
+    ), line
     assert hidden.returncode == 2

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plasticity_lab.randomness import generator, global_stream, key
+from plasticity_lab.randomness import derive_seed, generator, seeded_global_rng
 
 counters = st.lists(st.one_of(st.integers(0, 10**6), st.text(max_size=8)), max_size=3).map(tuple)
 keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)
@@ -15,7 +15,9 @@ keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)
 def test_different_keys_differ_and_equal_keys_agree(
     one: tuple[int, str, tuple[int | str, ...]], two: tuple[int, str, tuple[int | str, ...]]
 ) -> None:
-    assert (key(one[0], one[1], *one[2]) == key(two[0], two[1], *two[2])) == (one == two)
+    assert (derive_seed(one[0], one[1], *one[2]) == derive_seed(two[0], two[1], *two[2])) == (
+        one == two
+    )
 
 
 def test_all_draws_of_a_run_are_pairwise_different() -> None:
@@ -33,13 +35,13 @@ def test_what_is_joined_is_not_confused() -> None:
     assert (
         len(
             {
-                key(1, "a", 2, 3),
-                key(1, "a", 23),
-                key(12, "a", 3),
-                key(1, "a2", 3),
-                key(1, "a", "2", 3),
-                key(1, "a", 2, "3"),
-                key(1, 'a", 2', 3),
+                derive_seed(1, "a", 2, 3),
+                derive_seed(1, "a", 23),
+                derive_seed(12, "a", 3),
+                derive_seed(1, "a2", 3),
+                derive_seed(1, "a", "2", 3),
+                derive_seed(1, "a", 2, "3"),
+                derive_seed(1, 'a", 2', 3),
             }
         )
         == 7
@@ -55,21 +57,32 @@ def test_what_is_joined_is_not_confused() -> None:
     ],
 )
 def test_keys_are_the_same_on_every_platform(arguments: tuple[int, str], golden: int) -> None:
-    assert key(*arguments) == golden
+    assert derive_seed(*arguments) == golden
 
 
 def test_draws_are_the_same_on_every_platform() -> None:
-    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [5, 7, 8, 2, 4, 9, 3, 6, 0, 1]
+    assert torch.randperm(10, generator=generator(0, "order", 0)).tolist() == [
+        5,
+        7,
+        8,
+        2,
+        4,
+        9,
+        3,
+        6,
+        0,
+        1,
+    ]
 
 
 def test_the_global_stream_is_left_as_it_was() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    with global_stream(0, "init", "conv1"):
+    with seeded_global_rng(0, "init", "conv1"):
         first = torch.rand(2)
     assert torch.equal(torch.rand(3), expected)
-    with global_stream(0, "init", "conv1"):
+    with seeded_global_rng(0, "init", "conv1"):
         assert torch.equal(torch.rand(2), first)
-    with global_stream(0, "init", "conv2"):
+    with seeded_global_rng(0, "init", "conv2"):
         assert not torch.equal(torch.rand(2), first)

@@ -24,7 +24,9 @@ class Signal(Callback):
             Path("sent").touch()
             os.kill(os.getpid(), self.number)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self._send(trainer, "batch start")
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
@@ -44,7 +46,12 @@ MOMENTS = {
     "inside an epoch": (signal.SIGTERM, "batch start", 5, {}),
     "by Slurm": (signal.SIGUSR1, "batch start", 2, {"trainer": {"accumulate_grad_batches": 2}}),
     "by Ctrl-C": (signal.SIGINT, "batch end", 1, {}),
-    "at an epoch's last batch": (signal.SIGTERM, "batch start", 7, {"trainer": {"check_val_every_n_epoch": 2}}),
+    "at an epoch's last batch": (
+        signal.SIGTERM,
+        "batch start",
+        7,
+        {"trainer": {"check_val_every_n_epoch": 2}},
+    ),
     "while validating": (signal.SIGTERM, "validation", 4, {}),
     "at an epoch's end": (signal.SIGTERM, "epoch end", 8, {}),
     "while testing": (signal.SIGTERM, "test", 12, {}),
@@ -52,9 +59,14 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_run_stopped_by_a_signal_says_so_and_resumes_bitwise(moment: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_stopped_by_a_signal_says_so_and_resumes_bitwise(
+    moment: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     number, hook, step, settings = MOMENTS[moment]
-    send = {"class_path": "tests.test_sessions.Signal", "init_args": {"number": int(number), "hook": hook, "step": step}}
+    send = {
+        "class_path": "tests.test_sessions.Signal",
+        "init_args": {"number": int(number), "hook": hook, "step": step},
+    }
     own = [send, {"class_path": "tests.probes.StepLog"}]
     extra = {"trainer": {**settings.get("trainer", {}), "callbacks+": own, "log_every_n_steps": 1}}
     Path("sent").touch()
@@ -77,9 +89,16 @@ def test_a_run_stopped_by_a_signal_says_so_and_resumes_bitwise(moment: str, caps
 
 
 @pytest.mark.parametrize("how", ["max_time", "Timer"])
-def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(how: str, capsys: pytest.CaptureFixture[str]) -> None:
-    timer = {"class_path": "pytorch_lightning.callbacks.Timer", "init_args": {"duration": "00:00:00:01", "interval": "step"}}
-    limit = {"trainer": {"max_time": "00:00:00:01"} if how == "max_time" else {"callbacks+": [timer]}}
+def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(
+    how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timer = {
+        "class_path": "pytorch_lightning.callbacks.Timer",
+        "init_args": {"duration": "00:00:00:01", "interval": "step"},
+    }
+    limit = {
+        "trainer": {"max_time": "00:00:00:01"} if how == "max_time" else {"callbacks+": [timer]}
+    }
     slow = {"trainer": {"callbacks+": [{"class_path": "tests.test_sessions.Slow"}]}}
     whole = fit(*tiny(slow), "--run_dir", "whole")
     steps = []
@@ -88,7 +107,10 @@ def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(how: str, capsys
         if steps[-1].global_step == 12:
             break
         line = capsys.readouterr().err.splitlines()[-1]
-        assert re.fullmatch("train.py: max_time is over before the run is; resume with: python train.py fit --config .*last", line)
+        assert re.fullmatch(
+            "train.py: max_time is over before the run is; resume with: python train.py fit --config .*last",
+            line,
+        )
     counts = [trainer.global_step for trainer in steps]
     assert len(counts) > 1
     assert counts == sorted(set(counts)), "each session goes further"
@@ -96,7 +118,10 @@ def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(how: str, capsys
     values = logged(Path("mine"))
     assert values == logged(Path("whole"))
     assert steps[-1].lightning_module.state_dict().keys() == whole.model.state_dict().keys()
-    assert all((value == whole.model.state_dict()[name]).all() for name, value in steps[-1].lightning_module.state_dict().items())
+    assert all(
+        (value == whole.model.state_dict()[name]).all()
+        for name, value in steps[-1].lightning_module.state_dict().items()
+    )
 
 
 class Slow(Callback):
@@ -115,9 +140,13 @@ def test_slurm_starts_a_job_again_that_it_has_warned(monkeypatch: pytest.MonkeyP
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{scontrol.parent.absolute()}:{os.environ['PATH']}")
     send = {"number": int(signal.SIGUSR1), "hook": "batch start", "step": 2}
-    own = {"trainer": {"callbacks+": [{"class_path": "tests.test_sessions.Signal", "init_args": send}]}}
+    own = {
+        "trainer": {"callbacks+": [{"class_path": "tests.test_sessions.Signal", "init_args": send}]}
+    }
     with pytest.raises(SystemExit) as stop:
         fit(*tiny(own), "--run_dir", "mine")
     assert stop.value.code == 128 + signal.SIGUSR1
     assert Path("requeued").read_text() == "requeue 7\n"
-    assert sorted(file.name for file in Path("mine").rglob("*.ckpt")) == ["last.ckpt"], "none of the middle of a step"
+    assert sorted(file.name for file in Path("mine").rglob("*.ckpt")) == ["last.ckpt"], (
+        "none of the middle of a step"
+    )

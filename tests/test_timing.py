@@ -28,7 +28,14 @@ def test_parse_and_print_round_trip(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("written", "canonical"),
-    [("080ep", "80ep"), ("12.50%", "12.5%"), ("0.5%", "0.5%"), ("50.0%", "50%"), ("100%", "100%"), ("stage02", "stage2")],
+    [
+        ("080ep", "80ep"),
+        ("12.50%", "12.5%"),
+        ("0.5%", "0.5%"),
+        ("50.0%", "50%"),
+        ("100%", "100%"),
+        ("stage02", "stage2"),
+    ],
 )
 def test_one_moment_has_one_text(written: str, canonical: str) -> None:
     assert str(Time(written)) == canonical
@@ -40,7 +47,9 @@ def test_a_bare_number_is_refused(text: str) -> None:
         Time(text)
 
 
-@pytest.mark.parametrize("text", ["", "ep", "10 ep", "10epochs", "-1ep", "stage", "stage2ep", "٣ep", "1e3st", "10EP"])
+@pytest.mark.parametrize(
+    "text", ["", "ep", "10 ep", "10epochs", "-1ep", "stage", "stage2ep", "٣ep", "1e3st", "10EP"]
+)
 def test_a_malformed_time_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="is not a time"):
         Time(text)
@@ -58,9 +67,14 @@ def test_a_share_beyond_the_run_is_refused() -> None:
 
 
 @given(times, st.lists(positions, min_size=1, max_size=30), st.integers(1, 300))
-def test_a_moment_is_crossed_once_on_any_way_through_a_run(text: str, way: list[Position], epochs: int) -> None:
+def test_a_moment_is_crossed_once_on_any_way_through_a_run(
+    text: str, way: list[Position], epochs: int
+) -> None:
     """However large the strides, and whether or not the moment itself is ever stood on."""
-    way = sorted(Position(*column) for column in zip(*(sorted(column) for column in zip(*way, strict=True)), strict=True))
+    way = sorted(
+        Position(*column)
+        for column in zip(*(sorted(column) for column in zip(*way, strict=True)), strict=True)
+    )
     time, before, crossings = Time(text), None, 0
     for now in way:
         crossings += time.crossed(before, now, epochs)
@@ -72,7 +86,9 @@ def test_a_moment_is_crossed_once_on_any_way_through_a_run(text: str, way: list[
 
 
 @given(positions, st.integers(1, 300))
-def test_nothing_trained_yet_means_a_moment_at_the_start_is_still_to_be_crossed(now: Position, epochs: int) -> None:
+def test_nothing_trained_yet_means_a_moment_at_the_start_is_still_to_be_crossed(
+    now: Position, epochs: int
+) -> None:
     assert Time("0ep").crossed(None, now, epochs)
     assert not Time("0ep").crossed(now, now, epochs)
 
@@ -80,19 +96,28 @@ def test_nothing_trained_yet_means_a_moment_at_the_start_is_still_to_be_crossed(
 @given(positions, st.integers(0, 10**5), st.integers(0, 300), st.integers(1, 300))
 def test_units_are_never_mixed(now: Position, step: int, epoch: int, epochs: int) -> None:
     assert Time("7ep").reached(now, epochs) == Time("7ep").reached(now._replace(step=step), epochs)
-    assert Time("7st").reached(now, epochs) == Time("7st").reached(now._replace(epoch=epoch), epochs)
+    assert Time("7st").reached(now, epochs) == Time("7st").reached(
+        now._replace(epoch=epoch), epochs
+    )
     assert Time("7ep").reached(now, epochs) == Time("7ep").reached(now, epochs + 1)
 
 
 @pytest.mark.parametrize(("epochs", "first"), [(24, 12), (25, 13), (1, 1), (3, 2)])
 def test_half_a_run_is_the_first_epoch_start_at_or_after_it(epochs: int, first: int) -> None:
-    reached = [epoch for epoch in range(epochs + 1) if Time("50%").reached(Position(epoch, 0), epochs)]
+    reached = [
+        epoch for epoch in range(epochs + 1) if Time("50%").reached(Position(epoch, 0), epochs)
+    ]
     assert reached[0] == first
 
 
 def test_the_last_level_reached_is_in_force() -> None:
     levels = Levels({"2ep": "early", "50%": "half", "30st": "late"})
-    assert [levels.at(Position(epoch, epoch), 20) for epoch in (0, 2, 9, 10)] == [None, "early", "early", "half"]
+    assert [levels.at(Position(epoch, epoch), 20) for epoch in (0, 2, 9, 10)] == [
+        None,
+        "early",
+        "early",
+        "half",
+    ]
     assert levels.at(Position(3, 30), 20) == "late"
 
 

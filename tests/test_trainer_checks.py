@@ -32,11 +32,23 @@ _SGD: Any = partial(torch.optim.SGD, lr=0.1)
 
 
 def _check(
-    *callbacks: Callback, module: LightningModule | None = None, optimizer: Any = _SGD, schedule: Any = None, **options: Any
+    *callbacks: Callback,
+    module: LightningModule | None = None,
+    optimizer: Any = _SGD,
+    schedule: Any = None,
+    **options: Any,
 ) -> None:
     """Check a run of 3 epochs of 4 batches."""
-    given: dict[str, Any] = {"max_epochs": 3, "logger": False, "accelerator": "cpu", "enable_checkpointing": None, **options}
-    trainer = Trainer(callbacks=list(callbacks), enable_progress_bar=False, enable_model_summary=False, **given)
+    given: dict[str, Any] = {
+        "max_epochs": 3,
+        "logger": False,
+        "accelerator": "cpu",
+        "enable_checkpointing": None,
+        **options,
+    }
+    trainer = Trainer(
+        callbacks=list(callbacks), enable_progress_bar=False, enable_model_summary=False, **given
+    )
     data = ImageDataModule(Digits(subset=100), batch_size=32)
     trainer.datamodule = data  # type: ignore[attr-defined]  # as train.py does
     check_trainer(trainer, module or ImageClassifier(SmallNet(1, 10), optimizer, schedule))
@@ -56,8 +68,14 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
             {"callback": EarlyStopping("val_loss")},
             f"EarlyStopping: monitor: val_loss: is not measured by this run; .*are {THERE}",
         ),
-        ({"callback": ModelCheckpoint(monitor="acc")}, f"ModelCheckpoint: monitor: acc: is not measured .*; there are {THERE}"),
-        ({"callback": EarlyStopping("diagnostics/srank")}, f"EarlyStopping: .*: is for loggers only; there are {THERE}"),
+        (
+            {"callback": ModelCheckpoint(monitor="acc")},
+            f"ModelCheckpoint: monitor: acc: is not measured .*; there are {THERE}",
+        ),
+        (
+            {"callback": EarlyStopping("diagnostics/srank")},
+            f"EarlyStopping: .*: is for loggers only; there are {THERE}",
+        ),
         (
             {"callback": EarlyStopping("val/loss"), "limit_val_batches": 0},
             "EarlyStopping: monitor: val/loss: is not measured with limit_val_batches: 0; there are train/accuracy, train/loss$",
@@ -67,12 +85,24 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
             "monitor: train/loss: is not known yet when EarlyStopping first looks",
         ),
         (
-            {"callback": ModelCheckpoint(monitor="val/loss", save_on_train_epoch_end=True), "check_val_every_n_epoch": 2},
+            {
+                "callback": ModelCheckpoint(monitor="val/loss", save_on_train_epoch_end=True),
+                "check_val_every_n_epoch": 2,
+            },
             "monitor: val/loss: is not known yet when ModelCheckpoint first looks",
         ),
-        ({"callback": BackboneFinetuning()}, "BackboneFinetuning: ImageClassifier has no `backbone`; leave it out"),
-        ({"callback": LearningRateFinder()}, "LearningRateFinder: ImageClassifier has no `lr` to set"),
-        ({"callback": LearningRateMonitor()}, "LearningRateMonitor: there is no logger to log to; leave it out"),
+        (
+            {"callback": BackboneFinetuning()},
+            "BackboneFinetuning: ImageClassifier has no `backbone`; leave it out",
+        ),
+        (
+            {"callback": LearningRateFinder()},
+            "LearningRateFinder: ImageClassifier has no `lr` to set",
+        ),
+        (
+            {"callback": LearningRateMonitor()},
+            "LearningRateMonitor: there is no logger to log to; leave it out",
+        ),
         (
             {"callback": GradientAccumulationScheduler({0: 2}), "accumulate_grad_batches": 2},
             "GradientAccumulationScheduler: accumulate_grad_batches: 2: says the same thing twice",
@@ -80,20 +110,47 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches: 0: write 1 or more"),
         ({"check_val_every_n_epoch": 0}, "check_val_every_n_epoch: 0: write 1 or more"),
         ({"val_check_interval": 0}, "val_check_interval: 0: write 1 batch or more"),
-        ({"val_check_interval": 5}, "val_check_interval: 5: an epoch of 100 examples has 4 batches; write at most as many"),
-        ({"val_check_interval": 3, "limit_train_batches": 2}, "val_check_interval: 3: an epoch of 100 examples has 2 batches"),
+        (
+            {"val_check_interval": 5},
+            "val_check_interval: 5: an epoch of 100 examples has 4 batches; write at most as many",
+        ),
+        (
+            {"val_check_interval": 3, "limit_train_batches": 2},
+            "val_check_interval: 3: an epoch of 100 examples has 2 batches",
+        ),
         ({"gradient_clip_val": -1.0}, "gradient_clip_val: -1.0: would turn gradients around"),
-        ({"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=1.5)}, r"optimizer: momentum: 1.5: write a number in \[0, 1\)"),
-        ({"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, dampening=-1.0)}, "optimizer: dampening: -1.0: write"),
-        ({"optimizer": partial(torch.optim.SparseAdam, lr=0.1)}, "optimizer: SparseAdam: .*does not support dense gradients"),
-        ({"optimizer": partial(torch.optim.Adam, capturable=True)}, "optimizer: Adam: If capturable=True"),
+        (
+            {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=1.5)},
+            r"optimizer: momentum: 1.5: write a number in \[0, 1\)",
+        ),
+        (
+            {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, dampening=-1.0)},
+            "optimizer: dampening: -1.0: write",
+        ),
+        (
+            {"optimizer": partial(torch.optim.SparseAdam, lr=0.1)},
+            "optimizer: SparseAdam: .*does not support dense gradients",
+        ),
+        (
+            {"optimizer": partial(torch.optim.Adam, capturable=True)},
+            "optimizer: Adam: If capturable=True",
+        ),
         (
             {"schedule": partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=2)},
             "lr_scheduler: OneCycleLR: fails after epoch 3 of 3 .*let it be as long as the run",
         ),
-        ({"schedule": partial(lr_scheduler.ExponentialLR, gamma=-0.5)}, "ExponentialLR: the learning rate is -0.05 after epoch 1"),
-        ({"schedule": partial(lr_scheduler.ExponentialLR, gamma=1e6)}, "ExponentialLR: the learning rate is 1e.11 after epoch 2"),
-        ({"schedule": partial(lr_scheduler.StepLR, step_size=0)}, "StepLR: fails after epoch 1 of 3"),
+        (
+            {"schedule": partial(lr_scheduler.ExponentialLR, gamma=-0.5)},
+            "ExponentialLR: the learning rate is -0.05 after epoch 1",
+        ),
+        (
+            {"schedule": partial(lr_scheduler.ExponentialLR, gamma=1e6)},
+            "ExponentialLR: the learning rate is 1e.11 after epoch 2",
+        ),
+        (
+            {"schedule": partial(lr_scheduler.StepLR, step_size=0)},
+            "StepLR: fails after epoch 1 of 3",
+        ),
     ],
 )
 def test_one_line(settings: dict[str, Any], message: str) -> None:
@@ -130,7 +187,10 @@ def test_what_may_log_more_is_left_to_the_run(tmp_path: Path) -> None:
 
 
 _L = "pytorch_lightning.callbacks"
-_STOPS = [{"class_path": f"{_L}.EarlyStopping", "init_args": {"monitor": "val/loss", "patience": n}} for n in (1, 2)]
+_STOPS = [
+    {"class_path": f"{_L}.EarlyStopping", "init_args": {"monitor": "val/loss", "patience": n}}
+    for n in (1, 2)
+]
 
 
 @pytest.mark.parametrize(
@@ -141,28 +201,59 @@ _STOPS = [{"class_path": f"{_L}.EarlyStopping", "init_args": {"monitor": "val/lo
             "callbacks: EarlyStopping: two of them would keep their state under one name; let them differ",
         ),
         ({"devices": -1}, "trainer: `devices` selected with `CPUAccelerator` should be an int > 0"),
-        ({"max_epochs": None}, "trainer.max_epochs: null: nothing says when the run ends; write the number of epochs"),
-        ({"default_root_dir": "tiny0.yaml"}, "run_dir: .*tiny0.yaml/.*: .*tiny0.yaml is a file; name another directory"),
         (
-            {"callbacks+": [{"class_path": f"{_L}.ModelCheckpoint", "init_args": {"dirpath": "tiny0.yaml"}}]},
+            {"max_epochs": None},
+            "trainer.max_epochs: null: nothing says when the run ends; write the number of epochs",
+        ),
+        (
+            {"default_root_dir": "tiny0.yaml"},
+            "run_dir: .*tiny0.yaml/.*: .*tiny0.yaml is a file; name another directory",
+        ),
+        (
+            {
+                "callbacks+": [
+                    {"class_path": f"{_L}.ModelCheckpoint", "init_args": {"dirpath": "tiny0.yaml"}}
+                ]
+            },
             "ModelCheckpoint: dirpath: .*tiny0.yaml: .*is a file; name another directory",
         ),
     ],
 )
-def test_one_line_through_the_command_line(fragment: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line_through_the_command_line(
+    fragment: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(["fit", *tiny({"trainer": fragment})], message, capsys)
 
 
 def test_a_run_directory_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = tiny()
-    refused(["fit", *arguments, "--run_dir", "tiny0.yaml"], "run_dir: .*tiny0.yaml: is a file; name a directory", capsys)
-    refused(["fit", *arguments, "--run_dir", "x" * 300], "run_dir: x+: File name too long; name another directory", capsys)
+    refused(
+        ["fit", *arguments, "--run_dir", "tiny0.yaml"],
+        "run_dir: .*tiny0.yaml: is a file; name a directory",
+        capsys,
+    )
+    refused(
+        ["fit", *arguments, "--run_dir", "x" * 300],
+        "run_dir: x+: File name too long; name another directory",
+        capsys,
+    )
 
 
 def test_batch_norm_needs_two_examples(capsys: pytest.CaptureFixture[str]) -> None:
     alone = ["--data.init_args.batch_size", "1"]
-    refused(["fit", *tiny(), *alone], "batch_size: 1: batch norm needs more than one example in a batch; write 2 or more", capsys)
-    fit(*tiny(), *alone, "--model.init_args.network.init_args.norm", "false", "--trainer.fast_dev_run", "true")
+    refused(
+        ["fit", *tiny(), *alone],
+        "batch_size: 1: batch norm needs more than one example in a batch; write 2 or more",
+        capsys,
+    )
+    fit(
+        *tiny(),
+        *alone,
+        "--model.init_args.network.init_args.norm",
+        "false",
+        "--trainer.fast_dev_run",
+        "true",
+    )
 
 
 class Picky(Callback):
@@ -180,10 +271,17 @@ def test_an_error_of_the_users_own_code_keeps_its_traceback_and_nothing_is_writt
 
 
 def test_the_runs_own_checkpoints_cannot_be_replaced() -> None:
-    kept = {"class_path": f"{_L}.ModelCheckpoint", "init_args": {"save_top_k": -1, "filename": "all-{epoch}"}}
+    kept = {
+        "class_path": f"{_L}.ModelCheckpoint",
+        "init_args": {"save_top_k": -1, "filename": "all-{epoch}"},
+    }
     finished = fit(*tiny({"trainer": {"callbacks": [kept]}}))
     names = {file.name for file in (finished.place.directory / "checkpoints").iterdir()}
-    assert names == {"last.ckpt", "epoch=0002.ckpt", *(f"all-epoch={epoch}.ckpt" for epoch in range(3))}
+    assert names == {
+        "last.ckpt",
+        "epoch=0002.ckpt",
+        *(f"all-epoch={epoch}.ckpt" for epoch in range(3)),
+    }
     again = fit(*tiny({"trainer": {"callbacks": [kept]}}), "--ckpt_path", "last")
     assert again.place.directory == finished.place.directory
     assert "test/accuracy" in logged(finished.place.directory)
@@ -207,7 +305,14 @@ def test_a_run_says_where_and_on_what_it_trains(capsys: pytest.CaptureFixture[st
 
     checkpoint = finished.place.directory / "checkpoints" / "last.ckpt"
     longer = ["--trainer.max_epochs", "4", "--data.init_args.dataset.init_args.validation", "0.2"]
-    csv = {"trainer": {"logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "logs"}}}}
+    csv = {
+        "trainer": {
+            "logger": {
+                "class_path": "pytorch_lightning.loggers.CSVLogger",
+                "init_args": {"save_dir": "logs"},
+            }
+        }
+    }
     fit(*tiny(csv), *longer, "--ckpt_path", str(checkpoint))
     shown = capsys.readouterr().out.splitlines()
     assert f"branches off {checkpoint}: epoch 3, step 12" in shown
@@ -230,7 +335,9 @@ def test_last_says_why_a_run_begins_anew(capsys: pytest.CaptureFixture[str]) -> 
 class Interrupts(Callback):
     """Presses Ctrl-C."""
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if trainer.current_epoch == 1:
             raise KeyboardInterrupt
 
@@ -241,11 +348,24 @@ def test_an_interrupted_run_says_how_to_resume_it(capsys: pytest.CaptureFixture[
     handler = signal.getsignal(signal.SIGINT)
     try:
         with pytest.raises(SystemExit):
-            fit(*tiny({"trainer": {"callbacks+": [{"class_path": "tests.test_trainer_checks.Interrupts"}]}}), "--run_dir", "mine")
+            fit(
+                *tiny(
+                    {
+                        "trainer": {
+                            "callbacks+": [{"class_path": "tests.test_trainer_checks.Interrupts"}]
+                        }
+                    }
+                ),
+                "--run_dir",
+                "mine",
+            )
     finally:
         signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
     line = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"interrupted by SIGINT; resume with: python .* fit --config .*/mine/config.yaml --ckpt_path last$", line)
+    assert re.search(
+        r"interrupted by SIGINT; resume with: python .* fit --config .*/mine/config.yaml --ckpt_path last$",
+        line,
+    )
 
 
 def test_a_timer_can_be_chosen() -> None:
@@ -255,7 +375,13 @@ def test_a_timer_can_be_chosen() -> None:
 
 
 def test_what_would_measure_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    diagnostic = {"trainer": {"callbacks+": [{"class_path": "callbacks.WeightDistance", "init_args": {"every": "1ep"}}]}}
+    diagnostic = {
+        "trainer": {
+            "callbacks+": [
+                {"class_path": "callbacks.WeightDistance", "init_args": {"every": "1ep"}}
+            ]
+        }
+    }
     finished = fit(*tiny(), "--run_dir", "mine")
     last = ["--ckpt_path", str(finished.place.directory / "checkpoints" / "last.ckpt")]
     message = "callbacks: WeightDistance: measures while a run trains, and validate trains nothing; add it to fit instead"

@@ -12,7 +12,10 @@ from plasticity_lab.runs.yaml_files import load_yaml
     ("content", "message"),
     [
         (b"a: 1\nb: 2\na: 3\n", "line 3: a: is written twice, first in line 1; keep one"),
-        (b"t: {max: 1}\nm:\n  t:\n    callbacks+: []\n    x: 1\n    callbacks+: [a]\n", r"line 6: callbacks\+: is written"),
+        (
+            b"t: {max: 1}\nm:\n  t:\n    callbacks+: []\n    x: 1\n    callbacks+: [a]\n",
+            r"line 6: callbacks\+: is written",
+        ),
         (b"l:\n- {a: 1}\n- [{b: {c: 1, c: 1}}]\n", "line 3: c: is written twice, first in line 3"),
         ("a: é".encode("latin-1"), r"is not UTF-8 text \(byte 0xe9 at 3\); save it as UTF-8"),
         ("a: 1".encode("utf-16"), r"is not UTF-8 text \(byte 0xff at 0\)"),
@@ -31,7 +34,9 @@ def test_one_line(content: bytes, message: str) -> None:
 
 
 def test_one_line_for_what_is_no_file() -> None:
-    with pytest.raises(UserError, match=r"^absent\.yaml: cannot be read: No such file or directory; name another"):
+    with pytest.raises(
+        UserError, match=r"^absent\.yaml: cannot be read: No such file or directory; name another"
+    ):
         load_yaml(Path("absent.yaml"))
     with pytest.raises(UserError, match=r"cannot be read: Is a directory"):
         load_yaml(Path())

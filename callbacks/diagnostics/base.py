@@ -158,7 +158,9 @@ class Diagnostic(Named, Callback, ABC):
         if stage == "fit":
             Clock.add_to(trainer, pl_module)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         clock = Clock.of(trainer)
         if clock.last is not None:
             return

@@ -72,7 +72,10 @@ class CKA(ProbeDiagnostic):
         now = _grams(look.network, look.probe.inputs)
         if self._grams is None:
             self._grams = now if self.reference is None else self._of_reference(look)
-        found = {name: cosine(matrix, self._grams[name].to(matrix.device)) for name, matrix in now.items()}
+        found = {
+            name: cosine(matrix, self._grams[name].to(matrix.device))
+            for name, matrix in now.items()
+        }
         return {f"cka/{name}".rstrip("/"): value for name, value in found.items()}
 
     def _of_reference(self, look: Look) -> dict[str, Tensor]:
@@ -91,7 +94,11 @@ class CKA(ProbeDiagnostic):
             whole: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
             # Most modules hold what they train as `network`, others are it themselves.
             start = "network." if any(name.startswith("network.") for name in whole) else ""
-            state = {name.removeprefix(start): value for name, value in whole.items() if name.startswith(start)}
+            state = {
+                name.removeprefix(start): value
+                for name, value in whole.items()
+                if name.startswith(start)
+            }
             check_network({"state_dict": state}, network.state_dict(), path)
         except UserError as error:
             raise UserError("reference", error.value, error.problem, error.fix) from error

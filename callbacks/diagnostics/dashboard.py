@@ -27,8 +27,12 @@ def layout(names: Sequence[str]) -> Layout:
         "examples": r"data/examples$",
     }
     ours = [rf"{re.escape(name)}(/.*)?$" for name in names]
-    charts |= {name: f"diagnostics(_running)?/{pattern}" for name, pattern in zip(names, ours, strict=True)}
-    charts["other diagnostics"] = f"diagnostics(_running)?/{''.join(f'(?!{pattern})' for pattern in ours)}.*"
+    charts |= {
+        name: f"diagnostics(_running)?/{pattern}" for name, pattern in zip(names, ours, strict=True)
+    }
+    charts["other diagnostics"] = (
+        f"diagnostics(_running)?/{''.join(f'(?!{pattern})' for pattern in ours)}.*"
+    )
     return {"plasticity": {title: ["Multiline", [pattern]] for title, pattern in charts.items()}}
 
 

@@ -52,9 +52,21 @@ class DormantUnits(ProbeDiagnostic):
 
     def measure(self, look: Look) -> Measured:
         """Return the shares."""
-        layers = rectified(look.network, look.probe.inputs, lambda number, output: magnitudes(output))
+        layers = rectified(
+            look.network, look.probe.inputs, lambda number, output: magnitudes(output)
+        )
         marks = {
-            "dormant": {block: [dormant(activity, self.tau) for activity in activities] for block, activities in layers.items()},
-            "dead": {block: [dead(activity) for activity in activities] for block, activities in layers.items()},
+            "dormant": {
+                block: [dormant(activity, self.tau) for activity in activities]
+                for block, activities in layers.items()
+            },
+            "dead": {
+                block: [dead(activity) for activity in activities]
+                for block, activities in layers.items()
+            },
         }
-        return {f"{kind}/{block}".rstrip("/"): share for kind, blocks in marks.items() for block, share in shares(blocks).items()}
+        return {
+            f"{kind}/{block}".rstrip("/"): share
+            for kind, blocks in marks.items()
+            for block, share in shares(blocks).items()
+        }

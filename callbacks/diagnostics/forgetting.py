@@ -15,7 +15,11 @@ from callbacks.diagnostics.forgetting_table import write_table
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.run_look import blank_look
 from plasticity_lab.errors import UserError
-from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics, whole_units
+from plasticity_lab.measurements.forgetting_statistics import (
+    NEVER,
+    ForgettingStatistics,
+    whole_units,
+)
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
 from plasticity_lab.measurements.margins import margins
 
@@ -29,19 +33,37 @@ def plot_events(counts: ForgettingStatistics) -> Figure:
 
     Those never learned stand apart, those not presented are left out.
     """
-    seen, learned, wrong = counts.presentations > 0, counts.first_learned != NEVER, counts.wrong_label
+    seen, learned, wrong = (
+        counts.presentations > 0,
+        counts.first_learned != NEVER,
+        counts.wrong_label,
+    )
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     below = torch.zeros(_BARS + 2, dtype=torch.int64)
-    for name, group, colour in (("own label", ~wrong, "tab:blue"), ("wrong label", wrong, "tab:red")):
-        bars = torch.bincount(counts.forgotten[seen & learned & group].clamp(max=_BARS).cpu(), minlength=_BARS + 1)
+    for name, group, colour in (
+        ("own label", ~wrong, "tab:blue"),
+        ("wrong label", wrong, "tab:red"),
+    ):
+        bars = torch.bincount(
+            counts.forgotten[seen & learned & group].clamp(max=_BARS).cpu(), minlength=_BARS + 1
+        )
         heights = torch.cat([bars, (seen & ~learned & group).sum().cpu()[None]])
         if heights.any():
-            axes.bar([*range(_BARS + 1), _BARS + 2], heights.tolist(), bottom=below.tolist(), color=colour, label=name)
+            axes.bar(
+                [*range(_BARS + 1), _BARS + 2],
+                heights.tolist(),
+                bottom=below.tolist(),
+                color=colour,
+                label=name,
+            )
         below += heights
     if (seen & wrong).any():
         axes.legend(frameon=False)
-    axes.set_xticks([*range(0, _BARS, 5), _BARS, _BARS + 2], [*map(str, range(0, _BARS, 5)), f"{_BARS}+", "never\nlearned"])
+    axes.set_xticks(
+        [*range(0, _BARS, 5), _BARS, _BARS + 2],
+        [*map(str, range(0, _BARS, 5)), f"{_BARS}+", "never\nlearned"],
+    )
     axes.set(xlabel="forgetting events", ylabel="training examples")
     return figure
 
@@ -87,7 +109,12 @@ class Forgetting(Diagnostic):
         ```
     """
 
-    charts = ("forgetting/events", "forgetting/never_learned", "forgetting/unforgettable", "forgetting/learned")
+    charts = (
+        "forgetting/events",
+        "forgetting/never_learned",
+        "forgetting/unforgettable",
+        "forgetting/learned",
+    )
     tags = (
         *charts,
         *(f"{name}/{labels}" for name in charts for labels in ("wrong", "right")),
@@ -114,7 +141,9 @@ class Forgetting(Diagnostic):
         figure = {"forgetting/histogram": plot_events(self._counts)} if values else {}
         return {f"forgetting/{name}": value for name, value in values.items()} | figure
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         state = checkpoint["callbacks"].get(self.state_key)
         if state and len(state["right"]) != len(data.splits.train):
@@ -133,28 +162,49 @@ class Forgetting(Diagnostic):
         if begun:
             self._counts.load_state_dict(state)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._logits = None
-        self._hook = pl_module.register_forward_hook(self._keep)  # not on its network, where a compiler would meet it
+        self._hook = pl_module.register_forward_hook(
+            self._keep
+        )  # not on its network, where a compiler would meet it
 
     def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == 2:  # under DDP the training step's loss comes by too
+        if (
+            isinstance(output, Tensor) and output.ndim == 2
+        ):  # under DDP the training step's loss comes by too
             self._logits = output.detach().clone()  # what comes after may change it
 
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
         self._let_go()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self._let_go()
         if self._logits is None or len(self._logits) != len(batch.indices):
             raise UserError(
-                "Forgetting", problem="the training step does not call the module", fix="let it compute logits by self(images)"
+                "Forgetting",
+                problem="the training step does not call the module",
+                fix="let it compute logits by self(images)",
             )
         right = self._logits.argmax(1) == batch.targets
-        columns = [batch.indices.to(right.device), batch.targets, right, whole_units(margins(self._logits, batch.targets))]
-        seen: Any = pl_module.all_gather(torch.stack([column.long() for column in columns], 1))  # (batch, 4), or (ranks, batch, 4)
-        seen = seen.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)  # ranks have equal batches, dealt out in turn
+        columns = [
+            batch.indices.to(right.device),
+            batch.targets,
+            right,
+            whole_units(margins(self._logits, batch.targets)),
+        ]
+        seen: Any = pl_module.all_gather(
+            torch.stack([column.long() for column in columns], 1)
+        )  # (batch, 4), or (ranks, batch, 4)
+        seen = (
+            seen.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)
+        )  # ranks have equal batches, dealt out in turn
         indices, given, correct, units = seen.unbind(1)
         data: Any = getattr(trainer, "datamodule", None)
         self._counts.update(indices, given, correct.bool(), units, data.now.stage)
@@ -163,9 +213,13 @@ class Forgetting(Diagnostic):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
-            write_table(Path(trainer.default_root_dir) / "forgetting.csv", data.splits.train, self._counts)
+            write_table(
+                Path(trainer.default_root_dir) / "forgetting.csv", data.splits.train, self._counts
+            )
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         self._let_go()
 
     def _let_go(self) -> None:

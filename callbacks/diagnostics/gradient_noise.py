@@ -58,7 +58,9 @@ class GradientNoise(ProbeDiagnostic):
         order = torch.randperm(len(targets), generator=look.generator("gradient noise"))
         size = min(self.batch_size, len(order) // 2)
         batches = torch.split(order.to(targets.device), size)
-        gradients = [gradient(look.loss_on(batch), parameters) for batch in batches if len(batch) == size]
+        gradients = [
+            gradient(look.loss_on(batch), parameters) for batch in batches if len(batch) == size
+        ]
         found = gradient_covariance(gradients)
         return {
             "gradient_covariance/trace": found.trace,

@@ -78,7 +78,10 @@ class HessianEigenvalues(ProbeDiagnostic):
         start = torch.randn(len(slope), generator=look.generator("lanczos")).to(slope.device)
         count = min(look.outputs().shape[1], len(slope))
         top = largest_eigenpairs(product, start, count, self.tolerance)
-        measured: dict[str, Any] = {f"hessian/eigenvalue/{place}": value for place, value in enumerate(top.values.tolist(), 1)}
+        measured: dict[str, Any] = {
+            f"hessian/eigenvalue/{place}": value
+            for place, value in enumerate(top.values.tolist(), 1)
+        }
         measured["hessian/products"] = top.products
         if slope.any():
             measured["hessian/f_top"] = share_within(slope, top.vectors)

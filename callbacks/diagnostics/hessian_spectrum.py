@@ -9,7 +9,12 @@ from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.functional import flatten
 from plasticity_lab.measurements.hvp import check_twice_differentiable, hessian_vector_product
-from plasticity_lab.measurements.lanczos_quadrature import Nodes, hutchinson, lanczos_quadrature, smoothed_density
+from plasticity_lab.measurements.lanczos_quadrature import (
+    Nodes,
+    hutchinson,
+    lanczos_quadrature,
+    smoothed_density,
+)
 
 
 @dataclass(repr=False, eq=False, kw_only=True)

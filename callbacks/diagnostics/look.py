@@ -105,4 +105,6 @@ class Look:
         """Raise UserError unless the network classifies."""
         if not isinstance(self.objective, Classification):
             name = type(self.objective).__name__
-            raise UserError("objective", value=name, problem="is not Classification", fix="remove it")
+            raise UserError(
+                "objective", value=name, problem="is not Classification", fix="remove it"
+            )

@@ -60,7 +60,9 @@ class NeuralCode(ProbeDiagnostic):
             fix = f"write {NEIGHBOURS} or more, for as many neighbours"
             raise UserError("examples", value=self.examples, fix=fix)
         if self.impaired:
-            raise UserError("impaired", "true", problem="its test examples have no deficits", fix="remove it")
+            raise UserError(
+                "impaired", "true", problem="its test examples have no deficits", fix="remove it"
+            )
 
     def check(self, look: Look) -> None:
         """Refuse what has no code, or nothing to read it by."""

@@ -36,7 +36,9 @@ NO_PROBE = Probe(torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int6
 """Of a diagnostic that looks at no examples."""
 
 
-def training_probe(data: ImageDataModule, examples: int, with_deficits: bool, now: Position) -> Probe:
+def training_probe(
+    data: ImageDataModule, examples: int, with_deficits: bool, now: Position
+) -> Probe:
     """Choose examples of the whole training split, the same share of every class.
 
     Args:

@@ -16,13 +16,17 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
 
 
-def choose_probe(trainer: Trainer, module: LightningModule, examples: int, with_deficits: bool) -> Probe:
+def choose_probe(
+    trainer: Trainer, module: LightningModule, examples: int, with_deficits: bool
+) -> Probe:
     """Choose the examples on which a run is measured."""
     data: Any = getattr(trainer, "datamodule", None)
     if isinstance(data, ImageDataModule):
         return training_probe(data, examples, with_deficits, data.now)
     if with_deficits:
-        raise UserError("impaired", value="true", problem="only ImageDataModule has deficits", fix="remove it")
+        raise UserError(
+            "impaired", value="true", problem="only ImageDataModule has deficits", fix="remove it"
+        )
     return loader_probe(trainer, module, examples, run_seed(trainer, module))
 
 

@@ -48,7 +48,9 @@ class TimeToAccuracy(Named, EpochEnd):
     def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
         super().__init__(f"{split}/accuracy")
         if not 0 < accuracy <= 1:
-            raise UserError("TimeToAccuracy: accuracy", value=accuracy, fix="write a share in (0, 1]")
+            raise UserError(
+                "TimeToAccuracy: accuracy", value=accuracy, fix="write a share in (0, 1]"
+            )
         self.accuracy, self.split = accuracy, split
         self.stages: list[int] = []
         self._measured: float | None = None
@@ -66,7 +68,10 @@ class TimeToAccuracy(Named, EpochEnd):
         """Raise UserError, before training, if the run has no such split."""
         if self.split == "val" and trainer.limit_val_batches == 0:
             raise UserError(
-                "TimeToAccuracy: split", value="val", problem="the run does not validate (limit_val_batches: 0)", fix="write train"
+                "TimeToAccuracy: split",
+                value="val",
+                problem="the run does not validate (limit_val_batches: 0)",
+                fix="write train",
             )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -75,10 +80,16 @@ class TimeToAccuracy(Named, EpochEnd):
             self._measured = self._read(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        measured, self._measured = self._read(trainer) if self.split == "train" else self._measured, None
+        measured, self._measured = (
+            self._read(trainer) if self.split == "train" else self._measured,
+            None,
+        )
         if measured is None:
             return
-        name, step = f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}", max(0, trainer.global_step - 1)
+        name, step = (
+            f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}",
+            max(0, trainer.global_step - 1),
+        )
         began, growing, is_last = _stage(trainer)
         values: dict[str, float] = {}
         if measured >= self.accuracy and began.stage not in self.stages:
@@ -98,7 +109,10 @@ class TimeToAccuracy(Named, EpochEnd):
         value = trainer.callback_metrics.get(self.monitor)
         if value is None:
             raise UserError(
-                "TimeToAccuracy: split", value=self.split, problem=f"the module does not log {self.monitor}", fix="leave it out"
+                "TimeToAccuracy: split",
+                value=self.split,
+                problem=f"the module does not log {self.monitor}",
+                fix="leave it out",
             )
         return float(trainer.strategy.broadcast(float(value)))
 

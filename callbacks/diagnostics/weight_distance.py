@@ -74,14 +74,20 @@ class WeightDistance(Diagnostic):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         device = pl_module.device
         initial = self._initial or dict(unwrap(pl_module).named_parameters())
-        self._initial = {name: value.detach().to(device, copy=True) for name, value in initial.items()}
+        self._initial = {
+            name: value.detach().to(device, copy=True) for name, value in initial.items()
+        }
         self._path = {suffix: length.to(device) for suffix, length in self._path.items()}
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self._before = {}
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
         if not self._before:
             parameters = trained_parameters(unwrap(pl_module))
             self._before = {name: value.detach().clone() for name, value in parameters.items()}
@@ -109,7 +115,10 @@ class WeightDistance(Diagnostic):
     def state_dict(self) -> dict[str, Any]:
         """Return the initial values and the length of the path."""
         kept = {"initial": self._initial, "path": self._path}
-        return {part: {name: value.to("cpu", copy=True) for name, value in values.items()} for part, values in kept.items()}
+        return {
+            part: {name: value.to("cpu", copy=True) for name, value in values.items()}
+            for part, values in kept.items()
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a checkpoint's initial values and path."""

@@ -80,7 +80,9 @@ class OneShot(Named, Callback, ABC):
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Act, with gradients off."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         clock, epochs = Clock.of(trainer), trainer.max_epochs or 0
         if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
             return
@@ -89,7 +91,11 @@ class OneShot(Named, Callback, ABC):
             return
         before = copy_if_averaged(trainer, pl_module)
         with torch.no_grad():
-            self.apply(trainer, pl_module, Draws(clock.seed, clock.initial_seed, type(self).__name__, clock.now))
+            self.apply(
+                trainer,
+                pl_module,
+                Draws(clock.seed, clock.initial_seed, type(self).__name__, clock.now),
+            )
             sync_weight_averages(trainer, pl_module, before)
         check_ranks(trainer, pl_module, type(self).__name__)
         clock.acts.append(act)
@@ -130,7 +136,9 @@ class Level(Named, Callback, ABC):
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Let the value hold."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         clock = Clock.of(trainer)
         value = self.levels.at(clock.now, trainer.max_epochs or 0)
         if value is None:
@@ -150,4 +158,6 @@ class Level(Named, Callback, ABC):
 def log(trainer: Trainer, name: str, value: float, step: int | None = None) -> None:
     """Log `interventions/<name>` at a step, by default the one that comes next."""
     for logger in trainer.loggers:
-        logger.log_metrics({f"interventions/{name}": value}, trainer.global_step if step is None else step)
+        logger.log_metrics(
+            {f"interventions/{name}": value}, trainer.global_step if step is None else step
+        )

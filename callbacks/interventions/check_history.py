@@ -44,15 +44,26 @@ def check_past(trainer: Trainer, module: LightningModule, states: Mapping[str, A
 def check_acts(one: OneShot, acts: Sequence[Act], last: Position, epochs: int) -> None:
     """Raise UserError unless a one-shot acted in the past at its moments and at no others."""
     stages = [Time(f"stage{stage}") for stage in range(1, last.stage + 1)]
-    moments = [single for time in one.at for single in (stages if time.unit == "stages" else [time])]
+    moments = [
+        single for time in one.at for single in (stages if time.unit == "stages" else [time])
+    ]
     for act in acts:
         if not any(time.crossed(act.before, act.where, epochs) for time in moments):
             raise UserError(
-                type(one).__name__, problem=f"at epoch {act.where.epoch} the checkpoint had it, here it has not", fix=WAY_OUT
+                type(one).__name__,
+                problem=f"at epoch {act.where.epoch} the checkpoint had it, here it has not",
+                fix=WAY_OUT,
             )
     for time in moments:
-        if time.reached(last, epochs) and not any(time.crossed(act.before, act.where, epochs) for act in acts):
-            raise UserError(f"{type(one).__name__}: at", value=time, problem="has passed without it at the checkpoint", fix=WAY_OUT)
+        if time.reached(last, epochs) and not any(
+            time.crossed(act.before, act.where, epochs) for act in acts
+        ):
+            raise UserError(
+                f"{type(one).__name__}: at",
+                value=time,
+                problem="has passed without it at the checkpoint",
+                fix=WAY_OUT,
+            )
 
 
 def check_levels(one: Level, acts: Sequence[Act], last: Position, epochs: int) -> None:
@@ -62,13 +73,24 @@ def check_levels(one: Level, acts: Sequence[Act], last: Position, epochs: int) -
         then = one.levels.at(act.before, epochs) if act.before else None
         if (then, one.levels.at(act.where, epochs)) != (before, act.value):
             raise UserError(
-                type(one).__name__, problem=f"at epoch {act.where.epoch} {act.value} began in the checkpoint", fix=WAY_OUT
+                type(one).__name__,
+                problem=f"at epoch {act.where.epoch} {act.value} began in the checkpoint",
+                fix=WAY_OUT,
             )
         before = act.value
     if (here := one.levels.at(last, epochs)) != before:
-        raise UserError(type(one).__name__, problem=f"at the checkpoint {here} is active here, {before} was there", fix=WAY_OUT)
+        raise UserError(
+            type(one).__name__,
+            problem=f"at the checkpoint {here} is active here, {before} was there",
+            fix=WAY_OUT,
+        )
     values = [None, *(value for _, value in one.levels.entries)]
     for (time, value), earlier in zip(one.levels.entries, values, strict=False):
         known = value == earlier or any(time.crossed(act.before, act.where, epochs) for act in acts)
         if time.reached(last, epochs) and not known:
-            raise UserError(type(one).__name__, value=time, problem=f"has passed without {value} at the checkpoint", fix=WAY_OUT)
+            raise UserError(
+                type(one).__name__,
+                value=time,
+                problem=f"has passed without {value} at the checkpoint",
+                fix=WAY_OUT,
+            )

@@ -50,10 +50,15 @@ class L2Init(Level):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
         check_initial_values(module, "L2Init")
-        optimizer, scaler = build_optimizer(module)[0], getattr(trainer.precision_plugin, "scaler", None)
+        optimizer, scaler = (
+            build_optimizer(module)[0],
+            getattr(trainer.precision_plugin, "scaler", None),
+        )
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise UserError(
-                "L2Init", problem="a fused optimizer hides gradients' scale under 16-mixed", fix="use bf16-mixed, or fused: false"
+                "L2Init",
+                problem="a fused optimizer hides gradients' scale under 16-mixed",
+                fix="use bf16-mixed, or fused: false",
             )
         check_can_redraw("L2Init", trainer, module, self._layers(module))
 
@@ -63,11 +68,19 @@ class L2Init(Level):
         if not self._initial:
             seed = Clock.of(trainer).initial_seed
             layers = self._layers(module)
-            initial = redraw(unwrap(module), layers, lambda name: (seed, "init", name), holder=module)
+            initial = redraw(
+                unwrap(module), layers, lambda name: (seed, "init", name), holder=module
+            )
             self._initial = {name: tensor.to(module.device) for name, tensor in initial.items()}
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
         add_l2_init_gradient(own_parameters(self._layers(pl_module)), self._initial, self._strength)
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
-        return {name: layer for name, layer in layers_with_state(unwrap(module)).items() if not isinstance(layer, _NORMS)}
+        return {
+            name: layer
+            for name, layer in layers_with_state(unwrap(module)).items()
+            if not isinstance(layer, _NORMS)
+        }

@@ -21,9 +21,9 @@ class LayerReset(OneShot):
     later-layer forgetting (Zhou et al. 2022), RIFLE (Li et al. 2020) and Nikishin et al. 2022 are
     choices of layers and times.
 
-    Changes: the layers' parameters; their normalisation statistics (`norm_statistics: reset`); their
-    optimizer state (`optimizer_state: reset`). Keeps: all other layers and their optimizer state;
-    the learning-rate clock.
+    Changes: the layers' parameters; their normalisation statistics (`norm_statistics: reset`);
+    their optimizer state (`optimizer_state: reset`). Keeps: all other layers and their optimizer
+    state; the learning-rate clock.
 
     Args:
         at: moments.
@@ -60,7 +60,9 @@ class LayerReset(OneShot):
         """Refuse layers that there are not, or that cannot be drawn again."""
         if self.to == "initial":
             check_initial_values(module, "to: initial")
-        check_can_redraw("LayerReset", trainer, module, select_layers(unwrap(module), self.last, self.layers))
+        check_can_redraw(
+            "LayerReset", trainer, module, select_layers(unwrap(module), self.last, self.layers)
+        )
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Reset the layers."""

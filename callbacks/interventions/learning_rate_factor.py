@@ -59,7 +59,9 @@ class LearningRateFactor(Level):
         """Multiply by it from now on."""
         self._factor = value
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         if self._scheduled:  # inside a step
             self._restore(trainer.optimizers[0])
 

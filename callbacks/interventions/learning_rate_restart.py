@@ -32,13 +32,17 @@ class LearningRateRestart(OneShot):
         """Refuse a module without a schedule."""
         if build_optimizer(module)[1] is None:
             raise UserError(
-                "LearningRateRestart", problem="needs one optimizer with an lr_scheduler", fix="add one, or leave it out"
+                "LearningRateRestart",
+                problem="needs one optimizer with an lr_scheduler",
+                fix="add one, or leave it out",
             )
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Copy rates and schedule of a new optimizer."""
         optimizer, scheduler = build_optimizer(module)
         assert optimizer is not None
-        for group, new in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True):
+        for group, new in zip(
+            trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True
+        ):
             group.update({key: new[key] for key in SCHEDULED_KEYS if key in new})
         trainer.lr_scheduler_configs[0].scheduler.load_state_dict(scheduler.state_dict())

@@ -44,18 +44,25 @@ class NormRecalibration(Named, Callback):
         if not isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
             raise UserError("NormRecalibration", problem="needs datamodules.ImageDataModule")
         if not batch_norm_layers(module):
-            raise UserError("NormRecalibration", problem="the network has no batch norm", fix="leave it out")
+            raise UserError(
+                "NormRecalibration", problem="the network has no batch norm", fix="leave it out"
+            )
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         if any(isinstance(one, WeightAveraging) for one in callbacks):
             raise UserError(
-                "NormRecalibration", problem="WeightAveraging validates a network with statistics of its own", fix="leave one out"
+                "NormRecalibration",
+                problem="WeightAveraging validates a network with statistics of its own",
+                fix="leave one out",
             )
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
             return
         both = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
         if trainer.limit_val_batches == 0 or both > (trainer.max_epochs or 0):
             raise UserError(
-                "every", value=self.every, problem="this run never validates then", fix="write fewer epochs, or leave it out"
+                "every",
+                value=self.every,
+                problem="this run never validates then",
+                fix="write fewer epochs, or leave it out",
             )
 
     def in_force(self, epoch: Epoch) -> str | None:
@@ -63,7 +70,11 @@ class NormRecalibration(Named, Callback):
         return None if (epoch.now.epoch + 1) % int(self.every.number) else repr(self)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.state.fn != "fit" or trainer.sanity_checking or (trainer.current_epoch + 1) % int(self.every.number):
+        if (
+            trainer.state.fn != "fit"
+            or trainer.sanity_checking
+            or (trainer.current_epoch + 1) % int(self.every.number)
+        ):
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         with trainer.precision_plugin.forward_context():
@@ -72,4 +83,6 @@ class NormRecalibration(Named, Callback):
                 for name, buffer in pl_module.named_buffers():
                     if "running_" in name:
                         buffer.copy_(pl_module.all_gather(buffer).mean(0))  # type: ignore[union-attr]
-        log(trainer, type(self).__name__, 1, trainer.global_step - 1)  # with what is measured after it
+        log(
+            trainer, type(self).__name__, 1, trainer.global_step - 1
+        )  # with what is measured after it

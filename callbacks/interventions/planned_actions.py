@@ -27,7 +27,11 @@ def times(one: OneShot | Level | NormRecalibration) -> list[Time]:
     """Return the moments that an intervention names."""
     if isinstance(one, Level):
         return [time for time, _ in one.levels.entries]
-    return [] if isinstance(one, NormRecalibration) else [*one.at, *([one.to] if isinstance(one, Rewind) else [])]
+    return (
+        []
+        if isinstance(one, NormRecalibration)
+        else [*one.at, *([one.to] if isinstance(one, Rewind) else [])]
+    )
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:
@@ -35,10 +39,19 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
     data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
     named = [repr(one) for one in interventions(trainer)]
     if named and epochs < 1:
-        raise UserError("max_epochs", value=trainer.max_epochs, problem="interventions need the number of epochs", fix="write it")
+        raise UserError(
+            "max_epochs",
+            value=trainer.max_epochs,
+            problem="interventions need the number of epochs",
+            fix="write it",
+        )
     for one in interventions(trainer):
         if named.count(repr(one)) > 1:
-            raise UserError(f"{one!r}", problem="stands twice in callbacks", fix="write it once, with all its times")
+            raise UserError(
+                f"{one!r}",
+                problem="stands twice in callbacks",
+                fix="write it once, with all its times",
+            )
         one.check(trainer, module)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             continue
@@ -50,7 +63,11 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
             check_order(one, trainer)
         for time in times(one):
             if not time.reached(last, epochs):
-                raise UserError(type(one).__name__, time, f"is never reached: the run's last batch is {_place(last)}")
+                raise UserError(
+                    type(one).__name__,
+                    time,
+                    f"is never reached: the run's last batch is {_place(last)}",
+                )
 
 
 def check_order(one: Rewind, trainer: Trainer) -> None:
@@ -59,7 +76,10 @@ def check_order(one: Rewind, trainer: Trainer) -> None:
     if isinstance(data, ImageDataModule) and not (data.growth and data.growth.until):
         path = positions(data, trainer, times(one))
     else:
-        kinds = {"epochs" if time.unit in ("ep", "%") else time.unit.removesuffix("s") for time in times(one)}
+        kinds = {
+            "epochs" if time.unit in ("ep", "%") else time.unit.removesuffix("s")
+            for time in times(one)
+        }
         if len(kinds) > 1:
             raise UserError(
                 "Rewind: to",
@@ -73,7 +93,9 @@ def check_order(one: Rewind, trainer: Trainer) -> None:
         assert now is not None
         if now <= taken and any(time.crossed(before, now, epochs) for time in one.at):
             raise UserError(
-                "Rewind: to", value=one.to, problem=f"must lie before every moment of at, and does not before epoch {now.epoch}"
+                "Rewind: to",
+                value=one.to,
+                problem=f"must lie before every moment of at, and does not before epoch {now.epoch}",
             )
 
 
@@ -87,7 +109,9 @@ def events(trainer: Trainer, path: Sequence[Position]) -> dict[Position, list[st
     for one in interventions(trainer):
         for before, now in pairwise([None, *path[:-1]]):
             assert now is not None
-            if isinstance(one, OneShot) and any(time.crossed(before, now, epochs) for time in one.at):
+            if isinstance(one, OneShot) and any(
+                time.crossed(before, now, epochs) for time in one.at
+            ):
                 done.setdefault(now, []).append(repr(one))
             if isinstance(one, Level):
                 value = one.levels.at(now, epochs)

@@ -11,7 +11,9 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import check_redraw
 
 
-def check_can_redraw(who: str, trainer: Trainer, module: LightningModule, layers: Iterable[str]) -> None:
+def check_can_redraw(
+    who: str, trainer: Trainer, module: LightningModule, layers: Iterable[str]
+) -> None:
     """Raise UserError, in the name of `who`, for a layer that cannot be drawn again."""
     check_parameters_kept(who, trainer)
     try:
@@ -24,12 +26,18 @@ def check_parameters_kept(who: str, trainer: Trainer) -> None:
     """Raise UserError, in the name of `who`, if a callback replaces parameters."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     if any(isinstance(one, ModelPruning) for one in callbacks):
-        raise UserError(who, problem="ModelPruning replaces the parameters that it acts on", fix="leave one of the two out")
+        raise UserError(
+            who,
+            problem="ModelPruning replaces the parameters that it acts on",
+            fix="leave one of the two out",
+        )
 
 
 def check_initial_values(module: LightningModule, argument: str) -> None:
     """Raise UserError unless the module draws its initial values under the run's seed."""
     if not isinstance(module, ImageClassifier):
         raise UserError(
-            argument, problem=f"{type(module).__name__} draws its initial values itself", fix="use ImageClassifier, or fresh draws"
+            argument,
+            problem=f"{type(module).__name__} draws its initial values itself",
+            fix="use ImageClassifier, or fresh draws",
         )

@@ -57,7 +57,12 @@ class Rewind(OneShot):
     ) -> None:
         super().__init__(at)
         if to.unit == "stages":
-            raise UserError("to", value="stages", problem="are several moments", fix="write one of them, such as 'stage1'")
+            raise UserError(
+                "to",
+                value="stages",
+                problem="are several moments",
+                fix="write one of them, such as 'stage1'",
+            )
         for time in at:
             if time.unit == to.unit and time.number <= to.number:
                 raise UserError("to", to, f"must lie before at: {time}")
@@ -101,7 +106,9 @@ class Rewind(OneShot):
                 problem="has passed at the checkpoint, which does not hold that state",
                 fix="start afresh",
             )
-        if self.learning_rate == "rewind" and bool(kept["schedules"]) != (build_optimizer(module)[1] is not None):
+        if self.learning_rate == "rewind" and bool(kept["schedules"]) != (
+            build_optimizer(module)[1] is not None
+        ):
             raise UserError(
                 "Rewind: learning_rate",
                 value="rewind",
@@ -109,9 +116,13 @@ class Rewind(OneShot):
                 fix="write keep",
             )
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         clock, where = Clock.of(trainer), list(Clock.of(trainer).now)
-        taken = self._kept and self._kept["where"] == where  # in a checkpoint written after it, as its batch failed
+        taken = (
+            self._kept and self._kept["where"] == where
+        )  # in a checkpoint written after it, as its batch failed
         if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not taken:
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
             state = snapshot(self._chosen(pl_module), trainer.optimizers, schedulers)

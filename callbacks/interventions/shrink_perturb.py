@@ -81,9 +81,16 @@ class ShrinkPerturb(OneShot):
         if self._draws:
             key = draws.initial_key if self.noise == "initial" else draws.key
             fresh = redraw(network, layers, key, holder=module)
-        scope = {name: part for name, part in own_parameters(layers).items() if self.scope == "all" or part.ndim > 1}
+        scope = {
+            name: part
+            for name, part in own_parameters(layers).items()
+            if self.scope == "all" or part.ndim > 1
+        }
         if self.noise == "gaussian":
-            noise = {name: torch.randn(part.shape, generator=draws.generator(name)) for name, part in scope.items()}
+            noise = {
+                name: torch.randn(part.shape, generator=draws.generator(name))
+                for name, part in scope.items()
+            }
         else:
             noise = fresh
         shrink_perturb(scope, noise, self.shrink, self.perturb)

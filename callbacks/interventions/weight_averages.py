@@ -9,10 +9,16 @@ from torch import Tensor, nn
 
 def copy_if_averaged(trainer: Trainer, module: LightningModule) -> dict[str, Tensor]:
     """Return a copy of all parameters and buffers if an average of them is kept, else nothing."""
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()} if _averages(trainer) else {}
+    return (
+        {name: tensor.clone() for name, tensor in module.state_dict().items()}
+        if _averages(trainer)
+        else {}
+    )
 
 
-def sync_weight_averages(trainer: Trainer, module: LightningModule, before: dict[str, Tensor]) -> None:
+def sync_weight_averages(
+    trainer: Trainer, module: LightningModule, before: dict[str, Tensor]
+) -> None:
     """Set averaged weights to the present ones, in place, wherever an intervention changed them."""
     now = module.state_dict()
     for average in _averages(trainer):

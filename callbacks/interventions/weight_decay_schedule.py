@@ -43,7 +43,9 @@ class WeightDecaySchedule(Level):
         optimizer, _ = build_optimizer(module)
         if optimizer is not None and "weight_decay" not in optimizer.defaults:
             raise UserError(
-                "WeightDecaySchedule", problem=f"{type(optimizer).__name__} has no weight decay", fix="choose another optimizer"
+                "WeightDecaySchedule",
+                problem=f"{type(optimizer).__name__} has no weight decay",
+                fix="choose another optimizer",
             )
         decays = sorted({decay for decay in self._configured(trainer, module) if decay})
         if len(decays) > 1:
@@ -66,4 +68,8 @@ class WeightDecaySchedule(Level):
     def _configured(trainer: Trainer, module: LightningModule) -> list[float]:
         """Return the weight decay that the module configures for each parameter group."""
         optimizers, *_ = _configure_optimizers(cast("Any", module.configure_optimizers()))
-        return [group.get("weight_decay", 0.0) for optimizer in optimizers for group in optimizer.param_groups]
+        return [
+            group.get("weight_decay", 0.0)
+            for optimizer in optimizers
+            for group in optimizer.param_groups
+        ]

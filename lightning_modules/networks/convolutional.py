@@ -9,7 +9,9 @@ from plasticity_lab.errors import UserError
 class _PlainCNN(nn.Module):
     """A chain of convolution blocks, a 1x1 convolution to the classes, and the mean over all places."""
 
-    def __init__(self, in_channels: int, num_classes: int, plan: list[tuple[int, int, int]], norm: Norm) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, plan: list[tuple[int, int, int]], norm: Norm
+    ) -> None:
         super().__init__()
         channels = in_channels
         for number, (outputs, kernel, stride) in enumerate(plan, 1):
@@ -28,8 +30,8 @@ class _PlainCNN(nn.Module):
 class AllCNN(_PlainCNN):
     """All-CNN as Achille et al. 2019 (https://arxiv.org/abs/1711.08856) use it: nine convolutions, global average pooling.
 
-    96 - 96 - 192/2 - 192 - 192 - 192/2 - 192 - 192 (1x1) - classes (1x1), each but the last with batch norm and ReLU.
-    (Springenberg's original has 96 channels in the third.)
+    96 - 96 - 192/2 - 192 - 192 - 192/2 - 192 - 192 (1x1) - classes (1x1), each but the last with
+    batch norm and ReLU. (Springenberg's original has 96 channels in the third.)
 
     Args:
         in_channels: image channels (set from the data).
@@ -38,9 +40,16 @@ class AllCNN(_PlainCNN):
         batch_norm: off also gives the convolutions a bias.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True) -> None:
+    def __init__(
+        self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True
+    ) -> None:
         if not 96 * width >= 1:
-            raise UserError("width", value=width, problem="a factor on 96 channels", fix="write 1 for the paper's network")
+            raise UserError(
+                "width",
+                value=width,
+                problem="a factor on 96 channels",
+                fix="write 1 for the paper's network",
+            )
         small, large = round(96 * width), round(192 * width)
         plan = [
             (small, 3, 1),
@@ -58,7 +67,8 @@ class AllCNN(_PlainCNN):
 class DepthCNN(_PlainCNN):
     """The depth-varying network of Achille et al. 2019, as restated by Kleinman et al. 2023 (https://arxiv.org/abs/2210.04643).
 
-    96 - [96·2^(i-1) - 96·2^i/2] for i = 1…n - 96·2^n - 96·2^n (1x1) - classes (1x1), with batch norm and ReLU.
+    96 - [96·2^(i-1) - 96·2^i/2] for i = 1…n - 96·2^n - 96·2^n (1x1) - classes (1x1), with batch
+    norm and ReLU.
 
     Args:
         in_channels: image channels (set from the data).
@@ -71,4 +81,6 @@ class DepthCNN(_PlainCNN):
         plan = [(96, 3, 1)]
         for i in range(1, n + 1):
             plan += [(96 * 2 ** (i - 1), 3, 1), (96 * 2**i, 3, 2)]
-        super().__init__(in_channels, num_classes, [*plan, (96 * 2**n, 3, 1), (96 * 2**n, 1, 1)], "batch")
+        super().__init__(
+            in_channels, num_classes, [*plan, (96 * 2**n, 3, 1), (96 * 2**n, 1, 1)], "batch"
+        )

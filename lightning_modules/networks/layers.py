@@ -23,7 +23,9 @@ def normalisation(norm: Norm, channels: int) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if norm == "group":
         groups = max(1, channels // 16)
-        return nn.GroupNorm(next(count for count in range(groups, 0, -1) if channels % count == 0), channels)
+        return nn.GroupNorm(
+            next(count for count in range(groups, 0, -1) if channels % count == 0), channels
+        )
     return nn.Identity()
 
 
@@ -34,5 +36,9 @@ def conv(inputs: int, outputs: int, kernel: int, stride: int, norm: Norm) -> nn.
 
 def conv_block(inputs: int, outputs: int, kernel: int, stride: int, norm: Norm) -> nn.Sequential:
     """Return convolution, normalisation and ReLU, named `conv`, `norm` and `relu`."""
-    layers = {"conv": conv(inputs, outputs, kernel, stride, norm), "norm": normalisation(norm, outputs), "relu": nn.ReLU()}
+    layers = {
+        "conv": conv(inputs, outputs, kernel, stride, norm),
+        "norm": normalisation(norm, outputs),
+        "relu": nn.ReLU(),
+    }
     return nn.Sequential(OrderedDict(layers))

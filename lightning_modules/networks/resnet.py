@@ -11,8 +11,8 @@ from lightning_modules.networks.layers import Norm, check_sizes, conv, conv_bloc
 def every(stride: int, x: Tensor) -> Tensor:
     """Keep every `stride`-th row and column of (batch, channels, height, width).
 
-    A 1x1 convolution of them is the strided 1x1 convolution of shortcuts, whose backward pass corrupts memory in torch 2.15 on a
-    CPU (8 channels stored last, odd batches, two threads).
+    A 1x1 convolution of them is the strided 1x1 convolution of shortcuts, whose backward pass
+    corrupts memory in torch 2.15 on a CPU (8 channels stored last, odd batches, two threads).
     """
     return x if stride == 1 else x[:, :, ::stride, ::stride]
 
@@ -22,11 +22,16 @@ class PostActivation(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
-        self.conv1, self.norm1 = conv(inputs, outputs, 3, stride, norm), normalisation(norm, outputs)
+        self.conv1, self.norm1 = (
+            conv(inputs, outputs, 3, stride, norm),
+            normalisation(norm, outputs),
+        )
         self.conv2, self.norm2 = conv(outputs, outputs, 3, 1, norm), normalisation(norm, outputs)
         self.stride, self.shortcut = stride, nn.Sequential()
         if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(conv(inputs, outputs, 1, 1, norm), normalisation(norm, outputs))
+            self.shortcut = nn.Sequential(
+                conv(inputs, outputs, 1, 1, norm), normalisation(norm, outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
@@ -37,8 +42,8 @@ class PostActivation(nn.Module):
 class PreActivation(nn.Module):
     """Normalisation and ReLU before each convolution; the shortcut's 1x1 convolution takes the activated input.
 
-    He et al. 2016, https://arxiv.org/abs/1603.05027, in the form of the critical-period papers' code: no normalisation in the
-    shortcut, and none after the last block.
+    He et al. 2016, https://arxiv.org/abs/1603.05027, in the form of the critical-period papers'
+    code: no normalisation in the shortcut, and none after the last block.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
@@ -46,7 +51,9 @@ class PreActivation(nn.Module):
         self.norm1, self.conv1 = normalisation(norm, inputs), conv(inputs, outputs, 3, stride, norm)
         self.norm2, self.conv2 = normalisation(norm, outputs), conv(outputs, outputs, 3, 1, norm)
         self.stride = stride
-        self.shortcut = conv(inputs, outputs, 1, 1, norm) if stride != 1 or inputs != outputs else None
+        self.shortcut = (
+            conv(inputs, outputs, 1, 1, norm) if stride != 1 or inputs != outputs else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
@@ -58,10 +65,11 @@ class PreActivation(nn.Module):
 class ResNet(nn.Module):
     """ResNet of four modules of `depth` basic blocks, with 1, 2, 4 and 8 times `width` channels.
 
-    ResNet-18 is depth 2, width 64 (He et al. 2015, https://arxiv.org/abs/1512.03385).
-    At least four networks are published as "ResNet-18" in this field: state stem, pool and width beside every number.
-    Kuangliu's CIFAR form is the default; Ash & Adams 2020 released `width: 16`; its ReScience reproduction and
-    DASH add `pool: true` to the default; torchvision's is `stem: conv7x7s2, pool: true`.
+    ResNet-18 is depth 2, width 64 (He et al. 2015, https://arxiv.org/abs/1512.03385). At least four
+    networks are published as "ResNet-18" in this field: state stem, pool and width beside every
+    number. Kuangliu's CIFAR form is the default; Ash & Adams 2020 released `width: 16`; its
+    ReScience reproduction and DASH add `pool: true` to the default; torchvision's is `stem:
+    conv7x7s2, pool: true`.
 
     Args:
         in_channels: image channels (set from the data).
@@ -98,7 +106,10 @@ class ResNet(nn.Module):
         for module in range(4):
             outputs, stride = width * 2**module, 1 if module == 0 else 2
             layers = [
-                kind(channels if index == 0 else outputs, outputs, stride if index == 0 else 1, norm) for index in range(depth)
+                kind(
+                    channels if index == 0 else outputs, outputs, stride if index == 0 else 1, norm
+                )
+                for index in range(depth)
             ]
             self.add_module(f"layer{module + 1}", nn.Sequential(*layers))
             channels = outputs

@@ -25,29 +25,43 @@ class TorchvisionNetwork(nn.Module):
     Args:
         in_channels: image channels (set from the data).
         num_classes: classes (set from the data).
-        image_size: height and width of the images (set from the data), for networks that depend on it.
+        image_size: height and width of the images (set from the data), for networks that depend on
+            it.
         name: as torchvision lists it: `resnet18`, `vgg11_bn`, `vit_b_16`.
         options: further arguments, as `{zero_init_residual: true}`.
 
     Raises:
-        UserError: for another name, with the nearest ones, or for options that the network does not take.
+        UserError: for another name, with the nearest ones, or for options that the network does not
+            take.
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, image_size: int, name: str, options: dict[str, Any] | None = None
+        self,
+        in_channels: int,
+        num_classes: int,
+        image_size: int,
+        name: str,
+        options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         known = torchvision.models.list_models(module=torchvision.models)
         if name not in known:
             near = ", ".join(get_close_matches(name, known, 3, 0)) or "resnet18"
-            raise UserError("name", value=name, problem="torchvision has no such network", fix=f"the nearest are {near}")
+            raise UserError(
+                "name",
+                value=name,
+                problem="torchvision has no such network",
+                fix=f"the nearest are {near}",
+            )
         builder = torchvision.models.get_model_builder(name)
         arguments = {**_sizes(builder, image_size), "num_classes": num_classes, **(options or {})}
         try:
             with _first_convolution_of(in_channels):
                 self.model: nn.Module = builder(**arguments)
         except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-            raise UserError(f"{name}: options", f"{options}, image size {image_size}", error) from error
+            raise UserError(
+                f"{name}: options", f"{options}, image size {image_size}", error
+            ) from error
         self.blocks = tuple(_blocks("model", self.model))
 
     def forward(self, x: Tensor) -> Tensor:

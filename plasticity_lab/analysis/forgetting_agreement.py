@@ -32,7 +32,11 @@ def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
     """
     shared = one.index.intersection(other.index)
     if not one["label"][shared].equals(other["label"][shared]):
-        raise UserError("", problem="the runs count examples of other data", fix="name runs on the same training split")
+        raise UserError(
+            "",
+            problem="the runs count examples of other data",
+            fix="name runs on the same training split",
+        )
     for table in (one, other):
         shared = shared[(table["wrong_label"][shared] == 0).to_numpy(bool, na_value=False)]
     if len(shared) < FEWEST:
@@ -60,9 +64,15 @@ def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
     found = []
     for one, other in combinations(tables, 2):
         shared = comparable(one, other)
-        scores = pd.DataFrame({"one": one["score"][shared], "other": other["score"][shared]}).astype(float)
+        scores = pd.DataFrame(
+            {"one": one["score"][shared], "other": other["score"][shared]}
+        ).astype(float)
         if (scores.nunique() == 1).any():
-            raise UserError("", problem="a run forgets all examples equally often", fix="train for longer, or leave it out")
+            raise UserError(
+                "",
+                problem="a run forgets all examples equally often",
+                fix="train for longer, or leave it out",
+            )
         found.append([scores.rank().corr().loc["one", "other"], scores.corr().loc["one", "other"]])
     ranks, values = (float(sum(column) / len(column)) for column in zip(*found, strict=True))
     return ranks, values
@@ -76,17 +86,29 @@ def read(run: Path) -> pd.DataFrame:
     """
     file = run / "forgetting.csv"
     if not file.is_file():
-        raise UserError(run, problem="no forgetting.csv", fix="name directories of finished runs with callbacks.Forgetting")
+        raise UserError(
+            run,
+            problem="no forgetting.csv",
+            fix="name directories of finished runs with callbacks.Forgetting",
+        )
     table = pd.read_csv(file)
     if missing := [name for name in COLUMNS if name not in table]:
-        raise UserError(file, problem=f"has no column {missing[0]}", fix="an older version wrote it, train the run again")
+        raise UserError(
+            file,
+            problem=f"has no column {missing[0]}",
+            fix="an older version wrote it, train the run again",
+        )
     return table[COLUMNS].astype("Int64").set_index("index")
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    parser = argparse.ArgumentParser(prog="forgetting_agreement", description=__doc__, allow_abbrev=False)
-    parser.add_argument("runs", type=Path, nargs="+", help="directories of runs on the same training split")
+    parser = argparse.ArgumentParser(
+        prog="forgetting_agreement", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="directories of runs on the same training split"
+    )
     runs = parser.parse_args(args).runs
     try:
         tables = [read(run) for run in runs]

@@ -27,12 +27,17 @@ class Point(NamedTuple):
     error: float
 
 
-def interpolate(one: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+def interpolate(
+    one: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: float
+) -> dict[str, Tensor]:
     """Return alpha · one + (1 - alpha) · other of parameters and buffers.
 
     Whole numbers (counts of batches) are the other's.
     """
-    return {name: torch.lerp(value, one[name], alpha) if value.is_floating_point() else value for name, value in other.items()}
+    return {
+        name: torch.lerp(value, one[name], alpha) if value.is_floating_point() else value
+        for name, value in other.items()
+    }
 
 
 def barrier(values: Sequence[float]) -> float:
@@ -93,4 +98,7 @@ def line(
 
 def barriers(curve: Sequence[Point]) -> dict[str, float]:
     """Return the barriers of loss and error."""
-    return {"loss": barrier([point.loss for point in curve]), "error": barrier([point.error for point in curve])}
+    return {
+        "loss": barrier([point.loss for point in curve]),
+        "error": barrier([point.error for point in curve]),
+    }

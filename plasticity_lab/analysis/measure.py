@@ -22,10 +22,15 @@ from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import called, errors_in_one_line, program, quiet
+from plasticity_lab.runs.command_line import (
+    called,
+    errors_in_one_line,
+    program,
+    silence_known_warnings,
+)
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation
 from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
 from plasticity_lab.timing import Position
 
@@ -79,7 +84,7 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
         fix = "name a checkpoint in the directory of its run"
         raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix=fix)
     own = ["fit", "--config", str(home / CONFIG)]
-    run = build(parse([*own, *args]), Place(home, checkpoint, None))
+    run = build(parse([*own, *args]), RunLocation(home, checkpoint, None))
     listed = run.listed[_count(own, run) :] or run.listed
     if not any(isinstance(callback, Diagnostic) for callback in listed):
         fix = "list them in a file for --config, such as configs/diagnostics/fisher.yaml"
@@ -160,7 +165,9 @@ def _learning_rate(run: Run, state: Mapping[str, Any], now: Position) -> float |
     return rate
 
 
-def _measured(diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: Look) -> Mapping[str, float | Figure]:
+def _measured(
+    diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: Look
+) -> Mapping[str, float | Figure]:
     """Return what a diagnostic measures.
 
     Raises:
@@ -177,7 +184,9 @@ def _measured(diagnostic: Diagnostic, run: Run, state: Mapping[str, Any], look: 
         now = Position(look.epoch, look.step, look.stage)
         if not isinstance(run.data, ImageDataModule):
             raise UserError("data", problem="are not datamodules.ImageDataModule")
-        look = replace(look, probe=training_probe(run.data, diagnostic.examples, diagnostic.impaired, now))
+        look = replace(
+            look, probe=training_probe(run.data, diagnostic.examples, diagnostic.impaired, now)
+        )
     return diagnostic.look_at(look)
 
 
@@ -199,7 +208,9 @@ def write(measurements: Mapping[Path, Measurement], folder: Path) -> None:
 
 def report(path: Path, measurement: Measurement) -> str:
     """Return what was measured of a checkpoint as text."""
-    numbers = {tag: value for tag, value in measurement.values.items() if not isinstance(value, Figure)}
+    numbers = {
+        tag: value for tag, value in measurement.values.items() if not isinstance(value, Figure)
+    }
     width = max((len(tag) for tag in numbers), default=0)
     lines = [f"{path} after {measurement.steps} steps"]
     lines += [f"  {tag:{width}}  {value:.6g}" for tag, value in numbers.items()]
@@ -220,10 +231,13 @@ def main(args: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="in the directory of their run")
     given, others = parser.parse_known_args(args)
-    quiet()
+    silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
-        folder = given.checkpoints[0].absolute().parent.parent / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
+        folder = (
+            given.checkpoints[0].absolute().parent.parent
+            / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
+        )
         measurements = {}
         for path in given.checkpoints:
             measurements[path] = measure(path, others)

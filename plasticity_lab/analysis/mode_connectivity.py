@@ -18,10 +18,10 @@ from plasticity_lab.analysis.interpolation import Point, barriers, line
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.runs.command_line import errors_in_one_line, silence_known_warnings
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, Place
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 
 EXAMPLES = 10_000
@@ -34,11 +34,16 @@ def draw(curves: Mapping[str, Sequence[Point]], file: Path) -> None:
     for axes, name in zip(figure.subplots(1, 2), ("loss", "error"), strict=True):
         for kind, curve in curves.items():
             axes.plot(
-                [point.alpha for point in curve], [getattr(point, name) for point in curve], marker=".", label=f"statistics {kind}"
+                [point.alpha for point in curve],
+                [getattr(point, name) for point in curve],
+                marker=".",
+                label=f"statistics {kind}",
             )
         axes.set_xlabel("share of the first network")
         axes.set_ylabel(f"test {name}")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    figure.legend(
+        *axes.get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False
+    )
     figure.savefig(file, dpi=160)
 
 
@@ -48,15 +53,25 @@ def table(curves: Mapping[str, Sequence[Point]]) -> str:
     for kind, curve in curves.items():
         for name, height in barriers(curve).items():
             places = [getattr(curve[place], name) for place in (0, len(curve) // 2, -1)]
-            rows.append(f"{kind:14}{name:7}" + "".join(f"{value:10.4f}" for value in (height, *places)))
+            rows.append(
+                f"{kind:14}{name:7}" + "".join(f"{value:10.4f}" for value in (height, *places))
+            )
     return "\n".join(rows)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mode_connectivity", description=__doc__, allow_abbrev=False)
-    parser.add_argument("one", type=Path, help="a checkpoint, in the directory of its run, whose config says what is evaluated")
+    parser = argparse.ArgumentParser(
+        prog="mode_connectivity", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "one",
+        type=Path,
+        help="a checkpoint, in the directory of its run, whose config says what is evaluated",
+    )
     parser.add_argument("other", type=Path, help="a checkpoint of a network of the same shape")
-    parser.add_argument("--points", type=int, default=30, help="networks on the line, ends included")
+    parser.add_argument(
+        "--points", type=int, default=30, help="networks on the line, ends included"
+    )
     where = "a new file for the numbers, with the picture beside it; by default the picture goes to the first checkpoint's run"
     parser.add_argument("--json", type=Path, default=None, help=where)
     return parser
@@ -66,8 +81,12 @@ def _build(checkpoint: Path) -> Run:
     """Return the run of a checkpoint, built but not run."""
     home = checkpoint.absolute().parent.parent
     if not (home / CONFIG).is_file():
-        raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix="name a checkpoint in the directory of its run")
-    run = build(parse(["test", "--config", str(home / CONFIG)]), Place(home, None, None))
+        raise UserError(
+            checkpoint,
+            problem=f"no {CONFIG} in {home}",
+            fix="name a checkpoint in the directory of its run",
+        )
+    run = build(parse(["test", "--config", str(home / CONFIG)]), RunLocation(home, None, None))
     run.data.trainer = run.trainer
     return run
 
@@ -91,32 +110,57 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
 
     def pairs() -> Iterable[tuple[Tensor, Tensor]]:
         for raw in data.test_dataloader():
-            batch = data.on_after_batch_transfer(type(raw)(*(part.to(data.device) for part in raw)), 0)
+            batch = data.on_after_batch_transfer(
+                type(raw)(*(part.to(data.device) for part in raw)), 0
+            )
             yield batch.inputs, batch.targets
 
-    images = training_probe(data, EXAMPLES, False, data.now).inputs if batch_norm_layers(module) else None
+    images = (
+        training_probe(data, EXAMPLES, False, data.now).inputs
+        if batch_norm_layers(module)
+        else None
+    )
     batches = () if images is None else torch.split(images, data.batch_size)
-    ends = [{name: value.to(data.device) for name, value in state["state_dict"].items()} for state in states]
+    ends = [
+        {name: value.to(data.device) for name, value in state["state_dict"].items()}
+        for state in states
+    ]
     return line(module, ends[0], ends[1], points, pairs, batches)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     given = _parser().parse_args(args)
-    quiet()
+    silence_known_warnings()
     with errors_in_one_line("mode_connectivity"):
         if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
-            raise UserError("json", value=given.json, problem="name a file .json in a folder that there is")
-        if there := [file for file in (given.json, given.json and given.json.with_suffix(".png")) if file and file.exists()]:
-            raise UserError("json", value=there[0], problem="is there already, and is left alone", fix="name a new file")
+            raise UserError(
+                "json", value=given.json, problem="name a file .json in a folder that there is"
+            )
+        if there := [
+            file
+            for file in (given.json, given.json and given.json.with_suffix(".png"))
+            if file and file.exists()
+        ]:
+            raise UserError(
+                "json",
+                value=there[0],
+                problem="is there already, and is left alone",
+                fix="name a new file",
+            )
         curves = connect(given.one, given.other, given.points)
     print(table(curves))
-    picture = (given.json or given.one.absolute().parent.parent / "mode_connectivity.json").with_suffix(".png")
+    picture = (
+        given.json or given.one.absolute().parent.parent / "mode_connectivity.json"
+    ).with_suffix(".png")
     if given.json:
         found = {
-            kind: {"barrier": barriers(curve), "points": [point._asdict() for point in curve]} for kind, curve in curves.items()
+            kind: {"barrier": barriers(curve), "points": [point._asdict() for point in curve]}
+            for kind, curve in curves.items()
         }
-        given.json.write_text(json.dumps({"one": str(given.one), "other": str(given.other), **found}, indent=2) + "\n")
+        given.json.write_text(
+            json.dumps({"one": str(given.one), "other": str(given.other), **found}, indent=2) + "\n"
+        )
     draw(curves, picture)
     print(f"picture: {picture}")
     return 0

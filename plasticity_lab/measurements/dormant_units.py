@@ -19,7 +19,9 @@ def magnitudes(activations: Tensor) -> Tensor:
     """
     if activations.ndim < 3:
         return activations.abs()
-    return activations.abs().mean(1) if activations.ndim == 3 else activations.abs().flatten(2).mean(2)
+    return (
+        activations.abs().mean(1) if activations.ndim == 3 else activations.abs().flatten(2).mean(2)
+    )
 
 
 def redo_scores(activity: Tensor) -> Tensor:
@@ -68,6 +70,9 @@ def shares(blocks: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
         >>> shares({"layer1": [torch.tensor([True, False])], "head": [torch.tensor([True, True])]})
         {'': 0.75, 'layer1': 0.5, 'head': 1.0}
     """
-    counts = {name: (sum(int(one.sum()) for one in layers), sum(len(one) for one in layers)) for name, layers in blocks.items()}
+    counts = {
+        name: (sum(int(one.sum()) for one in layers), sum(len(one) for one in layers))
+        for name, layers in blocks.items()
+    }
     marked, units = (sum(count[part] for count in counts.values()) for part in (0, 1))
     return {"": marked / units, **{name: some / of for name, (some, of) in counts.items()}}

@@ -51,5 +51,7 @@ def srank(features: Tensor, delta: float = 0.01) -> int:
 
 
 def _singular(features: Tensor) -> Tensor:
-    values: Tensor = torch.linalg.svdvals(features.double()).cpu()  # cumsum has no deterministic form on GPUs
+    values: Tensor = torch.linalg.svdvals(
+        features.double()
+    ).cpu()  # cumsum has no deterministic form on GPUs
     return values

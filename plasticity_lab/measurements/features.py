@@ -34,7 +34,9 @@ def last_layer(network: nn.Module) -> str:
     linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     if not (names := listed or linear):
         raise UserError(
-            type(network).__name__, problem="has no linear layer", fix="list its parts, bottom to top, in an attribute blocks"
+            type(network).__name__,
+            problem="has no linear layer",
+            fix="list its parts, bottom to top, in an attribute blocks",
         )
     return str(names[-1])
 
@@ -107,7 +109,12 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
         return hook
 
     rows = []
-    with _hooks(*(network.get_submodule(name).register_forward_hook(keep(name)) for name in block_names(network))):
+    with _hooks(
+        *(
+            network.get_submodule(name).register_forward_hook(keep(name))
+            for name in block_names(network)
+        )
+    ):
         for part in torch.split(images, CHUNK):
             network(part)
             rows.append(dict(seen))
@@ -121,7 +128,9 @@ def check_blocks(network: nn.Module, inputs: Tensor) -> None:
 
 
 @torch.no_grad()
-def rectified(network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]) -> dict[str, list[Tensor]]:
+def rectified(
+    network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]
+) -> dict[str, list[Tensor]]:
     """Return something of the output of every ReLU of the network, by block, in order.
 
     It may be a module or a function.
@@ -155,7 +164,12 @@ def rectified(network: nn.Module, images: Tensor, take: Callable[[int, Tensor], 
 
     rows: list[Sequence[tuple[str, Tensor]]] = []
     recorder = _Recorder(lambda output: seen.append((here[-1], take(len(seen), output))))
-    with _hooks(*(network.get_submodule(name).register_forward_pre_hook(enter(name)) for name in block_names(network))):
+    with _hooks(
+        *(
+            network.get_submodule(name).register_forward_pre_hook(enter(name))
+            for name in block_names(network)
+        )
+    ):
         for part in torch.split(images, CHUNK):
             with recorder:
                 network(part)

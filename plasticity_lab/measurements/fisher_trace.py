@@ -7,7 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad, vmap
 
-from plasticity_lab.measurements.functional import Parameters, detached_parameters, forward, gradients
+from plasticity_lab.measurements.functional import (
+    Parameters,
+    detached_parameters,
+    forward,
+    gradients,
+)
 from plasticity_lab.measurements.predictive import Categorical, Predictive
 
 CATEGORICAL = Categorical()
@@ -86,7 +91,9 @@ def _one_draw(
     return len(inputs) * torch.stack([score.pow(2).sum() for score in scores.values()])
 
 
-def fisher_trace_per_example(network: nn.Module, images: Tensor, generator: torch.Generator, chunk: int = 64) -> Trace:
+def fisher_trace_per_example(
+    network: nn.Module, images: Tensor, generator: torch.Generator, chunk: int = 64
+) -> Trace:
     """Estimate tr F from one drawn label and one gradient for each example (`vmap`).
 
     Arguments as `fisher_trace`.
@@ -120,7 +127,9 @@ def exact_fisher_trace(network: nn.Module, images: Tensor, chunk: int = 64) -> T
         shares = forward(network, parameters, images).softmax(1)
     parts = dict.fromkeys(parameters, 0.0)
     for label in range(shares.shape[1]):
-        each = _squares(squares(parameters, images, torch.full((len(images),), label, device=images.device)))
+        each = _squares(
+            squares(parameters, images, torch.full((len(images),), label, device=images.device))
+        )
         for name, part in each.items():
             parts[name] += float((shares[:, label] * part).mean())
     return Trace(parts, 0.0)

@@ -68,7 +68,9 @@ class ForgettingStatistics:
         self.margins = torch.zeros_like(labels)
         self.events = labels.new_zeros(len(labels), 0)
 
-    def update(self, indices: Tensor, given: Tensor, right: Tensor, margins: Tensor, stage: int) -> None:
+    def update(
+        self, indices: Tensor, given: Tensor, right: Tensor, margins: Tensor, stage: int
+    ) -> None:
         """Count a batch.
 
         Args:
@@ -81,7 +83,9 @@ class ForgettingStatistics:
         """
         missing = stage + 1 - self.events.shape[1]
         if missing > 0:
-            self.events = torch.cat([self.events, self.events.new_zeros(len(self.events), missing)], 1)
+            self.events = torch.cat(
+                [self.events, self.events.new_zeros(len(self.events), missing)], 1
+            )
         order = indices.argsort(stable=True)
         who, given, right, margins = indices[order], given[order], right[order], margins[order]
         again = torch.zeros_like(right)  # the example was presented earlier in this batch
@@ -139,7 +143,11 @@ class ForgettingStatistics:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return copies of the counts on the CPU."""
-        return {name: counts.to("cpu", copy=True) for name, counts in vars(self).items() if name != "_labels"}
+        return {
+            name: counts.to("cpu", copy=True)
+            for name, counts in vars(self).items()
+            if name != "_labels"
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from `state_dict()`, on this one's device."""

@@ -45,8 +45,12 @@ def full_kernel_product(network: nn.Module, images: Tensor) -> LinearOperator:
 
     def product(vector: Tensor) -> Tensor:
         """Return J (J'v)."""
-        along = torch.autograd.grad(outputs, values, vector.to(outputs.dtype), retain_graph=True, materialize_grads=True)
-        (image,) = torch.autograd.grad(slope, weights, flatten(dict(zip(parameters, along, strict=True))), retain_graph=True)
+        along = torch.autograd.grad(
+            outputs, values, vector.to(outputs.dtype), retain_graph=True, materialize_grads=True
+        )
+        (image,) = torch.autograd.grad(
+            slope, weights, flatten(dict(zip(parameters, along, strict=True))), retain_graph=True
+        )
         return image.to(vector.dtype)
 
     return product
@@ -68,7 +72,9 @@ def largest_full_eigenvalue(network: nn.Module, images: Tensor, classes: int, se
         >>> round(largest_full_eigenvalue(network, inputs, classes=1, seed=0), 3)
         4.0
     """
-    start = torch.randn(len(images) * classes, generator=generator(seed, "full kernel"), dtype=torch.float64)
+    start = torch.randn(
+        len(images) * classes, generator=generator(seed, "full kernel"), dtype=torch.float64
+    )
     product = full_kernel_product(network, images)
     return float(largest_eigenpairs(product, start.to(images.device), 1, TOLERANCE).values[0])
 

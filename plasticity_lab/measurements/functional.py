@@ -23,7 +23,11 @@ def detached_parameters(network: nn.Module) -> Parameters:
         >>> parameters["weight"] is network.weight, parameters["weight"].requires_grad
         (False, True)
     """
-    return {name: value.detach().requires_grad_() for name, value in network.named_parameters() if value.requires_grad}
+    return {
+        name: value.detach().requires_grad_()
+        for name, value in network.named_parameters()
+        if value.requires_grad
+    }
 
 
 def forward(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor) -> Tensor:
@@ -76,7 +80,9 @@ def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False)
         >>> gradients(parameters["w"].pow(2).sum(), parameters)
         {'w': tensor([2., 4.])}
     """
-    found = torch.autograd.grad(value, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
+    found = torch.autograd.grad(
+        value, list(parameters.values()), create_graph=create_graph, materialize_grads=True
+    )
     return dict(zip(parameters, found, strict=True))
 
 

@@ -39,7 +39,9 @@ def hessian_vector_product(loss: Loss, parameters: Parameters) -> LinearOperator
     slope = flatten(gradients(loss(parameters), parameters, create_graph=True))
 
     def product(vector: Tensor) -> Tensor:
-        along = torch.autograd.grad(slope, values, vector.to(slope.dtype), retain_graph=True, materialize_grads=True)
+        along = torch.autograd.grad(
+            slope, values, vector.to(slope.dtype), retain_graph=True, materialize_grads=True
+        )
         return flatten(dict(zip(parameters, along, strict=True))).to(vector.dtype)
 
     return product

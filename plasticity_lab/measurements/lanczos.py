@@ -83,7 +83,9 @@ class Lanczos:
 
     def result(self) -> Tridiagonal:
         """Return what has been found so far."""
-        return Tridiagonal(torch.stack(self.diagonal), torch.stack(self.beside), self.vectors[: len(self.diagonal)])
+        return Tridiagonal(
+            torch.stack(self.diagonal), torch.stack(self.beside), self.vectors[: len(self.diagonal)]
+        )
 
 
 def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
@@ -102,7 +104,9 @@ def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
     return run.result()
 
 
-def largest_eigenpairs(product: LinearOperator, start: Tensor, count: int, tolerance: float = 1e-3, most: int = 200) -> Eigenpairs:
+def largest_eigenpairs(
+    product: LinearOperator, start: Tensor, count: int, tolerance: float = 1e-3, most: int = 200
+) -> Eigenpairs:
     """Return the algebraically largest eigenvalues and their vectors.
 
     It stops when every one is known to a relative error of `tolerance`, as far as the residual r of
@@ -133,7 +137,11 @@ def largest_eigenpairs(product: LinearOperator, start: Tensor, count: int, toler
         found = run.result()
         values, inner = found.eigh()
         residuals = (found.beside[-1] * inner[-1]).abs()
-        distances = torch.stack([(values - value).abs().sort().values[1] for value in values]) if steps > 1 else residuals
+        distances = (
+            torch.stack([(values - value).abs().sort().values[1] for value in values])
+            if steps > 1
+            else residuals
+        )
         errors = torch.minimum(residuals, residuals**2 / distances.clamp_min(1e-300))
         if steps > count and bool((errors[-count:] <= tolerance * values[-count:].abs()).all()):
             break

@@ -23,7 +23,9 @@ class Nodes(NamedTuple):
     weights: Tensor
 
 
-def hutchinson(product: LinearOperator, like: Tensor, draws: int, generator: torch.Generator) -> tuple[float, float]:
+def hutchinson(
+    product: LinearOperator, like: Tensor, draws: int, generator: torch.Generator
+) -> tuple[float, float]:
     """Estimate a trace, with its standard error, by random signs (Hutchinson 1990).
 
     The mean of z'Az over vectors z of random signs.
@@ -42,13 +44,17 @@ def hutchinson(product: LinearOperator, like: Tensor, draws: int, generator: tor
     """
     values = []
     for _ in range(draws):
-        signs = (torch.randint(0, 2, like.shape, generator=generator).double() * 2 - 1).to(like.device)
+        signs = (torch.randint(0, 2, like.shape, generator=generator).double() * 2 - 1).to(
+            like.device
+        )
         values.append(float(signs @ product(signs)))
     found = torch.tensor(values, dtype=torch.float64)
     return float(found.mean()), float(found.std() / draws**0.5)
 
 
-def lanczos_quadrature(product: LinearOperator, like: Tensor, steps: int, draws: int, generator: torch.Generator) -> Nodes:
+def lanczos_quadrature(
+    product: LinearOperator, like: Tensor, steps: int, draws: int, generator: torch.Generator
+) -> Nodes:
     """Return eigenvalues with weights by stochastic Lanczos quadrature (Ghorbani et al. 2019).
 
     It takes `steps` products for each draw.
@@ -106,6 +112,12 @@ def smoothed_density(nodes: Nodes) -> tuple[Tensor, Tensor]:
         True
     """
     low, high = float(nodes.values.mean(0)[0]) - 0.01, float(nodes.values.mean(0)[-1]) + 0.01
-    points = torch.cat([torch.linspace(low, high, POINTS, dtype=torch.float64), nodes.values.flatten()]).sort().values
+    points = (
+        torch.cat([torch.linspace(low, high, POINTS, dtype=torch.float64), nodes.values.flatten()])
+        .sort()
+        .values
+    )
     variance = 1e-5 * max(1.0, high - low)
-    return points, torch.cat([spectral_density(nodes, part, variance) for part in torch.split(points, 1000)])
+    return points, torch.cat(
+        [spectral_density(nodes, part, variance) for part in torch.split(points, 1000)]
+    )

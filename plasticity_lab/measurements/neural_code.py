@@ -42,14 +42,28 @@ def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS)
         >>> codes(network, torch.randn(5, 3), seed=0).shape
         (5, 4)
     """
-    layers = [one for block in rectified(network, images[:1], lambda number, output: output.flatten(1)).values() for one in block]
+    layers = [
+        one
+        for block in rectified(
+            network, images[:1], lambda number, output: output.flatten(1)
+        ).values()
+        for one in block
+    ]
     ends = np.cumsum([layer.shape[1] for layer in layers])
-    chosen = torch.randperm(int(ends[-1]), generator=generator(seed, "NeuralCode"))[:columns].sort().values
+    chosen = (
+        torch.randperm(int(ends[-1]), generator=generator(seed, "NeuralCode"))[:columns]
+        .sort()
+        .values
+    )
     parts = [
         chosen[(chosen >= end - layer.shape[1]) & (chosen < end)] - (end - layer.shape[1])
         for end, layer in zip(ends, layers, strict=True)
     ]
-    found = rectified(network, images, lambda number, output: output.flatten(1)[:, parts[number].to(output.device)] > 0)
+    found = rectified(
+        network,
+        images,
+        lambda number, output: output.flatten(1)[:, parts[number].to(output.device)] > 0,
+    )
     return torch.cat([one for block in found.values() for one in block], 1).cpu().numpy()
 
 
@@ -91,10 +105,14 @@ def cluster_accuracies(clusters: Labels, labels: Labels) -> tuple[float, float]:
     """
     counts = contingency_matrix(labels, clusters)
     rows, columns = optimize.linear_sum_assignment(-counts)
-    return float(counts.max(0).sum() / len(labels)), float(counts[rows, columns].sum() / len(labels))
+    return float(counts.max(0).sum() / len(labels)), float(
+        counts[rows, columns].sum() / len(labels)
+    )
 
 
-def categorise(train: Codes, train_labels: Labels, test: Codes, test_labels: Labels) -> dict[str, float]:
+def categorise(
+    train: Codes, train_labels: Labels, test: Codes, test_labels: Labels
+) -> dict[str, float]:
     """Return how well labels can be read off the codes of test examples.
 
     Accuracies in [0, 1] by method:
@@ -110,11 +128,19 @@ def categorise(train: Codes, train_labels: Labels, test: Codes, test_labels: Lab
         1.0
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer codes than clusters, or a hundred steps
-        means = KMeans(len(np.unique(test_labels)), n_init=10, random_state=RANDOM_STATE).fit(test.astype(np.float64))
-        lines = OneVsOneClassifier(LogisticRegression(random_state=RANDOM_STATE)).fit(train.astype(np.float64), train_labels)
+        warnings.simplefilter(
+            "ignore", ConvergenceWarning
+        )  # fewer codes than clusters, or a hundred steps
+        means = KMeans(len(np.unique(test_labels)), n_init=10, random_state=RANDOM_STATE).fit(
+            test.astype(np.float64)
+        )
+        lines = OneVsOneClassifier(LogisticRegression(random_state=RANDOM_STATE)).fit(
+            train.astype(np.float64), train_labels
+        )
     majority, one_to_one = cluster_accuracies(means.labels_, test_labels)
-    near = KNeighborsClassifier(NEIGHBOURS, metric="precomputed").fit(_distances(train, train), train_labels)
+    near = KNeighborsClassifier(NEIGHBOURS, metric="precomputed").fit(
+        _distances(train, train), train_labels
+    )
     return {
         "kmeans": majority,
         "kmeans_one_to_one": one_to_one,

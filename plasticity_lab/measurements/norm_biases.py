@@ -15,7 +15,11 @@ def norm_biases(module: nn.Module) -> dict[str, Tensor]:
         >>> list(norm_biases(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))))
         ['1.bias']
     """
-    return {f"{name}.bias": layer.bias for name, layer in batch_norm_layers(module).items() if layer.affine}
+    return {
+        f"{name}.bias": layer.bias
+        for name, layer in batch_norm_layers(module).items()
+        if layer.affine
+    }
 
 
 def negative_share(biases: Iterable[Tensor]) -> float:

@@ -33,7 +33,9 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
     nvidia, intel = cast(Any, torch.backends.cudnn), cast(Any, torch.backends.mkldnn)
     backends = torch.backends.cuda.matmul, nvidia.conv, intel.matmul, intel.conv
-    precisions = [backend.fp32_precision for backend in backends]  # TF32 is convolutions' default on a GPU
+    precisions = [
+        backend.fp32_precision for backend in backends
+    ]  # TF32 is convolutions' default on a GPU
     try:
         module.eval()
         for backend in backends:
@@ -43,7 +45,9 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
             torch.compiler.set_stance("force_eager"),
-            sdpa_kernel(SDPBackend.MATH),  # the fused kernels of attention have no second derivative
+            sdpa_kernel(
+                SDPBackend.MATH
+            ),  # the fused kernels of attention have no second derivative
         ):
             yield
     finally:

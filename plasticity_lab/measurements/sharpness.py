@@ -18,7 +18,10 @@ def gaussian_direction(parameters: Mapping[str, Tensor], seed: int, draw: int) -
         torch.Size([2])
     """
     streams = {name: generator(seed, "Flatness", draw, name) for name in parameters}
-    return {name: torch.randn(one.shape, generator=streams[name]).to(one) for name, one in parameters.items()}
+    return {
+        name: torch.randn(one.shape, generator=streams[name]).to(one)
+        for name, one in parameters.items()
+    }
 
 
 @torch.no_grad()
@@ -45,13 +48,18 @@ def filter_normalised(noise: Mapping[str, Tensor], parameters: Mapping[str, Tens
         if one.ndim < 2:
             relative[name] = torch.zeros_like(noise[name])
         else:
-            norms, lengths = (part.flatten(1).norm(dim=1).view(-1, *[1] * (one.ndim - 1)) for part in (one, noise[name]))
+            norms, lengths = (
+                part.flatten(1).norm(dim=1).view(-1, *[1] * (one.ndim - 1))
+                for part in (one, noise[name])
+            )
             relative[name] = noise[name] * norms / lengths
     return relative
 
 
 @torch.no_grad()
-def loss_near(loss: Loss, parameters: Mapping[str, Tensor], direction: Mapping[str, Tensor], step: float) -> float:
+def loss_near(
+    loss: Loss, parameters: Mapping[str, Tensor], direction: Mapping[str, Tensor], step: float
+) -> float:
     """Return L(w + step · direction).
 
     Example:
@@ -77,4 +85,6 @@ def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> f
     here = loss(dict(parameters))
     ascent = gradients(here, dict(parameters))
     length = float(norm(ascent.values()))
-    return loss_near(loss, parameters, ascent, rho / length) - float(here.detach()) if length else 0.0
+    return (
+        loss_near(loss, parameters, ascent, rho / length) - float(here.detach()) if length else 0.0
+    )

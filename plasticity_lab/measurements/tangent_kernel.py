@@ -41,10 +41,15 @@ def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict
     fixed = {name: value.detach() for name, value in detached_parameters(network).items()}
     with torch.no_grad():
         classes = forward(network, fixed, images[:1]).shape[1]
-    kernels = {name: torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device) for name in fixed}
+    kernels = {
+        name: torch.zeros(len(images), len(images), dtype=torch.float64, device=images.device)
+        for name in fixed
+    }
     for group in _groups(fixed, len(images)):
         for label in range(classes):
-            found = vmap(grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk)(group, images)
+            found = vmap(grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk)(
+                group, images
+            )
             for name, part in found.items():
                 rows = part.detach().flatten(1)
                 kernels[name] += (rows @ rows.T).double()
@@ -54,14 +59,19 @@ def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict
 def _groups(parameters: Parameters, examples: int) -> Iterator[Parameters]:
     group: Parameters = {}
     for name, value in parameters.items():
-        if group and examples * (value.numel() + sum(one.numel() for one in group.values())) > NUMBERS:
+        if (
+            group
+            and examples * (value.numel() + sum(one.numel() for one in group.values())) > NUMBERS
+        ):
             yield group
             group = {}
         group[name] = value
     yield group
 
 
-def _output(network: nn.Module, fixed: Mapping[str, Tensor], label: int) -> Callable[[Parameters, Tensor], Tensor]:
+def _output(
+    network: nn.Module, fixed: Mapping[str, Tensor], label: int
+) -> Callable[[Parameters, Tensor], Tensor]:
     return lambda group, image: forward(network, {**fixed, **group}, image[None])[0, label]
 
 
@@ -96,7 +106,9 @@ def energy(vectors: Tensor, target: Tensor) -> Tensor:
         >>> energy(torch.eye(2, dtype=torch.float64), target)
         tensor([0.3600, 1.0000], dtype=torch.float64)
     """
-    parts = (vectors.T @ target.double().reshape(len(target), -1)).pow(2).sum(1).cpu()  # cumsum has no deterministic form on GPUs
+    parts = (
+        (vectors.T @ target.double().reshape(len(target), -1)).pow(2).sum(1).cpu()
+    )  # cumsum has no deterministic form on GPUs
     return parts.cumsum(0) / target.double().pow(2).sum().cpu()
 
 

@@ -44,6 +44,11 @@ def angle(one: Parts, other: Parts) -> Tensor:
         tensor(90., dtype=torch.float64)
     """
     sizes = norm(one.values()), norm(other.values())
-    units = [(part.double() / sizes[0], other[name].double() / sizes[1]) for name, part in one.items()]
-    across, along = norm([first - second for first, second in units]), norm([first + second for first, second in units])
+    units = [
+        (part.double() / sizes[0], other[name].double() / sizes[1]) for name, part in one.items()
+    ]
+    across, along = (
+        norm([first - second for first, second in units]),
+        norm([first + second for first, second in units]),
+    )
     return 2 * torch.atan2(across, along).rad2deg()

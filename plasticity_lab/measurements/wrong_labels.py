@@ -42,5 +42,7 @@ def auc(scores: Tensor, wrong: Tensor) -> float:
         1.0
     """
     right = scores[~wrong].sort().values
-    below, not_above = (torch.searchsorted(right, scores[wrong], right=side) for side in (False, True))
+    below, not_above = (
+        torch.searchsorted(right, scores[wrong], right=side) for side in (False, True)
+    )
     return float((below + not_above).double().mean() / (2 * len(right)))

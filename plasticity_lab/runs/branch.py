@@ -12,12 +12,15 @@ from callbacks.interventions.build_optimizer import build_optimizer
 class BranchFromCheckpoint(Callback):
     """Lets the config beat the checkpoint where a run branches off: a checkpoint also holds its run's rates and schedule.
 
-    Changes: values of the optimizer's parameter groups and the schedule's arguments become the config's, with the schedule
-    advanced to the checkpoint's clock (a plateau schedule starts anew). Keeps: parameters, normalisation statistics, the
-    optimizer's moments, the clock. With an unchanged config this is bitwise nothing. Several optimizers are left alone.
+    Changes: values of the optimizer's parameter groups and the schedule's arguments become the
+    config's, with the schedule advanced to the checkpoint's clock (a plateau schedule starts anew).
+    Keeps: parameters, normalisation statistics, the optimizer's moments, the clock. With an
+    unchanged config this is bitwise nothing. Several optimizers are left alone.
     """
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         optimizer, scheduler = build_optimizer(pl_module)
         if optimizer is None:
             return
@@ -29,5 +32,11 @@ class BranchFromCheckpoint(Callback):
                 for _ in range(saved[0]["last_epoch"] if saved else epochs):
                     scheduler.step()
         checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]
-        groups = zip(checkpoint["optimizer_states"][0]["param_groups"], optimizer.state_dict()["param_groups"], strict=True)
-        checkpoint["optimizer_states"][0]["param_groups"] = [{**new, "params": old["params"]} for old, new in groups]
+        groups = zip(
+            checkpoint["optimizer_states"][0]["param_groups"],
+            optimizer.state_dict()["param_groups"],
+            strict=True,
+        )
+        checkpoint["optimizer_states"][0]["param_groups"] = [
+            {**new, "params": old["params"]} for old, new in groups
+        ]

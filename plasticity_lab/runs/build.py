@@ -20,7 +20,7 @@ from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs import run_directory, sessions
 from plasticity_lab.runs.branch import BranchFromCheckpoint
-from plasticity_lab.runs.command_line import one_line, run_name, run_of
+from plasticity_lab.runs.command_line import one_line, run_dir_of, run_name
 from plasticity_lab.runs.config_checks import check_length
 from plasticity_lab.runs.data_monitor import DataMonitor
 from plasticity_lab.runs.epoch_checkpoint import EpochCheckpoint
@@ -30,7 +30,7 @@ from plasticity_lab.runs.parse import Config, parser
 from plasticity_lab.runs.plain_text_progress import PlainTextProgress
 from plasticity_lab.runs.prediction_writer import PredictionWriter
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_directory import RunLocation
 from plasticity_lab.runs.run_lines import RunLines
 from plasticity_lab.runs.run_record import RunRecord
 from plasticity_lab.runs.terminate_on_nan import TerminateOnNaN
@@ -47,7 +47,9 @@ class Builder:
     def __init__(self) -> None:
         self.shape: Shape | None = None
 
-    def data_module(self, kind: type[LightningDataModule], /, *args: Any, **kwargs: Any) -> LightningDataModule:
+    def data_module(
+        self, kind: type[LightningDataModule], /, *args: Any, **kwargs: Any
+    ) -> LightningDataModule:
         """Build the data, which come before the networks that take sizes from them."""
         data = kind(*args, **kwargs)
         if isinstance(data, ImageDataModule):
@@ -57,7 +59,8 @@ class Builder:
     def network(self, kind: type[nn.Module], /, *args: Any, **kwargs: Any) -> nn.Module:
         """Build a network; `ImageClassifier` has been given one."""
         if issubclass(kind, LightningModule):
-            # What it holds is a whole network, whose input is an image; a part of a network has another.
+            # What it holds is a whole network, whose input is an image; a part of a network has
+            # another.
             for part in (*args, *kwargs.values()):
                 if isinstance(part, nn.Module) and self.shape is not None:
                     materialise(part, self.shape)
@@ -71,7 +74,12 @@ class Builder:
             raise UserError("network", value=kind.__name__, problem=error) from error
 
 
-def build(config: Config, place: Place | None = None, extra: Sequence[Callback] = (), keep_end: bool = True) -> Run:
+def build(
+    config: Config,
+    place: RunLocation | None = None,
+    extra: Sequence[Callback] = (),
+    keep_end: bool = True,
+) -> Run:
     """Build a run.
 
     Args:
@@ -103,31 +111,44 @@ def build(config: Config, place: Place | None = None, extra: Sequence[Callback] 
 def _check_settings(config: Config) -> None:
     settings = config.settings
     if not 0 <= settings.seed_everything < 2**32:
-        raise UserError("seed_everything", value=settings.seed_everything, fix=f"write a whole number in 0…{2**32 - 1}")
+        raise UserError(
+            "seed_everything",
+            value=settings.seed_everything,
+            fix=f"write a whole number in 0…{2**32 - 1}",
+        )
     if settings.print_timeline and config.command != "fit":
-        raise UserError("print_timeline", problem=f"{config.command} trains nothing", fix="use it with fit")
+        raise UserError(
+            "print_timeline", problem=f"{config.command} trains nothing", fix="use it with fit"
+        )
     if config.command == "fit":
         check_length(settings.trainer)
 
 
-def _place(config: Config, text: str) -> Place:
+def _place(config: Config, text: str) -> RunLocation:
     """Decide where the run is kept and what it starts from."""
     settings, files = config.settings, config.settings.config or []
-    find = run_directory.place_run if config.command == "fit" else run_directory.place_evaluation
+    find = run_directory.locate_run if config.command == "fit" else run_directory.locate_evaluation
     root = Path(settings.trainer.default_root_dir or "runs")
-    run_dir = settings.run_dir or (run_of(files) if settings.ckpt_path == "last" else None)
+    run_dir = settings.run_dir or (run_dir_of(files) if settings.ckpt_path == "last" else None)
     try:
         return find(root, run_name(files), text, run_dir, settings.ckpt_path)
     except OSError as error:
-        raise UserError("run_dir", value=run_dir or root, problem=error.strerror, fix="name another directory") from None
+        raise UserError(
+            "run_dir", value=run_dir or root, problem=error.strerror, fix="name another directory"
+        ) from None
 
 
 def _instantiated(config: Config) -> Namespace:
     """Build data and module, and what the trainer takes."""
     builder = Builder()
-    instantiators = [(builder.data_module, LightningDataModule, True), (builder.network, nn.Module, True)]
+    instantiators = [
+        (builder.data_module, LightningDataModule, True),
+        (builder.network, nn.Module, True),
+    ]
     try:
-        built: Namespace = parser().instantiate(config.whole(), instantiators=instantiators)[config.command]
+        built: Namespace = parser().instantiate(config.whole(), instantiators=instantiators)[
+            config.command
+        ]
     except ValueError as error:
         # The parser wraps what a constructor says about its values.
         if "Does not validate" not in str(error):
@@ -136,7 +157,9 @@ def _instantiated(config: Config) -> Namespace:
     return built
 
 
-def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: bool) -> list[Callback]:
+def _own_callbacks(
+    config: Config, parts: Namespace, place: RunLocation, keep_end: bool
+) -> list[Callback]:
     """Return the callbacks that every run has, whatever its settings list."""
     fits, chosen, theirs = config.command == "fit", parts.trainer, parts.trainer.callbacks or []
     own: list[Callback] = [
@@ -151,14 +174,27 @@ def _own_callbacks(config: Config, parts: Namespace, place: Place, keep_end: boo
         own.append(callbacks.StageEnd())
     if fits and place.checkpoint and place.resumed_at is None:
         own.append(BranchFromCheckpoint())
-    if keep_end and chosen.enable_checkpointing is not False and not chosen.fast_dev_run and not chosen.barebones:
+    if (
+        keep_end
+        and chosen.enable_checkpointing is not False
+        and not chosen.fast_dev_run
+        and not chosen.barebones
+    ):
         own.append(EpochCheckpoint(place.directory))
-    if chosen.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in theirs):
+    if chosen.enable_progress_bar is not False and not any(
+        isinstance(one, ProgressBar) for one in theirs
+    ):
         own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else PlainTextProgress())
     return own
 
 
-def _trainer(config: Config, chosen: Namespace, place: Place, own: Sequence[Callback], record: RunRecord) -> Trainer:
+def _trainer(
+    config: Config,
+    chosen: Namespace,
+    place: RunLocation,
+    own: Sequence[Callback],
+    record: RunRecord,
+) -> Trainer:
     """Build the trainer.
 
     Args:
@@ -170,18 +206,31 @@ def _trainer(config: Config, chosen: Namespace, place: Place, own: Sequence[Call
     """
     fits = config.command == "fit"
     # Under fast_dev_run Lightning disables all but the last checkpoint.
-    theirs = [one for one in chosen.callbacks or [] if not (chosen.fast_dev_run and isinstance(one, Checkpoint))]
+    theirs = [
+        one
+        for one in chosen.callbacks or []
+        if not (chosen.fast_dev_run and isinstance(one, Checkpoint))
+    ]
     for one in theirs:
         if isinstance(one, ModelCheckpoint) and one.dirpath is not None and fits:
             run_directory.check_writable(f"{type(one).__name__}: dirpath", Path(one.dirpath))
         elif isinstance(one, ModelCheckpoint):
-            one.dirpath = str(place.directory / "checkpoints")  # also beside a logger that keeps its files elsewhere
+            one.dirpath = str(
+                place.directory / "checkpoints"
+            )  # also beside a logger that keeps its files elsewhere
     files = AtomicCheckpointIO(place.checkpoint if place.resumed_at is not None else None)
     given = {
         **chosen.as_dict(),
         "default_root_dir": str(place.directory),
         "logger": sessions.loggers(chosen.logger, place, record) if fits else False,
-        "plugins": [*(chosen.plugins if isinstance(chosen.plugins, list) else filter(None, [chosen.plugins])), files],
+        "plugins": [
+            *(
+                chosen.plugins
+                if isinstance(chosen.plugins, list)
+                else filter(None, [chosen.plugins])
+            ),
+            files,
+        ],
         "callbacks": [*own, *theirs],
     }
     try:

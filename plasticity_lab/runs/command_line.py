@@ -35,7 +35,9 @@ _NOISE = re.compile(
 _TIME = "Not of type Time: "
 
 register_type(Time, deserializer_exceptions=UserError)  # written as text in YAML
-yaml.SafeDumper.add_multi_representer(StrEnum, lambda dumper, one: dumper.represent_str(one.value))  # a Timer's default is one
+yaml.SafeDumper.add_multi_representer(
+    StrEnum, lambda dumper, one: dumper.represent_str(one.value)
+)  # a Timer's default is one
 register_type(torch.device)  # StochasticWeightAveraging takes one
 
 
@@ -58,26 +60,41 @@ def one_line(message: str) -> str:
     """Keep of a parser's nested message the keys on the way to the problem, the reasons and the value.
 
     Args:
-        message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `- …` below them.
+        message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `-
+            …` below them.
     """
     keys = ".".join(key for key, _ in groupby(_KEY.findall(message)))  # once for each alternative
     lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
     reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
     kind = re.search(r"Not a valid subclass of (\w+)", message)
-    way_out = f"not a {kind[1]}: write the class path of one, or its keys and values, as in the configs" if kind else None
+    way_out = (
+        f"not a {kind[1]}: write the class path of one, or its keys and values, as in the configs"
+        if kind
+        else None
+    )
     reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
         reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
     needs = re.search(r"the following arguments are required: ((\w+).*)", reason)
     # Of the classes that were given, the one in which the argument is still empty.
-    who = re.search(rf"class_path='[\w.]*?(\w+)', init_args=Namespace\([^()]*\b{needs[2]}=None", message) if needs else None
+    who = (
+        re.search(
+            rf"class_path='[\w.]*?(\w+)', init_args=Namespace\([^()]*\b{needs[2]}=None", message
+        )
+        if needs
+        else None
+    )
     if needs and who:
         reason = f"{who[1]}: {needs[1]}: has no default; write a value"
     if "add_function_arguments" in message:
-        adapter = "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
+        adapter = (
+            "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
+        )
         reason = f"a function; write the path of a class, for torchvision's networks {adapter}"
     if "surrogates not allowed" in reason:
-        reason = "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
+        reason = (
+            "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
+        )
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
@@ -87,7 +104,11 @@ def one_line(message: str) -> str:
 
 def find_configs(args: list[str]) -> list[str]:
     """Replace config files that are not below the working directory by those that the project was installed with."""
-    args = [part for arg in args for part in (arg.split("=", 1) if arg.startswith("--config=") else [arg])]
+    args = [
+        part
+        for arg in args
+        for part in (arg.split("=", 1) if arg.startswith("--config=") else [arg])
+    ]
     found = list(args)
     for index, (flag, value) in enumerate(pairwise(args), 1):
         if flag in ("--config", "-c") and not Path(value).exists() and (ROOT / value).exists():
@@ -98,7 +119,12 @@ def find_configs(args: list[str]) -> list[str]:
 def run_name(configs: list[Any]) -> str:
     """Name a kind of run after its config files: `digits+blur`; a run's own config.yaml gives the name of that kind again."""
     paths = [Path(str(config)).absolute() for config in configs]
-    name = "+".join(path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths) or "run"
+    name = (
+        "+".join(
+            path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths
+        )
+        or "run"
+    )
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     # File systems take 255 bytes; a hash keeps names apart that begin alike.
@@ -106,10 +132,14 @@ def run_name(configs: list[Any]) -> str:
     return f"{beginning}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def run_of(configs: list[Any]) -> str | None:
+def run_dir_of(configs: list[Any]) -> str | None:
     """Return the run directory whose own config.yaml was given last, None if another file was."""
     path = Path(str(configs[-1])).absolute() if configs else Path()
-    return str(path.parent) if path.name == "config.yaml" and path.with_name("manifest.json").exists() else None
+    return (
+        str(path.parent)
+        if path.name == "config.yaml" and path.with_name("manifest.json").exists()
+        else None
+    )
 
 
 def program(script: str) -> str:
@@ -169,16 +199,34 @@ def errors_in_one_line(program: str) -> Iterator[None]:
     raise SystemExit(code)
 
 
-def quiet() -> None:
+def silence_known_warnings() -> None:
     """Hide what Lightning says about itself, and warnings that do not concern a run."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(lambda record: "Tip:" not in str(record.msg))
-    warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
-    warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
-    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # a Tally is the same on all ranks
-    warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated")  # Lightning's
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in str(record.msg)
+    )
+    warnings.filterwarnings(
+        "ignore", r"\s*By default only one JsonargparseDeprecationWarning"
+    )  # LightningCLI's
+    warnings.filterwarnings(
+        "ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated"
+    )  # Lightning's own
+    warnings.filterwarnings(
+        "ignore", "The number of training batches .* is smaller than the logging interval"
+    )  # logged per epoch
+    warnings.filterwarnings(
+        "ignore", "It is recommended to use .*sync_dist=True"
+    )  # a Tally is the same on all ranks
+    warnings.filterwarnings(
+        "ignore", "torch.distributed.nn.functional.all_gather is deprecated"
+    )  # Lightning's
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
-    warnings.filterwarnings("ignore", "You requested to overfit but enabled")  # an order that is the same in every epoch
-    warnings.filterwarnings("ignore", "Experiment logs directory .* exists and is not empty")  # on a resume, which keeps it
+    warnings.filterwarnings(
+        "ignore", "You requested to overfit but enabled"
+    )  # an order that is the same in every epoch
+    warnings.filterwarnings(
+        "ignore", "Experiment logs directory .* exists and is not empty"
+    )  # on a resume, which keeps it
     warnings.filterwarnings("ignore", "The dirpath has changed from")  # in a branch
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # on a resume
+    warnings.filterwarnings(
+        "ignore", "Checkpoint directory .* exists and is not empty"
+    )  # on a resume

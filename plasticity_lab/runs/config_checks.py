@@ -38,7 +38,8 @@ def given_settings(args: Sequence[str]) -> list[Given]:
         args: as `command_line.find_configs` returns them.
 
     Raises:
-        UserError: for a file that cannot be read or does not hold keys and values, or a repeated key.
+        UserError: for a file that cannot be read or does not hold keys and values, or a repeated
+            key.
     """
     given = []
     for option, value in pairwise([*args, ""]):
@@ -54,10 +55,18 @@ def given_settings(args: Sequence[str]) -> list[Given]:
 def _keys_and_values(file: str) -> dict[str, Any]:
     settings = load_yaml(Path(file))
     if settings is None:
-        raise UserError("config", value=file, problem="holds no keys and values", fix="write some, or leave it out")
+        raise UserError(
+            "config",
+            value=file,
+            problem="holds no keys and values",
+            fix="write some, or leave it out",
+        )
     if not isinstance(settings, dict):
         raise UserError(
-            "config", value=file, problem=f"holds {type(settings).__name__} {settings!r:.40}", fix="write keys and values"
+            "config",
+            value=file,
+            problem=f"holds {type(settings).__name__} {settings!r:.40}",
+            fix="write keys and values",
         )
     return settings
 
@@ -86,7 +95,11 @@ def check_given(given: Sequence[Given]) -> None:
     named: set[str] = set()
     for source, settings in given:
         for key in _empty(settings, ()):
-            raise UserError(".".join(key), value="null", fix=f"write keys and values below it (in {source}), or leave it out")
+            raise UserError(
+                ".".join(key),
+                value="null",
+                fix=f"write keys and values below it (in {source}), or leave it out",
+            )
         for section in SECTIONS:
             if section not in settings:
                 continue
@@ -136,7 +149,11 @@ def check_numbers(settings: Any) -> None:
         if not math.isfinite(value):
             raise UserError(shown, problem="is not a finite number", fix="write one")
         if abs(value) > (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
-            raise UserError(shown, problem="is larger than any setting can be", fix=f"write a number below {LARGEST:g}")
+            raise UserError(
+                shown,
+                problem="is larger than any setting can be",
+                fix=f"write a number below {LARGEST:g}",
+            )
 
 
 def _leaves(node: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -166,10 +183,17 @@ def check_length(trainer: Any) -> None:
     Args:
         trainer: its parsed settings.
     """
-    ends = (trainer.max_epochs, trainer.max_time, None if trainer.max_steps == -1 else trainer.max_steps)
+    ends = (
+        trainer.max_epochs,
+        trainer.max_time,
+        None if trainer.max_steps == -1 else trainer.max_steps,
+    )
     if all(end is None for end in ends) and not trainer.fast_dev_run:
         raise UserError(
-            "trainer.max_epochs", value="null", problem="nothing says when the run ends", fix="write the number of epochs"
+            "trainer.max_epochs",
+            value="null",
+            problem="nothing says when the run ends",
+            fix="write the number of epochs",
         )
 
 
@@ -189,7 +213,10 @@ class Link(NamedTuple):
 
 LINKS = [
     *(Link((part, "seed"), "seed_everything", "seed_everything") for part in ("model", "data")),
-    *(Link(("model", "network", name), "the data", name) for name in ("in_channels", "num_classes", "image_size")),
+    *(
+        Link(("model", "network", name), "the data", name)
+        for name in ("in_channels", "num_classes", "image_size")
+    ),
 ]
 """What `CLI.add_arguments_to_parser` links."""
 
@@ -199,7 +226,8 @@ def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
 
     Args:
         given: what the user wrote.
-        values: what the links give, by the name at their source; a link without a value is left alone.
+        values: what the links give, by the name at their source; a link without a value is left
+            alone.
     """
     for source, settings in given:
         written = dict(_leaves(settings, ()))

@@ -12,12 +12,14 @@ from pytorch_lightning.loggers import CSVLogger
 class CSVRunLog(CSVLogger):
     """Takes the place of a `CSVLogger`, which deletes the rows of before when its folder is used again.
 
-    On a resume, rows of steps before the checkpoint stay; later ones are dropped, since these steps are trained again.
+    On a resume, rows of steps before the checkpoint stay; later ones are dropped, since these steps
+    are trained again.
 
     Args:
         given: the logger that is replaced.
         begin: called before anything is written.
-        resumed_at: optimizer steps taken in the checkpoint that the run resumes from; None for a new run.
+        resumed_at: optimizer steps taken in the checkpoint that the run resumes from; None for a
+            new run.
     """
 
     def __init__(self, given: CSVLogger, begin: Callable[[], None], resumed_at: int | None) -> None:
@@ -53,12 +55,18 @@ class CSVRunLog(CSVLogger):
             return []
         with file.open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if int(row["step"]) < self._resumed_at]
-        self._there = {(tag, int(row["step"])) for row in rows for tag, value in row.items() if value}
+        self._there = {
+            (tag, int(row["step"])) for row in rows for tag, value in row.items() if value
+        }
         return rows
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log scalars at an optimizer step."""
         _ = self.experiment
-        new = {tag: value for tag, value in metrics.items() if step is None or (tag, step) not in self._there}
+        new = {
+            tag: value
+            for tag, value in metrics.items()
+            if step is None or (tag, step) not in self._there
+        }
         if new:
             super().log_metrics(new, step)

@@ -20,12 +20,14 @@ NO_BATCH = -1  # tells the grid's draws from those of every batch
 class DataMonitor(Callback):
     """Logs what an `ImageDataModule` has in force, at each epoch's first batch and whenever it changes.
 
-    Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, 1 while one of the class is in force and 0 from then
-    on; `data/augmented`, the share of images, from the first moment at which not all are. On a change also `data/as_seen`: the same
-    32 training images as the network sees them; those that are not in the data yet are grey.
+    Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, 1 while one of the
+    class is in force and 0 from then on; `data/augmented`, the share of images, from the first
+    moment at which not all are. On a change also `data/as_seen`: the same 32 training images as the
+    network sees them; those that are not in the data yet are grey.
 
     Args:
-        resumed: whether the log already shows what was in force at the checkpoint that the run goes on from.
+        resumed: whether the log already shows what was in force at the checkpoint that the run goes
+            on from.
     """
 
     def __init__(self, resumed: bool = False) -> None:
@@ -37,7 +39,9 @@ class DataMonitor(Callback):
         if self.resumed and isinstance(data, ImageDataModule) and data.course.past:
             self.shown = data.course.past[-1][1]
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule) or not trainer.loggers:
             return
@@ -71,17 +75,30 @@ def scalars(data: ImageDataModule) -> dict[str, float]:
 def as_seen(data: ImageDataModule) -> Tensor:
     """Return a grid of the same training images, sorted by class, as the network sees them now; uint8 (3, height, width).
 
-    A label that is not the image's own is written as `own > given`; images that are not in the data yet are grey.
+    A label that is not the image's own is written as `own > given`; images that are not in the data
+    yet are grey.
     """
     train, now = data.splits.train, data.now
     chosen = stratified(train.labels, min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
     chosen = chosen[train.labels[chosen].argsort(stable=True)]
-    raw = Batch(train.__getitems__(chosen.tolist()).to(data.device), train.labels[chosen].to(data.device), chosen.to(data.device))
+    raw = Batch(
+        train.__getitems__(chosen.tolist()).to(data.device),
+        train.labels[chosen].to(data.device),
+        chosen.to(data.device),
+    )
     batch = data.course.appearance.training(raw, data.scene("train", now.epoch, NO_BATCH, 0), now)
     present = torch.isin(chosen, data.course.stages.members(now.stage))
-    images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(torch.uint8)
+    images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(
+        torch.uint8
+    )
     captions = [
-        "" if not there else train.classes[own] if own == given else f"{train.classes[own]} > {train.classes[given]}"
-        for there, own, given in zip(present.tolist(), raw.targets.tolist(), batch.targets.tolist(), strict=True)
+        ""
+        if not there
+        else train.classes[own]
+        if own == given
+        else f"{train.classes[own]} > {train.classes[given]}"
+        for there, own, given in zip(
+            present.tolist(), raw.targets.tolist(), batch.targets.tolist(), strict=True
+        )
     ]
     return labelled_grid(images, captions)

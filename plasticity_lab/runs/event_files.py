@@ -6,18 +6,21 @@ from typing import Any, Literal
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
-def read_events(folder: Path, kind: Literal["scalars", "images", "tensors"]) -> dict[str, list[Any]]:
+def read_events(
+    folder: Path, kind: Literal["scalars", "images", "tensors"]
+) -> dict[str, list[Any]]:
     """Return all that was logged of a kind, by tag and in the order of steps.
 
-    What was logged after a checkpoint from which the run was resumed counts once, as it was logged after the resume.
+    What was logged after a checkpoint from which the run was resumed counts once, as it was logged
+    after the resume.
 
     Args:
         folder: with event files, which are read in the order of their names.
         kind: of what was logged.
 
     Returns:
-        lists of TensorBoard's events: each has a `step` and, by its kind, a `value`, an `encoded_image_string` or a
-        `tensor_proto`.
+        lists of TensorBoard's events: each has a `step` and, by its kind, a `value`, an
+        `encoded_image_string` or a `tensor_proto`.
     """
     # Of a size of 0 nothing is left out.
     events = EventAccumulator(str(folder), size_guidance={kind: 0}).Reload()
@@ -37,4 +40,6 @@ def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
         ```
     """
     events = read_events(folder, "scalars")
-    return {tag: [(event.step, event.value) for event in several] for tag, several in events.items()}
+    return {
+        tag: [(event.step, event.value) for event in several] for tag, several in events.items()
+    }

@@ -6,20 +6,26 @@ from typing import Any
 import numpy as np
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, WeightAveraging
+from pytorch_lightning.callbacks import (
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+    WeightAveraging,
+)
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from plasticity_lab.checkpoint_files import FAILED
-from plasticity_lab.randomness import key
+from plasticity_lab.randomness import derive_seed
 
 
 class ExactResume(Callback):
     """Makes a resumed run continue bit for bit, from whichever kind of checkpoint; stands before the callbacks of the config.
 
-    Before each training batch the global random streams (dropout, third-party code) are seeded from (seed, epoch, batch, rank), so
-    that no random state needs saving. Before each checkpoint the loggers are flushed, so that what was logged before it survives a
-    kill. From a checkpoint written after an epoch's last batch but before its end, Lightning would skip that epoch's validation and
-    its end; here both are made up for. A checkpoint written because the run has failed, in the middle of a step, is marked as such.
+    Before each training batch the global random streams (dropout, third-party code) are seeded from
+    (seed, epoch, batch, rank), so that no random state needs saving. Before each checkpoint the
+    loggers are flushed, so that what was logged before it survives a kill. From a checkpoint
+    written after an epoch's last batch but before its end, Lightning would skip that epoch's
+    validation and its end; here both are made up for. A checkpoint written because the run has
+    failed, in the middle of a step, is marked as such.
 
     Args:
         seed: the run's seed (`seed_everything`), set by train.py.
@@ -31,40 +37,56 @@ class ExactResume(Callback):
         self.trained = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # Lightning converts the module after it has loaded the checkpoint, which would round float64 values to float32.
+        # Lightning converts the module after it has loaded the checkpoint, which would round
+        # float64 values to float32.
         trainer.precision_plugin.convert_module(pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.trained = True
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Where nothing was left to train, Lightning does not end it, and an average would not take the place of the weights.
+        # Where nothing was left to train, Lightning does not end it, and an average would not take
+        # the place of the weights.
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        averages = [one for one in callbacks if isinstance(one, WeightAveraging) and not self.trained]
+        averages = [
+            one for one in callbacks if isinstance(one, WeightAveraging) and not self.trained
+        ]
         for average in averages:
             average.on_train_end(trainer, pl_module)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        seed = key(self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank)
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        seed = derive_seed(
+            self.seed, "global", trainer.current_epoch, batch_idx, trainer.global_rank
+        )
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002  # third-party code draws from it
         torch.default_generator.manual_seed(seed)  # 1 µs where torch.manual_seed takes 0.1 ms
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         self.failed = True
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         if self.failed:
             checkpoint[FAILED] = True
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.flush()
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         every = trainer.check_val_every_n_epoch
-        validates = trainer.enable_validation and (every is None or (checkpoint["epoch"] + 1) % every == 0)
+        validates = trainer.enable_validation and (
+            every is None or (checkpoint["epoch"] + 1) % every == 0
+        )
         finish_last_batch(checkpoint["loops"]["fit_loop"], validates)
         for one in trainer.checkpoint_callbacks:
             if isinstance(one, ModelCheckpoint) and one.state_key in checkpoint["callbacks"]:
@@ -85,15 +107,19 @@ def restore_accumulation(trainer: Trainer) -> None:
 def finish_last_batch(fit_loop: dict[str, Any], validates: bool) -> None:
     """Rewrite the loop state of a checkpoint written right after an epoch's last batch, in place.
 
-    The batch is marked complete and validation as just begun: the state in which Lightning runs the whole validation and then the
-    epoch's end. Any other state is left alone. (Lightning-AI/pytorch-lightning#19815 and the threads linked there.)
+    The batch is marked complete and validation as just begun: the state in which Lightning runs the
+    whole validation and then the epoch's end. Any other state is left alone.
+    (Lightning-AI/pytorch-lightning#19815 and the threads linked there.)
 
     Args:
         fit_loop: the entry `["loops"]["fit_loop"]` of a checkpoint.
         validates: whether validation follows this epoch.
     """
     batches = fit_loop["epoch_loop.batch_progress"]
-    if not batches["is_last_batch"] or batches["current"]["completed"] == batches["current"]["processed"]:
+    if (
+        not batches["is_last_batch"]
+        or batches["current"]["completed"] == batches["current"]["processed"]
+    ):
         return
     for counts in (batches["total"], batches["current"]):
         counts["completed"] = counts["processed"]
@@ -102,4 +128,6 @@ def finish_last_batch(fit_loop: dict[str, Any], validates: bool) -> None:
         for counts in (progress["total"], progress["current"]):
             counts.update(ready=1, started=1, processed=0, completed=0)
     else:
-        fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] += 1  # validation would have counted it
+        fit_loop["epoch_loop.state_dict"]["_batches_that_stepped"] += (
+            1  # validation would have counted it
+        )

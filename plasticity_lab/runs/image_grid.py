@@ -15,7 +15,8 @@ def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> 
     """Draw images in rows, enlarged without smoothing, each above its caption.
 
     Args:
-        images: uint8 (examples, channels, height, width); of more than three channels the first three are shown, of two the first.
+        images: uint8 (examples, channels, height, width); of more than three channels the first
+            three are shown, of two the first.
         captions: one text each; too long ones are cut.
         columns: images in a row.
 
@@ -27,7 +28,9 @@ def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> 
     large = F.interpolate(colours.float(), scale_factor=scale).to(torch.uint8).expand(-1, 3, -1, -1)
     side = large.shape[2]
     across, down = side + _GAP, side + _CAPTION + _GAP
-    sheet = Image.new("RGB", (columns * across + _GAP, -(-len(images) // columns) * down + _GAP), "white")
+    sheet = Image.new(
+        "RGB", (columns * across + _GAP, -(-len(images) // columns) * down + _GAP), "white"
+    )
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for place, (image, caption) in enumerate(zip(large, captions, strict=True)):
         left, top = _GAP + place % columns * across, _GAP + place // columns * down

@@ -19,10 +19,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 class Interruption(Callback):
     """Ends the session when a signal has come or its time is over, after a batch and with a checkpoint.
 
-    Lightning stops at a signal with exit code 0 and without a checkpoint, or writes one in the middle of a step (on Slurm), and
-    its `Timer` ends the epoch as if it were complete. Here training goes on until the optimizer has stepped, `last.ckpt` is
-    written if the run keeps checkpoints, and training stops where the next batch would begin, when all of the last one has been
-    logged. A second Ctrl-C ends the process at once. Stands first, so that nothing else acts on the batch that is not trained.
+    Lightning stops at a signal with exit code 0 and without a checkpoint, or writes one in the
+    middle of a step (on Slurm), and its `Timer` ends the epoch as if it were complete. Here
+    training goes on until the optimizer has stepped, `last.ckpt` is written if the run keeps
+    checkpoints, and training stops where the next batch would begin, when all of the last one has
+    been logged. A second Ctrl-C ends the process at once. Stands first, so that nothing else acts
+    on the batch that is not trained.
 
     Args:
         last: writes the checkpoint.
@@ -50,12 +52,16 @@ class Interruption(Callback):
             return
         # All ranks have to stop at the same batch.
         agree = trainer.strategy.reduce_boolean_decision
-        late = self.seconds is not None and agree(time.monotonic() - self.begun >= self.seconds, all=False)
+        late = self.seconds is not None and agree(
+            time.monotonic() - self.begun >= self.seconds, all=False
+        )
         if agree(self.received is not None, all=False):
             self.end = SessionEnd(self.received or signal.SIGTERM)
         elif late:
             self.end = SessionEnd(None)
-        if self.end and any(isinstance(one, ModelCheckpoint) for one in trainer.checkpoint_callbacks):
+        if self.end and any(
+            isinstance(one, ModelCheckpoint) for one in trainer.checkpoint_callbacks
+        ):
             self.last.due = True
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:

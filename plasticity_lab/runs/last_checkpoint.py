@@ -13,9 +13,10 @@ from plasticity_lab.runs.exact_resume import restore_accumulation
 class LastCheckpoint(Checkpoint):
     """Writes `last.ckpt` whenever another checkpoint has been written, once every callback has acted.
 
-    A `ModelCheckpoint` writes while those after it have yet to act: a run resumed from its file would never let them judge that
-    epoch, and the best network kept would differ from the uninterrupted run's. So each round of writing ends with this file, and a
-    kill before that repeats the round. Stands last, and takes the place of `save_last` of the others.
+    A `ModelCheckpoint` writes while those after it have yet to act: a run resumed from its file
+    would never let them judge that epoch, and the best network kept would differ from the
+    uninterrupted run's. So each round of writing ends with this file, and a kill before that
+    repeats the round. Stands last, and takes the place of `save_last` of the others.
 
     Args:
         folder: where the run keeps its checkpoints.
@@ -28,7 +29,11 @@ class LastCheckpoint(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for one in trainer.checkpoint_callbacks:
             # One that keeps no other file writes its last one at the end of training only.
-            if isinstance(one, ModelCheckpoint) and one.save_top_k != 0 and one.dirpath == str(self.file.parent):
+            if (
+                isinstance(one, ModelCheckpoint)
+                and one.save_top_k != 0
+                and one.dirpath == str(self.file.parent)
+            ):
                 one.save_last = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -37,7 +42,9 @@ class LastCheckpoint(Checkpoint):
             callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
             check_plain({one.state_key: one.state_dict() for one in callbacks})
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         self.due = True
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:

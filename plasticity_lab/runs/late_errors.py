@@ -15,7 +15,8 @@ _LIBRARIES = tuple(module.__path__[0] for module in (pytorch_lightning, lightnin
 def is_refusal(error: BaseException) -> bool:
     """Whether an error came out of Lightning or torch with no code of the user's or of this project in between.
 
-    A traceback would tell a user no more than the error's own words, since none of their lines is in it.
+    A traceback would tell a user no more than the error's own words, since none of their lines is
+    in it.
 
     Args:
         error: raised by `Trainer.fit` or the like.
@@ -38,5 +39,9 @@ def refused(error: BaseException) -> UserError:
             problem="two of them would keep their state under one name",
             fix="let them differ in what they monitor, or when, or write one",
         )
-    kind = "" if isinstance(error, ModuleNotFoundError | RuntimeError | TypeError | ValueError) else f"{type(error).__name__}: "
+    kind = (
+        ""
+        if isinstance(error, ModuleNotFoundError | RuntimeError | TypeError | ValueError)
+        else f"{type(error).__name__}: "
+    )
     return UserError("trainer", problem=f"{kind}{error}")

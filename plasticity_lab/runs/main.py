@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import errors_in_one_line, quiet
+from plasticity_lab.runs.command_line import errors_in_one_line, silence_known_warnings
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 
@@ -33,13 +33,18 @@ def run(args: Sequence[str]) -> Run:
     else:
         {"validate": built.validate, "test": built.test}[config.command]()
         if first:
-            print("   ".join(f"{name} {float(value):.4f}" for name, value in sorted(built.trainer.callback_metrics.items())))
+            print(
+                "   ".join(
+                    f"{name} {float(value):.4f}"
+                    for name, value in sorted(built.trainer.callback_metrics.items())
+                )
+            )
     return built
 
 
 def main(args: Sequence[str] | None = None) -> Run:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
-    quiet()
+    silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(Path(sys.argv[0]).name):
         return run(sys.argv[1:] if args is None else args)

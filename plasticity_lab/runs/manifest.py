@@ -15,7 +15,16 @@ from plasticity_lab.files import write_atomically
 from plasticity_lab.project import CODE
 
 FILE = "manifest.json"
-_PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "jsonargparse", "numpy", "scikit-learn", "pillow")
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "torchmetrics",
+    "jsonargparse",
+    "numpy",
+    "scikit-learn",
+    "pillow",
+)
 
 
 def session(device: torch.device, command: list[str], checkpoint: Path | None) -> dict[str, Any]:
@@ -25,14 +34,21 @@ def session(device: torch.device, command: list[str], checkpoint: Path | None) -
         "command": command,
         "resumed_from": str(checkpoint) if checkpoint else None,
         "git": _git(),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type} ({platform.machine()})",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "device": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{device.type} ({platform.machine()})",
         "threads": torch.get_num_threads(),
         "wall_seconds": None,
     }
 
 
-def open_session(directory: Path, seed: int, fingerprint: dict[str, str] | None, entry: dict[str, Any]) -> None:
+def open_session(
+    directory: Path, seed: int, fingerprint: dict[str, str] | None, entry: dict[str, Any]
+) -> None:
     """Add the start of a session to a run's manifest."""
     manifest = _read(directory) or {"seed": seed, "data": fingerprint, "sessions": []}
     manifest["sessions"].append(entry)
@@ -56,7 +72,11 @@ def _read(directory: Path) -> dict[str, Any]:
     try:
         return json.loads(file.read_text()) if file.exists() else {}
     except ValueError:
-        raise UserError(file, problem="is damaged", fix="move it away to go on without the record of earlier sessions") from None
+        raise UserError(
+            file,
+            problem="is damaged",
+            fix="move it away to go on without the record of earlier sessions",
+        ) from None
 
 
 def _write(directory: Path, manifest: dict[str, Any]) -> None:
@@ -75,12 +95,22 @@ def _git() -> dict[str, Any] | None:
     """Return commit, changed and untracked files, and uncommitted changes of this code, None where it is not a git checkout."""
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(["git", "-C", CODE, *arguments], capture_output=True, text=True, errors="replace", check=True)
+        done = subprocess.run(
+            ["git", "-C", CODE, *arguments],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=True,
+        )
         return done.stdout.rstrip()
 
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != CODE.resolve():
             return None  # installed inside another project's checkout
-        return {"commit": git("rev-parse", "HEAD"), "status": git("status", "--short"), "uncommitted": git("diff", "HEAD")}
+        return {
+            "commit": git("rev-parse", "HEAD"),
+            "status": git("status", "--short"),
+            "uncommitted": git("diff", "HEAD"),
+        }
     except (OSError, subprocess.CalledProcessError):
         return None

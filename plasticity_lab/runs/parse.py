@@ -16,7 +16,14 @@ import lightning_modules.networks  # noqa: F401
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CONFIGS
 from plasticity_lab.runs import run_directory
-from plasticity_lab.runs.command_line import INSTALLED, ParseError, Parser, called, find_configs, one_line
+from plasticity_lab.runs.command_line import (
+    INSTALLED,
+    ParseError,
+    Parser,
+    called,
+    find_configs,
+    one_line,
+)
 from plasticity_lab.runs.config_checks import Given, check_given, check_numbers, given_settings
 from plasticity_lab.runs.trainer import WholeLimits
 from plasticity_lab.runs.type_hints import check_hints, check_nulls
@@ -28,13 +35,24 @@ class CLI(LightningCLI):
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what is not a class's argument."""
         parser.add_argument("--seed_everything", type=int, default=0, help="the run's seed")
-        parser.add_argument("--print_timeline", action="store_true", help="fit: say what the network is shown when, and stop")
-        parser.add_argument("--run_dir", type=str | None, default=None, help="where the run is kept; by default a new directory")
+        parser.add_argument(
+            "--print_timeline",
+            action="store_true",
+            help="fit: say what the network is shown when, and stop",
+        )
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="where the run is kept; by default a new directory",
+        )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Let data and seed reach the classes that want them."""
         for name in ("in_channels", "num_classes", "image_size"):
-            parser.link_arguments(f"data.{name}", f"model.init_args.network.init_args.{name}", apply_on="instantiate")
+            parser.link_arguments(
+                f"data.{name}", f"model.init_args.network.init_args.{name}", apply_on="instantiate"
+            )
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed")
 
@@ -100,12 +118,17 @@ def parser() -> LightningArgumentParser:
             "description": f"{DESCRIPTION}{others}",
             "epilog": f"{EXAMPLES.format(program=program)}\n\n{TIMES}",
             "formatter_class": Help,
-            **{name: {"default_config_files": [base], "epilog": TIMES, "formatter_class": Help} for name in CLI.subcommands()},
+            **{
+                name: {"default_config_files": [base], "epilog": TIMES, "formatter_class": Help}
+                for name in CLI.subcommands()
+            },
         },
     )
     if installed:
         # Only now, as the usage of each command would begin with that of all.
-        cli.parser.usage = f"%(prog)s [-c CONFIG] {{{','.join([*CLI.subcommands(), 'study', 'measure'])}}} ..."
+        cli.parser.usage = (
+            f"%(prog)s [-c CONFIG] {{{','.join([*CLI.subcommands(), 'study', 'measure'])}}} ..."
+        )
     return cli.parser
 
 

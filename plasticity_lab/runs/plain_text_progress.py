@@ -23,14 +23,25 @@ class PlainTextProgress(ProgressBar):
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.finished = trainer.current_epoch + 1  # the module has not logged the epoch's values yet
+        self.finished = (
+            trainer.current_epoch + 1
+        )  # the module has not logged the epoch's values yet
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._line(trainer)
 
     def _line(self, trainer: Trainer) -> None:
         if self.enabled and self.finished:
-            values = [f"{name} {float(value):.4f}" for name, value in sorted(trainer.callback_metrics.items())]
-            line = "  ".join([f"epoch {self.finished}/{trainer.max_epochs}", f"{time.monotonic() - self.started:.1f} s", *values])
+            values = [
+                f"{name} {float(value):.4f}"
+                for name, value in sorted(trainer.callback_metrics.items())
+            ]
+            line = "  ".join(
+                [
+                    f"epoch {self.finished}/{trainer.max_epochs}",
+                    f"{time.monotonic() - self.started:.1f} s",
+                    *values,
+                ]
+            )
             print(line, file=sys.stderr, flush=True)
         self.finished = 0

@@ -45,7 +45,13 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Add a batch's rows."""
-        rows = zip(batch.indices.tolist(), batch.targets.tolist(), prediction.argmax(1).tolist(), prediction.tolist(), strict=True)
+        rows = zip(
+            batch.indices.tolist(),
+            batch.targets.tolist(),
+            prediction.argmax(1).tolist(),
+            prediction.tolist(),
+            strict=True,
+        )
         with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
             for index, label, best, probabilities in rows:

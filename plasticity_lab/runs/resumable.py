@@ -25,7 +25,9 @@ def check_resumable(trainer: Trainer) -> None:
     """Raise UserError for what a run could not be resumed with exactly, or not be measured in."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     precision = trainer.precision
-    if precision in ("64-true", "bf16-true", "16-true") and any(isinstance(one, Diagnostic) for one in callbacks):
+    if precision in ("64-true", "bf16-true", "16-true") and any(
+        isinstance(one, Diagnostic) for one in callbacks
+    ):
         raise UserError(
             "precision",
             value=precision,
@@ -40,6 +42,8 @@ def check_resumable(trainer: Trainer) -> None:
             raise UserError(
                 "trainer.callbacks: ModelCheckpoint: save_on_exception",
                 value="true",
-                problem=("would replace checkpoints by one from the middle of a step, from which nothing resumes exactly"),
+                problem=(
+                    "would replace checkpoints by one from the middle of a step, from which nothing resumes exactly"
+                ),
                 fix="use OnExceptionCheckpoint, which keeps it apart",
             )

@@ -12,12 +12,12 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
-from plasticity_lab.runs import before_training, sessions
+from plasticity_lab.runs import sessions, validate_run
 from plasticity_lab.runs.config_checks import LINKS, check_links
 from plasticity_lab.runs.late_errors import is_refusal, refused
 from plasticity_lab.runs.parse import Config
-from plasticity_lab.runs.run_directory import Place
-from plasticity_lab.runs.run_log import look_at_it
+from plasticity_lab.runs.resumable_logger import viewing_hint
+from plasticity_lab.runs.run_directory import RunLocation
 from plasticity_lab.runs.run_record import RunRecord
 
 
@@ -40,7 +40,7 @@ class Run:
     trainer: Trainer
     model: LightningModule
     data: LightningDataModule
-    place: Place
+    place: RunLocation
     record: RunRecord
     listed: list[Callback] = field(default_factory=list)
     predictions: Path | None = None
@@ -53,14 +53,19 @@ class Run:
         self.trainer.datamodule = self.data  # type: ignore[attr-defined]  # Lightning does so, later
         self.data.trainer = self.trainer
         checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
-        before_training.check(self.trainer, self.model, checkpoint)
+        validate_run.validate_run(self.trainer, self.model, checkpoint)
         if checkpoint and self.place.resumed_at is None:
-            before_training.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
+            validate_run.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
 
     def _check_parts(self) -> None:
         linked = {link.name: getattr(self.data, link.name, None) for link in LINKS}
-        check_links(self.config.given, linked | {"seed_everything": self.config.settings.seed_everything})
-        if self.config.settings.trainer.sync_batchnorm and self.trainer.strategy.root_device.type == "cpu":
+        check_links(
+            self.config.given, linked | {"seed_everything": self.config.settings.seed_everything}
+        )
+        if (
+            self.config.settings.trainer.sync_batchnorm
+            and self.trainer.strategy.root_device.type == "cpu"
+        ):
             raise UserError(
                 "sync_batchnorm",
                 value="true",
@@ -68,7 +73,7 @@ class Run:
                 fix="leave it out, or use norm: group",
             )
         if self.config.command != "fit":
-            before_training.check_evaluation(self.trainer, self.place.directory, self.config.command)
+            validate_run.check_evaluation(self.trainer, self.place.directory, self.config.command)
         if self.place.checkpoint:
             checkpoint = read_checkpoint(self.place.checkpoint)
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
@@ -79,7 +84,7 @@ class Run:
 
     def timeline(self) -> str:
         """Return what the network is shown when, as text; `check` comes first."""
-        return before_training.schedule(self.trainer)
+        return validate_run.timeline_table(self.trainer)
 
     def fit(self) -> bool:
         """Train; return whether the run came to its end, which its session's `max_time` may precede."""
@@ -100,8 +105,16 @@ class Run:
     def _do(self, command: str) -> bool:
         """Call the trainer's method of a command; return whether it came to its end."""
         method = getattr(self.trainer, command)
-        options = {name: value for name, value in self.config.settings.items() if name in inspect.signature(method).parameters}
-        options |= {"model": self.model, "datamodule": self.data, "ckpt_path": self.place.checkpoint}
+        options = {
+            name: value
+            for name, value in self.config.settings.items()
+            if name in inspect.signature(method).parameters
+        }
+        options |= {
+            "model": self.model,
+            "datamodule": self.data,
+            "ckpt_path": self.place.checkpoint,
+        }
         with self._explained():
             method(**options)
             return True
@@ -132,6 +145,10 @@ class Run:
         metrics |= self.trainer.callback_metrics
         if self.trainer.is_global_zero and not self.config.settings.trainer.fast_dev_run:
             accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
-            shown = [f"{split} accuracy {float(value):.2%}" for split, value in accuracies.items() if value is not None]
+            shown = [
+                f"{split} accuracy {float(value):.2%}"
+                for split, value in accuracies.items()
+                if value is not None
+            ]
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
-            print("\n".join(look_at_it(self.trainer.loggers)))
+            print("\n".join(viewing_hint(self.trainer.loggers)))

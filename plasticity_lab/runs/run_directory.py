@@ -9,7 +9,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from datamodules.file_names import printable
-from plasticity_lab.checkpoint_files import LAST, discard_unfinished, find_last, read_checkpoint
+from plasticity_lab.checkpoint_files import (
+    LAST,
+    discard_unfinished,
+    latest_valid_checkpoint,
+    read_checkpoint,
+)
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.runs import manifest
@@ -20,13 +25,14 @@ KEYS = ("seed_everything", "trainer", "model", "data")
 CONFIG = "config.yaml"
 
 
-class Place(NamedTuple):
+class RunLocation(NamedTuple):
     """Where a command works.
 
     Attributes:
         directory: the run's directory.
         checkpoint: what the command starts from; None is a fresh network.
-        resumed_at: optimizer steps already taken in this directory's run; None if the run begins here.
+        resumed_at: optimizer steps already taken in this directory's run; None if the run begins
+            here.
         note: what the user may not expect of it, in one line; empty if nothing.
     """
 
@@ -36,12 +42,15 @@ class Place(NamedTuple):
     note: str = ""
 
 
-def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None) -> Place:
+def locate_run(
+    root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None
+) -> RunLocation:
     """Decide where `fit` keeps its run.
 
-    A new directory, named so that no other run has it; with `run_dir` that one. With `ckpt_path` the run resumes in the directory
-    of the checkpoint if that holds this very config, else it branches into a new one. `last` is the last checkpoint of `run_dir`,
-    or of the newest run of this very config; without any the run begins.
+    A new directory, named so that no other run has it; with `run_dir` that one. With `ckpt_path`
+    the run resumes in the directory of the checkpoint if that holds this very config, else it
+    branches into a new one. `last` is the last checkpoint of `run_dir`, or of the newest run of
+    this very config; without any the run begins.
 
     Args:
         root: where runs are kept.
@@ -57,27 +66,38 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
     fresh = root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
     if ckpt_path == "last":
         directory = Path(run_dir).absolute() if run_dir else _last_run(root, name, config) or fresh
-        checkpoint = find_last(directory / "checkpoints", trainable=True)
-        resumed = _holds(directory, config)
+        checkpoint = latest_valid_checkpoint(directory / "checkpoints", trainable=True)
+        resumed = _same_config(directory, config)
         if directory == fresh:
             note = _why_anew(root / name, config)
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
         home = _home(checkpoint) if checkpoint else None
-        resumed = home is not None and _holds(home, config) and (run_dir is None or home == Path(run_dir).absolute())
+        resumed = (
+            home is not None
+            and _same_config(home, config)
+            and (run_dir is None or home == Path(run_dir).absolute())
+        )
         directory = Path(run_dir).absolute() if run_dir else home if home and resumed else fresh
     try:
         str(directory).encode()
     except UnicodeEncodeError:
         raise UserError(
-            "run_dir", value=printable(directory), problem="TensorBoard needs a name in UTF-8", fix="write another --run_dir"
+            "run_dir",
+            value=printable(directory),
+            problem="TensorBoard needs a name in UTF-8",
+            fix="write another --run_dir",
         ) from None
     if directory.exists() and not directory.is_dir():
         raise UserError("run_dir", value=directory, problem="is a file", fix="name a directory")
     check_writable("run_dir", directory)
     manifest.check(directory)
-    if not resumed and directory.exists() and any(not file.name.startswith(".") for file in directory.iterdir()):
-        if _holds(directory, config):
+    if (
+        not resumed
+        and directory.exists()
+        and any(not file.name.startswith(".") for file in directory.iterdir())
+    ):
+        if _same_config(directory, config):
             raise UserError(
                 "run_dir",
                 value=directory,
@@ -85,7 +105,11 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
                 fix="go on with it by --ckpt_path last, or name a new directory",
             )
         last = directory / "checkpoints" / LAST
-        branch = f"; to branch off it, write --ckpt_path {last} and another --run_dir" if last.exists() else ""
+        branch = (
+            f"; to branch off it, write --ckpt_path {last} and another --run_dir"
+            if last.exists()
+            else ""
+        )
         raise UserError(
             "run_dir",
             value=directory,
@@ -93,14 +117,16 @@ def place_run(root: Path, name: str, config: str, run_dir: str | None, ckpt_path
             fix=f"name a new directory{branch}",
         )
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
-    return Place(directory, checkpoint, steps if resumed else None, note)
+    return RunLocation(directory, checkpoint, steps if resumed else None, note)
 
 
-def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None) -> Place:
+def locate_evaluation(
+    root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None
+) -> RunLocation:
     """Find the trained network that `validate`, `test` and `predict` need; arguments as `place_run`."""
     if ckpt_path == "last":
         directory = Path(run_dir) if run_dir else _last_run(root, name, config)
-        checkpoint = find_last(directory / "checkpoints") if directory else None
+        checkpoint = latest_valid_checkpoint(directory / "checkpoints") if directory else None
     else:
         checkpoint = Path(ckpt_path) if ckpt_path else None
     if checkpoint is None:
@@ -112,17 +138,19 @@ def place_evaluation(root: Path, name: str, config: str, run_dir: str | None, ck
         )
     read_checkpoint(checkpoint)
     home = _home(checkpoint)
-    return Place(home if (home / CONFIG).is_file() else Path(run_dir or ".").absolute(), checkpoint, None)
+    return RunLocation(
+        home if (home / CONFIG).is_file() else Path(run_dir or ".").absolute(), checkpoint, None
+    )
 
 
-def claim(directory: Path, config: str) -> None:
+def write_config(directory: Path, config: str) -> None:
     """Write a run's config into its directory, whole or not at all, unless it is there."""
     if not (directory / CONFIG).exists():
         with write_atomically(directory / CONFIG) as unfinished:
             unfinished.write_text(config)
 
 
-def clean(place: Place) -> None:
+def clean(place: RunLocation) -> None:
     """Remove from a run's directory what a killed session left unfinished, where the run resumes from its last checkpoint."""
     for file in place.directory.glob(".*.tmp"):
         file.unlink()
@@ -137,21 +165,29 @@ def _home(checkpoint: Path) -> Path:
 
 def _last_run(root: Path, name: str, config: str) -> Path | None:
     runs = sorted((root / name).glob(f"*/{CONFIG}"), reverse=True)
-    return next((file.parent for file in runs if _holds(file.parent, config)), None)
+    return next((file.parent for file in runs if _same_config(file.parent, config)), None)
 
 
 def check_writable(key: str, directory: Path) -> None:
     """Raise UserError, naming a key, for a directory that cannot be made or written to."""
-    there = next((one for one in (directory, *directory.absolute().parents) if one.exists()), Path("/"))
+    there = next(
+        (one for one in (directory, *directory.absolute().parents) if one.exists()), Path("/")
+    )
     if not there.is_dir():
-        raise UserError(key, value=directory, problem=f"{there} is a file", fix="name another directory")
+        raise UserError(
+            key, value=directory, problem=f"{there} is a file", fix="name another directory"
+        )
     try:
-        # Permissions alone do not tell: a file system may be full, read-only, or none that takes files.
+        # Permissions alone do not tell: a file system may be full, read-only, or none that takes
+        # files.
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise UserError(
-            key, value=directory, problem=f"cannot be written to ({error.strerror})", fix="name another directory"
+            key,
+            value=directory,
+            problem=f"cannot be written to ({error.strerror})",
+            fix="name another directory",
         ) from None
 
 
@@ -181,14 +217,23 @@ def _difference(directory: Path, config: str) -> str:
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:
     """Return the settings of a config by dotted keys, without `init_args`."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     if not items:
         return {key: node}
-    parts = [_flat(value, key if name == "init_args" else f"{key}.{name}".strip(".")) for name, value in items]
+    parts = [
+        _flat(value, key if name == "init_args" else f"{key}.{name}".strip("."))
+        for name, value in items
+    ]
     return {name: value for part in parts for name, value in part.items()}
 
 
-def _holds(directory: Path, config: str) -> bool:
+def _same_config(directory: Path, config: str) -> bool:
     """Whether a directory holds the run of this very config."""
     file = directory / CONFIG
     try:

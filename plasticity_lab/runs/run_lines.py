@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
-from plasticity_lab.runs.run_directory import Place
+from plasticity_lab.runs.run_directory import RunLocation
 
 _BF16_UNITS = {"avx512_bf16", "amx_bf16", "bf16"}
 """Flags of x86 and ARM processors in /proc/cpuinfo."""
@@ -19,20 +19,25 @@ class RunLines(Callback):
         place: where the run is kept and what it starts from.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: RunLocation) -> None:
         self.place = place
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             return
         print(f"run directory: {self.place.directory}")
-        for line in (self.place.note, _start(self.place, trainer), _device(trainer), _validation(trainer)):
+        for line in (
+            self.place.note,
+            _start(self.place, trainer),
+            _device(trainer),
+            _validation(trainer),
+        ):
             if line:
                 print(line)
         print(end="", flush=True)
 
 
-def _start(place: Place, trainer: Trainer) -> str:
+def _start(place: RunLocation, trainer: Trainer) -> str:
     """Return what the run starts from."""
     if place.checkpoint is None:
         return ""
@@ -46,7 +51,8 @@ def _device(trainer: Trainer) -> str:
     line = f"device: {device}" + (f", {trainer.world_size} ranks" if trainer.world_size > 1 else "")
     if device.type == "cpu" and trainer.precision == "bf16-mixed" and not has_bf16_units():
         line += (
-            "\nwarning: precision: bf16-mixed: this processor has no units for bf16, and fp32 is several times faster; leave it out"
+            "\nwarning: precision: bf16-mixed: this processor has no units for bf16, "
+            "and fp32 is several times faster; leave it out"
         )
     return line
 

@@ -15,8 +15,8 @@ from plasticity_lab.runs import manifest, run_directory
 class RunRecord(Callback):
     """Writes resolved config and manifest before anything else of the run, when all that can be wrong with the input is known.
 
-    The directory is locked while the run lasts; the lock goes with the process, however that ends. It is made in the process that
-    trains, which may be a child of the one that was started.
+    The directory is locked while the run lasts; the lock goes with the process, however that ends.
+    It is made in the process that trains, which may be a child of the one that was started.
 
     Args:
         place: where the run is kept.
@@ -27,7 +27,7 @@ class RunRecord(Callback):
         trainer: the run's, set once it is built.
     """
 
-    def __init__(self, place: run_directory.Place, config: str, seed: int) -> None:
+    def __init__(self, place: run_directory.RunLocation, config: str, seed: int) -> None:
         self.place, self.config, self.seed, self.started = place, config, seed, time.monotonic()
         self.trainer: Trainer | None = None
         self.lock: FileLock | None = None
@@ -44,22 +44,35 @@ class RunRecord(Callback):
             UserError: if another process trains in it.
         """
         trainer: Any = self.trainer
-        if self.lock or not trainer.is_global_zero or trainer.fast_dev_run or trainer.state.fn != TrainerFn.FITTING:
+        if (
+            self.lock
+            or not trainer.is_global_zero
+            or trainer.fast_dev_run
+            or trainer.state.fn != TrainerFn.FITTING
+        ):
             return
         directory = self.place.directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError("run_dir", value=directory, problem=f"cannot be made ({error.strerror})", fix="name another") from None
+            raise UserError(
+                "run_dir",
+                value=directory,
+                problem=f"cannot be made ({error.strerror})",
+                fix="name another",
+            ) from None
         self.lock = FileLock(directory / ".lock")
         try:
             self.lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
-                "run_dir", value=directory, problem="another process trains there", fix="wait for it, or name a new directory"
+                "run_dir",
+                value=directory,
+                problem="another process trains there",
+                fix="wait for it, or name a new directory",
             ) from None
         run_directory.clean(self.place)
-        run_directory.claim(directory, self.config)
+        run_directory.write_config(directory, self.config)
         data: Any = getattr(trainer, "datamodule", None)
         entry = manifest.session(trainer.strategy.root_device, sys.argv, self.place.checkpoint)
         manifest.open_session(directory, self.seed, getattr(data, "fingerprint", None), entry)
@@ -76,6 +89,8 @@ class RunRecord(Callback):
             manifest.close_session(self.place.directory, time.monotonic() - self.started)
             self.lock.release()
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         if self.lock:
             self.lock.release()

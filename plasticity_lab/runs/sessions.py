@@ -21,8 +21,8 @@ from plasticity_lab.runs.command_line import called
 from plasticity_lab.runs.csv_log import CSVRunLog
 from plasticity_lab.runs.interruption import Interruption
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
-from plasticity_lab.runs.run_directory import CONFIG, Place
-from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation
 from plasticity_lab.runs.run_record import RunRecord
 
 
@@ -43,7 +43,7 @@ def check_launcher(trainer: Trainer, strategy: Any) -> None:
         )
 
 
-def prepare(trainer: Trainer, place: Place) -> None:
+def prepare(trainer: Trainer, place: RunLocation) -> None:
     """Let a run start, stop and keep its last checkpoint in the ways from which it resumes exactly.
 
     Args:
@@ -52,7 +52,9 @@ def prepare(trainer: Trainer, place: Place) -> None:
     """
     everything: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     # A Timer counts the sessions before, too, and ends an epoch as if it were complete.
-    timers = [one for one in everything if isinstance(one, Timer) and one.time_remaining() is not None]
+    timers = [
+        one for one in everything if isinstance(one, Timer) and one.time_remaining() is not None
+    ]
     seconds = min((float(one.time_remaining() or 0) for one in timers), default=None)
     last = LastCheckpoint(place.directory / "checkpoints")
     others = [one for one in everything if one not in timers]
@@ -63,8 +65,9 @@ def prepare(trainer: Trainer, place: Place) -> None:
 def _start_only_from_place(trainer: Trainer) -> None:
     """Let `run_directory` alone decide what a run starts from.
 
-    Without a checkpoint of that, Lightning would take the file of an `OnExceptionCheckpoint`, which may be another run's, or the
-    one that its handler of Slurm's signal writes in the middle of a step.
+    Without a checkpoint of that, Lightning would take the file of an `OnExceptionCheckpoint`, which
+    may be another run's, or the one that its handler of Slurm's signal writes in the middle of a
+    step.
     """
     connector: Any = trainer._checkpoint_connector
     connector._parse_ckpt_path = _given
@@ -74,7 +77,7 @@ def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
     return ckpt_path
 
 
-def loggers(given: Any, place: Place, record: RunRecord) -> Any:
+def loggers(given: Any, place: RunLocation, record: RunRecord) -> Any:
     """Return the loggers of a run, which keep what was logged in the sessions before.
 
     Args:
@@ -83,13 +86,16 @@ def loggers(given: Any, place: Place, record: RunRecord) -> Any:
         record: makes the run's directory; nothing is written before.
     """
     if given in (None, True):
-        return RunLog(place.directory, lambda: record.begun, place.resumed_at)
+        return ResumableTensorBoardLogger(place.directory, lambda: record.begun, place.resumed_at)
     several = given if isinstance(given, list) else [given]
     for one in several:
         if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
             # Readers drop what was logged after the checkpoint, since it is trained again.
             one._kwargs["purge_step"] = place.resumed_at
-    kept = [CSVRunLog(one, record.begin, place.resumed_at) if isinstance(one, CSVLogger) else one for one in several]
+    kept = [
+        CSVRunLog(one, record.begin, place.resumed_at) if isinstance(one, CSVLogger) else one
+        for one in several
+    ]
     return kept if isinstance(given, list) else kept[0]
 
 
@@ -102,7 +108,8 @@ def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
         directory: the run's directory.
 
     Raises:
-        SystemExit: with 128 + the signal's number; nothing is raised when the session's time is over.
+        SystemExit: with 128 + the signal's number; nothing is raised when the session's time is
+            over.
     """
     cause: signal.Signals | None
     try:
@@ -122,7 +129,11 @@ def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
     if trainer.is_global_zero:
         why = f"interrupted by {cause.name}" if cause else "max_time is over before the run is"
         file = directory / CONFIG
-        how = f"; resume with: {called('train.py')} fit --config {file} --ckpt_path last" if file.exists() else ""
+        how = (
+            f"; resume with: {called('train.py')} fit --config {file} --ckpt_path last"
+            if file.exists()
+            else ""
+        )
         print(f"{Path(sys.argv[0]).name}: {why}{how}", file=sys.stderr)
         if cause == signal.SIGUSR1:
             _requeue(trainer)
@@ -135,5 +146,7 @@ def _requeue(trainer: Trainer) -> None:
     environment = trainer._accelerator_connector.cluster_environment
     if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
         array = os.environ.get("SLURM_ARRAY_JOB_ID")
-        job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+        job = (
+            f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
+        )
         subprocess.run(["scontrol", "requeue", job], check=False)

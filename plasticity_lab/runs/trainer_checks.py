@@ -53,7 +53,9 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
 def check_intervals(trainer: Trainer) -> None:
     """Raise UserError for a validation that would never come, or gradients that are never applied."""
     if trainer.accumulate_grad_batches < 1:
-        raise UserError("accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="write 1 or more")
+        raise UserError(
+            "accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="write 1 or more"
+        )
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
         raise UserError(
             "gradient_clip_val",
@@ -62,17 +64,26 @@ def check_intervals(trainer: Trainer) -> None:
             fix="write 0 (none) or more",
         )
     if trainer.check_val_every_n_epoch is not None and trainer.check_val_every_n_epoch < 1:
-        raise UserError("check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="write 1 or more")
+        raise UserError(
+            "check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="write 1 or more"
+        )
     # Absent where the interval is a time.
     every = getattr(trainer, "val_check_interval", 1.0)
     if every == 0:
         raise UserError(
-            "val_check_interval", value=every, problem="write 1 batch or more", fix="limit_val_batches: 0 leaves validation out"
+            "val_check_interval",
+            value=every,
+            problem="write 1 batch or more",
+            fix="limit_val_batches: 0 leaves validation out",
         )
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if not isinstance(data, ImageDataModule) or trainer.limit_val_batches == 0:
         return
-    if isinstance(every, int) and not isinstance(every, bool) and trainer.check_val_every_n_epoch is not None:
+    if (
+        isinstance(every, int)
+        and not isinstance(every, bool)
+        and trainer.check_val_every_n_epoch is not None
+    ):
         limit = trainer.limit_train_batches
         for size in data.course.stages.sizes:
             batches = len(epoch_batches(data, trainer, size))
@@ -82,7 +93,9 @@ def check_intervals(trainer: Trainer) -> None:
                     "val_check_interval",
                     value=every,
                     problem=f"an epoch of {size} examples has {batches} batches",
-                    fix=("write at most as many, or set check_val_every_n_epoch: null to count batches across epochs"),
+                    fix=(
+                        "write at most as many, or set check_val_every_n_epoch: null to count batches across epochs"
+                    ),
                 )
 
 
@@ -101,11 +114,17 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
         if not any(hasattr(holder, key) for holder in holders for key in wanted):
             raise UserError(
                 name,
-                problem=(f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config"),
+                problem=(
+                    f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config"
+                ),
                 fix="leave it out, and set the optimizer's lr",
             )
     if isinstance(one, LearningRateMonitor) and not trainer.loggers:
-        raise UserError(name, problem="there is no logger to log to", fix="leave it out, or leave out logger: false")
+        raise UserError(
+            name,
+            problem="there is no logger to log to",
+            fix="leave it out, or leave out logger: false",
+        )
     if isinstance(one, GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
         raise UserError(
             f"{name}: accumulate_grad_batches",
@@ -113,19 +132,32 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
             problem="says the same thing twice",
             fix="leave one of them out",
         )
-    if isinstance(one, DeviceStatsMonitor) and one._cpu_stats is not False and not find_spec("psutil"):
-        raise UserError(name, problem="psutil is not installed", fix=f"install it (pip install psutil), or leave {name} out")
+    if (
+        isinstance(one, DeviceStatsMonitor)
+        and one._cpu_stats is not False
+        and not find_spec("psutil")
+    ):
+        raise UserError(
+            name,
+            problem="psutil is not installed",
+            fix=f"install it (pip install psutil), or leave {name} out",
+        )
 
 
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
     """Return what callbacks of this run can monitor; None if a class of the user's own may log more."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if type(module) is not ImageClassifier or not all(type(one).__module__.startswith(_OURS) for one in callbacks):
+    if type(module) is not ImageClassifier or not all(
+        type(one).__module__.startswith(_OURS) for one in callbacks
+    ):
         return None
     splits = ["train"]
     if trainer.limit_val_batches:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        splits += ["val", *(["val_deficit"] if getattr(data, "also_evaluate_with_deficit", False) else [])]
+        splits += [
+            "val",
+            *(["val_deficit"] if getattr(data, "also_evaluate_with_deficit", False) else []),
+        ]
     return {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
 
 
@@ -139,7 +171,9 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
         one
         for one in callbacks
         # Those of this project that read a metric say themselves what they miss.
-        if isinstance(one, EarlyStopping | ModelCheckpoint) and one.monitor and not isinstance(one, EpochEnd)
+        if isinstance(one, EarlyStopping | ModelCheckpoint)
+        and one.monitor
+        and not isinstance(one, EpochEnd)
     ]
     for one in monitored:
         name, monitor = type(one).__name__, str(one.monitor)
@@ -147,7 +181,9 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
             continue
         if isinstance(one, ModelCheckpoint) and monitor in ("epoch", "step"):
             continue
-        if monitor.startswith("lr-") and any(isinstance(other, LearningRateMonitor) for other in callbacks):
+        if monitor.startswith("lr-") and any(
+            isinstance(other, LearningRateMonitor) for other in callbacks
+        ):
             continue
         if monitor not in metrics:
             reason = "is not measured by this run"
@@ -155,7 +191,12 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
                 reason = "is for loggers only"
             if not trainer.limit_val_batches and monitor.startswith("val"):
                 reason = "is not measured with limit_val_batches: 0"
-            raise UserError(f"{name}: monitor", value=monitor, problem=reason, fix=f"there are {', '.join(sorted(metrics))}")
+            raise UserError(
+                f"{name}: monitor",
+                value=monitor,
+                problem=reason,
+                fix=f"there are {', '.join(sorted(metrics))}",
+            )
         if not _is_known(one, trainer, monitor):
             raise UserError(
                 f"{name}: monitor",
@@ -174,7 +215,11 @@ def _is_known(one: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: s
     every = trainer.check_val_every_n_epoch
     if every is None:
         return True
-    chosen = one._check_on_train_epoch_end if isinstance(one, EarlyStopping) else one._save_on_train_epoch_end
+    chosen = (
+        one._check_on_train_epoch_end
+        if isinstance(one, EarlyStopping)
+        else one._save_on_train_epoch_end
+    )
     validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
     at_epoch_end = validates_once or not trainer.limit_val_batches if chosen is None else chosen
     if monitor.startswith("train"):
@@ -190,9 +235,13 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
     for group in optimizer.param_groups:
         # torch takes any number of both, with which no run can converge.
         if not 0 <= group.get("momentum", 0) < 1:
-            raise UserError("optimizer: momentum", value=group["momentum"], fix="write a number in [0, 1)")
+            raise UserError(
+                "optimizer: momentum", value=group["momentum"], fix="write a number in [0, 1)"
+            )
         if not 0 <= group.get("dampening", 0) <= 1:
-            raise UserError("optimizer: dampening", value=group["dampening"], fix="write a number in [0, 1]")
+            raise UserError(
+                "optimizer: dampening", value=group["dampening"], fix="write a number in [0, 1]"
+            )
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
@@ -204,7 +253,10 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
         optimizer.step(closure)  # type: ignore[arg-type]  # any optimizer of torch returns what it returns
     except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise UserError(
-            "optimizer", value=type(optimizer).__name__, problem=error, fix="choose another, or other settings"
+            "optimizer",
+            value=type(optimizer).__name__,
+            problem=error,
+            fix="choose another, or other settings",
         ) from error
 
 

@@ -23,15 +23,32 @@ def check_nulls(settings: Any) -> None:
     linked = {link.key[-1] for link in LINKS}
     for kind, arguments in _classes(settings):
         for key, parameter in inspect.signature(kind).parameters.items():
-            if key in arguments and key not in linked and arguments[key] is None and not _takes_none(parameter):
-                hint = inspect.formatannotation(parameter.annotation).replace(f"{Time.__module__}.", "")
-                raise UserError(f"{kind.__name__}: {key}", value="null", problem=f"is no {hint}", fix="write one, or leave it out")
+            if (
+                key in arguments
+                and key not in linked
+                and arguments[key] is None
+                and not _takes_none(parameter)
+            ):
+                hint = inspect.formatannotation(parameter.annotation).replace(
+                    f"{Time.__module__}.", ""
+                )
+                raise UserError(
+                    f"{kind.__name__}: {key}",
+                    value="null",
+                    problem=f"is no {hint}",
+                    fix="write one, or leave it out",
+                )
 
 
 def _takes_none(parameter: inspect.Parameter) -> bool:
     hint = parameter.annotation
     undecided = hint in (parameter.empty, Any, None) or isinstance(hint, str)
-    return undecided or parameter.default is None or type(None) in get_args(hint) or parameter.kind is parameter.VAR_KEYWORD
+    return (
+        undecided
+        or parameter.default is None
+        or type(None) in get_args(hint)
+        or parameter.kind is parameter.VAR_KEYWORD
+    )
 
 
 def check_hints(settings: Any) -> None:
@@ -67,7 +84,10 @@ def _classes(node: Any) -> Iterator[tuple[type, dict[str, Any]]]:
             kind = _named(node["class_path"])
             arguments = node.get("init_args") or {}
             if inspect.isclass(kind):
-                yield kind, dict(arguments.as_dict() if hasattr(arguments, "as_dict") else arguments)
+                yield (
+                    kind,
+                    dict(arguments.as_dict() if hasattr(arguments, "as_dict") else arguments),
+                )
         for value in node.values():
             yield from _classes(value)
     elif isinstance(node, list | tuple):

@@ -19,16 +19,22 @@ def load_yaml(file: Path) -> Any:
         file: UTF-8 text, with or without a byte order mark.
 
     Raises:
-        UserError: for a file that cannot be read, is not UTF-8 or not YAML, or has a key twice in one
-            mapping, at whatever depth. The line names the file, and the line in it.
+        UserError: for a file that cannot be read, is not UTF-8 or not YAML, or has a key twice in
+            one mapping, at whatever depth. The line names the file, and the line in it.
     """
     try:
         return parse_yaml(file.read_bytes().decode("utf-8-sig"), str(file))
     except OSError as error:
-        raise UserError(f"{file}: cannot be read", problem=error.strerror, fix="name another file") from None
+        raise UserError(
+            f"{file}: cannot be read", problem=error.strerror, fix="name another file"
+        ) from None
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
-        raise UserError(file, problem=f"is not UTF-8 text (byte 0x{byte:02x} at {error.start})", fix="save it as UTF-8") from None
+        raise UserError(
+            file,
+            problem=f"is not UTF-8 text (byte 0x{byte:02x} at {error.start})",
+            fix="save it as UTF-8",
+        ) from None
 
 
 def parse_yaml(text: str, name: str) -> Any:
@@ -53,10 +59,14 @@ def parse_yaml(text: str, name: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)
-        raise UserError(f"{name}: line {(mark.line + 1 if mark else 1)}", problem=reason, fix="correct it") from None
+        raise UserError(
+            f"{name}: line {(mark.line + 1 if mark else 1)}", problem=reason, fix="correct it"
+        ) from None
     # Constructors raise ValueError for what looks like a date or a number and is none.
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{name}: is not YAML", problem=" ".join(str(error).split()), fix="correct it") from None
+        raise UserError(
+            f"{name}: is not YAML", problem=" ".join(str(error).split()), fix="correct it"
+        ) from None
 
 
 def _check_keys(node: yaml.Node, name: str, seen: set[int]) -> None:

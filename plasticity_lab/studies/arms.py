@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import lines
-from plasticity_lab.studies.check import build
+from plasticity_lab.studies.budget_schedule import scheduled
 from plasticity_lab.studies.differences import differences
-from plasticity_lab.studies.grid import SEED, Run, shown
-from plasticity_lab.studies.schedule import scheduled
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.dry_run import build
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.study_file import SEED, Run, shown
 
 
 class Arm(NamedTuple):
@@ -26,11 +26,11 @@ class Arm(NamedTuple):
     control: int | None
 
 
-def arms(work: Work) -> list[Arm]:
+def arms(work: StudyContext) -> list[Arm]:
     """Return the arms of a study, each with its control.
 
-    The control is the arm with the report's `control` as its value of `x` and otherwise the same variables, or
-    else the first one with that value; without a `control`, the first arm of all.
+    The control is the arm with the report's `control` as its value of `x` and otherwise the same
+    variables, or else the first one with that value; without a `control`, the first arm of all.
     """
     first: dict[str, int] = {}
     for number, run in enumerate(work.study.runs):
@@ -38,7 +38,11 @@ def arms(work: Work) -> list[Arm]:
 
     report, runs = work.study.report, work.study.runs
     across = report.get("x", next(iter(runs[0].values)))
-    controls = [number for number in first.values() if "control" in report and _is(runs[number], {across: report["control"]})]
+    controls = [
+        number
+        for number in first.values()
+        if "control" in report and _is(runs[number], {across: report["control"]})
+    ]
     found = []
     for name, number in first.items():
         wanted = {**_variables(runs[number]), across: report.get("control")}
@@ -47,7 +51,7 @@ def arms(work: Work) -> list[Arm]:
     return found
 
 
-def described(work: Work) -> Iterator[str]:
+def described(work: StudyContext) -> Iterator[str]:
     """Yield, for each arm, a line for each key that sets it apart from its control, and its budget as `studies.budget` has it."""
     found = arms(work)
     names = {arm.run: arm.name for arm in found}
@@ -59,7 +63,12 @@ def described(work: Work) -> Iterator[str]:
             yield from (f"    {line}" for line in differences(old, new))
         try:
             built = build(work, arm.run)
-            yield from (f"    {line}" for line in lines(scheduled(built.trainer, built.model), built.trainer.max_epochs or 0))
+            yield from (
+                f"    {line}"
+                for line in lines(
+                    scheduled(built.trainer, built.model), built.trainer.max_epochs or 0
+                )
+            )
         except UserError as error:
             yield f"    {error}"
 
@@ -69,7 +78,10 @@ def _variables(run: Run) -> dict[str, Any]:
 
 
 def _name(run: Run) -> str:
-    named = [shown(value) if key == "arm" else f"{key}={shown(value)}" for key, value in _variables(run).items()]
+    named = [
+        shown(value) if key == "arm" else f"{key}={shown(value)}"
+        for key, value in _variables(run).items()
+    ]
     return ",".join(named) or "all runs"
 
 

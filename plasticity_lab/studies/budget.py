@@ -12,8 +12,10 @@ class Budget(NamedTuple):
         steps: optimizer steps.
         first: learning rate of the first step.
         last: learning rate of the last step.
-        after: for each switch its step, and the share in [0, 1] of the rate's sum over steps that lies at or after it.
-        decay: sum over steps of weight decay times rate; None for an optimizer without weight decay.
+        after: for each switch its step, and the share in [0, 1] of the rate's sum over steps that
+            lies at or after it.
+        decay: sum over steps of weight decay times rate; None for an optimizer without weight
+            decay.
     """
 
     steps: int
@@ -39,7 +41,9 @@ def decay_sum(rates: Sequence[float], decays: Sequence[float]) -> float:
     return sum(rate * decay for rate, decay in zip(rates, decays, strict=True))
 
 
-def budget(rates: Sequence[float], decays: Sequence[float] | None, switches: Mapping[str, int]) -> Budget:
+def budget(
+    rates: Sequence[float], decays: Sequence[float] | None, switches: Mapping[str, int]
+) -> Budget:
     """Return a run's schedule in numbers.
 
     Args:
@@ -48,7 +52,9 @@ def budget(rates: Sequence[float], decays: Sequence[float] | None, switches: Map
         switches: what changes, and the step before which it does.
     """
     after = {name: (step, share_after(rates, step)) for name, step in switches.items()}
-    return Budget(len(rates), rates[0], rates[-1], after, None if decays is None else decay_sum(rates, decays))
+    return Budget(
+        len(rates), rates[0], rates[-1], after, None if decays is None else decay_sum(rates, decays)
+    )
 
 
 def lines(found: Budget, epochs: int) -> list[str]:
@@ -63,5 +69,7 @@ def lines(found: Budget, epochs: int) -> list[str]:
     text = [f"{epochs} epochs, {found.steps} steps; {rate}{decay}"]
     ordered = sorted(found.after.items(), key=lambda entry: entry[1])
     for (step, share), group in groupby(ordered, key=lambda entry: entry[1]):
-        text.append(f"{share:.1%} of the rate's sum after step {step}: {', '.join(name for name, _ in group)}")
+        text.append(
+            f"{share:.1%} of the rate's sum after step {step}: {', '.join(name for name, _ in group)}"
+        )
     return text

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 
-from plasticity_lab.studies.measure import series
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.metrics import series
+from plasticity_lab.studies.study_context import StudyContext
 
 
-def censored(work: Work, metric: str) -> str:
+def censored(work: StudyContext, metric: str) -> str:
     """Name the finished runs that have no value of a metric, and those that ended before their last data stage did."""
-    done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
+    done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
     missing = [number for number in done if not series(work.folder(number), metric)]
     ends = {number: work.paths[number].states[-1] for number in done}
-    cut_off = [number for number, end in ends.items() if work.store.logged(end) and work.store.done(end).get("cut_off")]
+    cut_off = [
+        number
+        for number, end in ends.items()
+        if work.store.has_logs(end) and work.store.metadata(end).get("cut_off")
+    ]
     parts = [
         _named(work, missing, f"have no value of {metric}, and are not in the table"),
         _named(work, cut_off, "reached max_epochs before their last data stage had ended"),
@@ -19,6 +23,6 @@ def censored(work: Work, metric: str) -> str:
     return " ".join(filter(None, parts))
 
 
-def _named(work: Work, numbers: Sequence[int], what: str) -> str:
+def _named(work: StudyContext, numbers: Sequence[int], what: str) -> str:
     names = "; ".join(work.study.runs[number].name for number in numbers)
     return f"Of the finished runs {len(numbers)} {what}: {names}." if numbers else ""

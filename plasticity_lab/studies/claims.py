@@ -6,7 +6,7 @@ from math import isfinite, log
 from typing import Any, Literal, NamedTuple
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.measure import read_over, scale
+from plasticity_lab.studies.metrics import read_over, scale
 
 COMPARED = ("arm", "control", "metric", "over", "control_metric", "control_over", "minus", "as")
 KEYS = ("id", "claim", "paper", "reported", *COMPARED, "expect", "effect", "within", "of")
@@ -21,7 +21,7 @@ class Reading(NamedTuple):
     Attributes:
         runs: the runs it is read of, one for each seed: variables and their values.
         metric: what is read: a tag of their logs.
-        over: how its values over time become one; see `studies.measure.read_over`.
+        over: how its values over time become one; see `studies.metrics.read_over`.
     """
 
     runs: dict[str, Any]
@@ -41,15 +41,19 @@ class Claim(NamedTuple):
 
     In YAML, an entry of `claims`:
 
-    * `id`, `claim`: free text. `paper`: authors, year, figure. `reported`: what the paper found, text.
-    * `arm`, `control`: the runs that are compared, by their variables; with equal seeds they are pairs. `metric`, `over` are the
-      report's unless given; `control_metric`, `control_over` are the arm's unless given, so that two metrics or two moments of the
-      same runs may be compared.
-    * `minus: {arm: …, control: …}`: the difference of differences, for an effect that depends on something.
+    * `id`, `claim`: free text. `paper`: authors, year, figure. `reported`: what the paper found,
+      text.
+    * `arm`, `control`: the runs that are compared, by their variables; with equal seeds they are
+      pairs. `metric`, `over` are the report's unless given; `control_metric`, `control_over` are
+      the arm's unless given, so that two metrics or two moments of the same runs may be compared.
+    * `minus: {arm: …, control: …}`: the difference of differences, for an effect that depends on
+      something.
     * `as: ratio`: arm over control, by logarithms; `within`, `of` and `effect` are ratios then.
-    * `expect: lower` or `higher`, with `effect`: the difference that the paper's effect would be in this study, with its sign.
-    * `expect: same`, with `within`: the largest difference that counts as none, and `of`: the effect that this difference is a
-      matter of, a number or `{arm: …, control: …}` to be measured, of which the margin must be less than half.
+    * `expect: lower` or `higher`, with `effect`: the difference that the paper's effect would be in
+      this study, with its sign.
+    * `expect: same`, with `within`: the largest difference that counts as none, and `of`: the
+      effect that this difference is a matter of, a number or `{arm: …, control: …}` to be measured,
+      of which the margin must be less than half.
 
     Attributes:
         id: short name.
@@ -96,7 +100,8 @@ def read_claims(entries: Sequence[Any], metric: str, over: str) -> list[Claim]:
         over: the report's.
 
     Raises:
-        UserError: for a claim that cannot be read, a paper without a year, or a margin that is not less than half of its effect.
+        UserError: for a claim that cannot be read, a paper without a year, or a margin that is not
+            less than half of its effect.
     """
     return [_claim(entry, metric, over) for entry in entries]
 
@@ -106,7 +111,12 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
         raise UserError("claims", value=entry, fix="write keys and values")
     name = f"claims: {entry.get('id', '?')}"
     if unknown := [key for key in entry if key not in KEYS]:
-        raise UserError(name, value=unknown[0], problem="a claim has no such key", fix=f"it has {', '.join(KEYS)}")
+        raise UserError(
+            name,
+            value=unknown[0],
+            problem="a claim has no such key",
+            fix=f"it has {', '.join(KEYS)}",
+        )
     if missing := [key for key in NEEDED if key not in entry]:
         raise UserError(name, value=missing[0], problem="a claim needs it")
     if not re.search(r"\b(18|19|20)\d\d[a-z]?\W+\w", str(entry["paper"])):
@@ -115,7 +125,10 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
         raise UserError(f"{name}: as", value=entry["as"], fix="write difference or ratio")
     over = entry.get("over", over)
     metric = entry.get("metric", metric)
-    arm, control = (metric, over), (entry.get("control_metric", metric), entry.get("control_over", over))
+    arm, control = (
+        (metric, over),
+        (entry.get("control_metric", metric), entry.get("control_over", over)),
+    )
     for key, value in (("over", arm[1]), ("control_over", control[1])):
         read_over(value, f"{name}: {key}")
     ratio = entry.get("as") == "ratio"
@@ -129,13 +142,32 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
     pair = _pair(entry, name, arm, control)
     minus = _pair(entry["minus"], f"{name}: minus", arm, control) if "minus" in entry else None
     if minus == pair:
-        raise UserError(name, value="minus", problem="is the claim's own difference, which leaves 0", fix="name other runs")
+        raise UserError(
+            name,
+            value="minus",
+            problem="is the claim's own difference, which leaves 0",
+            fix="name other runs",
+        )
     measured = isinstance(entry.get("of"), dict)
-    of = _pair(entry["of"], f"{name}: of", arm, control) if measured else _number(entry, name, "of", ratio)
+    of = (
+        _pair(entry["of"], f"{name}: of", arm, control)
+        if measured
+        else _number(entry, name, "of", ratio)
+    )
     effect, within = _number(entry, name, "effect", ratio), _number(entry, name, "within", ratio)
     text = {key: str(entry.get(key, "")) for key in ("id", "claim", "paper", "reported")}
     claim = Claim(
-        text["id"], text["claim"], text["paper"], text["reported"], pair, minus, ratio, entry["expect"], effect, within, of
+        text["id"],
+        text["claim"],
+        text["paper"],
+        text["reported"],
+        pair,
+        minus,
+        ratio,
+        entry["expect"],
+        effect,
+        within,
+        of,
     )
     _check_expectation(claim, name)
     return claim
@@ -145,13 +177,27 @@ def _check_expectation(claim: Claim, name: str) -> None:
     none = 1 if claim.ratio else 0
     if claim.expect == "same":
         if claim.within is None or claim.of is None:
-            missing = "within: the largest difference that counts as none" if claim.within is None else f"of: {OF}"
+            missing = (
+                "within: the largest difference that counts as none"
+                if claim.within is None
+                else f"of: {OF}"
+            )
             raise UserError(f"{name}: expect", value="same", problem=f"needs {missing}")
         if claim.effect is not None:
-            raise UserError(f"{name}: effect", value=claim.effect, problem="goes with lower or higher", fix="with same write of")
+            raise UserError(
+                f"{name}: effect",
+                value=claim.effect,
+                problem="goes with lower or higher",
+                fix="with same write of",
+            )
         if claim.within <= none:
-            raise UserError(f"{name}: within", value=claim.within, fix=f"write a number above {none}")
-        if isinstance(claim.of, float) and claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2:
+            raise UserError(
+                f"{name}: within", value=claim.within, fix=f"write a number above {none}"
+            )
+        if (
+            isinstance(claim.of, float)
+            and claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2
+        ):
             raise UserError(
                 f"{name}: within",
                 value=claim.within,
@@ -160,7 +206,9 @@ def _check_expectation(claim: Claim, name: str) -> None:
     elif claim.expect in ("lower", "higher"):
         if key := next((key for key in ("within", "of") if getattr(claim, key) is not None), None):
             raise UserError(f"{name}: {key}", problem="goes with expect: same")
-        if claim.effect is not None and (claim.effect <= none if claim.expect == "higher" else claim.effect >= none):
+        if claim.effect is not None and (
+            claim.effect <= none if claim.expect == "higher" else claim.effect >= none
+        ):
             side = "above" if claim.expect == "higher" else "below"
             raise UserError(
                 f"{name}: effect",
@@ -173,16 +221,32 @@ def _check_expectation(claim: Claim, name: str) -> None:
 
 def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str]) -> Pair:
     if not isinstance(entry, dict):
-        raise UserError(name, value=entry, fix="write arm and control, each with variables and their values")
-    if name.endswith((": minus", ": of")) and (unknown := [key for key in entry if key not in Pair._fields]):
-        raise UserError(name, value=unknown[0], problem="it has arm and control only", fix="metric and over are the claim's")
+        raise UserError(
+            name, value=entry, fix="write arm and control, each with variables and their values"
+        )
+    if name.endswith((": minus", ": of")) and (
+        unknown := [key for key in entry if key not in Pair._fields]
+    ):
+        raise UserError(
+            name,
+            value=unknown[0],
+            problem="it has arm and control only",
+            fix="metric and over are the claim's",
+        )
     for key in Pair._fields:
         if not isinstance(entry.get(key), dict):
-            raise UserError(f"{name}: {key}", value=entry.get(key), fix="write variables and their values, as {arm: warm}")
+            raise UserError(
+                f"{name}: {key}",
+                value=entry.get(key),
+                fix="write variables and their values, as {arm: warm}",
+            )
     pair = Pair(Reading(entry["arm"], *arm), Reading(entry["control"], *control))
     if pair.arm == pair.control:
         raise UserError(
-            name, value="control", problem="is the arm itself", fix="name other runs, a control_metric or a control_over"
+            name,
+            value="control",
+            problem="is the arm itself",
+            fix="name other runs, a control_metric or a control_over",
         )
     return pair
 
@@ -191,8 +255,14 @@ def _number(entry: dict[str, Any], name: str, key: str, ratio: bool) -> float | 
     value = entry.get(key)
     if key in entry and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise UserError(
-            f"{name}: {key}", value=value, fix=f"write a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}"
+            f"{name}: {key}",
+            value=value,
+            fix=f"write a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}",
         )
     if value is not None and (not isfinite(value) or (ratio and value <= 0)):
-        raise UserError(f"{name}: {key}", value=value, fix=f"write a finite {('ratio above 0' if ratio else 'number')}")
+        raise UserError(
+            f"{name}: {key}",
+            value=value,
+            fix=f"write a finite {('ratio above 0' if ratio else 'number')}",
+        )
     return None if value is None else float(value)

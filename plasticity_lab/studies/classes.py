@@ -9,8 +9,16 @@ from typing import Any
 
 from plasticity_lab.project import BESIDE
 
-KNOWN = ("torch.optim.", "torch.nn.", "pytorch_lightning.cli.", "pytorch_lightning.callbacks.progress.")
-HARMLESS = {f"pytorch_lightning.callbacks.{name}" for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")}
+KNOWN = (
+    "torch.optim.",
+    "torch.nn.",
+    "pytorch_lightning.cli.",
+    "pytorch_lightning.callbacks.progress.",
+)
+HARMLESS = {
+    f"pytorch_lightning.callbacks.{name}"
+    for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")
+}
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "torchmetrics")
 """Packages whose code is known by their versions."""
 
@@ -28,12 +36,17 @@ def class_paths(nest: Any) -> Iterator[str]:
 
 
 @cache
-def promises(path: str) -> bool:
+def is_shareable(path: str) -> bool:
     """Whether a class is known to be a function of its arguments and of what it says is in force."""
-    return path in HARMLESS or path.startswith(KNOWN) or "in_force" in vars(class_of(path)) or is_ours(path)
+    return (
+        path in HARMLESS
+        or path.startswith(KNOWN)
+        or "in_force" in vars(class_of(path))
+        or is_builtin(path)
+    )
 
 
-def is_ours(path: str) -> bool:
+def is_builtin(path: str) -> bool:
     """Whether a class is this project's."""
     return class_of(path).__module__.split(".")[0] in BESIDE
 
@@ -43,10 +56,14 @@ def is_timed(node: dict[str, Any]) -> bool:
     return hasattr(class_of(node["class_path"]), "in_force")
 
 
-def own_code(nest: Any) -> list[str]:
+def user_code_hashes(nest: Any) -> list[str]:
     """Return a hash of each file with a class of a config that is of neither this project nor a package known by its version."""
     names = sorted({path.rpartition(".")[0] for path in class_paths(nest)})
-    files = [importlib.import_module(name).__file__ for name in names if name.split(".")[0] not in (*BESIDE, *VERSIONED)]
+    files = [
+        importlib.import_module(name).__file__
+        for name in names
+        if name.split(".")[0] not in (*BESIDE, *VERSIONED)
+    ]
     return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
 
 

@@ -11,7 +11,8 @@ from plasticity_lab.studies.reachable_code import Sources, reachable_sources
 TRAINS = "plasticity_lab.studies.segment"
 """What every run is trained by: it builds, trains and tests a segment, and leads to all that does so for it.
 
-The rest of the studies is no part of the hash unless that uses it: what is planned and reported changes no number.
+The rest of the studies is no part of the hash unless that uses it: what is planned and reported
+changes no number.
 """
 
 
@@ -24,12 +25,13 @@ def project_sources() -> Sources:
 class CodeHashes:
     """Hashes of the sources that classes of a config can execute, with all that trains them.
 
-    A class that is not named, and that nothing named uses, may be edited without any run being another.
+    A class that is not named, and that nothing named uses, may be edited without any run being
+    another.
 
     Args:
         sources: where modules are looked up.
-        trusted: hashes by the classes they belong to, of earlier code that is trusted to give the same numbers: taken
-            instead of those of the sources.
+        trusted: hashes by the classes they belong to, of earlier code that is trusted to give the
+            same numbers: taken instead of those of the sources.
 
     Attributes:
         used: what has been returned so far, to be trusted later.

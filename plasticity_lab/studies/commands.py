@@ -10,25 +10,29 @@ from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import described
+from plasticity_lab.studies.epoch_signatures import may_end_early
 from plasticity_lab.studies.files import write_whole
-from plasticity_lab.studies.measure import everything
-from plasticity_lab.studies.plan import Nothing, Segment, epochs_to_follow, segments
-from plasticity_lab.studies.recipe import may_end_early
-from plasticity_lab.studies.scheduler import Events, MakeTask
+from plasticity_lab.studies.metrics import everything
+from plasticity_lab.studies.plan import EmptyStore, Segment, epochs_to_follow, segments
+from plasticity_lab.studies.scheduler import MakeTask, Progress
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
 
 FAILED = "failed"
 
 
 class Engine(Protocol):
-    """What trains segments; see `studies.engine.run`."""
+    """What trains segments; see `studies.local_engine.run`."""
 
-    def __call__(self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Events) -> None:
+    def __call__(
+        self, todo: list[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress
+    ) -> None:
         """Train them."""
 
 
-def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = print) -> list[str]:
+def run(
+    work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None] = print
+) -> list[str]:
     """Train what is missing; return the names of runs that are not done afterwards.
 
     Raises:
@@ -38,7 +42,7 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
     try:
         work.store.root.mkdir(parents=True, exist_ok=True)
         work.home.mkdir(parents=True, exist_ok=True)
-        work.store.sweep()
+        work.store.remove_stale()
         last = {
             "file": str(work.study.file.absolute()),
             "code_of_classes": work.code,
@@ -51,27 +55,33 @@ def run(work: Work, jobs: int, engine: Engine, say: Callable[[str], None] = prin
         raise UserError("", problem="stopped", fix="the same command goes on from here") from None
     except OSError as error:
         raise UserError(
-            error.filename, problem=error.strerror, fix="what is done is kept, the same command goes on from here"
+            error.filename,
+            problem=error.strerror,
+            fix="what is done is kept, the same command goes on from here",
         ) from error
     missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
     count = len(work.study.runs)
-    say(f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}")
+    say(
+        f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}"
+    )
     return missing
 
 
-def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
+def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
     for line in damaged(work):
         say(line)
     todo = segments(work.paths, work.store)
     say(summary(work, todo, jobs))
-    bar = tqdm(total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo)
+    bar = tqdm(
+        total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo
+    )
     pending = dict(enumerate(work.study.runs))
 
     def one_epoch() -> None:
         bar.update()
 
     def finish(segment: Segment) -> None:
-        done = work.store.done(segment.end)
+        done = work.store.metadata(segment.end)
         # A run that ends early leaves epochs out.
         bar.total -= max(0, segment.stop - segment.first - (done["stop"] - done["first"]))
         announce()
@@ -79,7 +89,7 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
     def announce() -> None:
         for number, one in list(pending.items()):
             if work.finished(number):
-                if work.assemble(number):
+                if work.materialise(number):
                     bar.write(f"done    {one.name}{without_metric(work, number)}")
                 del pending[number]
 
@@ -87,50 +97,63 @@ def _train(work: Work, jobs: int, engine: Engine, say: Callable[[str], None]) ->
         (work.home / FAILED).mkdir(exist_ok=True)
         (work.home / FAILED / f"{segment.end}.txt").write_text(said)
         line = said.splitlines()[-1]
-        bar.write(f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}")
+        bar.write(
+            f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}"
+        )
 
     with bar:
         announce()
-        engine(todo, work.task, work.store, jobs, Events(one_epoch, finish, on_failure))
+        engine(todo, work.task, work.store, jobs, Progress(one_epoch, finish, on_failure))
         announce()
 
 
-def without_metric(work: Work, number: int) -> str:
+def without_metric(work: StudyContext, number: int) -> str:
     """Say that a run has not logged what the study reports, as only shows now where classes of the user's own log; else ""."""
     metric = work.study.report.get("metric")
     found = everything(work.folder(number)) if metric else {}
     if not metric or metric in found:
         return ""
-    return f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
+    return (
+        f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(sorted(found))}"
+    )
 
 
-def damaged(work: Work) -> Iterator[str]:
+def damaged(work: StudyContext) -> Iterator[str]:
     """Yield a line for each state of the study that is there in part only, which counts as not trained."""
     for state in dict.fromkeys(state for path in work.paths for state in path.states):
         if wrong := work.store.damage(state):
             yield f"damaged {work.store.root / state}: {wrong}; it is trained again"
 
 
-def plan(work: Work) -> str:
+def plan(work: StudyContext) -> str:
     """Say what would be trained, what each run is, what sets each arm apart from the control, and how it spends its rate."""
     lines = [summary(work, segments(work.paths, work.store), 1)]
     for one, path, config in zip(work.study.runs, work.paths, work.configs, strict=True):
         epochs = f"{'at most ' if may_end_early(config) else ''}{len(path.states) - 1} epochs"
         set_to = "  ".join(f"{key}={json.dumps(value)}" for key, value in one.overrides.items())
         alone = f"  shares nothing: {path.alone}" if path.alone else ""
-        lines.append(f"{one.name}  {epochs}  {' '.join(file.name for file in one.configs)}  {set_to}{alone}")
+        lines.append(
+            f"{one.name}  {epochs}  {' '.join(file.name for file in one.configs)}  {set_to}{alone}"
+        )
     return "\n".join([*lines, *described(work)])
 
 
-def summary(work: Work, todo: list[Segment], jobs: int) -> str:
+def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
     """Say how much there is to train, and how long it will take as far as that is known."""
     asked = sum(len(path.states) - 1 for path in work.paths)
-    whole, missing = (sum(part.stop - part.first for part in parts) for parts in (segments(work.paths, Nothing()), todo))
+    whole, missing = (
+        sum(part.stop - part.first for part in parts)
+        for parts in (segments(work.paths, EmptyStore()), todo)
+    )
     limit = "at most " if any(map(may_end_early, work.configs)) else ""
     line = f"{work.study.name}: {len(work.paths)} runs of {limit}{asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
-    line += f"; missing are {missing} epochs in {len(todo)} segments" if todo else "; nothing is missing"
-    states = {state for path in work.paths for state in path.states if work.store.logged(state)}
-    done = [work.store.done(state) for state in states]
+    line += (
+        f"; missing are {missing} epochs in {len(todo)} segments"
+        if todo
+        else "; nothing is missing"
+    )
+    states = {state for path in work.paths for state in path.states if work.store.has_logs(state)}
+    done = [work.store.metadata(state) for state in states]
     if todo and done and (trained := sum(one["stop"] - one["first"] for one in done)):
         rate = sum(one["seconds"] for one in done) / trained
         longest = max(epochs_to_follow(todo).values())
@@ -138,24 +161,37 @@ def summary(work: Work, todo: list[Segment], jobs: int) -> str:
     return line
 
 
-def status(work: Work) -> str:
+def status(work: StudyContext) -> str:
     """Say how far a study is."""
-    failed = {file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})" for file in (work.home / FAILED).glob("*.txt")}
-    running = work.store.in_work()
+    failed = {
+        file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})"
+        for file in (work.home / FAILED).glob("*.txt")
+    }
+    running = work.store.running()
     lines, counts = [], dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     for number, one in enumerate(work.study.runs):
         states = work.paths[number].states
         errors = [failed[state] for state in states if state in failed]
-        kind = "done" if work.finished(number) else "failed" if errors else "running" if running & {*states} else "waiting"
+        kind = (
+            "done"
+            if work.finished(number)
+            else "failed"
+            if errors
+            else "running"
+            if running & {*states}
+            else "waiting"
+        )
         counts[kind] += 1
         lines.append(f"{kind:8}{one.name}{'  ' + errors[0] if kind == 'failed' else ''}")
     return "\n".join([", ".join(f"{count} {kind}" for kind, count in counts.items()), *lines])
 
 
-def gc(work: Work) -> str:
+def gc(work: StudyContext) -> str:
     """Drop states that no missing segment of the study needs; a finished run's own last state stays in its directory."""
     needed = {segment.start for segment in segments(work.paths, work.store)}
-    states = {state for path in work.paths for state in path.states if work.store.kept(state)} - needed
+    states = {
+        state for path in work.paths for state in path.states if work.store.has_checkpoint(state)
+    } - needed
     freed = 0
     for state in states:
         file = work.store.checkpoint(state)

@@ -13,7 +13,10 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
     if old == new:
         return
     # No list of classes is an empty one.
-    sides = [_keyed([] if one is None and isinstance(other, list) else one) for one, other in ((old, new), (new, old))]
+    sides = [
+        _keyed([] if one is None and isinstance(other, list) else one)
+        for one, other in ((old, new), (new, old))
+    ]
     if None in sides or _class(old) != _class(new):
         yield f"{key}: {_written(old)} -> {_written(new)}"
         return

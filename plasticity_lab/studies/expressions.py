@@ -29,10 +29,12 @@ _BRACES = re.compile(r"\{([^{}]+)\}")
 def filled(value: Any, variables: Mapping[str, Any]) -> Any:
     """Return a nest of lists, dictionaries and values with all `{expressions}` in its strings computed.
 
-    A string that is one expression becomes its value, with its type; in a longer one the values are written in.
+    A string that is one expression becomes its value, with its type; in a longer one the values are
+    written in.
 
     Raises:
-        UserError: for an unknown variable, anything but numbers, variables, + - * //, or what is too long or too large.
+        UserError: for an unknown variable, anything but numbers, variables, + - * //, or what is
+            too long or too large.
     """
     if isinstance(value, dict):
         return {filled(key, variables): filled(part, variables) for key, part in value.items()}
@@ -44,7 +46,9 @@ def filled(value: Any, variables: Mapping[str, Any]) -> Any:
         return _computed(whole[1], variables)
     if "{" in value and len(value) > LONGEST_TEXT:
         raise UserError(
-            _shown(value), problem=f"has {len(value)} characters", fix=f"a text with expressions has at most {LONGEST_TEXT}"
+            _shown(value),
+            problem=f"has {len(value)} characters",
+            fix=f"a text with expressions has at most {LONGEST_TEXT}",
         )
     return _BRACES.sub(lambda found: _written(found[1], variables), value)
 
@@ -71,7 +75,9 @@ def _written(text: str, variables: Mapping[str, Any]) -> str:
     written = str(_computed(text, variables))
     if len(written) > LONGEST_TEXT:
         raise UserError(
-            f"{{{text}}}", problem=f"has {len(written)} characters", fix=f"a value written into a text has at most {LONGEST_TEXT}"
+            f"{{{text}}}",
+            problem=f"has {len(written)} characters",
+            fix=f"a value written into a text has at most {LONGEST_TEXT}",
         )
     return written
 
@@ -84,7 +90,9 @@ def _computed(text: str, variables: Mapping[str, Any]) -> Any:
             return variables[node.id]
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return _calculated(text, node.op, value(node.left), value(node.right))
-        raise UserError(f"{{{text}}}", fix=f"write numbers, + - * // and the variables {', '.join(variables)}")
+        raise UserError(
+            f"{{{text}}}", fix=f"write numbers, + - * // and the variables {', '.join(variables)}"
+        )
 
     return value(_parsed(text))
 
@@ -92,25 +100,38 @@ def _computed(text: str, variables: Mapping[str, Any]) -> Any:
 def _calculated(text: str, kind: ast.operator, left: Any, right: Any) -> int | float:
     for side in (left, right):
         if type(side) not in (int, float):
-            raise UserError(f"{{{text}}}", problem=f"{_shown(side)} is no number, and only numbers are calculated with")
+            raise UserError(
+                f"{{{text}}}",
+                problem=f"{_shown(side)} is no number, and only numbers are calculated with",
+            )
     # Refused here, as products of texts and of huge numbers take more memory than there is.
     try:
         result: int | float = _OPERATORS[type(kind)](left, right)
     except ZeroDivisionError:
-        raise UserError(f"{{{text}}}", problem="divides by 0", fix="write another divisor") from None
+        raise UserError(
+            f"{{{text}}}", problem="divides by 0", fix="write another divisor"
+        ) from None
     if not abs(result) <= LARGEST:
-        raise UserError(f"{{{text}}}", problem=f"comes to more than {LARGEST}", fix="choose smaller numbers")
+        raise UserError(
+            f"{{{text}}}", problem=f"comes to more than {LARGEST}", fix="choose smaller numbers"
+        )
     return result
 
 
 def _parsed(text: str) -> ast.expr:
     if len(text) > LONGEST:
-        raise UserError(f"{{{_shown(text)}}}", problem=f"has {len(text)} characters", fix=f"an expression has at most {LONGEST}")
+        raise UserError(
+            f"{{{_shown(text)}}}",
+            problem=f"has {len(text)} characters",
+            fix=f"an expression has at most {LONGEST}",
+        )
     try:
         return ast.parse(text.strip(), mode="eval").body
     # Too many digits raise a ValueError, too many brackets a MemoryError or RecursionError.
     except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise UserError(f"{{{text}}}", problem="is no sum or product of numbers and variables") from None
+        raise UserError(
+            f"{{{text}}}", problem="is no sum or product of numbers and variables"
+        ) from None
 
 
 def _shown(value: Any) -> str:

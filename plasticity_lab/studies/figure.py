@@ -28,19 +28,45 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
     names = [*runs[chosen.hue].unique()] if chosen.hue else []
     colours = dict(zip(names, sns.color_palette("deep", len(names)), strict=True))
     bars = seeds_words(runs, [name for name in (chosen.x, chosen.hue) if name])
-    where = {"data": runs, "x": chosen.x, "y": "value", "hue": chosen.hue, "ax": axes, "palette": colours or None}
+    where = {
+        "data": runs,
+        "x": chosen.x,
+        "y": "value",
+        "hue": chosen.hue,
+        "ax": axes,
+        "palette": colours or None,
+    }
     mean = {} if chosen.hue else {"label": bars}
     if chosen.figure == "line":
-        style = {"err_style": "band"} if chosen.hue else {"err_style": "bars", "err_kws": {"capsize": 3}}  # bars of several overlap
+        style = (
+            {"err_style": "band"}
+            if chosen.hue
+            else {"err_style": "bars", "err_kws": {"capsize": 3}}
+        )  # bars of several overlap
         sns.lineplot(**where, **mean, errorbar="sd", marker="o", **style)
     else:
         apart = 0.4 if chosen.hue else False
-        sns.stripplot(**where, dodge=bool(chosen.hue), alpha=0.35, size=4, jitter=False, legend=False)
-        sns.pointplot(**where, **mean, errorbar="sd", dodge=apart, linestyle="none", marker="_", markersize=14, capsize=0.1)
+        sns.stripplot(
+            **where, dodge=bool(chosen.hue), alpha=0.35, size=4, jitter=False, legend=False
+        )
+        sns.pointplot(
+            **where,
+            **mean,
+            errorbar="sd",
+            dodge=apart,
+            linestyle="none",
+            marker="_",
+            markersize=14,
+            capsize=0.1,
+        )
     _draw_controls(axes, runs, chosen, colours)
     there = list(runs[chosen.x].unique())
     papers = {shown(key): value for key, value in (chosen.paper or {}).items()}
-    if numbers := {key: value for key, value in papers.items() if isinstance(value, int | float) and key in there}:
+    if numbers := {
+        key: value
+        for key, value in papers.items()
+        if isinstance(value, int | float) and key in there
+    }:
         places = list(numbers) if chosen.figure == "line" else [there.index(key) for key in numbers]
         axes.plot(places, list(numbers.values()), "x", color="black", label="paper")
     if chosen.figure != "line" and sum(len(str(name)) for name in there) > _LONG:
@@ -54,8 +80,10 @@ def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path)
     """Draw a metric over time: means and standard deviations over seeds, a line for each value of `x`, the control's dashed.
 
     Args:
-        points: one row for each value: the run's variables, `step`, `value`, and `epoch`, where it is known.
-        chosen: what stands where; where `hue` is given, lines differ by it in place of being dashed.
+        points: one row for each value: the run's variables, `step`, `value`, and `epoch`, where it
+            is known.
+        chosen: what stands where; where `hue` is given, lines differ by it in place of being
+            dashed.
         what: what the values are, in words.
         folder: where to.
     """
@@ -63,16 +91,43 @@ def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path)
     import seaborn as sns
 
     time = "step" if points["epoch"].isna().any() else "epoch"
-    named = points.assign(**{name: points[name].astype(str) for name in (chosen.x, chosen.hue) if name})
+    named = points.assign(
+        **{name: points[name].astype(str) for name in (chosen.x, chosen.hue) if name}
+    )
     lines = [*named[chosen.x].unique()]
     control = str(shown(chosen.control)) if chosen.control is not NO_CONTROL else None
     style = chosen.hue or (chosen.x if control else None)
-    dashes: Any = {name: _DASHED if name == control else "" for name in lines} if style == chosen.x else True
-    where = {"data": named, "x": time, "y": "value", "hue": chosen.x, "style": style, "dashes": dashes, "ax": axes}
-    sns.lineplot(**where, palette=dict(zip(lines, sns.color_palette("deep", len(lines)), strict=True)), errorbar="sd")
+    dashes: Any = (
+        {name: _DASHED if name == control else "" for name in lines} if style == chosen.x else True
+    )
+    where = {
+        "data": named,
+        "x": time,
+        "y": "value",
+        "hue": chosen.x,
+        "style": style,
+        "dashes": dashes,
+        "ax": axes,
+    }
+    sns.lineplot(
+        **where,
+        palette=dict(zip(lines, sns.color_palette("deep", len(lines)), strict=True)),
+        errorbar="sd",
+    )
     bars = seeds_words(points, [name for name in (chosen.x, chosen.hue) if name])
-    _add_legend(axes, "\n".join(filter(None, [_words(chosen.x), bars, "dashed: control" if style == chosen.x else ""])))
-    _finish(figure, axes, chosen.label or ("epoch" if time == "epoch" else "optimizer step"), what, folder)
+    _add_legend(
+        axes,
+        "\n".join(
+            filter(None, [_words(chosen.x), bars, "dashed: control" if style == chosen.x else ""])
+        ),
+    )
+    _finish(
+        figure,
+        axes,
+        chosen.label or ("epoch" if time == "epoch" else "optimizer step"),
+        what,
+        folder,
+    )
 
 
 def seeds_words(runs: pd.DataFrame, names: Sequence[str]) -> str:
@@ -83,14 +138,25 @@ def seeds_words(runs: pd.DataFrame, names: Sequence[str]) -> str:
     return f"mean ± s.d. of {' to '.join(map(str, counts if len(counts) == 1 else (counts[0], counts[-1])))} seeds"
 
 
-def _draw_controls(axes: Any, runs: pd.DataFrame, chosen: Settings, colours: dict[Any, Any]) -> None:
+def _draw_controls(
+    axes: Any, runs: pd.DataFrame, chosen: Settings, colours: dict[Any, Any]
+) -> None:
     """Draw a dashed line at the mean of the control, of each `hue` in its colour."""
     if chosen.control is NO_CONTROL:
         return
-    control, style = runs[runs[chosen.x] == shown(chosen.control)], {"linestyle": "--", "linewidth": 1}
+    control, style = (
+        runs[runs[chosen.x] == shown(chosen.control)],
+        {"linestyle": "--", "linewidth": 1},
+    )
     for hue, group in control.groupby(chosen.hue, sort=False) if chosen.hue else [(None, control)]:
-        axes.axhline(group.value.mean(), color=colours.get(hue, "0.4"), alpha=0.7, zorder=0, **style)
-    name = shown(chosen.control) if chosen.x == "arm" else f"{_words(chosen.x)} {shown(chosen.control)}"
+        axes.axhline(
+            group.value.mean(), color=colours.get(hue, "0.4"), alpha=0.7, zorder=0, **style
+        )
+    name = (
+        shown(chosen.control)
+        if chosen.x == "arm"
+        else f"{_words(chosen.x)} {shown(chosen.control)}"
+    )
     axes.plot([], [], color="0.4", label=f"control ({name})", **style)
 
 
@@ -114,11 +180,23 @@ def _add_legend(axes: Any, title: str | None) -> None:
     one = dict(zip(names, handles, strict=True))
     if title:
         axes.legend(
-            one.values(), one.keys(), title=title, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, alignment="left"
+            one.values(),
+            one.keys(),
+            title=title,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            frameon=False,
+            alignment="left",
         )
     else:
         axes.legend(
-            one.values(), one.keys(), loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(one), frameon=False, fontsize="small"
+            one.values(),
+            one.keys(),
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1),
+            ncols=len(one),
+            frameon=False,
+            fontsize="small",
         )
 
 

@@ -27,7 +27,9 @@ def write_whole(file: Path, entry: dict[str, Any]) -> None:
 
 def lengths(folder: Path, *without: str) -> dict[str, int]:
     """Return the size of each file of a folder, hidden ones and those named `without` left out, by its path in it."""
-    files = sorted(file for file in folder.rglob("[!.]*") if file.is_file() and file.name not in without)
+    files = sorted(
+        file for file in folder.rglob("[!.]*") if file.is_file() and file.name not in without
+    )
     return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
 
@@ -37,11 +39,13 @@ def short(folder: Path, known: Mapping[str, int]) -> str:
         file = folder / name
         found = file.stat().st_size if file.is_file() else None
         if found != length and not (name.endswith(".ckpt") and found is None):
-            return f"{name} is missing" if found is None else f"{name} has {found} bytes of {length}"
+            return (
+                f"{name} is missing" if found is None else f"{name} has {found} bytes of {length}"
+            )
     return ""
 
 
-def place(file: Path, target: Path) -> None:
+def link_or_copy(file: Path, target: Path) -> None:
     """Link a file, in place of what is there, or copy it where that is another disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)

@@ -11,16 +11,16 @@ from typing import NamedTuple
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CONFIGS, ROOT
 from plasticity_lab.studies import claim_table
-from plasticity_lab.studies.agreement import agreements
 from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.claims import Claim, read_claims
-from plasticity_lab.studies.grid import Study, read_study
+from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
 from plasticity_lab.studies.origin import origin
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.study_file import Study, read_study
 from plasticity_lab.studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
-from plasticity_lab.studies.words import metric_words, note
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.wording import metric_words, note
 
 MARK = "<!-- Written by study.py report --ledger; edits are lost. -->"
 
@@ -59,7 +59,10 @@ def check_target(file: Path) -> None:
         )
     if not file.exists() and any(file.with_suffix("").glob("*.png")):
         raise UserError(
-            "ledger", value=file, problem=f"its figures go into {file.with_suffix('')}, which holds others", fix="name another file"
+            "ledger",
+            value=file,
+            problem=f"its figures go into {file.with_suffix('')}, which holds others",
+            fix="name another file",
         )
 
 
@@ -71,7 +74,9 @@ class Unopened(NamedTuple):
     claims: list[Claim]
 
 
-def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work]) -> tuple[list[Work], list[Unopened]]:
+def all_studies(
+    files: Sequence[Path], root: Path, opened: Callable[[Path], StudyContext]
+) -> tuple[list[StudyContext], list[Unopened]]:
     """Return some studies and all that ship: those that have been run, opened, and the others.
 
     Args:
@@ -80,7 +85,9 @@ def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work
         opened: how a study is opened.
     """
     known = {file.resolve() for file in files}
-    shipped = [file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in known]
+    shipped = [
+        file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in known
+    ]
     works, unopened = [], []
     for file in [*files, *shipped]:
         study = read_study(file)
@@ -88,11 +95,17 @@ def all_studies(files: Sequence[Path], root: Path, opened: Callable[[Path], Work
             works.append(opened(file))
         else:
             defaults = Settings._field_defaults | study.report
-            unopened.append(Unopened(file, study.name, read_claims(study.claims, defaults["metric"], defaults["over"])))
+            unopened.append(
+                Unopened(
+                    file,
+                    study.name,
+                    read_claims(study.claims, defaults["metric"], defaults["over"]),
+                )
+            )
     return works, unopened
 
 
-def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path) -> None:
+def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], file: Path) -> None:
     """Write what came out of all claims, and the figures of their studies into the folder beside it that is named as the file.
 
     Args:
@@ -116,10 +129,20 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
         figures[figure] = write_report(work) / "figure.png"
         parts.append(_section(work, own, file, figure))
         counts.append(_count(work.study, own, file))
-    heads = ["| study | claims | " + " | ".join(VERDICTS) + " |", "|---|" + "---|" * (1 + len(VERDICTS))] * bool(counts)
+    heads = [
+        "| study | claims | " + " | ".join(VERDICTS) + " |",
+        "|---|" + "---|" * (1 + len(VERDICTS)),
+    ] * bool(counts)
     total = _totals(found, sum(len(one.claims) for one in unopened))
     not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
-    text = [MARK, HEAD, total, *["\n".join(heads + counts)] * bool(counts), *parts, *["## Not run", not_run] * bool(not_run)]
+    text = [
+        MARK,
+        HEAD,
+        total,
+        *["\n".join(heads + counts)] * bool(counts),
+        *parts,
+        *["## Not run", not_run] * bool(not_run),
+    ]
     try:
         for figure, drawn in figures.items():
             figure.parent.mkdir(parents=True, exist_ok=True)
@@ -127,23 +150,39 @@ def write_ledger(works: Sequence[Work], unopened: Sequence[Unopened], file: Path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("\n\n".join(text) + "\n")
     except OSError as error:
-        raise UserError("ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder") from None
+        raise UserError(
+            "ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder"
+        ) from None
 
 
-def _section(work: Work, found: Sequence[Outcome], file: Path, figure: Path) -> str:
+def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: Path) -> str:
     """Return what came out of a study's claims."""
     chosen = settings(work)
     runs = frame(work, chosen.metric, chosen.over)
     on_top = "".join(f" --config {one.name}" for one in work.config)
     study = work.study.file.absolute()
     named = study.relative_to(ROOT) if study.is_relative_to(ROOT) else work.study.file
-    what = ", ".join(filter(None, [metric_words(chosen.metric, work.configs), chosen.over, note(chosen.metric, work.configs)]))
-    said = [f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.", f"Unless said otherwise: {what}."]
-    said += filter(None, [agreements(work), censored(work, chosen.metric)])
+    what = ", ".join(
+        filter(
+            None,
+            [
+                metric_words(chosen.metric, work.configs),
+                chosen.over,
+                note(chosen.metric, work.configs),
+            ],
+        )
+    )
+    said = [
+        f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.",
+        f"Unless said otherwise: {what}.",
+    ]
+    said += filter(None, [forgetting_correlations(work), censored(work, chosen.metric)])
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
     means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
     picture = f"![{work.study.name}]({_link(figure, file)})"
-    return "\n\n".join([title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means])
+    return "\n\n".join(
+        [title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means]
+    )
 
 
 def _totals(found: Sequence[Outcome], unopened: int) -> str:

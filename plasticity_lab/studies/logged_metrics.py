@@ -10,7 +10,7 @@ from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.classes import class_of, is_ours
+from plasticity_lab.studies.classes import class_of, is_builtin
 
 SILENT = {
     "BatchSizeFinder",
@@ -37,7 +37,8 @@ def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
         config: its resolved config.
 
     Returns:
-        the tags in order; None if a class of the user's own or of another package may log something besides.
+        the tags in order; None if a class of the user's own or of another package may log something
+        besides.
     """
     parts = [class_of(config[part]["class_path"]) for part in ("model", "data")]
     if parts != [ImageClassifier, ImageDataModule]:
@@ -61,7 +62,9 @@ def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) ->
             return
         known |= set(tags or ())
     if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in known):
-        raise UserError(key, value=metric, problem="no run logs it", fix=f"they log {', '.join(sorted(known))}")
+        raise UserError(
+            key, value=metric, problem="no run logs it", fix=f"they log {', '.join(sorted(known))}"
+        )
 
 
 def _of_module(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
@@ -86,15 +89,21 @@ def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
     path, arguments, name = node["class_path"], node.get("init_args") or {}, _name(node)
     kind = class_of(path)
     if path.startswith("pytorch_lightning."):
-        return ["lr-<optimizer>"] if name == "LearningRateMonitor" else [] if name in SILENT else None
+        return (
+            ["lr-<optimizer>"] if name == "LearningRateMonitor" else [] if name in SILENT else None
+        )
     if issubclass(kind, Diagnostic) and vars(kind).get("tags") is not None:
         group = GROUPS[arguments.get("norm_statistics", "estimated")]
         return [f"{group}/{tag}" for tag in kind.tags]
     if kind is TimeToAccuracy:
         name = f"{arguments.get('split', 'train')}_{arguments['accuracy']:g}"
-        lasts = [f"{part}/{unit}" for part in ("", "/stage<number>", "/last_stage") for unit in ("epochs", "steps")]
+        lasts = [
+            f"{part}/{unit}"
+            for part in ("", "/stage<number>", "/last_stage")
+            for unit in ("epochs", "steps")
+        ]
         return [f"diagnostics/time_to_accuracy/{name}{last}" for last in ("/reached", *lasts)]
-    if is_ours(path) and issubclass(kind, OneShot | Level | NormRecalibration):
+    if is_builtin(path) and issubclass(kind, OneShot | Level | NormRecalibration):
         return [f"interventions/{name}"]
     return [] if kind is Dashboard else None
 

@@ -8,15 +8,20 @@ from typing import NoReturn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import ROOT, find_own_classes
-from plasticity_lab.runs.command_line import called, errors_in_one_line, program, quiet
-from plasticity_lab.studies import claim_table, commands, engine
-from plasticity_lab.studies.check import check_arms
+from plasticity_lab.runs.command_line import (
+    called,
+    errors_in_one_line,
+    program,
+    silence_known_warnings,
+)
+from plasticity_lab.studies import claim_table, commands, local_engine
+from plasticity_lab.studies.dry_run import check_arms
 from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.report import write_report
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from plasticity_lab.studies.verdicts import outcomes
 from plasticity_lab.studies.verify import verify
-from plasticity_lab.studies.work import Work, open_study
 from plasticity_lab.studies.workers import PATIENCE
 
 COMMANDS = {
@@ -53,28 +58,79 @@ def parser() -> Parser:
     """Return the command line's parser."""
     raw = argparse.RawDescriptionHelpFormatter
     examples = EXAMPLES.format(program=called("study.py"))
-    whole = Parser(prog=program("study.py"), description=__doc__, epilog=examples, formatter_class=raw, allow_abbrev=False)
+    whole = Parser(
+        prog=program("study.py"),
+        description=__doc__,
+        epilog=examples,
+        formatter_class=raw,
+        allow_abbrev=False,
+    )
     commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, what in COMMANDS.items():
         epilog = RUN if name == "run" else None
-        one = commands.add_parser(name, help=what, description=f"{what}.", epilog=epilog, formatter_class=raw, allow_abbrev=False)
+        one = commands.add_parser(
+            name,
+            help=what,
+            description=f"{what}.",
+            epilog=epilog,
+            formatter_class=raw,
+            allow_abbrev=False,
+        )
         one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
         one.add_argument(
-            "--config", type=Path, action="append", default=[], help="a file on top for every run, such as folder.yaml"
+            "--config",
+            type=Path,
+            action="append",
+            default=[],
+            help="a file on top for every run, such as folder.yaml",
         )
-        one.add_argument("--root", type=Path, default=Path("runs"), help="where runs are kept (default: runs)")
-        one.add_argument("--threads", type=int, default=1, help="threads of torch in each job; other numbers give other bits")
-        one.add_argument("--share", choices=["true", "false"], default="true", help="false: train every run alone")
+        one.add_argument(
+            "--root", type=Path, default=Path("runs"), help="where runs are kept (default: runs)"
+        )
+        one.add_argument(
+            "--threads",
+            type=int,
+            default=1,
+            help="threads of torch in each job; other numbers give other bits",
+        )
+        one.add_argument(
+            "--share",
+            choices=["true", "false"],
+            default="true",
+            help="false: train every run alone",
+        )
         if name in ("run", "plan"):
-            one.add_argument("--trust_code", action="store_true", help="count what the last run trained, though code was edited")
+            one.add_argument(
+                "--trust_code",
+                action="store_true",
+                help="count what the last run trained, though code was edited",
+            )
         if name == "run":
             engines = one.add_argument_group("where segments are trained")
-            engines.add_argument("--jobs", type=int, default=1, help="segments trained at once (default: 1)")
-            engines.add_argument("--engine", choices=["local", "ray"], default="local", help="this machine, or a Ray cluster")
-            engines.add_argument("--address", default=None, help="ray: the cluster's, by default a new one on this machine")
-            engines.add_argument("--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment")
+            engines.add_argument(
+                "--jobs", type=int, default=1, help="segments trained at once (default: 1)"
+            )
+            engines.add_argument(
+                "--engine",
+                choices=["local", "ray"],
+                default="local",
+                help="this machine, or a Ray cluster",
+            )
+            engines.add_argument(
+                "--address",
+                default=None,
+                help="ray: the cluster's, by default a new one on this machine",
+            )
+            engines.add_argument(
+                "--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment"
+            )
         if name == "report":
-            one.add_argument("--ledger", type=Path, metavar="FILE.md", help="the claims of all studies into a file")
+            one.add_argument(
+                "--ledger",
+                type=Path,
+                metavar="FILE.md",
+                help="the claims of all studies into a file",
+            )
     return whole
 
 
@@ -84,10 +140,14 @@ def work_on(given: argparse.Namespace) -> int:
         if getattr(given, name, 1) < 1:
             raise UserError(name, value=getattr(given, name), fix="write 1 or more")
     files = [file if file.exists() else ROOT / file for file in given.study]
-    fetch, root, share = given.command in ("run", "verify"), given.root.absolute(), given.share == "true"
+    fetch, root, share = (
+        given.command in ("run", "verify"),
+        given.root.absolute(),
+        given.share == "true",
+    )
     remember = getattr(given, "trust_code", True)
 
-    def opened(file: Path) -> Work:
+    def opened(file: Path) -> StudyContext:
         return open_study(file, root, given.threads, share, remember, fetch, given.config)
 
     if given.command == "report" and given.ledger:
@@ -110,9 +170,9 @@ def work_on(given: argparse.Namespace) -> int:
     return 0
 
 
-def _run(works: Sequence[Work], given: argparse.Namespace) -> int:
+def _run(works: Sequence[StudyContext], given: argparse.Namespace) -> int:
     """Train what is missing of studies, and report; return the exit code."""
-    train: commands.Engine = engine.run
+    train: commands.Engine = local_engine.run
     if given.engine == "ray":
         from plasticity_lab.studies import ray_engine
 
@@ -122,12 +182,12 @@ def _run(works: Sequence[Work], given: argparse.Namespace) -> int:
     missing = 0
     for work in works:
         missing += len(commands.run(work, given.jobs, train))
-        if any(map(work.assembled, range(len(work.study.runs)))):
+        if any(map(work.is_materialised, range(len(work.study.runs)))):
             _report(work)
     return 1 if missing else 0
 
 
-def _report(work: Work) -> None:
+def _report(work: StudyContext) -> None:
     """Write table and figure of a study; print the table, and verdicts on its claims."""
     folder = write_report(work)
     print((folder / "table.md").read_text())
@@ -138,7 +198,7 @@ def _report(work: Work) -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command line; a user's mistake ends in one line and exit code 2."""
-    quiet()
+    silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("study.py")):
         raise SystemExit(work_on(parser().parse_args(args)))

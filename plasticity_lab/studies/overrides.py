@@ -9,8 +9,9 @@ from plasticity_lab.errors import UserError
 def added_up(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the keys of several parts as one mapping.
 
-    A key of a later part replaces the same key of earlier ones, with all that was added to it. A key that ends in `+` adds to the
-    list that earlier parts or, if they have none, the config's files have made.
+    A key of a later part replaces the same key of earlier ones, with all that was added to it. A
+    key that ends in `+` adds to the list that earlier parts or, if they have none, the config's
+    files have made.
 
     Args:
         parts: mappings from dotted keys to values, earliest first.
@@ -19,7 +20,8 @@ def added_up(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     for part in parts:
         for key, value in part.items():
             if key.endswith("+"):
-                # To the list itself where it is known: a config with both `key` and `key+` would keep one of them.
+                # To the list itself where it is known: a config with both `key` and `key+` would
+                # keep one of them.
                 place = key[:-1] if key[:-1] in total else key
                 total[place] = [*_items(total.get(place)), *_items(value)]
                 continue
@@ -45,7 +47,9 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
             if not isinstance(inner, dict):
                 above = ".".join(folders[:depth])
                 raise UserError(
-                    key, problem=f"{above} is set to {inner}, which has no keys", fix="write the whole of it, or its parts"
+                    key,
+                    problem=f"{above} is set to {inner}, which has no keys",
+                    fix="write the whole of it, or its parts",
                 )
         inner[last] = value
     return nest

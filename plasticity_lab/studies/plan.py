@@ -6,47 +6,48 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
-from plasticity_lab.studies.recipe import recipe
+from plasticity_lab.studies.epoch_signatures import epoch_signatures
 
-LONGEST = 50
+MAX_SEGMENT_EPOCHS = 50
 """Epochs after which a segment is cut, so that a kill costs little and later studies find places to go on from."""
 
 
-class Known(Protocol):
+class StoreView(Protocol):
     """What has been trained already; see `studies.store.Store`."""
 
-    def logged(self, state: str) -> bool:
+    def has_logs(self, state: str) -> bool:
         """Whether the epochs up to a state have been trained and logged."""
 
-    def kept(self, state: str) -> bool:
+    def has_checkpoint(self, state: str) -> bool:
         """Whether the state itself is there, to go on from."""
 
-    def tested(self, state: str) -> bool:
+    def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
 
     def start(self, state: str) -> str | None:
         """Return what the segment that ended in a logged state goes on from; None is a fresh network."""
 
 
-class Nothing:
+class EmptyStore:
     """Nothing has been trained."""
 
-    def logged(self, state: str) -> bool:
+    def has_logs(self, state: str) -> bool:
         """No."""
         return False
 
-    kept = tested = logged
+    has_checkpoint = has_test = has_logs
 
     def start(self, state: str) -> str | None:
         """Nothing."""
         return None
 
 
-class Path(NamedTuple):
+class StateChain(NamedTuple):
     """The states that a run goes through.
 
     Attributes:
-        states: an id for each number of trained epochs, 0 … all; equal ids are bitwise equal states.
+        states: an id for each number of trained epochs, 0 … all; equal ids are bitwise equal
+            states.
         alone: why it shares nothing with others, "" if it does.
     """
 
@@ -61,10 +62,12 @@ class Segment(NamedTuple):
         start: state it goes on from; None is a fresh network.
         end: state it ends in.
         first: its first epoch.
-        stop: the first epoch after it; equal to `first` if only the test split is still to be measured.
+        stop: the first epoch after it; equal to `first` if only the test split is still to be
+            measured.
         run: number of the run whose config it is trained with.
         test: whether a run ends with it, so that the test split is measured.
-        whole: whether it is a whole run that ends when it does, as its number of epochs says nothing.
+        whole: whether it is a whole run that ends when it does, as its number of epochs says
+            nothing.
     """
 
     start: str | None
@@ -76,49 +79,67 @@ class Segment(NamedTuple):
     whole: bool
 
 
-def path(config: dict[str, Any], salt: str, code: Callable[[Any], str]) -> Path:
+def state_chain(config: dict[str, Any], salt: str, code: Callable[[Any], str]) -> StateChain:
     """Name the states of a run by everything that decides them.
 
     Args:
         config: the run's resolved config.
         salt: what else decides them: versions, device, data.
-        code: returns the hash of the code that belongs to a part of the config; see `code_hashes.CodeHashes`.
+        code: returns the hash of the code that belongs to a part of the config; see
+            `code_hashes.CodeHashes`.
     """
-    constant, epochs, alone = recipe(config, code)
+    constant, epochs, alone = epoch_signatures(config, code)
     states = [_hash(salt, constant)]
     for in_force in epochs:
         states.append(_hash(states[-1], in_force))
-    return Path(states, alone)
+    return StateChain(states, alone)
 
 
-def segments(paths: Sequence[Path], known: Known) -> list[Segment]:
+def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
     """Return what has still to be trained: for every run, all from the last state that is kept to its end.
 
     What is there has a beginning that is there too, or that is trained again.
     """
-    cuts, ends = _cuts(paths), {states[-1] for states, _ in paths}
+    cuts, ends = _branch_points(paths), {states[-1] for states, _ in paths}
     needed: dict[str, Segment] = {}
     for number, (states, alone) in enumerate(paths):
         last = len(states) - 1
-        if known.logged(states[last]) and not known.tested(states[last]) and known.kept(states[last]):
-            needed.setdefault(states[last], Segment(states[last], states[last], last, last, number, True, False))
+        if (
+            known.has_logs(states[last])
+            and not known.has_test(states[last])
+            and known.has_checkpoint(states[last])
+        ):
+            needed.setdefault(
+                states[last], Segment(states[last], states[last], last, last, number, True, False)
+            )
 
         # From the end back to a fresh network, over what is there and what is not.
         stop, goes_on = last, False
         while stop:
-            there = known.kept(states[stop]) if goes_on else known.logged(states[stop])
+            there = known.has_checkpoint(states[stop]) if goes_on else known.has_logs(states[stop])
             if stop == last:
-                there = there and (known.tested(states[stop]) or known.kept(states[stop]))
+                there = there and (
+                    known.has_test(states[stop]) or known.has_checkpoint(states[stop])
+                )
             if there:
                 start = known.start(states[stop])
                 stop, goes_on = states.index(start) if start else 0, False
                 continue
             if states[stop] in needed:
                 break
-            inner = [count for count in range(1, stop) if not alone and (states[count] in cuts or known.kept(states[count]))]
+            inner = [
+                count
+                for count in range(1, stop)
+                if not alone and (states[count] in cuts or known.has_checkpoint(states[count]))
+            ]
             first = inner[-1] if inner else 0
-            start, test = states[first] if first else None, states[stop] in ends and not known.tested(states[stop])
-            needed[states[stop]] = Segment(start, states[stop], first, stop, number, test, bool(alone))
+            start, test = (
+                states[first] if first else None,
+                states[stop] in ends and not known.has_test(states[stop]),
+            )
+            needed[states[stop]] = Segment(
+                start, states[stop], first, stop, number, test, bool(alone)
+            )
             stop, goes_on = first, True
     return sorted(needed.values(), key=lambda segment: segment.first)
 
@@ -132,13 +153,17 @@ def epochs_to_follow(todo: Sequence[Segment]) -> dict[str, int]:
     return {segment.end: segment.stop - segment.first + longest[segment.end] for segment in todo}
 
 
-def _cuts(paths: Sequence[Path]) -> set[str]:
+def _branch_points(paths: Sequence[StateChain]) -> set[str]:
     after: dict[str, set[str]] = defaultdict(set)
     for states, _ in paths:
         for here, there in pairwise(states):
             after[here].add(there)
     ends = {states[-1] for states, _ in paths}
-    regular = {states[count] for states, _ in paths for count in range(LONGEST, len(states), LONGEST)}
+    regular = {
+        states[count]
+        for states, _ in paths
+        for count in range(MAX_SEGMENT_EPOCHS, len(states), MAX_SEGMENT_EPOCHS)
+    }
     return ends | regular | {state for state, following in after.items() if len(following) > 1}
 
 

@@ -15,13 +15,20 @@ from plasticity_lab.project import CODE
 from plasticity_lab.runs.command_line import errors_in_one_line
 from plasticity_lab.studies import scheduler
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
-from plasticity_lab.studies.engine import POLL
+from plasticity_lab.studies.environment_key import platform_key
+from plasticity_lab.studies.local_engine import POLL
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.salt import machine
-from plasticity_lab.studies.scheduler import Ended, Events, MakeTask, Start, already_trained, tell_epochs
+from plasticity_lab.studies.scheduler import (
+    Ended,
+    MakeTask,
+    Progress,
+    Start,
+    already_trained,
+    tell_epochs,
+)
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.workers import PREEMPTED, said
+from plasticity_lab.studies.workers import PREEMPTED, failure_output
 
 RETRIES = 3
 """How often a segment whose node or process was lost is trained again."""
@@ -32,7 +39,7 @@ def run(
     make: MakeTask,
     store: Store,
     jobs: int,
-    tell: Events,
+    tell: Progress,
     address: str | None = None,
     gpus: float = 0.0,
 ) -> None:
@@ -54,12 +61,20 @@ def run(
         import ray
     except ModuleNotFoundError:
         raise UserError(
-            "engine", value="ray", problem="is not installed", fix='pip install -e ".[ray]", or use --engine local'
+            "engine",
+            value="ray",
+            problem="is not installed",
+            fix='pip install -e ".[ray]", or use --engine local',
         ) from None
     ours = not ray.is_initialized()
     if ours:
         environment = {"env_vars": {"PYTHONPATH": f"{CODE}:{Path.cwd()}"}}
-        ray.init(address=address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            runtime_env=environment,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     try:
         scheduler.train(todo, store, jobs, tell, RayExecutor(make, store, gpus))
     finally:
@@ -70,7 +85,8 @@ def run(
 class RayExecutor:
     """Trains each segment in a process of a Ray cluster, to which this one is connected.
 
-    Ray itself starts a segment again whose node or process was lost. Another runner's segment is waited for on the node.
+    Ray itself starts a segment again whose node or process was lost. Another runner's segment is
+    waited for on the node.
 
     Args:
         make: makes the task of a segment.
@@ -122,7 +138,7 @@ def _train(task: Task, root: str, expected: str) -> None:
     while lock is None:  # another runner trains it
         time.sleep(POLL)
         lock = store.lock(task.state)
-    place = store.workplace(task.state)
+    place = store.new_workdir(task.state)
     try:
         if already_trained(task.state, task.test, store):
             return
@@ -133,10 +149,11 @@ def _train(task: Task, root: str, expected: str) -> None:
             except SystemExit as stop:
                 log.flush()
                 if stop.code in PREEMPTED:
-                    # The node is taken away: to Ray this is a lost worker, whose task it starts again elsewhere.
+                    # The node is taken away: to Ray this is a lost worker, whose task it starts
+                    # again elsewhere.
                     os._exit(int(str(stop)))
-                raise RuntimeError(said(place / "log.txt", 1)) from None
-        store.publish(place, task.state)
+                raise RuntimeError(failure_output(place / "log.txt", 1)) from None
+        store.commit(place, task.state)
     finally:
         shutil.rmtree(place, ignore_errors=True)
         lock.release()
@@ -144,12 +161,16 @@ def _train(task: Task, root: str, expected: str) -> None:
 
 def _code_and_machine(task: Task) -> str:
     """Return what decides a task's numbers where it is trained, a line for each."""
-    return f"{CodeHashes(project_sources())(task.config)}\n{machine(task.config)}"
+    return f"{CodeHashes(project_sources())(task.config)}\n{platform_key(task.config)}"
 
 
 def check_machine(expected: str, found: str) -> None:
     """Raise RuntimeError if a node would train other numbers than those that its states are named by."""
-    if differ := [pair for pair in zip(expected.splitlines(), found.splitlines(), strict=True) if pair[0] != pair[1]]:
+    if differ := [
+        pair
+        for pair in zip(expected.splitlines(), found.splitlines(), strict=True)
+        if pair[0] != pair[1]
+    ]:
         wanted, has = differ[0]
         raise RuntimeError(
             f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start it on a machine like the nodes, "

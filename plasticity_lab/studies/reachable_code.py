@@ -14,7 +14,8 @@ from typing import NamedTuple
 class Sources:
     """Source files by the names of their modules, each read once, so that all answers are about the same text.
 
-    Modules of the standard library and of installed packages have none: their versions tell what they are.
+    Modules of the standard library and of installed packages have none: their versions tell what
+    they are.
 
     Args:
         folder: holds the packages of this project.
@@ -66,12 +67,13 @@ class Sources:
 def reachable_sources(roots: Iterable[str], sources: Sources) -> frozenset[str]:
     """Return the modules whose code can be executed by what some modules define, these modules included.
 
-    Import statements are followed wherever they stand, also inside functions, but not under `if TYPE_CHECKING:`.
-    A package's `__init__` that does nothing but import and list names is looked through: `from package import Name`,
-    `package.Name` and `package.module.name` lead to the module that defines the name, and to nothing else that the
-    `__init__` imports. A package that is imported and never used leads nowhere. Where a name cannot be resolved, or a
-    package is used as a whole (passed on, imported from by `*`), all that its `__init__` imports counts. What is imported
-    by a text (`import_module("…")`) is not seen.
+    Import statements are followed wherever they stand, also inside functions, but not under `if
+    TYPE_CHECKING:`. A package's `__init__` that does nothing but import and list names is looked
+    through: `from package import Name`, `package.Name` and `package.module.name` lead to the module
+    that defines the name, and to nothing else that the `__init__` imports. A package that is
+    imported and never used leads nowhere. Where a name cannot be resolved, or a package is used as
+    a whole (passed on, imported from by `*`), all that its `__init__` imports counts. What is
+    imported by a text (`import_module("…")`) is not seen.
 
     Args:
         roots: names of modules; those without a source are left out.
@@ -93,7 +95,9 @@ def reachable_sources(roots: Iterable[str], sources: Sources) -> frozenset[str]:
         waiting += _followed(module, sources)
         # The packages that hold a module are imported before it, which counts if they do something.
         packages = [package for package in _parents(module) if sources.file(package)]
-        waiting += [package for package in packages if not _parsed(sources.text(package)).transparent]
+        waiting += [
+            package for package in packages if not _parsed(sources.text(package)).transparent
+        ]
     return frozenset(reached)
 
 
@@ -102,8 +106,8 @@ class _Parsed(NamedTuple):
 
     Attributes:
         modules: names of modules in `import` statements.
-        names: what names stand for: pairs of a module and of a name in it, "" for the module itself. A name may be bound
-            several times.
+        names: what names stand for: pairs of a module and of a name in it, "" for the module
+            itself. A name may be bound several times.
         everything: modules of which all names are imported.
         uses: dotted names in expressions, each as a tuple, as long as it is written.
         transparent: whether it does nothing but import and list names.
@@ -187,7 +191,9 @@ def _parsed(text: str) -> _Parsed:
 def _only_names(statement: ast.stmt) -> bool:
     """Whether a statement imports, documents, or lists names in `__all__`."""
     if isinstance(statement, ast.Assign):
-        return all(isinstance(target, ast.Name) and target.id == "__all__" for target in statement.targets)
+        return all(
+            isinstance(target, ast.Name) and target.id == "__all__" for target in statement.targets
+        )
     if isinstance(statement, ast.If):
         return _is_type_checking(statement.test) and not statement.orelse
     if isinstance(statement, ast.Expr):
@@ -228,7 +234,8 @@ def _definers(
 
     Args:
         module: where to begin.
-        names: attributes, one inside the other; once a module is reached that is no package, the rest is its own matter.
+        names: attributes, one inside the other; once a module is reached that is no package, the
+            rest is its own matter.
         sources: where modules are looked up.
         whole: whether a package at the end of the names counts, with all that it imports.
         seen: what has been looked at on the way here.
@@ -249,7 +256,11 @@ def _definers(
 
     # As Python does, take what the `__init__` binds first, then a module of that name.
     first, *rest = names
-    bound = [(_absolute(origin, module, sources), attribute) for name, origin, attribute in parsed.names if name == first]
+    bound = [
+        (_absolute(origin, module, sources), attribute)
+        for name, origin, attribute in parsed.names
+        if name == first
+    ]
     # `from . import name` binds the module of that name.
     bound = [pair for pair in bound if pair != (module, first)]
     for origin, attribute in bound:

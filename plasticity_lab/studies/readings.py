@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import Claim, Pair, Reading, read_claims
-from plasticity_lab.studies.measure import check_metric, read_over, scale, series
+from plasticity_lab.studies.metrics import check_metric, read_over, scale, series
 from plasticity_lab.studies.settings import check_length, settings
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
 
 
 class Compared(NamedTuple):
     """A comparison, seed by seed.
 
     Attributes:
-        differences: of each seed that has all values; logarithms of ratios if the claim is about one.
-        arm: mean of these seeds' values in the arm; where differences are compared, mean difference.
+        differences: of each seed that has all values; logarithms of ratios if the claim is about
+            one.
+        arm: mean of these seeds' values in the arm; where differences are compared, mean
+            difference.
         control: the same of the control.
         missing: which finished runs have no value, "" if all have one.
     """
@@ -28,11 +30,12 @@ class Compared(NamedTuple):
     missing: str
 
 
-def check_claims(work: Work) -> list[Claim]:
+def check_claims(work: StudyContext) -> list[Claim]:
     """Read the claims of a study.
 
     Raises:
-        UserError: for a claim that cannot be read, or runs or metrics that there are not; before anything is trained.
+        UserError: for a claim that cannot be read, or runs or metrics that there are not; before
+            anything is trained.
     """
     chosen = settings(work)
     claims = read_claims(work.study.claims, chosen.metric, chosen.over)
@@ -43,36 +46,57 @@ def check_claims(work: Work) -> list[Claim]:
             numbers = matching(work, reading.runs)
             seeds = [work.study.runs[number].values["seed"] for number in numbers]
             if not seeds:
-                raise UserError(name, problem="no run has these values", fix=f"they have {_variables(work)}")
+                raise UserError(
+                    name, problem="no run has these values", fix=f"they have {_variables(work)}"
+                )
             if len(set(seeds)) < len(seeds):
-                raise UserError(name, problem="several runs of one seed have these values", fix="name more of them")
+                raise UserError(
+                    name,
+                    problem="several runs of one seed have these values",
+                    fix="name more of them",
+                )
             common = common & {*seeds} if common else {*seeds}
             if not common:
                 raise UserError(
-                    name, problem=("shares no seed with the runs that it is compared with, and seeds are compared in pairs")
+                    name,
+                    problem=(
+                        "shares no seed with the runs that it is compared with, and seeds are compared in pairs"
+                    ),
                 )
-            check_length(f"claims: {claim.id}: {'control_' * key.endswith('control')}over", reading.over, work, numbers)
-            check_metric(f"claims: {claim.id}: {'control_' * key.endswith('control')}metric", reading.metric, work.configs)
+            check_length(
+                f"claims: {claim.id}: {'control_' * key.endswith('control')}over",
+                reading.over,
+                work,
+                numbers,
+            )
+            check_metric(
+                f"claims: {claim.id}: {'control_' * key.endswith('control')}metric",
+                reading.metric,
+                work.configs,
+            )
     return claims
 
 
-def _variables(work: Work) -> str:
+def _variables(work: StudyContext) -> str:
     """Return the variables of a study's runs, with some of their values."""
     found: dict[str, list[Any]] = {}
     for run in work.study.runs:
         for name, value in run.values.items():
             if value not in found.setdefault(name, []):
                 found[name].append(value)
-    return "; ".join(f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}" for name, all_ in found.items())
+    return "; ".join(
+        f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}"
+        for name, all_ in found.items()
+    )
 
 
-def matching(work: Work, values: dict[str, Any]) -> list[int]:
+def matching(work: StudyContext, values: dict[str, Any]) -> list[int]:
     """Return the numbers of the runs that have some values; a variable that is null is another than one that is absent."""
     wanted = values.items()
     return [number for number, run in enumerate(work.study.runs) if wanted <= run.values.items()]
 
 
-def values(work: Work, reading: Reading, positive: bool = False) -> dict[int, float | None]:
+def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict[int, float | None]:
     """Return a reading of each seed whose run is finished: None where it never logged the metric.
 
     So it is with a time that was not reached. Shares (accuracies) are in percent.
@@ -85,7 +109,7 @@ def values(work: Work, reading: Reading, positive: bool = False) -> dict[int, fl
     found: dict[int, float | None] = {}
     as_one = read_over(reading.over)
     for number in matching(work, reading.runs):
-        if work.assembled(number):
+        if work.is_materialised(number):
             points = series(work.folder(number), reading.metric)
             value = scale(reading.metric) * as_one(points) if points else float("nan")
             usable = isfinite(value) and (value > 0 or not positive)
@@ -93,17 +117,26 @@ def values(work: Work, reading: Reading, positive: bool = False) -> dict[int, fl
     return found
 
 
-def compare(work: Work, claim: Claim, pair: Pair | None = None) -> Compared:
+def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compared:
     """Compare arm and control of a claim, or of the pair that its margin is measured by."""
     sides = [*(pair or claim.pair), *((claim.minus or ()) if pair is None else ())]
     read = [values(work, side, claim.ratio) for side in sides]
     names = ("arm", "control", "minus: arm", "minus: control")
-    without = [f"{name}: {list(one.values()).count(None)} of {len(one)}" for name, one in zip(names, read, strict=False)]
-    missing = "; ".join(text for text, one in zip(without, read, strict=True) if None in one.values())
+    without = [
+        f"{name}: {list(one.values()).count(None)} of {len(one)}"
+        for name, one in zip(names, read, strict=False)
+    ]
+    missing = "; ".join(
+        text for text, one in zip(without, read, strict=True) if None in one.values()
+    )
     seeds = [seed for seed in read[0] if all(one.get(seed) is not None for one in read)]
     numbers = [[claim.inner(one[seed] or 0.0) for seed in seeds] for one in read]
     first = [arm - control for arm, control in zip(*numbers[:2], strict=True)]
-    second = [arm - control for arm, control in zip(*numbers[2:], strict=True)] if len(numbers) > 2 else []
+    second = (
+        [arm - control for arm, control in zip(*numbers[2:], strict=True)]
+        if len(numbers) > 2
+        else []
+    )
     if not seeds:
         return Compared([], float("nan"), float("nan"), missing)
     if second:
@@ -111,10 +144,17 @@ def compare(work: Work, claim: Claim, pair: Pair | None = None) -> Compared:
         arm, control = outer(mean(first)), outer(mean(second))
     else:
         arm, control = (mean(one[seed] or 0.0 for seed in seeds) for one in read)
-    return Compared([one - other for one, other in zip(first, second or [0.0] * len(first), strict=True)], arm, control, missing)
+    return Compared(
+        [one - other for one, other in zip(first, second or [0.0] * len(first), strict=True)],
+        arm,
+        control,
+        missing,
+    )
 
 
 def _readings(claim: Claim) -> Iterator[tuple[str, Reading]]:
     for key, pair in (("", claim.pair), ("minus: ", claim.minus), ("of: ", claim.of)):
         if isinstance(pair, Pair):
-            yield from ((f"{key}{side}", reading) for side, reading in zip(Pair._fields, pair, strict=True))
+            yield from (
+                (f"{key}{side}", reading) for side, reading in zip(Pair._fields, pair, strict=True)
+            )

@@ -9,26 +9,26 @@ import pandas as pd
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.command_line import called
 from plasticity_lab.studies import claim_table
-from plasticity_lab.studies.agreement import agreements
 from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.figure import draw, draw_curves
-from plasticity_lab.studies.measure import by_seed, curves, everything, measured, written
+from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
+from plasticity_lab.studies.metrics import by_seed, curves, everything, measured, written
 from plasticity_lab.studies.origin import origin
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, settings, shown
 from plasticity_lab.studies.statistics import interval
+from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.verdicts import outcomes
-from plasticity_lab.studies.words import NOTE, axis_words, metric_words, note
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.wording import NOTE, axis_words, metric_words, note
 
 
-def frame(work: Work, metric: str, over: str) -> pd.DataFrame:
+def frame(work: StudyContext, metric: str, over: str) -> pd.DataFrame:
     """Return one row for each finished run that has a metric: its variables and `value`."""
-    numbers = [number for number in range(len(work.study.runs)) if work.assembled(number)]
+    numbers = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
     values = [named(work, number) for number in numbers]
     return measured([work.folder(number) for number in numbers], values, metric, over)
 
 
-def named(work: Work, number: int) -> dict[str, Any]:
+def named(work: StudyContext, number: int) -> dict[str, Any]:
     """Return the variables of a run as they are shown."""
     return {name: shown(value) for name, value in work.study.runs[number].values.items()}
 
@@ -44,7 +44,9 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
         if chosen.control is not NO_CONTROL:
             same = runs[runs[chosen.hue] == place[chosen.hue]] if chosen.hue else runs
             control = by_seed(same[same[chosen.x] == shown(chosen.control)])
-            gap = interval([value - control[seed] for seed, value in by_seed(group).items() if seed in control])
+            gap = interval(
+                [value - control[seed] for seed, value in by_seed(group).items() if seed in control]
+            )
             row |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
         if papers:
             row["paper"] = papers.get(place[chosen.x])
@@ -52,21 +54,25 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_report(work: Work) -> Path:
+def write_report(work: StudyContext) -> Path:
     """Write table (CSV, Markdown), figure (PNG, SVG) and claims (Markdown) of what is done so far; return their folder.
 
     Raises:
         UserError: if nothing is.
     """
     chosen = settings(work)
-    done = [number for number in range(len(work.study.runs)) if work.assembled(number)]
+    done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
     if not done:
         raise UserError(
-            "report", problem=f"no run of {work.study.name} is done", fix=f"train some: {called('study.py')} run {work.study.file}"
+            "report",
+            problem=f"no run of {work.study.name} is done",
+            fix=f"train some: {called('study.py')} run {work.study.file}",
         )
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:
-        logged = ", ".join(sorted({tag for number in done for tag in everything(work.folder(number))}))
+        logged = ", ".join(
+            sorted({tag for number in done for tag in everything(work.folder(number))})
+        )
         raise UserError(
             "report: metric",
             value=chosen.metric,
@@ -78,8 +84,17 @@ def write_report(work: Work) -> Path:
     rows = table(runs, chosen)
     rows.to_csv(folder / "table.csv", index=False)
     what = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
-    said = [f"{what} ({chosen.metric}; {NOTE})" if note(chosen.metric, work.configs) else f"{what} ({chosen.metric})"]
-    said += [markdown(rows, chosen.metric), origin(work, len(runs)), agreements(work), censored(work, chosen.metric)]
+    said = [
+        f"{what} ({chosen.metric}; {NOTE})"
+        if note(chosen.metric, work.configs)
+        else f"{what} ({chosen.metric})"
+    ]
+    said += [
+        markdown(rows, chosen.metric),
+        origin(work, len(runs)),
+        forgetting_correlations(work),
+        censored(work, chosen.metric),
+    ]
     (folder / "table.md").write_text("\n\n".join(filter(None, said)) + "\n")
     if work.study.claims:
         rest = '"p, Holm" is adjusted for the directional claims of this study.'
@@ -97,7 +112,10 @@ def markdown(shown: pd.DataFrame, metric: str) -> str:
     """Return a table as text for Markdown, a metric's numbers rounded."""
     numbers = {"mean", "sd", "difference", "low", "high"}
     cells = [
-        [_cell(value, metric if name in numbers else None) for name, value in zip(shown.columns, row, strict=True)]
+        [
+            _cell(value, metric if name in numbers else None)
+            for name, value in zip(shown.columns, row, strict=True)
+        ]
         for row in shown.itertuples(index=False)
     ]
     rows = [list(shown.columns), ["---"] * len(shown.columns), *cells]

@@ -16,7 +16,7 @@ TRIES = 2
 MakeTask = Callable[[Segment, Path], Task]
 
 
-class Events(NamedTuple):
+class Progress(NamedTuple):
     """What is told while a study is trained.
 
     Attributes:
@@ -71,11 +71,13 @@ class Executor(Protocol):
         """End all that is being trained."""
 
 
-def train(todo: Sequence[Segment], store: Store, jobs: int, tell: Events, executor: Executor) -> None:
+def train(
+    todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, executor: Executor
+) -> None:
     """Train segments, each after what it goes on from.
 
-    One that fails is tried twice, and stops none but those after it; one that is preempted is started again. A segment
-    that another runner trains is waited for.
+    One that fails is tried twice, and stops none but those after it; one that is preempted is
+    started again. A segment that another runner trains is waited for.
 
     Args:
         todo: what to train.
@@ -89,7 +91,7 @@ def train(todo: Sequence[Segment], store: Store, jobs: int, tell: Events, execut
     failures = Counter[str]()
     try:
         while waiting or running:
-            able = ready(waiting, store)
+            able = runnable(waiting, store)
             for segment in able:
                 if len(running) == jobs:
                     break
@@ -121,10 +123,14 @@ def train(todo: Sequence[Segment], store: Store, jobs: int, tell: Events, execut
         executor.stop()
 
 
-def ready(waiting: Sequence[Segment], store: Store) -> list[Segment]:
+def runnable(waiting: Sequence[Segment], store: Store) -> list[Segment]:
     """Return the segments whose beginning is there, those with most to follow first."""
     ahead = epochs_to_follow(waiting)
-    able = [segment for segment in waiting if segment.start is None or store.kept(segment.start)]
+    able = [
+        segment
+        for segment in waiting
+        if segment.start is None or store.has_checkpoint(segment.start)
+    ]
     return sorted(able, key=lambda segment: -ahead[segment.end])
 
 
@@ -136,11 +142,11 @@ def already_trained(state: str, test: bool, store: Store) -> bool:
         test: whether the test split is to be measured in it.
         store: where states are kept.
     """
-    return store.kept(state) and (store.tested(state) or not test)
+    return store.has_checkpoint(state) and (store.has_test(state) or not test)
 
 
 def tell_epochs(segment: Segment, store: Store, epoch: Callable[[], None]) -> None:
     """Tell the epochs of a segment that is trained, of which none has been told."""
     # A run may have ended early.
-    for _ in range(segment.first, min(segment.stop, store.done(segment.end)["stop"])):
+    for _ in range(segment.first, min(segment.stop, store.metadata(segment.end)["stop"])):
         epoch()

@@ -13,11 +13,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from datamodules import ImageDataModule
 from plasticity_lab.checkpoint_files import read_checkpoint
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import quiet
+from plasticity_lab.runs.command_line import silence_known_warnings
 from plasticity_lab.runs.parse import parse
-from plasticity_lab.runs.run_directory import Place
-from plasticity_lab.runs.run_log import RunLog
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
+from plasticity_lab.runs.run_directory import RunLocation
+from plasticity_lab.studies.state_hash import state_hash
 
 
 class Task(NamedTuple):
@@ -69,7 +69,9 @@ class SegmentEnd(Callback):
         stages = data.course.stages if isinstance(data, ImageDataModule) else None
         ended = stages is not None and stages.ended
         if self.task.stop is not None and trainer.current_epoch != self.task.stop and not ended:
-            raise RuntimeError(f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}")
+            raise RuntimeError(
+                f"the segment ended with epoch {trainer.current_epoch}, not {self.task.stop}"
+            )
         trainer.save_checkpoint(Path(self.task.place) / "state.ckpt", weights_only=False)
         entry = {
             "start": self.task.start,
@@ -86,9 +88,11 @@ class SegmentEnd(Callback):
 def fingerprint(trainer: Trainer, module: LightningModule) -> dict[str, str]:
     """Return a hash of each part of a run's state."""
     return {
-        "weights and buffers": digest(module.state_dict()),
-        "optimizers": digest([optimizer.state_dict() for optimizer in trainer.optimizers]),
-        "schedules": digest([config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]),
+        "weights and buffers": state_hash(module.state_dict()),
+        "optimizers": state_hash([optimizer.state_dict() for optimizer in trainer.optimizers]),
+        "schedules": state_hash(
+            [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs]
+        ),
         "clock": f"epoch {trainer.current_epoch}, step {trainer.global_step}",
     }
 
@@ -99,17 +103,22 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     Raises:
         UserError: for what train.py would refuse.
     """
-    quiet()
+    silence_known_warnings()
     torch.set_num_threads(task.threads)
     place, checkpoint = Path(task.place), Path(task.checkpoint) if task.checkpoint else None
     file = place / "segment.yaml"
     file.write_text(yaml.safe_dump(task.config, sort_keys=False))
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
     # SegmentEnd keeps the end.
-    run = build(parse(["fit", "--config", str(file)]), Place(place, checkpoint, steps), [SegmentEnd(task, report)], keep_end=False)
+    run = build(
+        parse(["fit", "--config", str(file)]),
+        RunLocation(place, checkpoint, steps),
+        [SegmentEnd(task, report)],
+        keep_end=False,
+    )
     run.check()
     if not run.fit():
         raise RuntimeError("max_time was over before the segment was; leave it out of studies")
     if task.test:
-        run.trainer.loggers = [RunLog(place / "test", lambda: True)]
+        run.trainer.loggers = [ResumableTensorBoardLogger(place / "test", lambda: True)]
         run.trainer.test(run.model, run.data, verbose=False)

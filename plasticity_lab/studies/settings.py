@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.measure import check_metric, read_over
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.metrics import check_metric, read_over
+from plasticity_lab.studies.study_context import StudyContext
 
 KEYS = ("metric", "over", "x", "hue", "control", "figure", "paper", "label")
 FIGURES = ("line", "bar", "curve")
@@ -19,12 +19,15 @@ class Settings(NamedTuple):
 
     Attributes:
         metric: a tag of its runs' logs.
-        over: how its values over time become one: `last 5 epochs`, `last epoch`, `first`, `largest`, `at 10%`.
-        x: the variable on the horizontal axis, and of the table's rows; by default the study's first.
+        over: how its values over time become one: `last 5 epochs`, `last epoch`, `first`,
+            `largest`, `at 10%`.
+        x: the variable on the horizontal axis, and of the table's rows; by default the study's
+            first.
         hue: a second variable, with a line or colour for each of its values.
-        control: the value of `x` that the others are compared with, seed by seed; it may be null. None by default.
-        figure: `line` or `bar` over `x`; or `curve`, the metric over time, a line for each value of `x`. By default a line, or bars
-            where values of `x` are not all numbers.
+        control: the value of `x` that the others are compared with, seed by seed; it may be null.
+            None by default.
+        figure: `line` or `bar` over `x`; or `curve`, the metric over time, a line for each value of
+            `x`. By default a line, or bars where values of `x` are not all numbers.
         paper: the paper's numbers, by value of `x`; text stands in the table only.
         label: what stands at the horizontal axis.
     """
@@ -39,7 +42,7 @@ class Settings(NamedTuple):
     label: str | None = None
 
 
-def settings(work: Work) -> Settings:
+def settings(work: StudyContext) -> Settings:
     """Read how a study is reported.
 
     Raises:
@@ -47,26 +50,43 @@ def settings(work: Work) -> Settings:
     """
     given, runs = work.study.report, work.study.runs
     if unknown := [key for key in given if key not in KEYS]:
-        raise UserError("report", value=unknown[0], problem="a report has no such key", fix=f"it has {', '.join(KEYS)}")
+        raise UserError(
+            "report",
+            value=unknown[0],
+            problem="a report has no such key",
+            fix=f"it has {', '.join(KEYS)}",
+        )
     variables = runs[0].values
     chosen = Settings(**{"x": next(iter(variables)), **given})
     read_over(chosen.over, "report: over")
     for key, name in (("x", chosen.x), ("hue", chosen.hue)):
         if name is not None and name not in variables:
             raise UserError(
-                f"report: {key}", value=name, problem="is no variable of the study", fix=f"it has {', '.join(variables)}"
+                f"report: {key}",
+                value=name,
+                problem="is no variable of the study",
+                fix=f"it has {', '.join(variables)}",
             )
     check_metric("report: metric", chosen.metric, work.configs)
     check_length("report: over", chosen.over, work, range(len(runs)))
-    named = Counter(tuple(run.values[name] for name in (chosen.hue, chosen.x, "seed") if name) for run in runs)
+    named = Counter(
+        tuple(run.values[name] for name in (chosen.hue, chosen.x, "seed") if name) for run in runs
+    )
     (twice, count), *_ = named.most_common(1)
     if count > 1:
         others = ", ".join(name for name in variables if name not in (chosen.hue, chosen.x, "seed"))
         raise UserError(
-            "report: x", value=chosen.x, problem=f"{count} runs are {', '.join(map(str, twice))}", fix=f"set hue to one of {others}"
+            "report: x",
+            value=chosen.x,
+            problem=f"{count} runs are {', '.join(map(str, twice))}",
+            fix=f"set hue to one of {others}",
         )
-    if chosen.control is not NO_CONTROL and chosen.control not in [run.values[chosen.x] for run in runs]:
-        raise UserError("report: control", value=shown(chosen.control), problem=f"is no value of {chosen.x}")
+    if chosen.control is not NO_CONTROL and chosen.control not in [
+        run.values[chosen.x] for run in runs
+    ]:
+        raise UserError(
+            "report: control", value=shown(chosen.control), problem=f"is no value of {chosen.x}"
+        )
     if chosen.figure not in FIGURES:
         raise UserError("report: figure", value=chosen.figure, fix=f"write {', '.join(FIGURES)}")
     numbers = all(isinstance(run.values[chosen.x], int | float) for run in runs)
@@ -74,11 +94,16 @@ def settings(work: Work) -> Settings:
     if "figure" not in given and not numbers:
         chosen = chosen._replace(figure="bar")
     if chosen.figure == "line" and not numbers and not texts:
-        raise UserError("report: figure", value="line", problem=f"{chosen.x} has numbers and other values", fix="write bar")
+        raise UserError(
+            "report: figure",
+            value="line",
+            problem=f"{chosen.x} has numbers and other values",
+            fix="write bar",
+        )
     return chosen
 
 
-def check_length(key: str, over: str, work: Work, numbers: Sequence[int]) -> None:
+def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]) -> None:
     """Raise UserError for a span of `read_over` that is longer than a run, over which arms would not be compared alike.
 
     Args:
@@ -92,7 +117,12 @@ def check_length(key: str, over: str, work: Work, numbers: Sequence[int]) -> Non
     for number in numbers:
         epochs = work.configs[number]["trainer"]["max_epochs"]
         if epochs is not None and 0 <= epochs < int(found[1]):
-            raise UserError(key, value=over, problem=f"{work.study.runs[number].name} has {epochs} epochs", fix="write fewer")
+            raise UserError(
+                key,
+                value=over,
+                problem=f"{work.study.runs[number].name} has {epochs} epochs",
+                fix="write fewer",
+            )
 
 
 def shown(value: Any) -> Any:

@@ -48,23 +48,36 @@ def interval(values: Sequence[float], confidence: float = 1 - LEVEL) -> Interval
     mean = sum(values) / len(values) if values else float("nan")
     if len(values) < 2:
         return Interval(mean, float("-inf"), float("inf"))
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1)) * stdev(values) / sqrt(len(values))
+    half = (
+        float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+        * stdev(values)
+        / sqrt(len(values))
+    )
     return Interval(mean, mean - half, mean + half)
 
 
 def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
     """Return the p-value of Student's t for a mean of 0: paired, if the values are differences.
 
-    Where all values are equal their spread is not known; then it is that of flipped signs, which such values make
-    2 / 2^n (one-sided 1 / 2^n).
+    Where all values are equal their spread is not known; then it is that of flipped signs, which
+    such values make 2 / 2^n (one-sided 1 / 2^n).
 
     Raises:
         ZeroDivisionError: for fewer than two values.
     """
-    mean, error = sum(values) / len(values), stdev(values) / sqrt(len(values)) if len(values) > 1 else 1 / 0
+    mean, error = (
+        sum(values) / len(values),
+        stdev(values) / sqrt(len(values)) if len(values) > 1 else 1 / 0,
+    )
     if not error:
         one_sided = 0.5 ** len(values) if mean > 0 else 1.0
-        return one_sided if alternative == "greater" else min(1.0, 2 * 0.5 ** len(values)) if mean else 1.0
+        return (
+            one_sided
+            if alternative == "greater"
+            else min(1.0, 2 * 0.5 ** len(values))
+            if mean
+            else 1.0
+        )
     t = mean / error
     if alternative == "greater":
         return float(stats.t.sf(t, len(values) - 1))
@@ -74,12 +87,15 @@ def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> f
 def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
     """Return the exact p-value of a mean of 0: the share of all ways to flip signs that give one as far from it (Fisher 1935).
 
-    It supposes of the differences nothing but that they are symmetric where there is no effect. With n of them no two-sided p is
-    below 2 / 2^n: .25 for 3 seeds, .0625 for 5, .0078 for 8.
+    It supposes of the differences nothing but that they are symmetric where there is no effect.
+    With n of them no two-sided p is below 2 / 2^n: .25 for 3 seeds, .0625 for 5, .0078 for 8.
     """
     total = sum(values)
     tie = 1e-9 * sum(map(abs, values))
-    sums = [sum(sign * value for sign, value in zip(signs, values, strict=True)) for signs in product((1, -1), repeat=len(values))]
+    sums = [
+        sum(sign * value for sign, value in zip(signs, values, strict=True))
+        for signs in product((1, -1), repeat=len(values))
+    ]
     if alternative == "greater":
         return sum(one >= total - tie for one in sums) / len(sums)
     return sum(abs(one) >= abs(total) - tie for one in sums) / len(sums)
@@ -90,7 +106,10 @@ def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test
 
     At 5 % it is significant just where the 90 % interval lies within the margin.
     """
-    return max(test([margin + value for value in values], "greater"), test([margin - value for value in values], "greater"))
+    return max(
+        test([margin + value for value in values], "greater"),
+        test([margin - value for value in values], "greater"),
+    )
 
 
 def holm(values: Sequence[float]) -> list[float]:
@@ -112,16 +131,23 @@ def power(effect: float, deviation: float, seeds: int) -> float:
     """
     if not deviation:
         return float(effect != 0)
-    shift, critical = abs(effect) / deviation * sqrt(seeds), float(stats.t.ppf(1 - LEVEL / 2, seeds - 1))
+    shift, critical = (
+        abs(effect) / deviation * sqrt(seeds),
+        float(stats.t.ppf(1 - LEVEL / 2, seeds - 1)),
+    )
 
     def missed(spread: Numbers) -> Numbers:
         """Probability that the mean, in standard errors, is not beyond the critical value times the spread that was estimated."""
-        return np.asarray(special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift))
+        return np.asarray(
+            special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift)
+        )
 
     return 1 - _over_spreads(missed, seeds)
 
 
-def equivalence_power(margin: float, deviation: float, seeds: int, truth: float = 0.0, level: float = LEVEL) -> float:
+def equivalence_power(
+    margin: float, deviation: float, seeds: int, truth: float = 0.0, level: float = LEVEL
+) -> float:
     """Return how likely two one-sided paired t tests find a mean to lie within ±margin.
 
     Args:
@@ -143,7 +169,9 @@ def equivalence_power(margin: float, deviation: float, seeds: int, truth: float 
     return _over_spreads(found, seeds, edge=margin / error / critical)
 
 
-def _over_spreads(chance: Callable[[Numbers], Numbers], seeds: int, edge: float = float("inf")) -> float:
+def _over_spreads(
+    chance: Callable[[Numbers], Numbers], seeds: int, edge: float = float("inf")
+) -> float:
     """Return the mean of a probability over the standard deviations that so many values may have where the true one is 1.
 
     Args:
@@ -156,17 +184,25 @@ def _over_spreads(chance: Callable[[Numbers], Numbers], seeds: int, edge: float 
     if high <= low:
         return 0.0
     places = low + (high - low) * (_PLACES + 1) / 2
-    return float((high - low) / 2 * np.sum(_SHARES * chance(places / scale) * stats.chi.pdf(places, seeds - 1)))
+    return float(
+        (high - low)
+        / 2
+        * np.sum(_SHARES * chance(places / scale) * stats.chi.pdf(places, seeds - 1))
+    )
 
 
 def smallest_effect(deviation: float, seeds: int) -> float:
     """Return the effect that a paired t test at 5 % finds with a probability of 80 %; see `power`."""
-    return deviation * float(optimize.brentq(lambda effect: power(effect, 1.0, seeds) - POWER, 1e-3, 20.0))
+    return deviation * float(
+        optimize.brentq(lambda effect: power(effect, 1.0, seeds) - POWER, 1e-3, 20.0)
+    )
 
 
 def smallest_margin(deviation: float, seeds: int) -> float:
     """Return the margin within which a difference of none is found with a probability of 80 %; see `equivalence_power`."""
-    return deviation * float(optimize.brentq(lambda margin: equivalence_power(margin, 1.0, seeds) - POWER, 1e-3, 40.0))
+    return deviation * float(
+        optimize.brentq(lambda margin: equivalence_power(margin, 1.0, seeds) - POWER, 1e-3, 40.0)
+    )
 
 
 def seeds_needed(reaches: Callable[[int], float]) -> int | None:

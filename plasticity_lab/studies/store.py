@@ -20,10 +20,11 @@ TEST = "test"
 class Store(NamedTuple):
     """States by id: `<root>/<id>/` with the segment that ended in it.
 
-    `done.json` says what it goes on from, how it was trained, and how long each of its files is; beside it lie event files,
-    `state.ckpt` unless it was dropped, and in `test/` what was measured on the test split. A segment is trained elsewhere and moved
-    here as a whole. What is missing or shorter than it was counts as not trained. Whoever trains a segment holds its lock, which
-    ends with its process.
+    `done.json` says what it goes on from, how it was trained, and how long each of its files is;
+    beside it lie event files, `state.ckpt` unless it was dropped, and in `test/` what was measured
+    on the test split. A segment is trained elsewhere and moved here as a whole. What is missing or
+    shorter than it was counts as not trained. Whoever trains a segment holds its lock, which ends
+    with its process.
 
     Attributes:
         root: the folder.
@@ -31,25 +32,25 @@ class Store(NamedTuple):
 
     root: Path
 
-    def logged(self, state: str) -> bool:
+    def has_logs(self, state: str) -> bool:
         """Whether the epochs up to a state have been trained and logged, and all of it is there."""
         entry = self._entry(state)
         return bool(entry) and not self._short(state, entry, lambda name: not _of_test(name))
 
-    def kept(self, state: str) -> bool:
+    def has_checkpoint(self, state: str) -> bool:
         """Whether the state itself is there, to go on from."""
-        return self.checkpoint(state).is_file() and self.logged(state)
+        return self.checkpoint(state).is_file() and self.has_logs(state)
 
-    def tested(self, state: str) -> bool:
+    def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
-        there = (self.root / state / TEST).is_dir() and self.logged(state)
+        there = (self.root / state / TEST).is_dir() and self.has_logs(state)
         return there and not self._short(state, self._entry(state), _of_test)
 
     def checkpoint(self, state: str) -> Path:
         """Return where a state is kept."""
         return self.root / state / STATE
 
-    def done(self, state: str) -> dict[str, Any]:
+    def metadata(self, state: str) -> dict[str, Any]:
         """Return how the segment that ended in a state was trained."""
         return self._entry(state)
 
@@ -58,7 +59,7 @@ class Store(NamedTuple):
         start: str | None = self._entry(state)["start"]
         return start
 
-    def history(self, state: str) -> list[str]:
+    def ancestors(self, state: str) -> list[str]:
         """Return the states at the ends of all segments up to a state, the first one first."""
         states: list[str] = []
         here: str | None = state
@@ -71,7 +72,7 @@ class Store(NamedTuple):
         """Whether all segments up to a state are there."""
         here: str | None = state
         while here:
-            if not self.logged(here):
+            if not self.has_logs(here):
                 return False
             here = self.start(here)
         return True
@@ -96,14 +97,14 @@ class Store(NamedTuple):
             return None
         return lock
 
-    def workplace(self, state: str) -> Path:
+    def new_workdir(self, state: str) -> Path:
         """Return an empty folder to train a segment in; whoever asks holds its lock."""
         place = self.root / f".tmp-{state}-{socket.gethostname()}-{os.getpid()}"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         return place
 
-    def publish(self, place: Path, state: str) -> None:
+    def commit(self, place: Path, state: str) -> None:
         """Move a finished segment to its place, whole, in place of what is damaged; what is whole is equal and stays.
 
         Whoever publishes holds the segment's lock.
@@ -128,18 +129,22 @@ class Store(NamedTuple):
         for part in (STATE, TEST):
             if (place / part).exists() and not (home / part).exists():
                 (place / part).rename(home / part)
-        added = {name: length for name, length in entry["files"].items() if name == STATE or _of_test(name)}
+        added = {
+            name: length
+            for name, length in entry["files"].items()
+            if name == STATE or _of_test(name)
+        }
         write_whole(home / DONE, {**there, "files": {**added, **there.get("files", {})}})
         shutil.rmtree(place, ignore_errors=True)
 
-    def sweep(self) -> None:
+    def remove_stale(self) -> None:
         """Remove what workers of this machine left that no longer live."""
         for place in self.root.glob(".tmp-*"):
             if _of_this_machine(place) and (lock := self.lock(_state_of(place))):
                 with lock:
                     shutil.rmtree(place, ignore_errors=True)
 
-    def in_work(self) -> set[str]:
+    def running(self) -> set[str]:
         """Return the states that are being trained towards, as far as this machine can tell."""
         return {_state_of(place) for place in self.root.glob(".tmp-*") if not self._left(place)}
 

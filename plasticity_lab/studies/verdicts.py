@@ -19,10 +19,15 @@ from plasticity_lab.studies.statistics import (
     sign_flip_test,
     t_test,
 )
-from plasticity_lab.studies.words import amount, gap, unit
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.wording import amount, gap, unit
 
-REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN = "reproduced", "contradicted", "too weak to tell", "not run"
+REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN = (
+    "reproduced",
+    "contradicted",
+    "too weak to tell",
+    "not run",
+)
 EQUAL = "all seeds differ by the same amount, so that their spread is not known"
 VERDICTS = (REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN)
 
@@ -51,34 +56,44 @@ class Outcome(NamedTuple):
     @property
     def said(self) -> str:
         """The verdict in words."""
-        late = ", not after Holm" if self.adjusted is not None and self.p is not None and self.p <= LEVEL < self.adjusted else ""
+        late = (
+            ", not after Holm"
+            if self.adjusted is not None and self.p is not None and self.p <= LEVEL < self.adjusted
+            else ""
+        )
         return f"{self.verdict}{late}{self.because and f': {self.because}'}"
 
 
-def outcomes(work: Work) -> list[Outcome]:
+def outcomes(work: StudyContext) -> list[Outcome]:
     """Return what the finished runs of a study say about its claims; p-values are adjusted for these claims only."""
     return adjusted([_outcome(work, claim) for claim in check_claims(work)])
 
 
 def adjusted(found: Sequence[Outcome]) -> list[Outcome]:
     """Adjust the p-values of the directional claims for their number, together."""
-    tested = [place for place, one in enumerate(found) if one.p is not None and one.claim.expect != "same"]
+    tested = [
+        place for place, one in enumerate(found) if one.p is not None and one.claim.expect != "same"
+    ]
     by_place = dict(zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True))
     return [one._replace(adjusted=by_place.get(place)) for place, one in enumerate(found)]
 
 
-def _outcome(work: Work, claim: Claim) -> Outcome:
+def _outcome(work: StudyContext, claim: Claim) -> Outcome:
     compared = compare(work, claim)
     if compared.missing:
         usable = "a value above 0, which a ratio needs" if claim.ratio else "a value"
-        return Outcome(claim, compared, TOO_WEAK, f"finished runs without {usable}: {compared.missing}")
+        return Outcome(
+            claim, compared, TOO_WEAK, f"finished runs without {usable}: {compared.missing}"
+        )
     if len(compared.differences) < 2:
         return Outcome(claim, None, NOT_RUN, "one seed" if compared.differences else "")
     values, about = compared.differences, claim.of
     if isinstance(about, Pair):
         effect = compare(work, claim, about)
         if effect.missing or len(effect.differences) < 2:
-            return Outcome(claim, compared, TOO_WEAK, "the effect it is a matter of is not measured")
+            return Outcome(
+                claim, compared, TOO_WEAK, "the effect it is a matter of is not measured"
+            )
         verdict, because = judge(claim, values, effect.differences)
     else:
         verdict, because = judge(claim, values)
@@ -108,15 +123,23 @@ def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if not deviation and t_test(values) > LEVEL:
         return TOO_WEAK, EQUAL
     if low > 0:
-        return REPRODUCED, "smaller than the paper's" if effect is not None and high < effect else ""
+        return (
+            REPRODUCED,
+            "smaller than the paper's" if effect is not None and high < effect else "",
+        )
     if high < 0:
         return CONTRADICTED, ""
     if effect is None:
         return TOO_WEAK, _needed(lambda seeds: power(seen.mean, deviation, seeds))
     if high < effect:
-        return CONTRADICTED, f"an effect of {amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)} is excluded"
+        return (
+            CONTRADICTED,
+            f"an effect of {amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)} is excluded",
+        )
     here = _needed(lambda seeds: power(seen.mean, deviation, seeds))
-    return TOO_WEAK, ", ".join([here, _needed(lambda seeds: power(effect, deviation, seeds), "the paper's effect")])
+    return TOO_WEAK, ", ".join(
+        [here, _needed(lambda seeds: power(effect, deviation, seeds), "the paper's effect")]
+    )
 
 
 def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tuple[str, str]:
@@ -129,7 +152,10 @@ def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tupl
         effect = interval(about)
         if effect.low <= 0 <= effect.high:
             needed = _needed(lambda seeds: power(effect.mean, stdev(about), seeds), "it")
-            return TOO_WEAK, f"the effect it is a matter of is not shown, {gap(claim, effect)}; {needed}"
+            return (
+                TOO_WEAK,
+                f"the effect it is a matter of is not shown, {gap(claim, effect)}; {needed}",
+            )
         if margin >= abs(effect.mean) / 2:
             half = f"the margin is not less than half of the effect it is a matter of, {gap(claim, effect)}"
             return TOO_WEAK, f"{half}; more seeds do not help"

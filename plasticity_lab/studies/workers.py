@@ -34,7 +34,11 @@ WORK = 1.0
 ALIVE = "alive"
 EPOCH = "epoch"
 
-PREEMPTED = {sign * signum + offset for signum in (signal.SIGTERM, signal.SIGUSR1) for sign, offset in ((-1, 0), (1, 128))}
+PREEMPTED = {
+    sign * signum + offset
+    for signum in (signal.SIGTERM, signal.SIGUSR1)
+    for sign, offset in ((-1, 0), (1, 128))
+}
 """Exit codes of a worker that a scheduler has stopped, which is no failure of its segment."""
 
 
@@ -64,7 +68,9 @@ def start_forkserver() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["plasticity_lab.studies.workers"])
     given = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), given]))  # python/cpython#117378: preload ignores sys.path
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [str(CODE), given])
+    )  # python/cpython#117378: preload ignores sys.path
     try:
         ensure_running()
     finally:
@@ -84,14 +90,16 @@ def start(context: ForkServerContext, task: Task) -> tuple[Connection, Any]:
     return reader, process
 
 
-def said(log: Path, code: int | None) -> str:
+def failure_output(log: Path, code: int | None) -> str:
     """Return a failed worker's output."""
     text = log.read_text(errors="replace").strip() if log.exists() else ""
     return f"{text}\nended by signal {-code}" if code and code < 0 else text or f"exit code {code}"
 
 
 def _work(task: Task, pipe: Connection) -> None:
-    multiprocessing.set_start_method(None, force=True)  # the platform's, for data loaders, as in train.py
+    multiprocessing.set_start_method(
+        None, force=True
+    )  # the platform's, for data loaders, as in train.py
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends its workers
     threading.Thread(target=_end_with_the_runner, daemon=True).start()
     sending = threading.Lock()

@@ -4,7 +4,7 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import check_redraw, initialise, redraw
+from plasticity_lab.surgery.initialisation import check_redraw, init_parameters, redraw
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters, select_layers
@@ -18,7 +18,7 @@ __all__ = [
     "check_redraw",
     "construct",
     "estimate_norm_statistics",
-    "initialise",
+    "init_parameters",
     "layers_with_state",
     "own_parameters",
     "redraw",

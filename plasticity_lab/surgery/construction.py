@@ -74,7 +74,11 @@ class Construction:
             _reset_the_rest(network, except_for=[args, kwargs])
         for layer in network.modules():
             vars(layer).pop(_WAS_RESET, None)
-        shapes = {name: tensor.shape for name, tensor in tensors_of(network).items() if not is_lazy(tensor)}
+        shapes = {
+            name: tensor.shape
+            for name, tensor in tensors_of(network).items()
+            if not is_lazy(tensor)
+        }
         replace(self, plain=_is_plain(network, drawn), shapes=shapes).belongs_to(network)
         return network
 
@@ -96,12 +100,17 @@ def construct(kind: type[Network], /, *args: Any, **kwargs: Any) -> Network:
 
     Example:
         >>> network = construct(nn.Linear, 3, 2)
-        >>> initialise(network, seed=0)
+        >>> init_parameters(network, seed=0)
     """
     return cast(Network, record(kind, kind, args, kwargs))
 
 
-def record(call: Callable[..., nn.Module], kind: type[nn.Module], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> nn.Module:
+def record(
+    call: Callable[..., nn.Module],
+    kind: type[nn.Module],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> nn.Module:
     """Build a network by a call in place of its class; otherwise as `construct`."""
     return Construction(kind, _kept(args), _kept(dict(kwargs))).make(call)
 
@@ -110,8 +119,8 @@ def materialise(network: nn.Module, image_shape: Shape) -> None:
     """Give lazy layers their sizes, by a blank image; no-op without lazy layers.
 
     Args:
-        network: of `construct`, so that `initialise` draws the values; otherwise they are drawn
-            now.
+        network: of `construct`, so that `init_parameters` draws the values; otherwise they are
+            drawn now.
         image_shape: channels, height, width.
     """
     if not any(is_lazy(tensor) for tensor in tensors_of(network).values()):
@@ -134,7 +143,9 @@ def run_blank(network: nn.Module, image_shape: Shape) -> Any:
         image_shape: channels, height, width.
     """
     modes = {layer: layer.training for layer in network.modules()}
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers() if not is_lazy(buffer)}
+    buffers = {
+        name: buffer.clone() for name, buffer in network.named_buffers() if not is_lazy(buffer)
+    }
     device = next((tensor.device for tensor in network.parameters()), "cpu")
     network.eval()
     try:
@@ -148,7 +159,11 @@ def run_blank(network: nn.Module, image_shape: Shape) -> Any:
 
 def tensors_of(network: nn.Module) -> dict[str, Tensor]:
     """Return all parameters and buffers by full name, shared ones under each of their names."""
-    return {full_name(name, part): tensor for name, layer in network.named_modules() for part, tensor in held(layer).items()}
+    return {
+        full_name(name, part): tensor
+        for name, layer in network.named_modules()
+        for part, tensor in held(layer).items()
+    }
 
 
 def held(layer: nn.Module) -> dict[str, Tensor]:
@@ -202,13 +217,21 @@ def _recording() -> Iterator[_Drawn]:
             # A copy of the layer takes the mark with it, but has no entry: it has been reset, and
             # does not hold a draw of its own.
             vars(layer)[_WAS_RESET] = True
-            copies = {name: tensor.detach().clone() for name, tensor in held(layer).items() if not is_lazy(tensor)}
+            copies = {
+                name: tensor.detach().clone()
+                for name, tensor in held(layer).items()
+                if not is_lazy(tensor)
+            }
             drawn[id(layer)] = layer, copies
             return result
 
         return recorded
 
-    resets = {kind: vars(kind)[_RESET] for kind in _subclasses(nn.Module) if inspect.isfunction(vars(kind).get(_RESET))}
+    resets = {
+        kind: vars(kind)[_RESET]
+        for kind in _subclasses(nn.Module)
+        if inspect.isfunction(vars(kind).get(_RESET))
+    }
     try:
         for kind, reset in resets.items():
             setattr(kind, _RESET, recording(reset))
@@ -236,6 +259,8 @@ def _reset_the_rest(network: nn.Module, except_for: Any) -> None:
 def _is_plain(network: nn.Module, drawn: _Drawn) -> bool:
     for layer in network.modules():
         now, then = held(layer), drawn.get(id(layer), (layer, {}))[1]
-        if now.keys() != then.keys() or not all(torch.equal(tensor, then[name]) for name, tensor in now.items()):
+        if now.keys() != then.keys() or not all(
+            torch.equal(tensor, then[name]) for name, tensor in now.items()
+        ):
             return False
     return True

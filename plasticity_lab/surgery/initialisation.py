@@ -9,19 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import global_stream
+from plasticity_lab.randomness import seeded_global_rng
 from plasticity_lab.surgery.construction import Construction, full_name, held, tensors_of
 from plasticity_lab.surgery.schemes import Scheme, apply
 
 Key = Callable[[str], tuple[Any, ...]]
-"""From a layer's name to what keys its draws, as `global_stream` takes it."""
+"""From a layer's name to what keys its draws, as `seeded_global_rng` takes it."""
 
 WHOLE = "."
 """Stands where a layer is named for the whole network; no layer has this name."""
 
 
 @torch.no_grad()
-def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
+def init_parameters(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
     """Draw the initial values of a network in place, under keys (seed, "init", …).
 
     What its constructor set is what counts. Where every layer holds what its own
@@ -42,8 +42,8 @@ def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
 
     Example:
         >>> first, second = construct(nn.Linear, 3, 2), construct(nn.Linear, 3, 2)
-        >>> initialise(first, seed=0)
-        >>> initialise(second, seed=0)
+        >>> init_parameters(first, seed=0)
+        >>> init_parameters(second, seed=0)
         >>> torch.equal(first.weight, second.weight)
         True
     """
@@ -60,7 +60,9 @@ def initialise(network: nn.Module, seed: int, scheme: Scheme = "own") -> None:
         tensor.copy_(fresh[name])
 
 
-def redraw(network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module | None = None) -> dict[str, Tensor]:
+def redraw(
+    network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module | None = None
+) -> dict[str, Tensor]:
     """Return new values of layers, on the CPU, by the rule that drew them first.
 
     Parameters and buffers by full name.
@@ -79,7 +81,7 @@ def redraw(network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module
 
     Example:
         >>> network = construct(nn.Linear, 3, 2)
-        >>> initialise(network, seed=0)
+        >>> init_parameters(network, seed=0)
         >>> initial = redraw(network, [""], key=lambda name: (0, "init", name))
         >>> torch.equal(initial["weight"], network.weight)
         True
@@ -93,17 +95,21 @@ def redraw(network: nn.Module, names: Iterable[str], key: Key, holder: nn.Module
     if rule.construction.plain:
         for name in names:
             fresh[name] = copy.deepcopy(rule.layer(name)).cpu()
-            with global_stream(*key(name)):
+            with seeded_global_rng(*key(name)):
                 reset: Any = fresh[name].reset_parameters
                 reset()
                 apply(scheme, fresh[name])
     elif names:
-        with global_stream(*key(WHOLE)):
+        with seeded_global_rng(*key(WHOLE)):
             made = rule.construction.make()
             for layer in made.modules():
                 apply(scheme, layer)
         fresh = {name: made.get_submodule((rule.start + name).rstrip(".")) for name in names}
-    return {full_name(name, part): tensor.detach() for name, layer in fresh.items() for part, tensor in held(layer).items()}
+    return {
+        full_name(name, part): tensor.detach()
+        for name, layer in fresh.items()
+        for part, tensor in held(layer).items()
+    }
 
 
 def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | None = None) -> None:
@@ -166,7 +172,9 @@ class _Rule(NamedTuple):
 
     def check(self, name: str) -> None:
         """Raise UserError unless a layer still holds what the constructor gave it."""
-        now = {full_name(name, part): tensor.shape for part, tensor in held(self.layer(name)).items()}
+        now = {
+            full_name(name, part): tensor.shape for part, tensor in held(self.layer(name)).items()
+        }
         built = {
             full: shape
             for full, shape in self.construction.shapes.items()

@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def add_l2_init_gradient(parameters: Mapping[str, Tensor], initial: Mapping[str, Tensor], strength: float) -> None:
+def add_l2_init_gradient(
+    parameters: Mapping[str, Tensor], initial: Mapping[str, Tensor], strength: float
+) -> None:
     """Add the gradient of `strength / 2 * ||parameter - initial||^2` to each `.grad`, in place.
 
     Regenerative regularisation, https://arxiv.org/abs/2308.11958; strength 0 is the identity.

@@ -10,7 +10,9 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import full_name, held
 
 
-def select_layers(network: nn.Module, last: int | None = None, layers: Sequence[str] | None = None) -> dict[str, nn.Module]:
+def select_layers(
+    network: nn.Module, last: int | None = None, layers: Sequence[str] | None = None
+) -> dict[str, nn.Module]:
     """Return the layers, by name, that hold parameters or buffers, among those chosen.
 
     Args:
@@ -27,12 +29,24 @@ def select_layers(network: nn.Module, last: int | None = None, layers: Sequence[
         ['2']
     """
     if (last is None) == (not layers):
-        raise UserError("last, layers", fix="write either last: 3 (blocks from the top) or layers: [names or patterns]")
+        raise UserError(
+            "last, layers",
+            fix="write either last: 3 (blocks from the top) or layers: [names or patterns]",
+        )
     names = _blocks(network, last) if last is not None else _matching(network, layers or [])
-    chosen = {name: layer for name, layer in network.named_modules() if any(_part_of(name, whole) for whole in names)}
+    chosen = {
+        name: layer
+        for name, layer in network.named_modules()
+        if any(_part_of(name, whole) for whole in names)
+    }
     holding = {name: layer for name, layer in chosen.items() if held(layer)}
     if not own_parameters(holding):
-        raise UserError("layers", value=", ".join(chosen), problem="have no values to draw", fix="choose layers with parameters")
+        raise UserError(
+            "layers",
+            value=", ".join(chosen),
+            problem="have no values to draw",
+            fix="choose layers with parameters",
+        )
     return holding
 
 
@@ -55,7 +69,9 @@ def own_parameters(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
         ['0.weight', '0.bias']
     """
     named = [
-        (full_name(name, part), value) for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)
+        (full_name(name, part), value)
+        for name, layer in layers.items()
+        for part, value in layer.named_parameters(recurse=False)
     ]
     last = {id(value): name for name, value in named}
     return {name: value for name, value in named if last[id(value)] == name}
@@ -65,10 +81,17 @@ def _blocks(network: nn.Module, last: int) -> list[str]:
     blocks: Any = getattr(network, "blocks", None)
     if not blocks:
         raise UserError(
-            "last", value=last, problem=f"{type(network).__name__} does not list its blocks", fix="use layers: [names or patterns]"
+            "last",
+            value=last,
+            problem=f"{type(network).__name__} does not list its blocks",
+            fix="use layers: [names or patterns]",
         )
     if not 1 <= last <= len(blocks):
-        raise UserError("last", value=last, problem=f"{type(network).__name__} has {len(blocks)} blocks ({', '.join(blocks)})")
+        raise UserError(
+            "last",
+            value=last,
+            problem=f"{type(network).__name__} has {len(blocks)} blocks ({', '.join(blocks)})",
+        )
     return list(blocks[-last:])
 
 
@@ -77,7 +100,12 @@ def _matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in known):
             top = ", ".join(name for name in known if name and "." not in name)
-            raise UserError("layers", value=pattern, problem="matches nothing", fix=f"there are {top} and their parts")
+            raise UserError(
+                "layers",
+                value=pattern,
+                problem="matches nothing",
+                fix=f"there are {top} and their parts",
+            )
     return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
@@ -85,7 +113,12 @@ def _part_of(name: str, whole: str) -> bool:
     return name == whole or name.startswith(f"{whole}.")
 
 
-def copy_buffers(layers: Mapping[str, nn.Module], fresh: Mapping[str, Tensor], norm_statistics: bool, others: bool) -> None:
+def copy_buffers(
+    layers: Mapping[str, nn.Module],
+    fresh: Mapping[str, Tensor],
+    norm_statistics: bool,
+    others: bool,
+) -> None:
     """Copy new values into the buffers of layers, in place.
 
     Args:

@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 def batch_norm_layers(network: nn.Module) -> dict[str, Any]:
     """Return the batch-norm layers of a network by name."""
-    return {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)}
+    return {
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    }
 
 
 @torch.no_grad()
@@ -51,7 +55,9 @@ def frozen_batch_norms(network: nn.Module) -> set[str]:
     return {name for name, layer in batch_norm_layers(network).items() if not layer.training}
 
 
-def estimate_norm_statistics(network: nn.Module, images: Tensor, chunk: int = 250, frozen: Container[str] = ()) -> None:
+def estimate_norm_statistics(
+    network: nn.Module, images: Tensor, chunk: int = 250, frozen: Container[str] = ()
+) -> None:
     """Set running statistics to those of some inputs, in place.
 
     They are what batch norm would use if it were trained on these inputs alone.

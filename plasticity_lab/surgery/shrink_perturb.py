@@ -7,7 +7,9 @@ from torch import Tensor
 
 
 @torch.no_grad()
-def shrink_perturb(parameters: Mapping[str, Tensor], noise: Mapping[str, Tensor], shrink: float, perturb: float) -> None:
+def shrink_perturb(
+    parameters: Mapping[str, Tensor], noise: Mapping[str, Tensor], shrink: float, perturb: float
+) -> None:
     """Replace each parameter by `shrink * parameter + perturb * noise`, in place.
 
     Ash & Adams 2020, https://arxiv.org/abs/1910.08475; `shrink` 1 and `perturb` 0 are the identity.

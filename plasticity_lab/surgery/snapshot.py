@@ -16,7 +16,9 @@ Snapshot = dict[str, Any]
 """Tensors, optimizer state, rates and schedules, as plain values that `torch.save` takes."""
 
 
-def snapshot(layers: Layers, optimizers: Sequence[Optimizer] = (), schedulers: Sequence[LRScheduler] = ()) -> Snapshot:
+def snapshot(
+    layers: Layers, optimizers: Sequence[Optimizer] = (), schedulers: Sequence[LRScheduler] = ()
+) -> Snapshot:
     """Copy the state of layers to the CPU, with optimizer state, rates and schedules.
 
     With `restore` this is late rewinding (Frankle et al. 2020, https://arxiv.org/abs/1912.05671).
@@ -44,7 +46,9 @@ def snapshot(layers: Layers, optimizers: Sequence[Optimizer] = (), schedulers: S
     }
     rates = [[_scheduled(group) for group in optimizer.param_groups] for optimizer in optimizers]
     return {
-        "tensors": {name: tensor.detach().cpu().clone() for name, tensor in _tensors(layers).items()},
+        "tensors": {
+            name: tensor.detach().cpu().clone() for name, tensor in _tensors(layers).items()
+        },
         "memory": memory,
         "rates": rates,
         "schedules": [copy.deepcopy(scheduler.state_dict()) for scheduler in schedulers],
@@ -103,10 +107,14 @@ def _restore_memory(optimizer: Optimizer, parameter: Tensor, memory: Mapping[str
     optimizer.state[parameter] = _moved(memory, parameter.device, scalars)
 
 
-def _moved(memory: Mapping[str, Any], device: torch.device | str, scalars: torch.device | str) -> dict[str, Any]:
+def _moved(
+    memory: Mapping[str, Any], device: torch.device | str, scalars: torch.device | str
+) -> dict[str, Any]:
     """Copy optimizer state to a device, and its scalars to another."""
     return {
-        key: value.to(device if value.ndim else scalars, copy=True) if isinstance(value, Tensor) else copy.deepcopy(value)
+        key: value.to(device if value.ndim else scalars, copy=True)
+        if isinstance(value, Tensor)
+        else copy.deepcopy(value)
         for key, value in memory.items()
     }
 
@@ -116,9 +124,17 @@ def _scheduled(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(layers: Layers) -> dict[str, Tensor]:
-    return {f"{name}.{part}": value for name, layer in layers.items() for part, value in layer.named_parameters(recurse=False)}
+    return {
+        f"{name}.{part}": value
+        for name, layer in layers.items()
+        for part, value in layer.named_parameters(recurse=False)
+    }
 
 
 def _tensors(layers: Layers) -> dict[str, Tensor]:
-    buffers = {f"{name}.{part}": value for name, layer in layers.items() for part, value in layer.named_buffers(recurse=False)}
+    buffers = {
+        f"{name}.{part}": value
+        for name, layer in layers.items()
+        for part, value in layer.named_buffers(recurse=False)
+    }
     return {**_parameters(layers), **buffers}

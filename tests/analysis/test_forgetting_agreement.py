@@ -15,13 +15,22 @@ OTHER: Rows = [("0", 1, 1), ("1", 3, 3), ("3", 4, 4), ("", 0, 9), ("0", 0, 0)]
 
 
 def write(
-    name: str, rows: Rows, first_index: int = 0, label: int = 0, wrong: tuple[int, ...] = (), unseen: int | None = None
+    name: str,
+    rows: Rows,
+    first_index: int = 0,
+    label: int = 0,
+    wrong: tuple[int, ...] = (),
+    unseen: int | None = None,
 ) -> None:
     Path(name).mkdir()
     lines = ["index,label,given_label,wrong_label,presentations,first_learned,events,score"]
     for index, (first, events, score) in enumerate(rows, first_index):
         given = f"{label + 1},1" if index in wrong else f"{label},0"
-        lines.append(f"{index},{label},,,0,,0," if index == unseen else f"{index},{label},{given},9,{first},{events},{score}")
+        lines.append(
+            f"{index},{label},,,0,,0,"
+            if index == unseen
+            else f"{index},{label},{given},9,{first},{events},{score}"
+        )
     Path(name, "forgetting.csv").write_text("\n".join(lines))
 
 
@@ -53,7 +62,9 @@ def test_of_two_subsets_what_both_have_is_compared(capsys: pytest.CaptureFixture
     assert said(capsys)[-2:] == expected([8, 9, 1, 7], [1, 3, 4, 9])
 
 
-def test_what_either_run_mislabelled_or_never_saw_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_either_run_mislabelled_or_never_saw_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     more: Rows = [("0", 4, 4), ("0", 5, 5)]
     write("one", ONE + more, wrong=(1,))
     write("other", OTHER + more[::-1], wrong=(4, 1), unseen=0)
@@ -70,7 +81,9 @@ def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     write("permuted", ONE, wrong=(0, 1, 2, 3, 4))
     write("constant", [("0", 0, 0)] * 5)
     Path("old").mkdir()
-    Path("old", "forgetting.csv").write_text("index,label,presentations,first_learned,events\n0,0,9,0,0\n")
+    Path("old", "forgetting.csv").write_text(
+        "index,label,presentations,first_learned,events\n0,0,9,0,0\n"
+    )
     for runs, message in (
         (["one", "none"], "none: no forgetting.csv"),
         (["one"], "two runs"),
@@ -78,7 +91,10 @@ def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         (["one", "relabelled"], "other data"),
         (["one", "permuted"], "share 0 examples that both had under their own labels"),
         (["one", "constant"], "all examples equally often"),
-        (["one", "old"], "old/forgetting.csv: has no column wrong_label; an older version wrote it"),
+        (
+            ["one", "old"],
+            "old/forgetting.csv: has no column wrong_label; an older version wrote it",
+        ),
     ):
         assert main(runs) == 2
         error = capsys.readouterr().err

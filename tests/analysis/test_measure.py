@@ -70,7 +70,9 @@ def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
     finished = fit(*tiny(LISTED, *SETTINGS[name]))
     directory = finished.place.directory
     found = measure(directory / "checkpoints/last.ckpt")
-    assert {*found.left_out} == {"TimeToAccuracy"} | ({"LearningRateFactor"} if "rate" in name else set())
+    assert {*found.left_out} == {"TimeToAccuracy"} | (
+        {"LearningRateFactor"} if "rate" in name else set()
+    )
     values = {tag: value for tag, value in found.values.items() if isinstance(value, float | int)}
     expected = {
         tag: points[-1]
@@ -82,13 +84,22 @@ def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
 
 
 def test_a_checkpoint_inside_an_epoch_too() -> None:
-    often = {"class_path": "callbacks.KernelAlignment", "init_args": {"every": "3st", "examples": 20}}
+    often = {
+        "class_path": "callbacks.KernelAlignment",
+        "init_args": {"every": "3st", "examples": 20},
+    }
     finished = fit(*tiny({"trainer": {"callbacks+": [often, KEEPING]}}))
     directory = finished.place.directory
     for step in (3, 6, 9, 12):
         found = measure(directory / f"checkpoints/step={step}.ckpt")
-        at = {tag: dict(points)[step - 1] for tag, points in logged(directory).items() if "/kernel/" in tag}
-        values = {tag: value for tag, value in found.values.items() if isinstance(value, float | int)}
+        at = {
+            tag: dict(points)[step - 1]
+            for tag, points in logged(directory).items()
+            if "/kernel/" in tag
+        }
+        values = {
+            tag: value for tag, value in found.values.items() if isinstance(value, float | int)
+        }
         assert {tag: single(value) for tag, value in values.items()} == at
         assert "diagnostics/kernel/stability" in at
 
@@ -135,7 +146,9 @@ def test_what_a_network_does_not_allow_is_left_out() -> None:
         (["{run}", "--nonsense", "1"], "nonsense"),
     ],
 )
-def test_mistakes_end_in_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_end_in_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     finished = fit(*tiny(), "--trainer.max_epochs", "1")
     directory = finished.place.directory
     before = sorted(directory.rglob("*"))

@@ -22,7 +22,11 @@ LABELS = torch.arange(30) % 3
 def network(seed: int, norm: bool = True) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
-        nn.Linear(4, 6), nn.BatchNorm1d(6) if norm else nn.Identity(), nn.ReLU(), nn.Dropout(), nn.Linear(6, 3)
+        nn.Linear(4, 6),
+        nn.BatchNorm1d(6) if norm else nn.Identity(),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Linear(6, 3),
     ).double()
 
 
@@ -35,13 +39,17 @@ def test_both_ends_and_a_line_between_equals_are_exact() -> None:
     one["1.num_batches_tracked"] += 5
     for alpha, end in ((1, one), (0, other)):
         found = interpolate(one, other, alpha)
-        assert all(torch.equal(found[name], end[name]) for name in end if end[name].is_floating_point())
+        assert all(
+            torch.equal(found[name], end[name]) for name in end if end[name].is_floating_point()
+        )
     assert int(interpolate(one, other, 1)["1.num_batches_tracked"]) == 0
     weights = {"weight": torch.randn(50, dtype=torch.float64)}
     for alpha in torch.linspace(0, 1, 30, dtype=torch.float64).tolist():
         assert torch.equal(interpolate(weights, weights, alpha)["weight"], weights["weight"])
     middle = interpolate(one, other, 0.25)["0.weight"]
-    torch.testing.assert_close(middle, 0.25 * one["0.weight"] + 0.75 * other["0.weight"], rtol=1e-14, atol=1e-15)
+    torch.testing.assert_close(
+        middle, 0.25 * one["0.weight"] + 0.75 * other["0.weight"], rtol=1e-14, atol=1e-15
+    )
 
 
 def test_the_barrier_is_above_the_mean_of_both_ends() -> None:
@@ -67,7 +75,9 @@ def test_loss_and_error_are_means_over_examples() -> None:
 
 def test_the_line_of_a_linear_model_is_that_of_its_logits() -> None:
     one, other = (nn.Sequential(nn.Linear(4, 3)).double() for _ in range(2))
-    curves = line(nn.Sequential(nn.Linear(4, 3)).double(), one.state_dict(), other.state_dict(), 5, pairs, ())
+    curves = line(
+        nn.Sequential(nn.Linear(4, 3)).double(), one.state_dict(), other.state_dict(), 5, pairs, ()
+    )
     (curve,) = curves.values()
     assert [point.alpha for point in curve] == [0, 0.25, 0.5, 0.75, 1]
     for point in curve:
@@ -82,11 +92,17 @@ def test_statistics_are_averages_over_batches_of_the_network_on_the_line() -> No
     update_bn(one, batches)
     hidden = [one[0](batch).detach() for batch in batches]
     norm: nn.BatchNorm1d = one[1]  # type: ignore[assignment]
-    torch.testing.assert_close(norm.running_mean, sum(part.mean(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(norm.running_var, sum(part.var(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(
+        norm.running_mean, sum(part.mean(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12
+    )
+    torch.testing.assert_close(
+        norm.running_var, sum(part.var(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12
+    )
     two = network(1)
     curves = line(network(2), one.state_dict(), two.state_dict(), 3, pairs, batches)
-    assert curves["estimated"][2].loss == curves["interpolated"][2].loss, "the first network has these statistics"
+    assert curves["estimated"][2].loss == curves["interpolated"][2].loss, (
+        "the first network has these statistics"
+    )
     middle = network(2)
     middle.load_state_dict(interpolate(one.state_dict(), two.state_dict(), 0.5))
     update_bn(middle, batches)
@@ -113,7 +129,10 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
     assert written["interpolated"]["barrier"]["loss"] == wanted
     assert written["estimated"]["points"][2] != points[2]
     said = capsys.readouterr().out
-    assert f"{wanted:10.4f}{points[0]['loss']:10.4f}{points[2]['loss']:10.4f}{points[-1]['loss']:10.4f}" in said
+    assert (
+        f"{wanted:10.4f}{points[0]['loss']:10.4f}{points[2]['loss']:10.4f}{points[-1]['loss']:10.4f}"
+        in said
+    )
     assert said.splitlines()[-1] == "picture: line.png"
     assert main([str(one), str(one), "--points", "2"]) == 0
     assert (runs[0] / "mode_connectivity.png").exists()
@@ -128,16 +147,33 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         (said,) = capsys.readouterr().err.splitlines()
         return said
 
-    assert "json: line.json: is there already, and is left alone; name a new file" in refused(one, other, "--json", "line.json")
+    assert "json: line.json: is there already, and is left alone; name a new file" in refused(
+        one, other, "--json", "line.json"
+    )
     Path("line.json").unlink()
-    assert "json: line.png: is there already, and is left alone" in refused(one, other, "--json", "line.json")
+    assert "json: line.png: is there already, and is left alone" in refused(
+        one, other, "--json", "line.json"
+    )
 
-    assert refused(one, "nowhere.ckpt") == "mode_connectivity: error: nowhere.ckpt: no such file; name a checkpoint"
-    assert refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: write 2 or more"
+    assert (
+        refused(one, "nowhere.ckpt")
+        == "mode_connectivity: error: nowhere.ckpt: no such file; name a checkpoint"
+    )
+    assert (
+        refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: write 2 or more"
+    )
     shutil.copy(one, "alone.ckpt")
     assert "no config.yaml in" in refused("alone.ckpt", one)
-    without = {"model": {"init_args": {"network": {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False}}}}}
-    third = fit(*tiny(without), "--trainer.max_epochs", "1").place.directory / "checkpoints/last.ckpt"
+    without = {
+        "model": {
+            "init_args": {
+                "network": {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False}}
+            }
+        }
+    }
+    third = (
+        fit(*tiny(without), "--trainer.max_epochs", "1").place.directory / "checkpoints/last.ckpt"
+    )
     assert "of another network" in refused(one, third)
     Path("text.ckpt").write_text("no checkpoint")
     assert "truncated or not a checkpoint" in refused(one, "text.ckpt")

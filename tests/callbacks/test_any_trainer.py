@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from pytorch_lightning import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    seed_everything,
+)
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -44,7 +50,9 @@ class Plain(LightningModule):
 
     def __init__(self, objective: bool = True) -> None:
         super().__init__()
-        self.body = construct(nn.Sequential, nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+        self.body = construct(
+            nn.Sequential, nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)
+        )
         if objective:
             self.objective = Classification()
 
@@ -123,7 +131,13 @@ class TestAnyTrainer:
         _, measured = train(tmp_path / "measured", *diagnostics())
         assert same(plain, measured)
         tags = logged(tmp_path / "measured")
-        for tag in ("fisher/trace", "hessian/eigenvalue/1", "kernel/stability", "weights/distance", "dormant"):
+        for tag in (
+            "fisher/trace",
+            "hessian/eigenvalue/1",
+            "kernel/stability",
+            "weights/distance",
+            "dormant",
+        ):
             assert [step for step, _ in tags[f"diagnostics/{tag}"]][-1] == 11, tag
             assert tags[f"diagnostics/{tag}"][0][0] == 0, tag
 
@@ -151,25 +165,50 @@ class TestAnyTrainer:
 
     def test_what_was_applied_is_in_the_checkpoint(self, tmp_path: Path) -> None:
         """Plain loaders restart their order, so that only what acts is compared."""
-        trainer, _ = train(tmp_path / "first", LayerReset([Time("1ep")], layers=["3"]), max_epochs=2)
+        trainer, _ = train(
+            tmp_path / "first", LayerReset([Time("1ep")], layers=["3"]), max_epochs=2
+        )
         path = tmp_path / "end.ckpt"
         trainer.save_checkpoint(path)
-        train(tmp_path / "second", LayerReset([Time("1ep"), Time("3ep")], layers=["3"]), checkpoint=path)
+        train(
+            tmp_path / "second",
+            LayerReset([Time("1ep"), Time("3ep")], layers=["3"]),
+            checkpoint=path,
+        )
         assert logged(tmp_path / "second")["interventions/LayerReset"] == [(9, 1.0)]
 
     def test_a_module_without_an_objective_is_told_how_to_get_one(self, tmp_path: Path) -> None:
-        train(tmp_path / "norms", WeightDistance(EVERY), DormantUnits(EVERY, examples=20), objective=False)
-        with pytest.raises(UserError, match=r"FisherInformation: objective: the trained module has none, .* set self.objective"):
+        train(
+            tmp_path / "norms",
+            WeightDistance(EVERY),
+            DormantUnits(EVERY, examples=20),
+            objective=False,
+        )
+        with pytest.raises(
+            UserError,
+            match=r"FisherInformation: objective: the trained module has none, .* set self.objective",
+        ):
             train(tmp_path / "fisher", FisherInformation(EVERY), objective=False)
 
     @pytest.mark.parametrize(
         ("callback", "message"),
         [
-            (Forgetting(EVERY), "Forgetting: data: do not number their examples; use datamodules.ImageDataModule"),
-            (Margins(EVERY, impaired=True), "impaired: true: only ImageDataModule has deficits; remove it"),
-            (LayerReset([Time("1ep")], layers=["nothing"]), "layers: nothing: matches nothing; there are"),
+            (
+                Forgetting(EVERY),
+                "Forgetting: data: do not number their examples; use datamodules.ImageDataModule",
+            ),
+            (
+                Margins(EVERY, impaired=True),
+                "impaired: true: only ImageDataModule has deficits; remove it",
+            ),
+            (
+                LayerReset([Time("1ep")], layers=["nothing"]),
+                "layers: nothing: matches nothing; there are",
+            ),
         ],
     )
-    def test_what_this_trainer_does_not_have(self, callback: Callback, message: str, tmp_path: Path) -> None:
+    def test_what_this_trainer_does_not_have(
+        self, callback: Callback, message: str, tmp_path: Path
+    ) -> None:
         with pytest.raises(UserError, match=message):
             train(tmp_path, callback)

@@ -6,12 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.datamodules.test_course import data, growth
 from tests.runs import fit, logged, state, tiny
 from tests.test_contracts import EVERY_KIND
 
-ADAM = {"model": {"init_args": {"optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02}}}}}
+ADAM = {
+    "model": {
+        "init_args": {"optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.02}}}
+    }
+}
 
 
 def waiting(epochs: int, **until: Any) -> list[str]:
@@ -26,10 +30,13 @@ def test_it_is_a_run_of_so_many_epochs(until: dict[str, Any], epochs: int) -> No
     assert ended.trainer.current_epoch == epochs
     assert state(ended) == state(planned)
     assert logged(ended.place.directory) == logged(planned.place.directory)
-    names = [sorted(file.name for file in (one.place.directory / "checkpoints").iterdir()) for one in (ended, planned)]
+    names = [
+        sorted(file.name for file in (one.place.directory / "checkpoints").iterdir())
+        for one in (ended, planned)
+    ]
     assert names[0] == names[1]
     last = torch.load(ended.place.directory / "checkpoints/last.ckpt", weights_only=True)
-    assert digest(last["state_dict"]) == state(ended)["weights and buffers"]
+    assert state_hash(last["state_dict"]) == state(ended)["weights and buffers"]
 
 
 def test_a_run_resumed_at_its_end_trains_no_further() -> None:
@@ -44,7 +51,9 @@ def test_a_run_resumed_at_its_end_trains_no_further() -> None:
 
 def test_a_branch_from_the_end_with_a_longer_last_stage_is_the_longer_run() -> None:
     short, longer = fit(*waiting(9)), fit(*waiting(9, last="4ep"))
-    branch = fit(*waiting(9, last="4ep"), "--ckpt_path", str(short.place.directory / "checkpoints/last.ckpt"))
+    branch = fit(
+        *waiting(9, last="4ep"), "--ckpt_path", str(short.place.directory / "checkpoints/last.ckpt")
+    )
     assert branch.place.directory != short.place.directory
     assert branch.trainer.current_epoch == 5
     assert state(branch) == state(longer)
@@ -54,11 +63,16 @@ def test_a_branch_from_the_end_with_a_longer_last_stage_is_the_longer_run() -> N
     ("until", "said"),
     [
         ({"last": "100%"}, ""),
-        ({"train_accuracy": 1.0}, "warning: max_epochs: 3: reached in data stage 0, before the last one (1) had ended; write"),
+        (
+            {"train_accuracy": 1.0},
+            "warning: max_epochs: 3: reached in data stage 0, before the last one (1) had ended; write",
+        ),
         ({"last": "2ep"}, ""),
     ],
 )
-def test_a_run_that_is_cut_off_says_so(until: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_is_cut_off_says_so(
+    until: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert fit(*waiting(3, **until)).trainer.current_epoch == 3
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
     assert len(lines) == bool(said)

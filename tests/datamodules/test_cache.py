@@ -68,8 +68,12 @@ def _leave() -> None:
     os.chdir("below")
 
 
-@pytest.mark.parametrize("change", [_overwrite, _swap, _link_another_class, _link_another_root, _leave])
-def test_other_content_under_the_same_names_sizes_and_times_is_read_anew(change: Callable[[], None]) -> None:
+@pytest.mark.parametrize(
+    "change", [_overwrite, _swap, _link_another_class, _link_another_root, _leave]
+)
+def test_other_content_under_the_same_names_sizes_and_times_is_read_anew(
+    change: Callable[[], None],
+) -> None:
     _bmp_folder(Path("images"), 0)
     whole = read()
     before = whole.tensor().clone()
@@ -122,14 +126,21 @@ def _full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_no_home, _file_in_the_way, _read_only, _full_disk])
-def test_without_a_place_to_keep_them_images_are_decoded_each_time(spoil: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_place_to_keep_them_images_are_decoded_each_time(
+    spoil: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = read(make_folder(Path("images")))
     expected = torch.stack([images[index] for index in range(len(images))])
     spoil(monkeypatch)
-    with pytest.warns(UserWarning, match=r"cannot be kept for the next run \(.+\); set XDG_CACHE_HOME to a folder that can be"):
+    with pytest.warns(
+        UserWarning,
+        match=r"cannot be kept for the next run \(.+\); set XDG_CACHE_HOME to a folder that can be",
+    ):
         assert torch.equal(images.tensor(), expected)
     with pytest.warns(UserWarning, match="set XDG_CACHE_HOME"):
-        assert torch.equal(channel_histogram(images, resident=False), channel_histogram(images, resident=False))
+        assert torch.equal(
+            channel_histogram(images, resident=False), channel_histogram(images, resident=False)
+        )
     assert not list(Path().rglob("*.tmp"))
 
 
@@ -157,7 +168,9 @@ def test_images_come_from_workers_without_shared_memory(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("system", ["macOS", "Windows"])
-def test_systems_that_do_not_say_how_much_memory_is_free(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systems_that_do_not_say_how_much_memory_is_free(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def sysconf(name: str) -> int:
         raise ValueError("unrecognized configuration name")
 

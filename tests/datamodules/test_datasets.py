@@ -43,7 +43,10 @@ def make_folder(root: Path, count: int = 3, classes: tuple[str, ...] = ("cat", "
 def test_digits_are_scikit_learns_split_into_disjoint_stratified_halves_that_never_change() -> None:
     train, test = Digits().read("train"), Digits().read("test")
     assert (len(train), len(test), train.shape) == (1297, 500, (1, 16, 16))
-    assert torch.bincount(torch.cat([train.labels, test.labels])).tolist() == np.bincount(load_digits().target).tolist()
+    assert (
+        torch.bincount(torch.cat([train.labels, test.labels])).tolist()
+        == np.bincount(load_digits().target).tolist()
+    )
     assert max(torch.bincount(test.labels)) - min(torch.bincount(test.labels)) <= 3
     assert train.labels[:10].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 2, 5]
     assert train.fingerprint != test.fingerprint
@@ -51,12 +54,16 @@ def test_digits_are_scikit_learns_split_into_disjoint_stratified_halves_that_nev
 
 def test_a_digit_is_its_8x8_image_enlarged_bilinearly() -> None:
     enlarged = [
-        Image.fromarray((small * 255 / 16).astype(np.float32)).resize((16, 16), Image.Resampling.BILINEAR)
+        Image.fromarray((small * 255 / 16).astype(np.float32)).resize(
+            (16, 16), Image.Resampling.BILINEAR
+        )
         for small in load_digits().images
     ]
     expected = torch.from_numpy(np.stack([np.array(image) for image in enlarged])).flatten(1)
     for split in (Digits().read("train"), Digits().read("test")):
-        nearest = torch.cdist(split.tensor().float().flatten(1), expected, p=float("inf")).min(1).values
+        nearest = (
+            torch.cdist(split.tensor().float().flatten(1), expected, p=float("inf")).min(1).values
+        )
         assert nearest.max() <= 0.51, "rounded to whole grey levels"
 
 
@@ -109,7 +116,9 @@ def test_impossible_splits_are_refused(arguments: dict[str, Any], message: str) 
 def test_a_users_own_data_set_is_one_method() -> None:
     class Noise(ImageDataset):
         def read(self, split: Literal["train", "test"]) -> Images:
-            return TensorImages(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1] * 3), ["a", "b"])
+            return TensorImages(
+                torch.zeros(6, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1] * 3), ["a", "b"]
+            )
 
     assert len(Noise(subset=4).splits(0).train) == 4
 
@@ -117,10 +126,13 @@ def test_a_users_own_data_set_is_one_method() -> None:
 # files
 
 
-def test_a_folder_is_decoded_once_and_then_read_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_decoded_once_and_then_read_from_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_folder(tmp_path / "images", count=300)
-    first = FolderImages(str(root)).read("train")
-    expected = torch.stack([torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) for file in first.files])  # type: ignore[attr-defined]
+    first: Any = FolderImages(str(root)).read("train")
+    pictures = [np.array(Image.open(file)) for file in first.files]
+    expected = torch.stack([torch.from_numpy(picture).permute(2, 0, 1) for picture in pictures])
     assert torch.equal(first.tensor(), expected)
     assert first.classes == ["cat", "dog"]
     assert first.labels.tolist() == [0] * 300 + [1] * 300
@@ -193,8 +205,14 @@ def _nothing(root: Path) -> None:
         (_text, "cat/0.png: not a readable image .*; replace or remove the file"),
         (_truncated, "dog/1.png: not a readable image .*; replace or remove the file"),
         (_mixed, "dog/2.png: 9 x 8 pixels where 0.png has 8 x 8; set size: to resize"),
-        (_other_classes, "root: .*: train and test must hold the same classes; only train holds 'dog', only test holds 'wolf'"),
-        (_nothing, "root: .*images: no train folder among 'moved', 'test'; it must hold train/<class>/… and test/<class>/…"),
+        (
+            _other_classes,
+            "root: .*: train and test must hold the same classes; only train holds 'dog', only test holds 'wolf'",
+        ),
+        (
+            _nothing,
+            "root: .*images: no train folder among 'moved', 'test'; it must hold train/<class>/… and test/<class>/…",
+        ),
     ],
 )
 def test_bad_folders_are_refused_by_name(spoil: Any, message: str, tmp_path: Path) -> None:
@@ -209,7 +227,9 @@ def test_a_bad_file_among_many_is_named_although_a_worker_process_finds_it(tmp_p
     root = make_folder(tmp_path / "images", count=700)
     _text(root)
     (root / "train" / "cat" / "0.png").rename(root / "train" / "cat" / "99.png")
-    with pytest.raises(UserError, match=r"^/.*cat/99.png: not a readable image .*; replace or remove the file$"):
+    with pytest.raises(
+        UserError, match=r"^/.*cat/99.png: not a readable image .*; replace or remove the file$"
+    ):
         FolderImages(str(root)).read("train").tensor()
 
 
@@ -221,18 +241,28 @@ def make_cifar10(root: Path) -> dict[str, np.ndarray[Any, Any]]:
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     pixels = {}
-    for number, name in enumerate([*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"]):
+    for number, name in enumerate(
+        [*(f"data_batch_{batch}" for batch in range(1, 6)), "test_batch"]
+    ):
         pixels[name] = np.random.default_rng(number).integers(0, 256, (20, 3072), dtype=np.uint8)
-        (folder / name).write_bytes(pickle.dumps({"data": pixels[name], "labels": [row % 10 for row in range(20)]}))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": [f"class{label}" for label in range(10)]}))
+        (folder / name).write_bytes(
+            pickle.dumps({"data": pixels[name], "labels": [row % 10 for row in range(20)]})
+        )
+    (folder / "batches.meta").write_bytes(
+        pickle.dumps({"label_names": [f"class{label}" for label in range(10)]})
+    )
     return pixels
 
 
-def test_torchvisions_cifar10_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_torchvisions_cifar10_is_read_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pixels = make_cifar10(tmp_path)
     monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
     train = TorchvisionImages("CIFAR10", str(tmp_path)).read("train")
-    expected = np.concatenate([pixels[f"data_batch_{batch}"] for batch in range(1, 6)]).reshape(-1, 3, 32, 32)
+    expected = np.concatenate([pixels[f"data_batch_{batch}"] for batch in range(1, 6)]).reshape(
+        -1, 3, 32, 32
+    )
     assert np.array_equal(train.tensor().numpy(), expected)
     assert train.labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert train.classes[3] == "class3"
@@ -260,17 +290,27 @@ def test_two_copies_of_a_data_set_are_not_confused(tmp_path: Path) -> None:
         folder = tmp_path / str(copy) / "gtsrb" / "GTSRB" / "Training" / "00000"
         folder.mkdir(parents=True)
         picture(copy).save(folder / "0.ppm")
-        tensors.append(TorchvisionImages("GTSRB", str(tmp_path / str(copy)), download=False).read("train").tensor())
+        tensors.append(
+            TorchvisionImages("GTSRB", str(tmp_path / str(copy)), download=False)
+            .read("train")
+            .tensor()
+        )
     assert not torch.equal(*tensors)
 
 
-def test_a_data_set_with_a_choice_of_its_own_takes_it_as_an_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_with_a_choice_of_its_own_takes_it_as_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = []
 
     class Opened(torchvision.datasets.EMNIST):
         def __init__(self, root: str, split: str, **arguments: Any) -> None:
             opened.append((split, arguments))
-            self.data, self.targets, self.classes = torch.zeros(4, 28, 28, dtype=torch.uint8), torch.arange(4), list("abcd")
+            self.data, self.targets, self.classes = (
+                torch.zeros(4, 28, 28, dtype=torch.uint8),
+                torch.arange(4),
+                list("abcd"),
+            )
 
     monkeypatch.setattr(torchvision.datasets, "EMNIST", Opened)
     images = TorchvisionImages("EMNIST", str(tmp_path), options={"split": "letters"}).read("test")
@@ -284,20 +324,32 @@ def test_options_that_the_data_set_does_not_take_are_refused(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("sizes", [((8, 8), (12, 12)), ((12, 8), (12, 8))])
-def test_images_that_are_not_squares_of_one_size_are_refused(sizes: tuple[tuple[int, int], ...], tmp_path: Path) -> None:
+def test_images_that_are_not_squares_of_one_size_are_refused(
+    sizes: tuple[tuple[int, int], ...], tmp_path: Path
+) -> None:
     for split, size in zip(("train", "test"), sizes, strict=True):
         (tmp_path / split / "cat").mkdir(parents=True)
         picture(0, size).save(tmp_path / split / "cat" / "0.png")
-    with pytest.raises(UserError, match=r"size: None: train and test images are .* pixels; set size: to make squares of one size"):
+    with pytest.raises(
+        UserError,
+        match=r"size: None: train and test images are .* pixels; set size: to make squares of one size",
+    ):
         FolderImages(str(tmp_path)).splits(0)
     assert FolderImages(str(tmp_path), size=6).splits(0).train.shape == (3, 6, 6)
     with pytest.raises(UserError, match="size: 0: write 1 or more pixels"):
         FolderImages(str(tmp_path), size=0)
 
 
-@pytest.mark.parametrize(("name", "split"), [("MNIST", "train"), ("SVHN", "test"), ("STL10", "train"), ("CIFAR100", "test")])
-def test_an_absent_data_set_says_what_to_do(name: str, split: Literal["train", "test"], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"{name} is not in root: .*; copy its files there .* or use FolderImages") as caught:
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("MNIST", "train"), ("SVHN", "test"), ("STL10", "train"), ("CIFAR100", "test")],
+)
+def test_an_absent_data_set_says_what_to_do(
+    name: str, split: Literal["train", "test"], tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UserError, match=f"{name} is not in root: .*; copy its files there .* or use FolderImages"
+    ) as caught:
         TorchvisionImages(name, str(tmp_path / "nowhere"), download=False).read(split)
     assert "\n" not in str(caught.value)
 

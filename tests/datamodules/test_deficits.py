@@ -10,12 +10,23 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules import Batch, Blur, CropFlip, Deficit, Digits, LabelNoise, LabelPermutation, Scene, VerticalFlip, WhiteNoise
+from datamodules import (
+    Batch,
+    Blur,
+    CropFlip,
+    Deficit,
+    Digits,
+    LabelNoise,
+    LabelPermutation,
+    Scene,
+    VerticalFlip,
+    WhiteNoise,
+)
 from datamodules.appearance import Appearance
 from datamodules.blurring import blur, resize_matrix
 from datamodules.deficits import class_permutation, label_shifts
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.timing import Position, Time, Window
 from tests.probes import Darken, Dim, Fade
 from tests.runs import fit, tiny
@@ -23,12 +34,22 @@ from tests.runs import fit, tiny
 ALWAYS = (Time("0ep"), Time("100%"))
 NEVER = (Time("0ep"), Time("0ep"))
 CPU = torch.device("cpu")
-MOMENTS = [Position(0, 0), Position(1, 4), Position(2, 7), Position(2, 8), Position(2, 9), Position(3, 12)]
+MOMENTS = [
+    Position(0, 0),
+    Position(1, 4),
+    Position(2, 7),
+    Position(2, 8),
+    Position(2, 9),
+    Position(3, 12),
+]
 
 
 def photographs() -> Tensor:
     """60 real colour patches of 32 x 32 pixels."""
-    patches = [torch.tensor(picture).unfold(0, 32, 70).unfold(1, 32, 130) for picture in load_sample_images().images]
+    patches = [
+        torch.tensor(picture).unfold(0, 32, 70).unfold(1, 32, 130)
+        for picture in load_sample_images().images
+    ]
     return torch.cat([patch.flatten(0, 1) for patch in patches])[:60].contiguous()
 
 
@@ -45,7 +66,9 @@ def scene(**changes: Any) -> Scene:
 def pillow(image: Tensor, size: int) -> Tensor:
     """Shrink and enlarge one image as torchvision's Resize does with Pillow."""
     side, grey = image.shape[1], len(image) == 1
-    picture = Image.fromarray(image[0].numpy() if grey else image.permute(1, 2, 0).contiguous().numpy())
+    picture = Image.fromarray(
+        image[0].numpy() if grey else image.permute(1, 2, 0).contiguous().numpy()
+    )
     for new in (size, side):
         picture = picture.resize((new, new), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(picture))
@@ -66,7 +89,9 @@ def test_blur_is_pillows_resize_down_and_up(source: str, size: int) -> None:
 def test_blur_is_antialiased() -> None:
     """Without, only 2 x 2 of each 4 x 4 pixels would count: another deficit."""
     images = photographs()
-    aliased = F.interpolate(F.interpolate(images.float(), (8, 8), mode="bilinear"), (32, 32), mode="bilinear")
+    aliased = F.interpolate(
+        F.interpolate(images.float(), (8, 8), mode="bilinear"), (32, 32), mode="bilinear"
+    )
     assert (blur(images, 8).float() - aliased).abs().mean() > 3
 
 
@@ -98,17 +123,25 @@ def test_a_vertical_flip_turns_rows() -> None:
 def test_a_label_permutation_renames_classes_and_nothing_else() -> None:
     renamed = LabelPermutation(ALWAYS)(batch(), scene())
     assert torch.equal(renamed.inputs, batch().inputs)
-    assert sorted(set(zip(batch().targets.tolist(), renamed.targets.tolist(), strict=True))) == list(
-        enumerate([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])
-    ), "one name a class, all different; pinned"
-    assert torch.equal(LabelPermutation(ALWAYS)(batch(), scene(counters=(9, 9, 1))).targets, renamed.targets), "at all times"
-    assert not torch.equal(LabelPermutation(ALWAYS)(batch(), scene(seed=1)).targets, renamed.targets)
+    assert sorted(
+        set(zip(batch().targets.tolist(), renamed.targets.tolist(), strict=True))
+    ) == list(enumerate([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])), "one name a class, all different; pinned"
+    assert torch.equal(
+        LabelPermutation(ALWAYS)(batch(), scene(counters=(9, 9, 1))).targets, renamed.targets
+    ), "at all times"
+    assert not torch.equal(
+        LabelPermutation(ALWAYS)(batch(), scene(seed=1)).targets, renamed.targets
+    )
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_permutation_is_never_nothing(seed: int) -> None:
     assert class_permutation(2, seed, CPU).tolist() == [1, 0]
-    assert sorted(class_permutation(3, seed, CPU).tolist()) == [0, 1, 2] != class_permutation(3, seed, CPU).tolist()
+    assert (
+        sorted(class_permutation(3, seed, CPU).tolist())
+        == [0, 1, 2]
+        != class_permutation(3, seed, CPU).tolist()
+    )
 
 
 def test_label_noise_is_fixed_by_the_example() -> None:
@@ -122,7 +155,10 @@ def test_label_noise_is_fixed_by_the_example() -> None:
 
 
 def test_label_noise_is_wrong_as_often_as_it_says() -> None:
-    shifts = {fraction: label_shifts(fraction, 20000, 10, 0, "train", CPU) for fraction in (0.0, 0.2, 0.4, 1.0)}
+    shifts = {
+        fraction: label_shifts(fraction, 20000, 10, 0, "train", CPU)
+        for fraction in (0.0, 0.2, 0.4, 1.0)
+    }
     for fraction, shift in shifts.items():
         assert abs(float((shift > 0).float().mean()) - fraction) < 0.02
     wrong = shifts[0.2] > 0
@@ -139,12 +175,22 @@ def test_white_noise_is_standard_normal_once_normalised_and_drawn_anew() -> None
     assert normalised.mean((0, 2, 3)).abs().max() < 0.02
     assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.02
     assert torch.equal(noise(batch(), here).inputs, images)
-    for other in (scene(counters=(0, 2, 0)), scene(counters=(0, 1, 1)), scene(split="validation"), scene(seed=1)):
+    for other in (
+        scene(counters=(0, 2, 0)),
+        scene(counters=(0, 1, 1)),
+        scene(split="validation"),
+        scene(seed=1),
+    ):
         assert not torch.equal(noise(batch(), other).inputs, images)
     assert torch.equal(noise(batch(), here).targets, batch().targets)
 
 
-def see(*deficits: Deficit, augmentation: Any = None, during: Window | None = None, now: Position = MOMENTS[0]) -> Batch:
+def see(
+    *deficits: Deficit,
+    augmentation: Any = None,
+    during: Window | None = None,
+    now: Position = MOMENTS[0],
+) -> Batch:
     return Appearance(deficits, augmentation, during, epochs=10).training(batch(), scene(), now)
 
 
@@ -173,14 +219,18 @@ def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
     for epoch, off in ((1, False), (2, True), (3, True), (4, False)):
         now = Position(epoch, 0)
         assert Appearance([noise], Darken(), None, 10).augmented(now) == (0 if off else 1)
-    assert torch.equal(see(noise, augmentation=Darken(), now=Position(2, 0)).inputs, see(noise, now=Position(2, 0)).inputs), (
-        "pure noise"
-    )
+    assert torch.equal(
+        see(noise, augmentation=Darken(), now=Position(2, 0)).inputs,
+        see(noise, now=Position(2, 0)).inputs,
+    ), "pure noise"
 
 
 def test_augmentation_has_a_window() -> None:
     during = Window(Time("20%"), Time("9st"))
-    augmented = [not torch.equal(see(augmentation=Darken(), during=during, now=now).inputs, batch().inputs) for now in MOMENTS]
+    augmented = [
+        not torch.equal(see(augmentation=Darken(), during=during, now=now).inputs, batch().inputs)
+        for now in MOMENTS
+    ]
     assert augmented == [False, False, True, True, False, False]
 
 
@@ -196,15 +246,24 @@ def test_a_data_set_is_never_changed() -> None:
     """Also where a deficit of somebody's own works in place."""
     acting = [
         {"class_path": f"datamodules.{name}", "init_args": {**arguments, "during": ["0ep", "100%"]}}
-        for name, arguments in (("Blur", {"size": 4}), ("VerticalFlip", {}), ("LabelNoise", {"fraction": 0.5}))
+        for name, arguments in (
+            ("Blur", {"size": 4}),
+            ("VerticalFlip", {}),
+            ("LabelNoise", {"fraction": 0.5}),
+        )
     ]
-    acting.insert(0, {"class_path": "tests.probes.InPlace", "init_args": {"during": ["0ep", "100%"]}})
-    growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}}
+    acting.insert(
+        0, {"class_path": "tests.probes.InPlace", "init_args": {"during": ["0ep", "100%"]}}
+    )
+    growth = {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]},
+    }
     finished = fit(*tiny({"data": {"init_args": {"deficits": acting, "growth": growth}}}))
     fresh = Digits(subset=100).splits(0).train
-    assert digest(finished.data.splits.train.tensor()) == digest(fresh.tensor())
-    assert digest(finished.data.loaders["train"].pixels) == digest(fresh.tensor())
-    assert digest(finished.data.loaders["train"].labels) == digest(fresh.labels)
+    assert state_hash(finished.data.splits.train.tensor()) == state_hash(fresh.tensor())
+    assert state_hash(finished.data.loaders["train"].pixels) == state_hash(fresh.tensor())
+    assert state_hash(finished.data.loaders["train"].labels) == state_hash(fresh.labels)
 
 
 def test_your_own_deficit_stands_beside_ours() -> None:
@@ -218,5 +277,7 @@ def test_your_own_deficit_stands_beside_ours() -> None:
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])
 def test_noise_beyond_all_labels_is_refused(fraction: float) -> None:
-    with pytest.raises(UserError, match=rf"fraction: {fraction}: write the share of wrong labels, in \[0, 1\]"):
+    with pytest.raises(
+        UserError, match=rf"fraction: {fraction}: write the share of wrong labels, in \[0, 1\]"
+    ):
         LabelNoise(fraction, ALWAYS)

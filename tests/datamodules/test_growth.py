@@ -32,8 +32,14 @@ def stages(growth: Growth | None, labels: Tensor, epochs: int = 10, seed: int = 
     return Stages(growth, labels, int(labels.max()) + 1, seed, epochs)
 
 
-@given(st.integers(20, 200), st.lists(st.floats(0.05, 1), min_size=1, max_size=6, unique=True), st.integers(0, 3))
-def test_stages_are_prefixes_of_one_permutation(count: int, fractions: list[float], seed: int) -> None:
+@given(
+    st.integers(20, 200),
+    st.lists(st.floats(0.05, 1), min_size=1, max_size=6, unique=True),
+    st.integers(0, 3),
+)
+def test_stages_are_prefixes_of_one_permutation(
+    count: int, fractions: list[float], seed: int
+) -> None:
     sizes = sorted({round(fraction * count) for fraction in fractions})
     one = stages(UniformGrowth(counts=sizes, until=NEXT), some_labels(count, 5), seed=seed)
     assert one.sizes == sizes
@@ -62,8 +68,35 @@ def test_the_first_examples_are_pinned() -> None:
     assert labels[uniform.members(0)].tolist() == [6, 6, 7, 9, 1, 2, 8, 0, 4, 9]
     by_class = stages(ClassGrowth(5, 0.2, at=times("1ep", "2ep", "3ep", "4ep")), labels)
     assert labels[by_class.members(0)].tolist() == [3, 5, 3, 5, 9, 3, 5, 8, 3, 5]
-    assert labels[by_class.members(1)].tolist() == [3, 5, 6, 9, 3, 5, 9, 3, 5, 6, 8, 9, 0, 3, 4, 5, 6]
-    assert stages(SmoothTransition(0.9), labels).order(0).tolist()[:8] == [28, 17, 10, 4, 31, 18, 26, 20]
+    assert labels[by_class.members(1)].tolist() == [
+        3,
+        5,
+        6,
+        9,
+        3,
+        5,
+        9,
+        3,
+        5,
+        6,
+        8,
+        9,
+        0,
+        3,
+        4,
+        5,
+        6,
+    ]
+    assert stages(SmoothTransition(0.9), labels).order(0).tolist()[:8] == [
+        28,
+        17,
+        10,
+        4,
+        31,
+        18,
+        26,
+        20,
+    ]
 
 
 @given(
@@ -81,9 +114,13 @@ def test_class_growth_is_the_partition_of_the_paper(
     labels = torch.cat([torch.arange(classes), some_labels(count - classes, classes, seed)])
     number = min(number, classes)
     added = ClassGrowth(number, share, even, until=NEXT).increments(labels, classes, seed)
-    assert sorted(torch.cat(added).tolist()) == list(range(count)), "the stages partition the data; the last has them all"
+    assert sorted(torch.cat(added).tolist()) == list(range(count)), (
+        "the stages partition the data; the last has them all"
+    )
     groups = classes_dealt(classes, number, seed)
-    assert sorted(label for group in groups for label in group) == list(range(classes)), "step 1: disjoint sets of classes"
+    assert sorted(label for group in groups for label in group) == list(range(classes)), (
+        "step 1: disjoint sets of classes"
+    )
     assert {len(group) for group in groups} <= {classes // number, -(-classes // number)}
     if even:
         return
@@ -93,13 +130,18 @@ def test_class_growth_is_the_partition_of_the_paper(
     for part, piece, group in zip(added, pieces, groups, strict=True):
         own = set(part.tolist()) - set(piece.tolist())
         rest = set(range(count)) - set(uniform.tolist())
-        assert own == {index for index in rest if int(labels[index]) in group}, "step 4: { (x, c) in D_c : c in C_i }"
+        assert own == {index for index in rest if int(labels[index]) in group}, (
+            "step 4: { (x, c) in D_c : c in C_i }"
+        )
 
 
 def classes_dealt(classes: int, number: int, seed: int) -> list[list[int]]:
     """The classes of each stage, from data with one example a class."""
     one_each = torch.arange(classes)
-    return [one_each[part].tolist() for part in ClassGrowth(number, 0.0, until=NEXT).increments(one_each, classes, seed)]
+    return [
+        one_each[part].tolist()
+        for part in ClassGrowth(number, 0.0, until=NEXT).increments(one_each, classes, seed)
+    ]
 
 
 def test_stratified_class_growth_deals_every_class_alike() -> None:
@@ -150,9 +192,14 @@ def test_a_smooth_transition_draws_by_them(gamma: float) -> None:
 
 def test_a_smooth_transition_ends_in_the_order_of_a_plain_run() -> None:
     for epoch in range(8):
-        assert torch.equal(stages(SmoothTransition(0.0), some_labels(50, 5)).order(epoch), training_order(50, 0, epoch))
+        assert torch.equal(
+            stages(SmoothTransition(0.0), some_labels(50, 5)).order(epoch),
+            training_order(50, 0, epoch),
+        )
     stuck = stages(SmoothTransition(1.0, fraction=0.2), some_labels(50, 5)).order(7)
-    assert sorted(stuck.tolist()) == sorted(permutation(50, 0)[:10].tolist() * 5), "each of the part equally often"
+    assert sorted(stuck.tolist()) == sorted(permutation(50, 0)[:10].tolist() * 5), (
+        "each of the part equally often"
+    )
 
 
 def test_a_grown_set_is_seen_in_the_order_of_a_plain_run() -> None:
@@ -189,14 +236,18 @@ def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, e
         one.decide(finished, accuracy)
     assert one.starts == [2], "the accuracy that ends a stage does not count for the next"
     assert one.ended
-    longer = stages(UniformGrowth(step=20, until=Until(0.9, last=Time("4ep"))), some_labels(40, 4), epochs=20)
+    longer = stages(
+        UniformGrowth(step=20, until=Until(0.9, last=Time("4ep"))), some_labels(40, 4), epochs=20
+    )
     longer.load_state_dict(one.state_dict())
     assert not longer.ended, "a branch with a longer last stage goes on"
 
 
 def test_a_run_may_be_cut_off_by_max_epochs() -> None:
     for last, cut_off in ((None, True), (Time("5ep"), True), (Time("100%"), False)):
-        one = stages(UniformGrowth(step=20, until=Until(0.9, last=last)), some_labels(40, 4), epochs=3)
+        one = stages(
+            UniformGrowth(step=20, until=Until(0.9, last=last)), some_labels(40, 4), epochs=3
+        )
         for finished in range(1, 4):
             assert not one.cut_off(finished - 1)
             one.decide(finished, 0.5)
@@ -206,28 +257,76 @@ def test_a_run_may_be_cut_off_by_max_epochs() -> None:
 
 BAD: dict[str, tuple[Any, str]] = {
     "no sizes": (lambda: UniformGrowth(at=[]), "growth: write one of fractions"),
-    "two sizes": (lambda: UniformGrowth(fractions=[1.0], step=3, at=[]), "growth: write one of fractions"),
-    "fractions that fall": (lambda: UniformGrowth(fractions=[0.5, 0.4], at=[]), r"fractions: \[0.5, 0.4\]: stages must grow"),
+    "two sizes": (
+        lambda: UniformGrowth(fractions=[1.0], step=3, at=[]),
+        "growth: write one of fractions",
+    ),
+    "fractions that fall": (
+        lambda: UniformGrowth(fractions=[0.5, 0.4], at=[]),
+        r"fractions: \[0.5, 0.4\]: stages must grow",
+    ),
     "a fraction of none": (
         lambda: UniformGrowth(fractions=[0.0, 1.0], at=[]),
         "stages must grow; write increasing",
     ),
-    "no fraction": (lambda: UniformGrowth(fractions=[], at=[]), r"fractions: \[\]: stages must grow"),
-    "more than all": (lambda: UniformGrowth(fractions=[0.5, 1.5], at=[]), r"fractions: .* is at most 1.0"),
-    "counts that repeat": (lambda: UniformGrowth(counts=[5, 5], at=[]), r"counts: \[5, 5\]: stages must grow"),
+    "no fraction": (
+        lambda: UniformGrowth(fractions=[], at=[]),
+        r"fractions: \[\]: stages must grow",
+    ),
+    "more than all": (
+        lambda: UniformGrowth(fractions=[0.5, 1.5], at=[]),
+        r"fractions: .* is at most 1.0",
+    ),
+    "counts that repeat": (
+        lambda: UniformGrowth(counts=[5, 5], at=[]),
+        r"counts: \[5, 5\]: stages must grow",
+    ),
     "a step of none": (lambda: UniformGrowth(step=0, at=[]), "step: 0: write 1 or more"),
-    "no times": (lambda: UniformGrowth(fractions=[1.0]), r"growth: write either at: \[times\].* or until"),
-    "two kinds of times": (lambda: UniformGrowth(fractions=[1.0], at=[], until=NEXT), "growth: write either at"),
-    "a stage inside an epoch": (lambda: UniformGrowth(step=3, at=times("40st")), "at: 40st: a stage begins with an epoch; write"),
+    "no times": (
+        lambda: UniformGrowth(fractions=[1.0]),
+        r"growth: write either at: \[times\].* or until",
+    ),
+    "two kinds of times": (
+        lambda: UniformGrowth(fractions=[1.0], at=[], until=NEXT),
+        "growth: write either at",
+    ),
+    "a stage inside an epoch": (
+        lambda: UniformGrowth(step=3, at=times("40st")),
+        "at: 40st: a stage begins with an epoch; write",
+    ),
     "no stage": (lambda: ClassGrowth(0, 0.5, at=[]), "stages: 0: write 1 or more"),
-    "a share beyond one": (lambda: ClassGrowth(2, 1.5, at=[]), r"uniform_fraction: 1.5: write a share in \[0, 1\]"),
-    "a gamma beyond one": (lambda: SmoothTransition(1.5), r"gamma: 1.5: write a number in \[0, 1\]"),
-    "a part of none": (lambda: SmoothTransition(0.5, 0), r"fraction: 0: write a share of the training split in \(0, 1\]"),
-    "an accuracy beyond one": (lambda: Until(99), r"until: train_accuracy: 99: write a share in \(0, 1\]"),
-    "a stage of no time": (lambda: Until(0.9, Time("0ep")), "until: at_most: 0ep: a stage lasts whole epochs"),
-    "a last stage of no time": (lambda: Until(0.9, last=Time("0%")), "until: last: 0%: a stage lasts whole epochs"),
-    "a last stage of steps": (lambda: Until(0.9, last=Time("30st")), "until: last: 30st: a stage lasts whole epochs"),
-    "a stage of steps": (lambda: Until(0.9, Time("30st")), "until: at_most: 30st: a stage lasts whole epochs"),
+    "a share beyond one": (
+        lambda: ClassGrowth(2, 1.5, at=[]),
+        r"uniform_fraction: 1.5: write a share in \[0, 1\]",
+    ),
+    "a gamma beyond one": (
+        lambda: SmoothTransition(1.5),
+        r"gamma: 1.5: write a number in \[0, 1\]",
+    ),
+    "a part of none": (
+        lambda: SmoothTransition(0.5, 0),
+        r"fraction: 0: write a share of the training split in \(0, 1\]",
+    ),
+    "an accuracy beyond one": (
+        lambda: Until(99),
+        r"until: train_accuracy: 99: write a share in \(0, 1\]",
+    ),
+    "a stage of no time": (
+        lambda: Until(0.9, Time("0ep")),
+        "until: at_most: 0ep: a stage lasts whole epochs",
+    ),
+    "a last stage of no time": (
+        lambda: Until(0.9, last=Time("0%")),
+        "until: last: 0%: a stage lasts whole epochs",
+    ),
+    "a last stage of steps": (
+        lambda: Until(0.9, last=Time("30st")),
+        "until: last: 30st: a stage lasts whole epochs",
+    ),
+    "a stage of steps": (
+        lambda: Until(0.9, Time("30st")),
+        "until: at_most: 30st: a stage lasts whole epochs",
+    ),
 }
 
 
@@ -239,23 +338,50 @@ def test_growth_that_is_none_is_refused(case: str) -> None:
 
 
 IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
-    "more examples than there are": (UniformGrowth(counts=[10, 50], at=times("1ep")), "counts: .*: there are 40 training examples"),
+    "more examples than there are": (
+        UniformGrowth(counts=[10, 50], at=times("1ep")),
+        "counts: .*: there are 40 training examples",
+    ),
     "fractions too close": (
         UniformGrowth(fractions=[0.5, 0.501], at=times("1ep")),
         r"fractions: .* of 40 .* these are \[20, 20\], which do not grow",
     ),
-    "more stages than examples": (UniformGrowth(step=30, at=times("1ep", "2ep")), "step: 30: 3 stages .* 40 training examples"),
-    "more stages than classes": (ClassGrowth(5, 0.5, until=NEXT), "stages: 5: there are 4 classes to deal; write fewer, or"),
-    "a stage that adds nothing": (ClassGrowth(41, 1.0, until=NEXT), "growth: stages of .*: each must add some; write fewer"),
-    "too few times": (UniformGrowth(fractions=[0.5, 1.0], at=[]), r"at: \[\]: 2 stages need 1 moments"),
-    "a time past from the start": (UniformGrowth(fractions=[0.5, 1.0], at=times("0ep")), "stage 0 would have no epoch of 10"),
-    "a time never reached": (UniformGrowth(fractions=[0.5, 1.0], at=times("10ep")), "stage 1 would have no epoch of 10"),
-    "more stages than epochs": (UniformGrowth(step=2, until=NEXT), "until: 20 stages never fit into 10 epochs; write fewer stages"),
+    "more stages than examples": (
+        UniformGrowth(step=30, at=times("1ep", "2ep")),
+        "step: 30: 3 stages .* 40 training examples",
+    ),
+    "more stages than classes": (
+        ClassGrowth(5, 0.5, until=NEXT),
+        "stages: 5: there are 4 classes to deal; write fewer, or",
+    ),
+    "a stage that adds nothing": (
+        ClassGrowth(41, 1.0, until=NEXT),
+        "growth: stages of .*: each must add some; write fewer",
+    ),
+    "too few times": (
+        UniformGrowth(fractions=[0.5, 1.0], at=[]),
+        r"at: \[\]: 2 stages need 1 moments",
+    ),
+    "a time past from the start": (
+        UniformGrowth(fractions=[0.5, 1.0], at=times("0ep")),
+        "stage 0 would have no epoch of 10",
+    ),
+    "a time never reached": (
+        UniformGrowth(fractions=[0.5, 1.0], at=times("10ep")),
+        "stage 1 would have no epoch of 10",
+    ),
+    "more stages than epochs": (
+        UniformGrowth(step=2, until=NEXT),
+        "until: 20 stages never fit into 10 epochs; write fewer stages",
+    ),
     "a last stage that never fits": (
         UniformGrowth(step=20, until=Until(0.9, last=Time("10ep"))),
         "until: last: 10ep: with 1 stages before it more than max_epochs: 10; write a larger max_epochs",
     ),
-    "times that fall": (UniformGrowth(step=10, at=times("6ep", "50%")), r"at: \[6ep, 50%\]: stage 1 would have no epoch of 10"),
+    "times that fall": (
+        UniformGrowth(step=10, at=times("6ep", "50%")),
+        r"at: \[6ep, 50%\]: stage 1 would have no epoch of 10",
+    ),
 }
 
 

@@ -14,7 +14,10 @@ from tests.runs import fit, logged, state, tiny
 def test_statistics_are_numpys_however_the_images_are_read() -> None:
     pixels = torch.randint(0, 256, (700, 3, 5, 5), dtype=torch.uint8)
     images = TensorImages(pixels, torch.zeros(700, dtype=torch.long), ["a"])
-    resident, streaming = channel_histogram(images, resident=True), channel_histogram(images, resident=False, workers=2)
+    resident, streaming = (
+        channel_histogram(images, resident=True),
+        channel_histogram(images, resident=False, workers=2),
+    )
     assert torch.equal(resident, streaming)
     mean, deviation = channel_statistics(resident)
     np.testing.assert_allclose(mean, pixels.numpy().mean((0, 2, 3)), rtol=1e-6)
@@ -50,7 +53,9 @@ def test_streaming_trains_bitwise_like_resident_data() -> None:
 
 def test_evaluation_is_never_augmented() -> None:
     """Not even in the middle of training, where the data module augments."""
-    finished = fit(*tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}}))
+    finished = fit(
+        *tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}})
+    )
     data, network, right = finished.data, finished.model.eval(), 0
     mean, deviation = data.statistics
     for batch in data.test_dataloader():
@@ -60,7 +65,9 @@ def test_evaluation_is_never_augmented() -> None:
 
 def test_your_own_augmentation_stands_beside_ours() -> None:
     own = {"data": {"init_args": {"augmentation": {"class_path": "tests.probes.Darken"}}}}
-    assert state(fit(*tiny(own)))["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
+    assert (
+        state(fit(*tiny(own)))["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
+    )
 
 
 def test_a_batch_of_none_is_refused() -> None:

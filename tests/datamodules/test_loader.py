@@ -16,17 +16,27 @@ CPU = torch.device("cpu")
 
 
 def images(count: int = 10) -> TensorImages:
-    pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 1, 2, 2).contiguous()
+    pixels = (
+        torch.arange(count, dtype=torch.uint8)[:, None, None, None]
+        .expand(count, 1, 2, 2)
+        .contiguous()
+    )
     return TensorImages(pixels, torch.arange(count) % 3, ["a", "b", "c"])
 
 
-def loader(count: int = 10, batch_size: int = 4, training: bool = True, **arguments: Any) -> EpochLoader:
+def loader(
+    count: int = 10, batch_size: int = 4, training: bool = True, **arguments: Any
+) -> EpochLoader:
     order = partial(training_order, count, 0) if training else None
-    return EpochLoader(images(count), batch_size, CPU, order=order, **{"resident": True, **arguments})
+    return EpochLoader(
+        images(count), batch_size, CPU, order=order, **{"resident": True, **arguments}
+    )
 
 
 @given(st.integers(0, 80), st.integers(1, 9), st.integers(1, 5), st.booleans(), st.booleans())
-def test_ranks_share_an_epoch_without_duplicates(count: int, batch_size: int, ranks: int, equal: bool, drop_last: bool) -> None:
+def test_ranks_share_an_epoch_without_duplicates(
+    count: int, batch_size: int, ranks: int, equal: bool, drop_last: bool
+) -> None:
     order = torch.randperm(count)
     drop_last = drop_last and equal
     shards = [shard(order, batch_size, rank, ranks, equal, drop_last) for rank in range(ranks)]
@@ -42,12 +52,16 @@ def test_ranks_share_an_epoch_without_duplicates(count: int, batch_size: int, ra
 
 
 @given(st.integers(8, 60), st.integers(1, 4), st.sampled_from([2, 4]))
-def test_ranks_with_a_share_of_the_batch_see_what_one_process_sees(count: int, share: int, ranks: int) -> None:
+def test_ranks_with_a_share_of_the_batch_see_what_one_process_sees(
+    count: int, share: int, ranks: int
+) -> None:
     order = torch.randperm(count - count % ranks)
     whole = shard(order, share * ranks, 0, 1, equal=True)
     parts = [shard(order, share, rank, ranks, equal=True) for rank in range(ranks)]
     for step, batch in enumerate(whole):
-        assert sorted(batch.tolist()) == sorted(index for part in parts for index in part[step].tolist())
+        assert sorted(batch.tolist()) == sorted(
+            index for part in parts for index in part[step].tolist()
+        )
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
@@ -100,7 +114,9 @@ def test_a_loader_goes_on_inside_an_epoch(resident: bool) -> None:
     iterator = iter(one)
     next(iterator)
     other.load_state_dict(one.state_dict())
-    assert [batch.indices.tolist() for batch in other] == [batch.indices.tolist() for batch in iterator]
+    assert [batch.indices.tolist() for batch in other] == [
+        batch.indices.tolist() for batch in iterator
+    ]
     other.set_epoch(4)
     assert len(list(other)) == 3
 
@@ -109,6 +125,7 @@ def test_an_epoch_cut_into_other_batches_is_not_gone_on_with() -> None:
     one = loader()
     next(iter(one))
     with pytest.raises(
-        UserError, match="ckpt_path: written after 1 of an epoch's 3 batches of 4 on 1 devices, which has now 4 batches of 3"
+        UserError,
+        match="ckpt_path: written after 1 of an epoch's 3 batches of 4 on 1 devices, which has now 4 batches of 3",
     ):
         loader(batch_size=3).load_state_dict(one.state_dict())

@@ -20,11 +20,14 @@ from plasticity_lab.project import BESIDE
 from plasticity_lab.studies.classes import class_of
 from plasticity_lab.timing import Epoch, Position, Time
 from tests.registry import DIAGNOSTICS, REGISTRY
-from tests.studies.test_recipe import blur, common, epochs
+from tests.studies.test_epoch_signatures import blur, common, epochs
 
 KINDS: tuple[type, ...] = (Deficit, Growth, OneShot, Level, NormRecalibration, Diagnostic)
 NUMBERS = (0.25, 0.5, 0.75, 1, 2, 3, 7, 64, 128)
-OTHERS: dict[str, list[Any]] = {"fractions": [[0.2, 0.4], [0.2, 0.3]], "counts": [[10, 20], [10, 30]]}
+OTHERS: dict[str, list[Any]] = {
+    "fractions": [[0.2, 0.4], [0.2, 0.3]],
+    "counts": [[10, 20], [10, 30]],
+}
 """Values of arguments whose type does not say what they can be."""
 
 
@@ -50,13 +53,17 @@ NODES = nodes()
 ARGUMENTS = [
     (name, argument)
     for name, node in NODES.items()
-    for argument in inspect.signature(getattr(callbacks, name, None) or getattr(datamodules, name)).parameters
+    for argument in inspect.signature(
+        getattr(callbacks, name, None) or getattr(datamodules, name)
+    ).parameters
     if argument not in TIMES
 ]
 
 
 def build(node: dict[str, Any], **changed: Any) -> Any:
-    arguments = {key: value for key, value in {**node["init_args"], **changed}.items() if value is not None}
+    arguments = {
+        key: value for key, value in {**node["init_args"], **changed}.items() if value is not None
+    }
     for key, value in arguments.items():
         if key in ("at", "during"):
             arguments[key] = [Time(text) for text in value]
@@ -90,7 +97,13 @@ def variants(name: str, argument: str) -> list[Any]:
     """Return objects of a class that differ in one argument, and in what excludes it."""
     found = []
     kind = class_of(NODES[name]["class_path"])
-    excluded = {"last": "layers", "layers": "last", "fractions": "counts", "counts": "fractions", "step": "counts"}
+    excluded = {
+        "last": "layers",
+        "layers": "last",
+        "fractions": "counts",
+        "counts": "fractions",
+        "step": "counts",
+    }
     without = {excluded[argument]: None} if argument in excluded else {}
     annotation = typing.get_type_hints(kind.__init__)[argument]
     for value in OTHERS.get(argument) or candidates(annotation):
@@ -102,28 +115,50 @@ def variants(name: str, argument: str) -> list[Any]:
 
 
 def test_everything_that_acts_over_time_is_here() -> None:
-    exported = [getattr(module, name) for module in (callbacks, datamodules) for name in module.__all__]
-    timed = {kind.__name__ for kind in exported if issubclass(kind, KINDS) and not inspect.isabstract(kind)}
+    exported = [
+        getattr(module, name) for module in (callbacks, datamodules) for name in module.__all__
+    ]
+    timed = {
+        kind.__name__
+        for kind in exported
+        if issubclass(kind, KINDS) and not inspect.isabstract(kind)
+    }
     assert timed == set(NODES)
 
 
 @pytest.mark.parametrize(("name", "argument"), ARGUMENTS)
-def test_every_argument_is_part_of_the_identity_and_of_what_studies_compare(name: str, argument: str) -> None:
+def test_every_argument_is_part_of_the_identity_and_of_what_studies_compare(
+    name: str, argument: str
+) -> None:
     several = variants(name, argument)
     assert len(several) > 1, "the test knows two values"
-    assert len({repr(one) for one in several}) == len({tuple(said(one)) for one in several}) == len(several)
+    assert (
+        len({repr(one) for one in several})
+        == len({tuple(said(one)) for one in several})
+        == len(several)
+    )
 
 
 def said(one: Any) -> list[str | None]:
     """Return what an object says of each epoch of a run, where steps and stages are known."""
     path = [Position(epoch, 0, min(epoch, 2)) for epoch in range(5)]
-    return [one.in_force(Epoch(before, now, 5, True)) for before, now in zip([None, *path[:-1]], path, strict=True)]
+    return [
+        one.in_force(Epoch(before, now, 5, True))
+        for before, now in zip([None, *path[:-1]], path, strict=True)
+    ]
 
 
 class Dim(Deficit):
     """Keeps its argument under another name, and something else under the argument's."""
 
-    def __init__(self, during: tuple[Time, Time], strength: float, *, gain: float = 1.0, note: str | None = None) -> None:
+    def __init__(
+        self,
+        during: tuple[Time, Time],
+        strength: float,
+        *,
+        gain: float = 1.0,
+        note: str | None = None,
+    ) -> None:
         super().__init__(during)
         self._factor = gain * (1 - strength)
         self.gain = 0.0
@@ -145,13 +180,19 @@ DURING = (Time("0ep"), Time("1ep"))
 
 def test_identity_is_the_constructor_call_and_no_attribute() -> None:
     one = Dim(DURING, 0.5, gain=2.0)
-    assert repr(one) == repr(Dim((Time("2ep"), Time("3ep")), strength=0.5, gain=2.0)) == "Dim(strength=0.5, gain=2.0)"
+    assert (
+        repr(one)
+        == repr(Dim((Time("2ep"), Time("3ep")), strength=0.5, gain=2.0))
+        == "Dim(strength=0.5, gain=2.0)"
+    )
     assert repr(Dim(DURING, 0.5, note="x")) == "Dim(strength=0.5, gain=1.0, note=x)"
     assert repr(Free(during=DURING, strength=0.5, note="x")) == "Free(strength=0.5, note=x)"
     given = [1, 2]
     growth = datamodules.UniformGrowth(counts=given, at=[Time("1ep")])
     given.append(3)
-    assert repr(growth) == "UniformGrowth(counts=[1, 2])", "what it was made with, whatever becomes of that"
+    assert repr(growth) == "UniformGrowth(counts=[1, 2])", (
+        "what it was made with, whatever becomes of that"
+    )
 
 
 class Posterise(datamodules.Deficit):
@@ -167,16 +208,27 @@ class Posterise(datamodules.Deficit):
 def test_only_moments_are_left_out() -> None:
     assert repr(Posterise(4, DURING)) == "Posterise(levels=4, at=top)"
     assert repr(callbacks.LearningRateFactor({"0ep": 2.0})) == "LearningRateFactor"
-    assert repr(datamodules.UniformGrowth(counts=[1, 2], until=Until(0.5, Time("3ep")))) == "UniformGrowth(counts=[1, 2])"
+    assert (
+        repr(datamodules.UniformGrowth(counts=[1, 2], until=Until(0.5, Time("3ep"))))
+        == "UniformGrowth(counts=[1, 2])"
+    )
 
 
 def test_copies_have_the_identity_of_the_original() -> None:
     one = Dim(DURING, 0.5)
-    assert repr(copy.deepcopy(one)) == repr(copy.copy(one)) == repr(pickle.loads(pickle.dumps(one))) == repr(one)
+    assert (
+        repr(copy.deepcopy(one))
+        == repr(copy.copy(one))
+        == repr(pickle.loads(pickle.dumps(one)))
+        == repr(one)
+    )
 
 
 def test_what_has_no_text_of_its_own_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match="Dim: note: a object has no text that tells it from others; give its class a __repr__"):
+    with pytest.raises(
+        UserError,
+        match="Dim: note: a object has no text that tells it from others; give its class a __repr__",
+    ):
         Dim(DURING, 0.5, note=object())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="strength"):
         Dim(DURING)  # type: ignore[call-arg]
@@ -186,6 +238,9 @@ def test_a_study_trains_both_of_two_strengths(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("plasticity_lab.studies.classes.BESIDE", (*BESIDE, "tests"))
     arms = [blur("1ep", "2ep"), blur("1ep", "2ep")]
     for arm, strength in zip(arms, (0.1, 0.9), strict=True):
-        node = {"class_path": "tests.datamodules.test_naming.Dim", "init_args": {"strength": strength, "during": ["1ep", "2ep"]}}
+        node = {
+            "class_path": "tests.datamodules.test_naming.Dim",
+            "init_args": {"strength": strength, "during": ["1ep", "2ep"]},
+        }
         arm["data"]["init_args"]["deficits"] = [node]
     assert common(epochs(3, arms[0]), epochs(3, arms[1])) == 1

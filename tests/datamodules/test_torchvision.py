@@ -36,7 +36,9 @@ def make_mnist(root: Path, grey: int, count: int) -> None:
             ("images-idx3-ubyte", np.full((examples, 28, 28), grey, np.uint8)),
             ("labels-idx1-ubyte", (np.arange(examples) % 10).astype(np.uint8)),
         ):
-            header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+            header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(
+                f">{array.ndim}I", *array.shape
+            )
             (root / "MNIST" / "raw" / f"{split}-{name}").write_bytes(header + array.tobytes())
 
 
@@ -44,7 +46,11 @@ def make_pets(root: Path) -> None:
     """Write files in the layout of the Oxford-IIIT pets: two breeds, of which one is a cat."""
     for folder in ("images", "annotations"):
         (root / "oxford-iiit-pet" / folder).mkdir(parents=True)
-    lines = [f"{name}_{number} {label} {label} 1\n" for label, name in ((1, "Abyssinian"), (2, "beagle")) for number in (0, 1)]
+    lines = [
+        f"{name}_{number} {label} {label} 1\n"
+        for label, name in ((1, "Abyssinian"), (2, "beagle"))
+        for number in (0, 1)
+    ]
     for number, line in enumerate(lines):
         picture(number, (9, 7)).save(root / "oxford-iiit-pet" / "images" / f"{line.split()[0]}.jpg")
     for split in ("trainval", "test"):
@@ -56,7 +62,9 @@ def seen(root: str) -> tuple[int, int]:
     return len(images), int(images.tensor().float().mean())
 
 
-def test_data_sets_below_the_home_directory_are_not_confused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_sets_below_the_home_directory_are_not_confused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_mnist(tmp_path / "one", 10, 40)
     make_mnist(tmp_path / "two", 200, 60)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -87,7 +95,12 @@ def _names() -> list[str]:
     """Return the names that are read, as the message of another one lists them."""
     with pytest.raises(UserError, match="write one of") as caught:
         split_arguments("none", "train", {})
-    return str(caught.value).split("write one of ")[1].removesuffix(", or use FolderImages").split(", ")
+    return (
+        str(caught.value)
+        .split("write one of ")[1]
+        .removesuffix(", or use FolderImages")
+        .split(", ")
+    )
 
 
 @pytest.mark.parametrize("name", _names())
@@ -110,8 +123,16 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
     takes = any("download" in inspect.signature(base.__init__).parameters for base in kind.__mro__)
     assert takes is (name not in NOT_DOWNLOADED)
     bases = [base for base in kind.__mro__ if base.__module__.startswith("torchvision.datasets.")]
-    code = [node for base in bases for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(base))))]
-    attributes = {node.attr for node in code if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    code = [
+        node
+        for base in bases
+        for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(base))))
+    ]
+    attributes = {
+        node.attr
+        for node in code
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
     assert ("data" in attributes) is (name in ARRAYS)
     assert ARRAYS.get(name) in {None, *attributes}
 
@@ -124,16 +145,32 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
             {},
             "options: split: None: EMNIST needs one of balanced, byclass, bymerge, digits, letters, mnist; write",
         ),
-        ("EMNIST", {"split": "leters"}, "options: split: leters: EMNIST needs one of balanced, byclass"),
+        (
+            "EMNIST",
+            {"split": "leters"},
+            "options: split: leters: EMNIST needs one of balanced, byclass",
+        ),
         (
             "OxfordIIITPet",
             {"target_types": ["category", "binary-category"]},
             r"options: target_types: \['category', 'binary-category'\]: OxfordIIITPet needs one of category, binary-category; "
             r"write options: \{target_types: category\}, for example",
         ),
-        ("OxfordIIITPet", {"target_types": "segmentation"}, "options: target_types: segmentation: OxfordIIITPet needs one of"),
-        ("OxfordIIITPet", {"split": "test"}, "options: split: TorchvisionImages sets it for OxfordIIITPet; leave it out"),
-        ("CIFAR10", {"train": False}, "options: train: TorchvisionImages sets it for CIFAR10; leave it out"),
+        (
+            "OxfordIIITPet",
+            {"target_types": "segmentation"},
+            "options: target_types: segmentation: OxfordIIITPet needs one of",
+        ),
+        (
+            "OxfordIIITPet",
+            {"split": "test"},
+            "options: split: TorchvisionImages sets it for OxfordIIITPet; leave it out",
+        ),
+        (
+            "CIFAR10",
+            {"train": False},
+            "options: train: TorchvisionImages sets it for CIFAR10; leave it out",
+        ),
         ("CIFAR10", {"download": True}, "options: download: TorchvisionImages sets it"),
         (
             "Kinetics",
@@ -143,7 +180,9 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
         ("CelebA", {}, "name: CelebA: not a torchvision data set of labelled images"),
     ],
 )
-def test_options_that_choose_the_labels_are_named_with_their_values(name: str, options: dict[str, Any], message: str) -> None:
+def test_options_that_choose_the_labels_are_named_with_their_values(
+    name: str, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=f"^{message}"):
         TorchvisionImages(name, download=False, options=options).read("train")
 
@@ -153,14 +192,20 @@ def test_one_target_of_several_is_chosen_by_an_option(tmp_path: Path) -> None:
     breeds = TorchvisionImages("OxfordIIITPet", str(tmp_path), download=False, size=8).read("test")
     assert (breeds.classes, breeds.labels.tolist()) == (["Abyssinian", "Beagle"], [0, 0, 1, 1])
     options = {"target_types": ["binary-category"]}
-    animals = TorchvisionImages("OxfordIIITPet", str(tmp_path), download=False, size=8, options=options).read("train")
+    animals = TorchvisionImages(
+        "OxfordIIITPet", str(tmp_path), download=False, size=8, options=options
+    ).read("train")
     assert (animals.classes, animals.labels.tolist()) == (["Cat", "Dog"], [0, 0, 1, 1])
 
 
 @pytest.mark.parametrize("target", [None, (0, 1), torch.zeros(40)])
-def test_labels_that_are_no_class_number_are_refused(target: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_that_are_no_class_number_are_refused(
+    target: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_pets(tmp_path)
-    monkeypatch.setattr(torchvision.datasets.OxfordIIITPet, "__getitem__", lambda *_: (picture(0), target))
+    monkeypatch.setattr(
+        torchvision.datasets.OxfordIIITPet, "__getitem__", lambda *_: (picture(0), target)
+    )
     message = r"options: \{\}: OxfordIIITPet gives .* as the label of image 0, where one class number is needed"
     with pytest.raises(UserError, match=message) as caught:
         TorchvisionImages("OxfordIIITPet", str(tmp_path), download=False).read("train")
@@ -177,7 +222,9 @@ def test_a_damaged_image_is_named(damage: str, tmp_path: Path) -> None:
         file.write_bytes(content[:300])
     elif damage == "linked to nothing":
         file.symlink_to("/nowhere")
-    with pytest.raises(UserError, match=r": not a readable image \(.*\); replace the file, or download Oxf") as caught:
+    with pytest.raises(
+        UserError, match=r": not a readable image \(.*\); replace the file, or download Oxf"
+    ) as caught:
         TorchvisionImages("OxfordIIITPet", str(tmp_path), download=False, size=8).read("train")
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -28,7 +28,10 @@ from tests.runs import fit, tiny
 
 
 def folder_run(root: Path | str, **arguments: Any) -> list[str]:
-    dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": str(root), "subset": None}}
+    dataset = {
+        "class_path": "datamodules.FolderImages",
+        "init_args": {"root": str(root), "subset": None},
+    }
     return tiny({"data": {"init_args": {"dataset": dataset, "batch_size": 4, **arguments}}})
 
 
@@ -65,8 +68,13 @@ def test_plain_images_have_the_pixels_and_hashes_that_they_always_had() -> None:
                 image.putpalette([200, 30, 40, 0, 0, 0, 255, 255, 255, 9, 99, 250])
             image.save(file)
             os.utime(file, ns=(10**18, 10**18))
-    coloured, grey = FolderImages("images").read("train"), FolderImages("images", size=5, channels=1).read("train")
-    assert coloured.fingerprint == "38e1d2483bbcbb6a66a9be0e4ac62a1e117ac099b280b548ef911ef5fe3ee7aa"
+    coloured, grey = (
+        FolderImages("images").read("train"),
+        FolderImages("images", size=5, channels=1).read("train"),
+    )
+    assert (
+        coloured.fingerprint == "38e1d2483bbcbb6a66a9be0e4ac62a1e117ac099b280b548ef911ef5fe3ee7aa"
+    )
     assert _digest(coloured) == "ebc2d410c62b40a197da3c9a2fc63fe9e67e9dacfc8e5728302ca53180dd504d"
     assert grey.fingerprint == "dda8b83be494776e109f5106ffea3505d1c1a5cec45b587056ce43471f72bec3"
     assert _digest(grey) == "aa21119c9a89ac3a717f2d033bbb5419830611ee479dede4196a4af694436fa3"
@@ -76,7 +84,9 @@ def _digest(images: Images) -> str:
     return hashlib.sha256(images.tensor().numpy().tobytes()).hexdigest()
 
 
-COLOURS = np.array([[[0, 0, 0, 0], [10, 200, 30, 128], [90, 90, 90, 255], [250, 1, 2, 0]]], np.uint8)
+COLOURS = np.array(
+    [[[0, 0, 0, 0], [10, 200, 30, 128], [90, 90, 90, 255], [250, 1, 2, 0]]], np.uint8
+)
 GREYS = np.array([[0, 51, 102, 255]], np.uint8)
 
 
@@ -102,12 +112,16 @@ WITH_TRANSPARENT_LEVEL: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
 }
 
 
-def _saved(image: Image.Image, suffix: str, settings: dict[str, Any], mode: str) -> np.ndarray[Any, Any]:
+def _saved(
+    image: Image.Image, suffix: str, settings: dict[str, Any], mode: str
+) -> np.ndarray[Any, Any]:
     """Return an image as it is decoded from a file, (height, width, 3)."""
     image.save(f"x.{suffix}", **settings)
     with Image.open(f"x.{suffix}") as read:
         assert read.mode == mode
-    coloured, grey = (decode(Path(f"x.{suffix}"), None, channels).permute(1, 2, 0).numpy() for channels in (3, 1))
+    coloured, grey = (
+        decode(Path(f"x.{suffix}"), None, channels).permute(1, 2, 0).numpy() for channels in (3, 1)
+    )
     assert np.array_equal(grey[..., 0], np.array(Image.fromarray(coloured).convert("L")))
     return coloured
 
@@ -165,7 +179,9 @@ def test_a_turned_jpeg_is_what_it_is_without_the_orientation_turned(tmp_path: Pa
 
 def test_damaged_exif_data_do_not_make_an_image_unreadable(tmp_path: Path) -> None:
     picture(1).save(tmp_path / "x.png", exif=b"Exif\0\0no header of EXIF data")
-    assert np.array_equal(decode(tmp_path / "x.png", None, 3).permute(1, 2, 0).numpy(), np.array(picture(1)))
+    assert np.array_equal(
+        decode(tmp_path / "x.png", None, 3).permute(1, 2, 0).numpy(), np.array(picture(1))
+    )
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png"])
@@ -177,7 +193,9 @@ def test_of_an_animation_the_first_frame_is_read(suffix: str, tmp_path: Path) ->
 
 def test_an_image_of_one_pixel_is_enlarged_and_lab_is_read(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1), (7, 8, 9)).save(tmp_path / "x.PNG")
-    assert decode(tmp_path / "x.PNG", 4, 3).flatten(1).tolist() == [[value] * 16 for value in (7, 8, 9)]
+    assert decode(tmp_path / "x.PNG", 4, 3).flatten(1).tolist() == [
+        [value] * 16 for value in (7, 8, 9)
+    ]
     Image.new("LAB", (2, 2), (0, 128, 128)).save(tmp_path / "x.tif")
     assert decode(tmp_path / "x.tif", None, 3).shape == (3, 2, 2)
 
@@ -198,20 +216,32 @@ def _damaged(kind: str, file: Path) -> None:
         Image.new("F", (8, 8)).save(file)
 
 
-@pytest.mark.parametrize("kind", ["empty.png", "page.jpg", "pixels.qoi", "unknown.dds", "floating.tif"])
+@pytest.mark.parametrize(
+    "kind", ["empty.png", "page.jpg", "pixels.qoi", "unknown.dds", "floating.tif"]
+)
 def test_damage_is_named_with_its_file(kind: str, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images")
     _damaged(kind, root / "train" / "dog" / f"z{kind}")
-    assert re.fullmatch(rf".*dog/z{kind}: not a readable image \(.+\); replace or remove the file", refusal(root))
+    assert re.fullmatch(
+        rf".*dog/z{kind}: not a readable image \(.+\); replace or remove the file", refusal(root)
+    )
 
 
-@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, MemoryError, IndexError, RecursionError, struct.error])
-def test_whatever_a_decoder_raises_names_the_file(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError, NotImplementedError, MemoryError, IndexError, RecursionError, struct.error],
+)
+def test_whatever_a_decoder_raises_names_the_file(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: Any) -> None:
         raise error
 
     monkeypatch.setattr(Image, "open", fail)
-    with pytest.raises(UserError, match=rf"^x.png: not a readable image \({error.__name__}\); replace or remove the file$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^x.png: not a readable image \({error.__name__}\); replace or remove the file$",
+    ):
         decode(Path("x.png"), None, 3)
 
 
@@ -225,11 +255,27 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_names_that_are_not_utf8_are_trained_on_drawn_and_written(tmp_path: Path) -> None:
-    root = make_folder(tmp_path / "images", count=4, classes=("cat", os.fsdecode(b"caf\xe9"), "a\nb"))
+    root = make_folder(
+        tmp_path / "images", count=4, classes=("cat", os.fsdecode(b"caf\xe9"), "a\nb")
+    )
     for split in (b"train", b"test"):
-        os.rename(os.fsencode(root) + b"/" + split + b"/cat/0.png", os.fsencode(root) + b"/" + split + b"/cat/\xe9.png")
+        os.rename(
+            os.fsencode(root) + b"/" + split + b"/cat/0.png",
+            os.fsencode(root) + b"/" + split + b"/cat/\xe9.png",
+        )
     fit(*folder_run(root), "--trainer.max_epochs", "1", "--run_dir", "run")
-    main(["predict", *folder_run(root), "--trainer.max_epochs", "1", "--run_dir", "run", "--ckpt_path", "last"])
+    main(
+        [
+            "predict",
+            *folder_run(root),
+            "--trainer.max_epochs",
+            "1",
+            "--run_dir",
+            "run",
+            "--ckpt_path",
+            "last",
+        ]
+    )
     with next(Path("run").glob("predictions-*.csv")).open(newline="", encoding="utf-8") as file:
         assert next(csv.reader(file))[3:] == [r"a\nb", r"caf\udce9", "cat"]
 
@@ -256,7 +302,9 @@ def test_names_may_be_long_or_emoji_and_classes_and_files_links(tmp_path: Path) 
 # links and other things that are no files
 
 
-@pytest.mark.parametrize("place", ["train/cat/7.png", "train/cat/0.png", "test/bird", "train", "notes.txt"])
+@pytest.mark.parametrize(
+    "place", ["train/cat/7.png", "train/cat/0.png", "test/bird", "train", "notes.txt"]
+)
 @pytest.mark.parametrize("target", ["/nowhere/x.png", "itself"])
 def test_links_to_nothing_are_named(place: str, target: str, tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images")
@@ -266,29 +314,40 @@ def test_links_to_nothing_are_named(place: str, target: str, tmp_path: Path) -> 
     link.unlink(missing_ok=True)
     link.symlink_to(link.name if target == "itself" else target)
     found = refusal(root)
-    assert re.search(f"{link.name}.* a link to {link.name if target == 'itself' else target}, where nothing is; ", found), found
+    assert re.search(
+        f"{link.name}.* a link to {link.name if target == 'itself' else target}, where nothing is; ",
+        found,
+    ), found
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images")
     os.mkfifo(root / "train" / "cat" / "9.png")
-    assert "cat/9.png: not a file or folder; put the file there, or remove this one" in refusal(root)
+    assert "cat/9.png: not a file or folder; put the file there, or remove this one" in refusal(
+        root
+    )
 
 
-def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_folder(tmp_path / "images")
 
     def scandir(folder: Path) -> Any:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert "train: cannot be listed (Permission denied); make it readable, or remove it" in refusal(root)
+    assert "train: cannot be listed (Permission denied); make it readable, or remove it" in refusal(
+        root
+    )
 
 
 # other files
 
 
-def test_hidden_files_and_those_of_systems_are_skipped_and_counted(tmp_path: Path, said: list[str]) -> None:
+def test_hidden_files_and_those_of_systems_are_skipped_and_counted(
+    tmp_path: Path, said: list[str]
+) -> None:
     root = make_folder(tmp_path / "images")
     expected = FolderImages(str(root)).read("train")
     assert said == []
@@ -317,7 +376,9 @@ def test_hidden_files_and_those_of_systems_are_skipped_and_counted(tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
-def test_another_name_of_the_test_split_is_understood_and_said(name: str, tmp_path: Path, said: list[str]) -> None:
+def test_another_name_of_the_test_split_is_understood_and_said(
+    name: str, tmp_path: Path, said: list[str]
+) -> None:
     root = make_folder(tmp_path / "images")
     (root / "test").rename(root / name)
     (root / "test").mkdir()
@@ -335,10 +396,15 @@ def test_a_test_split_comes_before_a_validation_split(tmp_path: Path, said: list
     assert said == [f"{root}: test/ is the test split; val not used"]
 
 
-def test_a_root_below_the_home_directory_may_be_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_below_the_home_directory_may_be_written_with_a_tilde(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = make_folder(tmp_path / "home" / "images")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert FolderImages("~/images").read("train").fingerprint == FolderImages(str(root)).read("train").fingerprint
+    assert (
+        FolderImages("~/images").read("train").fingerprint
+        == FolderImages(str(root)).read("train").fingerprint
+    )
 
 
 def _flat(root: Path) -> None:
@@ -393,10 +459,22 @@ MUST = r"; it must hold train/<class>/… and test/<class>/… \(val/ or valid/ 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (_flat, f"root: .*: train holds 6 images and no class folders; sort them into one folder a class{MUST}"),
-        (_nested, "root: .*: train and test must hold the same classes; only train holds none, only test holds 'cat', 'dog'"),
-        (_nested_beside_images, "train/cat/more: images in a folder inside a class folder; move them to .*/train/cat, or each"),
-        (_one_below, f"root: .*: there is none, but in a folder below; write root: .*images/inner{MUST}"),
+        (
+            _flat,
+            f"root: .*: train holds 6 images and no class folders; sort them into one folder a class{MUST}",
+        ),
+        (
+            _nested,
+            "root: .*: train and test must hold the same classes; only train holds none, only test holds 'cat', 'dog'",
+        ),
+        (
+            _nested_beside_images,
+            "train/cat/more: images in a folder inside a class folder; move them to .*/train/cat, or each",
+        ),
+        (
+            _one_below,
+            f"root: .*: there is none, but in a folder below; write root: .*images/inner{MUST}",
+        ),
         (_classes_at_once, f"root: .*: no train folder among 'cat', 'dog'{MUST}"),
         (_no_test, f"root: .*: no test folder among 'testing', 'train'{MUST}"),
         (shutil.rmtree, f"root: .*: no such folder{MUST}"),
@@ -404,7 +482,9 @@ MUST = r"; it must hold train/<class>/… and test/<class>/… \(val/ or valid/ 
         (_empty, f"root: .*: no folders there{MUST}"),
     ],
 )
-def test_other_layouts_are_refused_with_what_was_found(spoil: Callable[[Path], Any], message: str, tmp_path: Path) -> None:
+def test_other_layouts_are_refused_with_what_was_found(
+    spoil: Callable[[Path], Any], message: str, tmp_path: Path
+) -> None:
     root = make_folder(tmp_path / "images")
     spoil(root)
     assert re.search(message, found := refusal(root)), found
@@ -416,7 +496,10 @@ def test_classes_nested_alike_in_both_splits_are_refused(tmp_path: Path) -> None
         (root / split).rename(root / "animals")
         (root / split).mkdir()
         (root / "animals").rename(root / split / "animals")
-    assert re.search("train/animals/(cat|dog): images in a folder inside a class folder; move them to", refusal(root))
+    assert re.search(
+        "train/animals/(cat|dog): images in a folder inside a class folder; move them to",
+        refusal(root),
+    )
 
 
 # classes
@@ -425,7 +508,11 @@ def test_classes_nested_alike_in_both_splits_are_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("one", "other", "shown"),
     [
-        (unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café"), (r"'caf\xe9'", r"'cafe\u0301'")),
+        (
+            unicodedata.normalize("NFC", "café"),
+            unicodedata.normalize("NFD", "café"),
+            (r"'caf\xe9'", r"'cafe\u0301'"),
+        ),
         ("cat", "cat ", ("'cat'", r"'cat\x20'")),
         ("a b", "a\u00a0b", (r"'a\x20b'", r"'a\xa0b'")),
         ("a b", "a  b", (r"'a\x20b'", r"'a\x20\x20b'")),
@@ -446,5 +533,7 @@ def test_classes_that_look_the_same_are_shown_so_that_they_can_be_told_apart(
 
 def test_a_single_class_is_warned_of(tmp_path: Path) -> None:
     root = make_folder(tmp_path / "images", classes=("cat",))
-    with pytest.warns(UserWarning, match="one class only, 'cat': accuracy is 100 % by definition; add"):
+    with pytest.warns(
+        UserWarning, match="one class only, 'cat': accuracy is 100 % by definition; add"
+    ):
         fit(*folder_run(root), "--trainer.fast_dev_run", "true")

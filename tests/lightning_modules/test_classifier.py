@@ -31,7 +31,8 @@ def test_a_tally_goes_on_from_its_state() -> None:
 
 def test_label_smoothing_is_for_training_only() -> None:
     smooth, plain = (
-        logged(fit(*tiny({"model": {"init_args": {"label_smoothing": value}}})).place.directory) for value in (0.9, 0.0)
+        logged(fit(*tiny({"model": {"init_args": {"label_smoothing": value}}})).place.directory)
+        for value in (0.9, 0.0)
     )
     assert smooth["train/loss"][0] != plain["train/loss"][0]
     assert abs(smooth["val/loss"][0][1] - 2.3) < 0.3
@@ -52,7 +53,9 @@ def test_a_schedule_steps_once_an_epoch_and_a_plateau_watches_the_training_loss(
 
 def test_channels_last_changes_the_layout_alone() -> None:
     last = fit(*tiny(), "--trainer.max_epochs", "1").model
-    first = fit(*tiny({"model": {"init_args": {"channels_last": False}}}), "--trainer.max_epochs", "1").model
+    first = fit(
+        *tiny({"model": {"init_args": {"channels_last": False}}}), "--trainer.max_epochs", "1"
+    ).model
     assert last.network.conv.weight.is_contiguous(memory_format=torch.channels_last)
     for name, value in first.state_dict().items():
         assert torch.allclose(value, last.state_dict()[name], atol=1e-5), name

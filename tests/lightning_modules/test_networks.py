@@ -10,7 +10,7 @@ from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
 from lightning_modules.networks.resnet import PostActivation, PreActivation, every
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests import registry
 
 NETWORKS: dict[str, nn.Module] = {
@@ -28,7 +28,9 @@ NETWORKS: dict[str, nn.Module] = {
 
 
 def test_every_network_is_here() -> None:
-    assert {type(network).__name__ for network in NETWORKS.values()} | {"TorchvisionNetwork"} == registry.NETWORKS
+    assert {type(network).__name__ for network in NETWORKS.values()} | {
+        "TorchvisionNetwork"
+    } == registry.NETWORKS
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,11 @@ def test_networks_of_nothing_are_refused(make: Any, message: str) -> None:
 
 
 def count(network: nn.Module, dimensions: int | None = None) -> int:
-    return sum(parameter.numel() for parameter in network.parameters() if dimensions in (None, parameter.ndim))
+    return sum(
+        parameter.numel()
+        for parameter in network.parameters()
+        if dimensions in (None, parameter.ndim)
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,9 @@ def test_the_other_networks_have_the_papers_sizes() -> None:
         ):
             kernels = [3] * (len(channels) - 1) + [1, 1]
             pairs = zip([3, *channels], [*channels, 10], kernels, strict=True)
-            assert count(DepthCNN(3, 10, n), 4) == sum(inputs * outputs * kernel**2 for inputs, outputs, kernel in pairs)
+            assert count(DepthCNN(3, 10, n), 4) == sum(
+                inputs * outputs * kernel**2 for inputs, outputs, kernel in pairs
+            )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -124,13 +132,15 @@ def test_the_blocks_halve_the_image_where_the_papers_do() -> None:
         x = network.get_submodule(name)(x)
         sizes.append(tuple(x.shape[1:]))
     assert sizes == [(8, 32, 32), (8, 32, 32), (16, 16, 16), (32, 8, 8), (64, 4, 4)]
-    assert ResNet(3, 10, width=8, stem="conv7x7s2", pool=True).stem(torch.randn(1, 3, 32, 32)).shape == (1, 8, 8, 8)
+    assert ResNet(3, 10, width=8, stem="conv7x7s2", pool=True).stem(
+        torch.randn(1, 3, 32, 32)
+    ).shape == (1, 8, 8, 8)
 
 
 def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
     def drawn(seed: int, classes: int = 10) -> dict[str, torch.Tensor]:
         network = construct(ResNet, 3, classes, depth=1, width=8)
-        initialise(network, seed)
+        init_parameters(network, seed)
         return network.state_dict()
 
     one, same, other, wider = drawn(0), drawn(0), drawn(1), drawn(0, 7)
@@ -138,12 +148,14 @@ def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
     assert not torch.equal(one["stem.conv.weight"], other["stem.conv.weight"])
     assert not torch.equal(one["layer1.0.conv1.weight"], one["layer1.0.conv2.weight"])
     for name in one:
-        assert name.startswith("head") or torch.equal(one[name], wider[name]), "another head leaves the rest alone"
+        assert name.startswith("head") or torch.equal(one[name], wider[name]), (
+            "another head leaves the rest alone"
+        )
 
 
 def test_initial_values_have_pytorchs_distribution() -> None:
     network = construct(ResNet, 3, 10, width=32)
-    initialise(network, 0)
+    init_parameters(network, 0)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 5000:
             bound = (layer.in_channels * layer.kernel_size[0] ** 2) ** -0.5

@@ -9,9 +9,9 @@ from torch import nn
 
 from lightning_modules.networks import TorchvisionNetwork
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import global_stream
+from plasticity_lab.randomness import seeded_global_rng
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN, one
 from tests.runs import fit, tiny
 from tests.test_bad_input import refused
@@ -24,18 +24,23 @@ def adapter(**arguments: Any) -> dict[str, Any]:
     return {"model": {"init_args": {"network": node}}}
 
 
-@pytest.mark.parametrize(("name", "size"), [("resnet18", 32), ("vit_b_16", 32), ("squeezenet1_1", 32), ("densenet121", 32)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("resnet18", 32), ("vit_b_16", 32), ("squeezenet1_1", 32), ("densenet121", 32)],
+)
 def test_its_forward_pass_and_values_are_torchvisions(name: str, size: int) -> None:
     options: dict[str, Any] = {"image_size": size} if name.startswith("vit") else {}
     images = torch.randn(2, 3, size, size)
-    with global_stream(0, "test"):
+    with seeded_global_rng(0, "test"):
         theirs = torchvision.models.get_model(name, num_classes=7, **options).eval()
-    with global_stream(0, "test"):
+    with seeded_global_rng(0, "test"):
         ours = TorchvisionNetwork(3, 7, size, name).eval()
     assert torch.equal(ours(images), theirs(images))
     grey = TorchvisionNetwork(1, 7, size, name)
     assert grey(images[:, :1]).shape == (2, 7)
-    assert [tensor.shape for tensor in list(grey.parameters())[2:]] == [tensor.shape for tensor in list(theirs.parameters())[2:]]
+    assert [tensor.shape for tensor in list(grey.parameters())[2:]] == [
+        tensor.shape for tensor in list(theirs.parameters())[2:]
+    ]
     assert nn.Conv2d(3, 5, 1).in_channels == 3, "torch is as it was"
 
 
@@ -47,7 +52,9 @@ def test_another_first_convolution_has_torchvisions_initialisation() -> None:
 
 def test_blocks_run_from_bottom_to_top() -> None:
     blocks = TorchvisionNetwork(1, 10, 32, "resnet18").blocks
-    assert blocks == tuple(f"model.{name}" for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"))
+    assert blocks == tuple(
+        f"model.{name}" for name in ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc")
+    )
     assert TorchvisionNetwork(1, 10, 32, "squeezenet1_1").blocks[-1] == "model.classifier"
     vit = TorchvisionNetwork(1, 10, 32, "vit_b_16").blocks
     assert vit[:2] == ("model.conv_proj", "model.encoder.layers.encoder_layer_0")
@@ -55,23 +62,33 @@ def test_blocks_run_from_bottom_to_top() -> None:
 
 
 def test_a_run_starts_from_its_constructor_and_resets_its_blocks() -> None:
-    reset = {"trainer": {"callbacks+": [one("LayerReset", at=["11st"], last=3, to="initial"), FROZEN]}}
+    reset = {
+        "trainer": {"callbacks+": [one("LayerReset", at=["11st"], last=3, to="initial"), FROZEN]}
+    }
     network: Any = fit(*tiny(adapter(**SMALL), reset)).model.network
     expected: Any = construct(TorchvisionNetwork, 1, 10, 16, **SMALL)
-    initialise(expected, 0)
+    init_parameters(expected, 0)
     assert not expected.model.layer1[0].bn2.weight.any()
     for name, value in network.named_parameters():
-        assert torch.equal(value, expected.get_parameter(name)) == name.startswith(("model.layer3", "model.layer4", "model.fc")), (
-            name
-        )
+        assert torch.equal(value, expected.get_parameter(name)) == name.startswith(
+            ("model.layer3", "model.layer4", "model.fc")
+        ), name
 
 
 def test_an_unknown_name_or_option_is_one_line() -> None:
-    with pytest.raises(UserError, match="name: resnet19: torchvision has no such network; the nearest are resnet"):
+    with pytest.raises(
+        UserError, match="name: resnet19: torchvision has no such network; the nearest are resnet"
+    ):
         TorchvisionNetwork(1, 10, 16, "resnet19")
-    with pytest.raises(UserError, match=r"resnet18: options: .*'deep': 3.*, image size 16: .*unexpected keyword argument 'deep'"):
+    with pytest.raises(
+        UserError,
+        match=r"resnet18: options: .*'deep': 3.*, image size 16: .*unexpected keyword argument 'deep'",
+    ):
         TorchvisionNetwork(1, 10, 16, "resnet18", {"deep": 3})
-    with pytest.raises(UserError, match="vit_b_16: options: None, image size 20: Input shape indivisible by patch size"):
+    with pytest.raises(
+        UserError,
+        match="vit_b_16: options: None, image size 20: Input shape indivisible by patch size",
+    ):
         TorchvisionNetwork(1, 10, 20, "vit_b_16")
 
 
@@ -86,7 +103,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         r"network: VisionTransformer: cannot take images \(channels, height, width\) = \(1, 16, 16\): RuntimeError: .*3 channels",
     ),
     "another size": (
-        {"class_path": "torchvision.models.VisionTransformer", "init_args": {**VIT, "patch_size": 5}},
+        {
+            "class_path": "torchvision.models.VisionTransformer",
+            "init_args": {**VIT, "patch_size": 5},
+        },
         "network: VisionTransformer: Input shape indivisible by patch size",
     ),
     "no logits": (
@@ -102,6 +122,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.filterwarnings("ignore:\\s*Unable to serialize instance")
 @pytest.mark.parametrize("case", BAD)
-def test_a_network_that_does_not_fit_is_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_does_not_fit_is_one_line(
+    case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     node, message = BAD[case]
     refused(["fit", *tiny({"model": {"init_args": {"network": node}}})], message, capsys)

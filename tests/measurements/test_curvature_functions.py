@@ -8,7 +8,11 @@ from plasticity_lab.measurements.functional import detached_parameters, flatten,
 from plasticity_lab.measurements.gradient_covariance import gradient_covariance
 from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
 from plasticity_lab.measurements.lanczos import lanczos, largest_eigenpairs
-from plasticity_lab.measurements.lanczos_quadrature import hutchinson, lanczos_quadrature, spectral_density
+from plasticity_lab.measurements.lanczos_quadrature import (
+    hutchinson,
+    lanczos_quadrature,
+    spectral_density,
+)
 from plasticity_lab.measurements.subspace import curvature_overlap, share_within, subspace_overlap
 from tests.measurements.toys import Toy, as_vector, convolutional, mlp
 
@@ -25,18 +29,30 @@ def symmetric(values: Tensor, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("toy", [mlp(nn.Tanh), mlp(), convolutional()])
 def test_products_are_those_of_the_dense_matrices(toy: Toy) -> None:
-    parameters, loss = detached_parameters(toy.network), mean_loss(toy.network, toy.images, toy.labels)
+    parameters, loss = (
+        detached_parameters(toy.network),
+        mean_loss(toy.network, toy.images, toy.labels),
+    )
     vector, dense = draw(flatten(parameters).numel()), toy.hessian()
-    assert torch.allclose(gradient(loss, parameters), torch.func.grad(as_vector(loss, parameters))(flatten(parameters).detach()))
-    assert torch.allclose(hessian_vector_product(loss, parameters)(vector), dense @ vector, rtol=1e-10, atol=1e-12)
+    assert torch.allclose(
+        gradient(loss, parameters),
+        torch.func.grad(as_vector(loss, parameters))(flatten(parameters).detach()),
+    )
+    assert torch.allclose(
+        hessian_vector_product(loss, parameters)(vector), dense @ vector, rtol=1e-10, atol=1e-12
+    )
 
 
 def test_parameters_that_do_not_curve_get_zero() -> None:
     network = nn.Linear(3, 2).double()
     parameters = detached_parameters(network)
-    product = hessian_vector_product(lambda values: (values["weight"] ** 3).sum() + values["bias"].sum(), parameters)
+    product = hessian_vector_product(
+        lambda values: (values["weight"] ** 3).sum() + values["bias"].sum(), parameters
+    )
     vector = draw(8)
-    expected = torch.cat([6 * network.weight.detach().flatten() * vector[:6], torch.zeros(2, dtype=torch.float64)])
+    expected = torch.cat(
+        [6 * network.weight.detach().flatten() * vector[:6], torch.zeros(2, dtype=torch.float64)]
+    )
     assert torch.allclose(product(vector), expected)
 
 
@@ -67,7 +83,9 @@ def test_largest_eigenpairs_are_the_algebraically_largest() -> None:
     values = torch.cat([torch.tensor([-50.0, 9.0, 7.0, 5.0]), torch.linspace(0, 1, 196)]).double()
     matrix = symmetric(values)
     found = largest_eigenpairs(lambda vector: matrix @ vector, draw(200), 3, tolerance=1e-6)
-    assert torch.allclose(found.values, torch.tensor([9.0, 7.0, 5.0], dtype=torch.float64), rtol=1e-6)
+    assert torch.allclose(
+        found.values, torch.tensor([9.0, 7.0, 5.0], dtype=torch.float64), rtol=1e-6
+    )
     assert torch.allclose(matrix @ found.vectors, found.vectors * found.values, atol=1e-2)
     assert found.products < 40
 
@@ -75,7 +93,10 @@ def test_largest_eigenpairs_are_the_algebraically_largest() -> None:
 def test_looser_tolerance_takes_fewer_products_and_holds() -> None:
     values = torch.logspace(1, -4, 300, dtype=torch.float64)
     matrix = symmetric(values)
-    loose, tight = (largest_eigenpairs(lambda vector: matrix @ vector, draw(300), 10, tolerance=one) for one in (1e-2, 1e-6))
+    loose, tight = (
+        largest_eigenpairs(lambda vector: matrix @ vector, draw(300), 10, tolerance=one)
+        for one in (1e-2, 1e-6)
+    )
     assert loose.products < tight.products < 120
     assert ((loose.values - values[:10]).abs() <= 1e-2 * values[:10]).all()
     assert ((tight.values - values[:10]).abs() <= 1e-6 * values[:10]).all()
@@ -84,19 +105,25 @@ def test_looser_tolerance_takes_fewer_products_and_holds() -> None:
 def test_quadrature_has_the_moments() -> None:
     matrix = symmetric(torch.logspace(0, -3, 40, dtype=torch.float64))
     start = draw(40, seed=3)
-    nodes = lanczos_quadrature(lambda vector: matrix @ vector, start, 10, 1, torch.Generator().manual_seed(3))
+    nodes = lanczos_quadrature(
+        lambda vector: matrix @ vector, start, 10, 1, torch.Generator().manual_seed(3)
+    )
     first = draw(40, seed=3) / draw(40, seed=3).norm()
     assert float(nodes.weights.sum()) == pytest.approx(1)
     power = first
     for moment in range(1, 6):
         power = matrix @ power
-        assert float((nodes.weights * nodes.values**moment).sum()) == pytest.approx(float(first @ power))
+        assert float((nodes.weights * nodes.values**moment).sum()) == pytest.approx(
+            float(first @ power)
+        )
 
 
 def test_density_is_that_of_the_eigenvalues() -> None:
     values = torch.cat([torch.zeros(50), torch.full((50,), 2.0)]).double()
     matrix = symmetric(values)
-    nodes = lanczos_quadrature(lambda vector: matrix @ vector, values, 10, 200, torch.Generator().manual_seed(0))
+    nodes = lanczos_quadrature(
+        lambda vector: matrix @ vector, values, 10, 200, torch.Generator().manual_seed(0)
+    )
     grid = torch.linspace(-1, 3, 4001, dtype=torch.float64)
     shares = spectral_density(nodes, grid, 1e-2)
     assert float(torch.trapezoid(shares, grid)) == pytest.approx(1, abs=1e-3)
@@ -106,7 +133,9 @@ def test_density_is_that_of_the_eigenvalues() -> None:
 
 def test_hutchinson_is_exact_over_all_signs_of_a_diagonal() -> None:
     matrix = symmetric(torch.tensor([4.0, 1.0, -2.0], dtype=torch.float64))
-    mean, error = hutchinson(lambda vector: matrix @ vector, draw(3), 4000, torch.Generator().manual_seed(0))
+    mean, error = hutchinson(
+        lambda vector: matrix @ vector, draw(3), 4000, torch.Generator().manual_seed(0)
+    )
     assert abs(mean - 3) < 4 * error
     variance = 2 * float(matrix.pow(2).sum() - matrix.diagonal().pow(2).sum())
     assert error == pytest.approx((variance / 4000) ** 0.5, rel=0.05)
@@ -118,7 +147,9 @@ def test_shares_and_overlaps() -> None:
     vector = draw(20, seed=1)
     assert share_within(basis @ draw(4), basis) == pytest.approx(1)
     assert share_within(vector, torch.eye(20, dtype=torch.float64)) == pytest.approx(1)
-    assert share_within(vector, basis) == pytest.approx(float(((basis @ basis.T @ vector) ** 2).sum() / (vector**2).sum()))
+    assert share_within(vector, basis) == pytest.approx(
+        float(((basis @ basis.T @ vector) ** 2).sum() / (vector**2).sum())
+    )
     turn, _ = torch.linalg.qr(draw(4, 4, seed=2))
     assert subspace_overlap(basis, basis @ turn) == pytest.approx(1)
     whole, _ = torch.linalg.qr(draw(20, 8, seed=5))

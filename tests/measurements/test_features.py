@@ -10,7 +10,13 @@ from torch.nn import functional as F
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import features
-from plasticity_lab.measurements.features import block_outputs, check_rectified, last_features, last_layer, rectified
+from plasticity_lab.measurements.features import (
+    block_outputs,
+    check_rectified,
+    last_features,
+    last_layer,
+    rectified,
+)
 
 
 class ManyRelus(nn.Module):
@@ -43,7 +49,11 @@ def images(*shape: int) -> Tensor:
 def test_every_way_to_rectify_is_seen_once_and_belongs_to_the_block_that_ran_last() -> None:
     network, x = ManyRelus().double().eval(), images(6, 4)
     found = rectified(network, x, whole)
-    assert {name: len(layers) for name, layers in found.items()} == {"input": 1, "module": 1, "linear": 4}
+    assert {name: len(layers) for name, layers in found.items()} == {
+        "input": 1,
+        "module": 1,
+        "linear": 4,
+    }
     first = x.clamp(min=0)
     second = network.module[0](first).clamp(min=0)
     third = network.linear(second - 1).clamp(min=0)
@@ -55,8 +65,14 @@ def test_every_way_to_rectify_is_seen_once_and_belongs_to_the_block_that_ran_las
 
 
 SIZES: list[tuple[Any, dict[str, int]]] = [
-    (ResNet(3, 5, depth=1, width=4), {"stem": 1, "layer1": 2, "layer2": 2, "layer3": 2, "layer4": 2}),
-    (ResNet(3, 5, depth=2, width=4, block="pre"), {"stem": 1, "layer1": 4, "layer2": 4, "layer3": 4, "layer4": 4}),
+    (
+        ResNet(3, 5, depth=1, width=4),
+        {"stem": 1, "layer1": 2, "layer2": 2, "layer3": 2, "layer4": 2},
+    ),
+    (
+        ResNet(3, 5, depth=2, width=4, block="pre"),
+        {"stem": 1, "layer1": 4, "layer2": 4, "layer3": 4, "layer4": 4},
+    ),
     (AllCNN(3, 5, width=0.05), {f"conv{number}": 1 for number in range(1, 9)}),
     (DepthCNN(3, 5), {f"conv{number}": 1 for number in range(1, 6)}),
     (MLP(3, 5, 8, widths=[7, 6]), {"hidden1": 1, "hidden2": 1}),
@@ -70,7 +86,9 @@ def test_rectifiers_of_each_network_by_block(network: nn.Module, counts: dict[st
     network = network.double().eval()
     found = rectified(network, images(3, 3, 8, 8), whole)
     assert {name: len(layers) for name, layers in found.items()} == counts
-    assert all((layer >= 0).all() and (layer > 0).any() for layers in found.values() for layer in layers)
+    assert all(
+        (layer >= 0).all() and (layer > 0).any() for layers in found.values() for layer in layers
+    )
 
 
 @pytest.mark.parametrize("network", [one for one, _ in SIZES], ids=lambda one: type(one).__name__)
@@ -95,7 +113,9 @@ def test_images_pass_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_network_without_blocks_has_its_last_linear_layer_last() -> None:
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Softmax(1)).double()
+    network = nn.Sequential(
+        nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2), nn.Softmax(1)
+    ).double()
     assert last_layer(network) == "3"
     x = images(5, 4)
     assert torch.equal(last_features(network, x), network[:3](x))

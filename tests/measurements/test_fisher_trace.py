@@ -5,7 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from plasticity_lab.measurements.fisher_trace import Trace, exact_fisher_trace, fisher_trace, fisher_trace_per_example
+from plasticity_lab.measurements.fisher_trace import (
+    Trace,
+    exact_fisher_trace,
+    fisher_trace,
+    fisher_trace_per_example,
+)
 from plasticity_lab.measurements.functional import detached_parameters, flatten, mean_loss
 from tests.measurements.toys import Toy, as_vector, convolutional, mlp
 
@@ -17,7 +22,12 @@ def by_hand(toy: Toy) -> float:
         shares = toy.network(image[None]).softmax(1)[0].detach()
         for label, share in enumerate(shares):
             loss = mean_loss(toy.network, image[None], torch.tensor([label]))
-            total += float(share * torch.func.grad(as_vector(loss, parameters))(flatten(parameters).detach()).pow(2).sum())
+            total += float(
+                share
+                * torch.func.grad(as_vector(loss, parameters))(flatten(parameters).detach())
+                .pow(2)
+                .sum()
+            )
     return total / len(toy.images)
 
 
@@ -25,13 +35,17 @@ def by_hand(toy: Toy) -> float:
 def test_the_exact_trace_is_that_by_hand_and_of_the_hessian(toy: Toy) -> None:
     exact = exact_fisher_trace(toy.network, toy.images)
     assert exact.total == pytest.approx(by_hand(toy), rel=1e-12)
-    assert exact.total == pytest.approx(float(toy.hessian().trace()), rel=1e-9), "piecewise linear in every parameter"
+    assert exact.total == pytest.approx(float(toy.hessian().trace()), rel=1e-9), (
+        "piecewise linear in every parameter"
+    )
     assert list(exact.parts) == list(detached_parameters(toy.network))
 
 
 @pytest.mark.parametrize("toy", [mlp(), convolutional()])
 @pytest.mark.parametrize("estimate", [fisher_trace, fisher_trace_per_example])
-def test_estimates_are_unbiased_and_know_their_error(toy: Toy, estimate: Callable[..., Trace]) -> None:
+def test_estimates_are_unbiased_and_know_their_error(
+    toy: Toy, estimate: Callable[..., Trace]
+) -> None:
     exact, generator = exact_fisher_trace(toy.network, toy.images), torch.Generator().manual_seed(0)
     draws = [estimate(toy.network, toy.images, generator, 6) for _ in range(400)]
     totals = torch.tensor([draw.total for draw in draws])
@@ -58,7 +72,7 @@ def test_true_labels_would_give_another_number() -> None:
     empirical = 0.0
     for image, label in zip(toy.images, toy.labels, strict=True):
         loss = mean_loss(toy.network, image[None], label[None])
-        empirical += float(torch.func.grad(as_vector(loss, parameters))(flatten(parameters).detach()).pow(2).sum()) / len(
-            toy.images
-        )
+        empirical += float(
+            torch.func.grad(as_vector(loss, parameters))(flatten(parameters).detach()).pow(2).sum()
+        ) / len(toy.images)
     assert abs(empirical - exact_fisher_trace(toy.network, toy.images).total) > 0.1 * empirical

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from plasticity_lab.measurements.forgetting_statistics import NEVER, UNIT, ForgettingStatistics, whole_units
+from plasticity_lab.measurements.forgetting_statistics import (
+    NEVER,
+    UNIT,
+    ForgettingStatistics,
+    whole_units,
+)
 
 
 def authors(accuracies: list[int]) -> tuple[list[int], int, float]:
@@ -16,7 +21,11 @@ def authors(accuracies: list[int]) -> tuple[list[int], int, float]:
     transitions = accuracy[1:] - accuracy[:-1]
     forgotten = (np.where(transitions == -1)[0] + 2).tolist()
     wrong, right = np.where(accuracy == 0)[0], np.where(accuracy == 1)[0]
-    return forgotten, int(wrong[-1]) + 1 if len(wrong) else 0, float(right[0]) if len(right) else math.nan
+    return (
+        forgotten,
+        int(wrong[-1]) + 1 if len(wrong) else 0,
+        float(right[0]) if len(right) else math.nan,
+    )
 
 
 def sorting(history: list[list[int]], presentations: int) -> tuple[list[int], list[int]]:
@@ -33,10 +42,20 @@ def empty(examples: int) -> ForgettingStatistics:
     return ForgettingStatistics(torch.zeros(examples, dtype=torch.int64))
 
 
-def update(counts: ForgettingStatistics, indices: Any, right: Any, stage: int = 0, given: Any = None, margins: Any = None) -> None:
+def update(
+    counts: ForgettingStatistics,
+    indices: Any,
+    right: Any,
+    stage: int = 0,
+    given: Any = None,
+    margins: Any = None,
+) -> None:
     """Count a batch, of right labels and without margins if none are given."""
     indices = torch.as_tensor(indices)
-    labels, units = (torch.zeros_like(indices) if one is None else torch.as_tensor(one) for one in (given, margins))
+    labels, units = (
+        torch.zeros_like(indices) if one is None else torch.as_tensor(one)
+        for one in (given, margins)
+    )
     counts.update(indices, labels, torch.as_tensor(right).bool(), units, stage)
 
 
@@ -56,7 +75,9 @@ def stream(accuracies: list[int]) -> ForgettingStatistics:
         ([0, 1], 0, 1, 0, True),
     ],
 )
-def test_small_cases(accuracies: list[int], events: int, first: int, last_wrong: int, unforgettable: bool) -> None:
+def test_small_cases(
+    accuracies: list[int], events: int, first: int, last_wrong: int, unforgettable: bool
+) -> None:
     counts = stream(accuracies)
     found = [counts.forgotten, counts.first_learned, counts.last_wrong, counts.presentations]
     assert [int(one) for one in found] == [events, first, last_wrong, len(accuracies)]
@@ -74,12 +95,18 @@ def check(counts: ForgettingStatistics, history: list[list[tuple[int, int]]]) ->
         assert counts.presentations[index] == len(seen)
         assert bool(counts.right[index]) == bool(seen and seen[-1][0])
         before = [0, *(right for right, _ in seen)]
-        assert counts.learned[index] == sum(now > then for then, now in zip(before, [right for right, _ in seen], strict=False))
+        assert counts.learned[index] == sum(
+            now > then for then, now in zip(before, [right for right, _ in seen], strict=False)
+        )
         stages = [seen[presentation - 1][1] for presentation in forgotten]
-        assert counts.events[index].tolist() == [stages.count(stage) for stage in range(counts.events.shape[1])]
+        assert counts.events[index].tolist() == [
+            stages.count(stage) for stage in range(counts.events.shape[1])
+        ]
 
 
-@pytest.mark.parametrize("replace", [False, True], ids=["once in a batch", "several times in a batch"])
+@pytest.mark.parametrize(
+    "replace", [False, True], ids=["once in a batch", "several times in a batch"]
+)
 def test_streaming_is_the_authors_rule_on_random_histories(replace: bool) -> None:
     """With examples that come in at stage 1, and one that never comes."""
     draws = np.random.default_rng(0)
@@ -139,7 +166,9 @@ def test_never_learned_examples_rank_highest_as_in_the_authors_sorting() -> None
     never = {index for index, row in enumerate(history) if not row.any()}
     assert len(never) > 50
     assert set(order[-len(never) :]) == never
-    assert set(np.argsort(counts.forgotten.numpy(), kind="stable")[-len(never) :]) != never, "events alone rank them lowest"
+    assert set(np.argsort(counts.forgotten.numpy(), kind="stable")[-len(never) :]) != never, (
+        "events alone rank them lowest"
+    )
 
 
 def test_an_example_that_came_late_and_was_never_learned_ranks_highest_too() -> None:
@@ -150,7 +179,9 @@ def test_an_example_that_came_late_and_was_never_learned_ranks_highest_too() -> 
     assert counts.scores.tolist() == [5, 10]
 
 
-@pytest.mark.parametrize("replace", [False, True], ids=["once in a batch", "several times in a batch"])
+@pytest.mark.parametrize(
+    "replace", [False, True], ids=["once in a batch", "several times in a batch"]
+)
 def test_margins_are_the_mean_over_forgetting_events_and_labels_those_given(replace: bool) -> None:
     draws = np.random.default_rng(1)
     labels = torch.arange(8) % 3
@@ -158,7 +189,10 @@ def test_margins_are_the_mean_over_forgetting_events_and_labels_those_given(repl
     history: list[list[tuple[int, int, float]]] = [[] for _ in range(8)]
     for _ in range(40):
         indices = draws.choice(7, size=int(draws.integers(1, 7)), replace=replace)
-        right, given = draws.integers(0, 2, len(indices)), np.where(indices == 3, draws.integers(0, 3, len(indices)), indices % 3)
+        right, given = (
+            draws.integers(0, 2, len(indices)),
+            np.where(indices == 3, draws.integers(0, 3, len(indices)), indices % 3),
+        )
         margins = np.where(right, 1, -1) * draws.random(len(indices))
         update(counts, indices, right, 0, given, whole_units(torch.as_tensor(margins)))
         for index, *seen in zip(indices, right, given, margins, strict=True):
@@ -177,6 +211,15 @@ def test_margins_are_the_mean_over_forgetting_events_and_labels_those_given(repl
 
 def test_sums_of_margins_do_not_depend_on_their_order() -> None:
     margins = torch.randn(1000, generator=torch.Generator().manual_seed(0)) * 10
-    assert whole_units(margins).sum() == whole_units(margins.flip(0)).sum() == whole_units(margins.double()).sum()
+    assert (
+        whole_units(margins).sum()
+        == whole_units(margins.flip(0)).sum()
+        == whole_units(margins.double()).sum()
+    )
     assert torch.allclose(whole_units(margins) * UNIT, margins, atol=UNIT)
-    assert whole_units(torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30])).tolist() == [0, 2**40, -(2**40), 2**40]
+    assert whole_units(torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30])).tolist() == [
+        0,
+        2**40,
+        -(2**40),
+        2**40,
+    ]

@@ -8,7 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from plasticity_lab.measurements.full_tangent_kernel import TOLERANCE, full_kernel_product, largest_full_eigenvalue, stability
+from plasticity_lab.measurements.full_tangent_kernel import (
+    TOLERANCE,
+    full_kernel_product,
+    largest_full_eigenvalue,
+    stability,
+)
 from plasticity_lab.measurements.functional import detached_parameters, forward
 from plasticity_lab.measurements.tangent_kernel import tangent_kernels
 from tests.measurements.toys import Toy, convolutional, jacobian, mlp
@@ -31,16 +36,26 @@ class Attentive(nn.Module):
 
 def attentive() -> Toy:
     torch.manual_seed(0)
-    return Toy(Attentive().double().eval(), torch.randn(5, 1, 8, 8, dtype=torch.float64), torch.arange(5) % 3)
+    return Toy(
+        Attentive().double().eval(),
+        torch.randn(5, 1, 8, 8, dtype=torch.float64),
+        torch.arange(5) % 3,
+    )
 
 
-@pytest.mark.parametrize("toy", [mlp(), mlp(nn.Tanh), convolutional(), attentive()], ids=["relu", "tanh", "conv", "attention"])
+@pytest.mark.parametrize(
+    "toy",
+    [mlp(), mlp(nn.Tanh), convolutional(), attentive()],
+    ids=["relu", "tanh", "conv", "attention"],
+)
 def test_it_is_the_dense_one(toy: Toy) -> None:
     # The dense Jacobian is batched, which other kernels of attention are not made for.
     with sdpa_kernel(SDPBackend.MATH):
         rows = jacobian(toy).flatten(0, 1)
     dense, product = rows @ rows.T, full_kernel_product(toy.network, toy.images)
-    columns = torch.stack([product(vector) for vector in torch.eye(len(rows), dtype=torch.float64)], 1)
+    columns = torch.stack(
+        [product(vector) for vector in torch.eye(len(rows), dtype=torch.float64)], 1
+    )
     assert torch.allclose(columns, dense, rtol=1e-12, atol=1e-13)
     largest, classes = torch.linalg.eigvalsh(dense)[-1], len(rows) // len(toy.images)
     found = largest_full_eigenvalue(toy.network, toy.images, classes, seed=0)
@@ -59,14 +74,19 @@ def test_the_trace_kernel_is_its_sum_over_classes_and_has_a_larger_eigenvalue() 
     assert 1.5 * largest < of_trace <= 5 * largest, "up to the number of classes times as large"
 
 
-def descent(toy: Toy, targets: Tensor, rate: float, steps: int, begin: Callable[[str, Tensor], Tensor]) -> list[float]:
+def descent(
+    toy: Toy, targets: Tensor, rate: float, steps: int, begin: Callable[[str, Tensor], Tensor]
+) -> list[float]:
     """Return L = 1/(2N) Σ |f - y|² before each step of full-batch gradient descent."""
     parameters = {
-        name: begin(name, value).detach().clone().requires_grad_() for name, value in detached_parameters(toy.network).items()
+        name: begin(name, value).detach().clone().requires_grad_()
+        for name, value in detached_parameters(toy.network).items()
     }
     losses = []
     for _ in range(steps):
-        loss = (forward(toy.network, parameters, toy.images) - targets).pow(2).sum() / (2 * len(targets))
+        loss = (forward(toy.network, parameters, toy.images) - targets).pow(2).sum() / (
+            2 * len(targets)
+        )
         losses.append(loss.item())
         slopes = torch.autograd.grad(loss, list(parameters.values()))
         for value, slope in zip(parameters.values(), slopes, strict=True):
@@ -77,15 +97,22 @@ def descent(toy: Toy, targets: Tensor, rate: float, steps: int, begin: Callable[
 def rate_at(toy: Toy, level: float) -> float:
     """Return the rate at which the stability is `level`."""
     classes = forward(toy.network, {}, toy.images[:1]).shape[1]
-    return level / stability(1, largest_full_eigenvalue(toy.network, toy.images, classes, seed=0), len(toy.images))
+    return level / stability(
+        1, largest_full_eigenvalue(toy.network, toy.images, classes, seed=0), len(toy.images)
+    )
 
 
-def test_descent_on_squared_loss_turns_at_1_exactly_where_outputs_are_linear_in_the_parameters() -> None:
+def test_descent_on_squared_loss_turns_at_1_exactly_where_outputs_are_linear_in_the_parameters() -> (
+    None
+):
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(20, 6, dtype=torch.float64, generator=draws)
     toy = Toy(nn.Linear(6, 4).double(), images, torch.arange(20) % 4)
     targets = torch.randn(20, 4, dtype=torch.float64, generator=draws)
-    below, above = (descent(toy, targets, rate_at(toy, level), 400, lambda name, value: value) for level in (0.99, 1.01))
+    below, above = (
+        descent(toy, targets, rate_at(toy, level), 400, lambda name, value: value)
+        for level in (0.99, 1.01)
+    )
     assert all(later <= earlier * (1 + 1e-12) for earlier, later in pairwise(below))
     assert above[-1] > 1e3 * above[0]
     # The error along the top eigenvector is multiplied by 1 - 2 · 1.01 a step.
@@ -100,7 +127,9 @@ def test_descent_on_squared_loss_turns_at_1_near_a_minimum(toy: Toy) -> None:
     def nearby(name: str, value: Tensor) -> Tensor:
         return value + 1e-6 * torch.randn(value.shape, dtype=torch.float64, generator=draws)
 
-    below, above = (descent(toy, targets, rate_at(toy, level), 300, nearby) for level in (0.97, 1.03))
+    below, above = (
+        descent(toy, targets, rate_at(toy, level), 300, nearby) for level in (0.97, 1.03)
+    )
     assert below[-1] < 0.1 * below[0]
     assert max(above) > 1e4 * above[0]
 

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 def ours(network: nn.Module, images: Tensor, labels: Tensor) -> tuple[LinearOperator, Tensor]:
     """Return the product with the Hessian, and a vector to multiply."""
     parameters = detached_parameters(network)
-    vector = torch.randn(flatten(parameters).numel(), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    vector = torch.randn(
+        flatten(parameters).numel(), generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     return hessian_vector_product(mean_loss(network, images, labels), parameters), vector
 
 
@@ -33,7 +35,10 @@ def test_products_are_those_of_curvlinops(toy: Any) -> None:
     curvlinops = pytest.importorskip("curvlinops")
     product, vector = ours(*toy)
     theirs = curvlinops.HessianLinearOperator(
-        toy.network, nn.CrossEntropyLoss(), list(toy.network.parameters()), [(toy.images, toy.labels)]
+        toy.network,
+        nn.CrossEntropyLoss(),
+        list(toy.network.parameters()),
+        [(toy.images, toy.labels)],
     )
     assert torch.allclose(product(vector), theirs @ vector, rtol=1e-10, atol=1e-12)
 
@@ -46,7 +51,9 @@ def test_eigenvalues_and_trace_are_those_of_hessian_eigenthings(toy: Any) -> Non
     theirs = eigenthings.HessianOperator(toy.network, [(toy.images, toy.labels)], loss)
     found = eigenthings.lanczos(theirs, k=4, max_iter=40, tol=1e-12, which="LA", seed=0).eigenvalues
     assert torch.allclose(
-        largest_eigenpairs(product, vector, 4, 1e-9).values, found.double().sort(descending=True).values, rtol=1e-6
+        largest_eigenpairs(product, vector, 4, 1e-9).values,
+        found.double().sort(descending=True).values,
+        rtol=1e-6,
     )
     mean, error = hutchinson(product, vector, 400, torch.Generator().manual_seed(0))
     there = eigenthings.trace(theirs, num_matvecs=400, seed=0)
@@ -58,9 +65,13 @@ def test_fisher_trace_and_tangent_kernel_are_those_of_nngeometry(toy: Any) -> No
     metrics = pytest.importorskip("nngeometry.metrics")
     gram, objects = pytest.importorskip("nngeometry.gram"), pytest.importorskip("nngeometry.object")
     network, images = copy.deepcopy(toy.network).float(), toy.images.float()  # it fails in float64
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(images, toy.labels), batch_size=6)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(images, toy.labels), batch_size=6
+    )
     trace = metrics.FIM(network, loader, objects.PMatDense).trace()
     assert exact_fisher_trace(network, images).total == pytest.approx(float(trace), rel=1e-4)
     theirs = gram.GramMatrix(network, loader).to_torch()  # (classes, examples, classes, examples)
     whole = torch.stack(list(tangent_kernels(network, images).values())).sum(0)
-    assert torch.allclose(theirs.diagonal(dim1=0, dim2=2).sum(-1).double(), whole, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(
+        theirs.diagonal(dim1=0, dim2=2).sum(-1).double(), whole, rtol=1e-4, atol=1e-5
+    )

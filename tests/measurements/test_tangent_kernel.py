@@ -6,7 +6,13 @@ from torch import nn
 
 from plasticity_lab.measurements import tangent_kernel
 from plasticity_lab.measurements.functional import detached_parameters, forward
-from plasticity_lab.measurements.tangent_kernel import alignment, centred_labels, eigh_descending, energy, tangent_kernels
+from plasticity_lab.measurements.tangent_kernel import (
+    alignment,
+    centred_labels,
+    eigh_descending,
+    energy,
+    tangent_kernels,
+)
 from tests.measurements.toys import Toy, convolutional, jacobian, mlp
 
 
@@ -23,8 +29,13 @@ def test_what_does_not_fit_is_taken_in_groups(monkeypatch: pytest.MonkeyPatch) -
     toy = mlp(nn.Tanh)
     at_once = tangent_kernels(toy.network, toy.images)
     monkeypatch.setattr(tangent_kernel, "NUMBERS", 24 * 20)
-    assert [len(group) for group in tangent_kernel._groups(detached_parameters(toy.network), 24)] == [1, 1, 1, 1]
-    assert all(torch.equal(part, at_once[name]) for name, part in tangent_kernels(toy.network, toy.images).items())
+    assert [
+        len(group) for group in tangent_kernel._groups(detached_parameters(toy.network), 24)
+    ] == [1, 1, 1, 1]
+    assert all(
+        torch.equal(part, at_once[name])
+        for name, part in tangent_kernels(toy.network, toy.images).items()
+    )
 
 
 def test_v_k_v_is_one_backward_pass() -> None:
@@ -35,13 +46,18 @@ def test_v_k_v_is_one_backward_pass() -> None:
     squares = 0.0
     for place in range(3):
         output = forward(toy.network, parameters, toy.images)[:, place] @ vector
-        squares += sum(float(part.pow(2).sum()) for part in torch.autograd.grad(output, list(parameters.values())))
+        squares += sum(
+            float(part.pow(2).sum())
+            for part in torch.autograd.grad(output, list(parameters.values()))
+        )
     assert float(vector @ whole @ vector) == pytest.approx(squares)
 
 
 def test_energy_is_the_squared_cosine() -> None:
     toy = mlp(nn.Tanh)
-    values, vectors = eigh_descending(torch.stack(list(tangent_kernels(toy.network, toy.images).values())).sum(0))
+    values, vectors = eigh_descending(
+        torch.stack(list(tangent_kernels(toy.network, toy.images).values())).sum(0)
+    )
     assert (values.diff() <= 0).all()
     assert energy(vectors, vectors[:, 0])[0] == pytest.approx(1)
     target = torch.randn(24, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -51,16 +67,22 @@ def test_energy_is_the_squared_cosine() -> None:
     top = vectors[:, :4] @ vectors[:, :4].T @ target
     assert found[3] == pytest.approx(float(top.norm() ** 2 / target.norm() ** 2))
     many = torch.randn(24, 20_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    assert torch.allclose(energy(vectors, many), torch.arange(1, 25).double() / 24, atol=0.01), "k / examples for random ones"
+    assert torch.allclose(energy(vectors, many), torch.arange(1, 25).double() / 24, atol=0.01), (
+        "k / examples for random ones"
+    )
 
 
 def test_alignment_is_the_cosine_of_centred_kernels() -> None:
     labels = centred_labels(torch.tensor([0, 0, 1, 2, 2, 2]), 3)
     assert torch.allclose(labels.sum(0), torch.zeros(3, dtype=torch.float64))
     assert alignment(labels @ labels.T, labels) == pytest.approx(1)
-    assert alignment(labels @ labels.T + 5, labels) == pytest.approx(1), "the constant does not count"
+    assert alignment(labels @ labels.T + 5, labels) == pytest.approx(1), (
+        "the constant does not count"
+    )
     square = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     square = square @ square.T
     middle = torch.eye(6, dtype=torch.float64) - 1 / 6
-    expected = torch.cosine_similarity((middle @ square @ middle).flatten(), (labels @ labels.T).flatten(), dim=0)
+    expected = torch.cosine_similarity(
+        (middle @ square @ middle).flatten(), (labels @ labels.T).flatten(), dim=0
+    )
     assert alignment(square, labels) == pytest.approx(float(expected))

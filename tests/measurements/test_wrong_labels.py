@@ -15,8 +15,13 @@ def test_they_are_those_of_the_definitions_with_ties(seed: int) -> None:
     scores, wrong = torch.randint(0, 3, (6,), generator=draws), torch.rand(6, generator=draws) < 0.5
     wrong[0], wrong[1] = True, False
     assert auc(scores, wrong) == pytest.approx(roc_auc_score(wrong, scores))
-    tops = [sorted(order, key=lambda place: -int(scores[place]))[: int(wrong.sum())] for order in permutations(range(6))]
-    assert precision(scores, wrong) == pytest.approx(float(torch.tensor([wrong[top].double().mean() for top in tops]).mean()))
+    tops = [
+        sorted(order, key=lambda place: -int(scores[place]))[: int(wrong.sum())]
+        for order in permutations(range(6))
+    ]
+    assert precision(scores, wrong) == pytest.approx(
+        float(torch.tensor([wrong[top].double().mean() for top in tops]).mean())
+    )
 
 
 def test_scores_that_say_nothing_have_the_chance_values() -> None:

@@ -6,7 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from plasticity_lab.measurements.functional import detached_parameters, flatten, forward, mean_loss, unflatten
+from plasticity_lab.measurements.functional import (
+    detached_parameters,
+    flatten,
+    forward,
+    mean_loss,
+    unflatten,
+)
 
 
 class Toy(NamedTuple):
@@ -18,12 +24,19 @@ class Toy(NamedTuple):
 
     def hessian(self) -> Tensor:
         """Return the Hessian of the mean loss, dense."""
-        parameters, loss = detached_parameters(self.network), mean_loss(self.network, self.images, self.labels)
-        dense: Tensor = torch.func.jacrev(torch.func.grad(as_vector(loss, parameters)))(flatten(parameters).detach())
+        parameters, loss = (
+            detached_parameters(self.network),
+            mean_loss(self.network, self.images, self.labels),
+        )
+        dense: Tensor = torch.func.jacrev(torch.func.grad(as_vector(loss, parameters)))(
+            flatten(parameters).detach()
+        )
         return dense
 
 
-def as_vector(loss: Callable[[dict[str, Tensor]], Tensor], parameters: dict[str, Tensor]) -> Callable[[Tensor], Tensor]:
+def as_vector(
+    loss: Callable[[dict[str, Tensor]], Tensor], parameters: dict[str, Tensor]
+) -> Callable[[Tensor], Tensor]:
     """Return a function of parameters as one of a vector."""
     return lambda vector: loss(unflatten(vector, parameters))
 
@@ -35,7 +48,9 @@ def mlp(activation: type[nn.Module] = nn.ReLU, trained: int = 60) -> Toy:
     network = nn.Sequential(nn.Linear(5, 6), activation(), nn.Linear(6, 3)).double()
     for _ in range(trained):
         loss = nn.functional.cross_entropy(network(images), labels)
-        for value, grad in zip(network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True):
+        for value, grad in zip(
+            network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True
+        ):
             value.data -= 0.3 * grad
     return Toy(network.eval(), images, labels)
 
@@ -44,15 +59,22 @@ def convolutional() -> Toy:
     """Return T7 of the notes: convolution, batch norm, ReLU, pooling, 5 classes, 12 examples, in evaluation mode; float64."""
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5)
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(32, 5),
     ).double()
-    return Toy(network.eval(), torch.randn(12, 3, 8, 8, dtype=torch.float64), torch.randint(0, 5, (12,)))
+    return Toy(
+        network.eval(), torch.randn(12, 3, 8, 8, dtype=torch.float64), torch.randint(0, 5, (12,))
+    )
 
 
 def jacobian(toy: Toy) -> Tensor:
     """Return the Jacobian of the logits, dense, (examples, classes, parameters)."""
     parameters = detached_parameters(toy.network)
-    dense: Tensor = torch.func.jacrev(lambda one: forward(toy.network, unflatten(one, parameters), toy.images))(
-        flatten(parameters).detach()
-    )
+    dense: Tensor = torch.func.jacrev(
+        lambda one: forward(toy.network, unflatten(one, parameters), toy.images)
+    )(flatten(parameters).detach())
     return dense

@@ -26,7 +26,9 @@ class Promising(Callback):
 class Preempted(Promising):
     """Is stopped by a scheduler in its first sessions: by the handler of the run's, and by the default one."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         file = Path("stopped")
         before = file.read_text() if file.exists() else ""
         if trainer.global_step == 2 and len(before) < 3:
@@ -45,7 +47,9 @@ class Counter(Promising):
     def in_force(self, epoch: Epoch) -> None:
         """Nothing."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.count += 1
         self.add(pl_module, 1e-3 * self.count)
 
@@ -95,7 +99,9 @@ class KeyedByTimes(Promising):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for time in self.at:
-            if str(time) not in self.done and time.reached(Position(trainer.current_epoch, 0), trainer.max_epochs or 0):
+            if str(time) not in self.done and time.reached(
+                Position(trainer.current_epoch, 0), trainer.max_epochs or 0
+            ):
                 self.done.append(str(time))
                 self.add(pl_module, 0.1)
 
@@ -109,7 +115,9 @@ class Unkeyed(Promising):
     def in_force(self, epoch: Epoch) -> None:
         """Nothing."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         self.add(pl_module, 0.01 * float(torch.rand((), generator=self.stream)))
 
 

@@ -15,7 +15,8 @@ from plasticity_lab.studies.segment import Task, train_segment
 def executed(task: Task) -> list[str]:
     """Return the files of the project of which any function is called while a segment is trained.
 
-    The bodies of modules and classes do not count: they are executed by any import of their package.
+    The bodies of modules and classes do not count: they are executed by any import of their
+    package.
     """
     files: set[str] = set()
 

@@ -3,25 +3,29 @@
 from pathlib import Path
 from typing import Any
 
-from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
 
 
-def train(config: dict[str, Any], root: Path, *stops: int) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]]]:
+def train(
+    config: dict[str, Any], root: Path, *stops: int
+) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]]]:
     """Train a run in segments that end at some epochs, but for those that are there; return the last state, and what was logged."""
     store, start, logs = Store(root), None, dict[str, list[tuple[int, float]]]()
     for first, stop in zip((0, *stops), stops, strict=False):
         state = f"state{stop}"
-        if store.logged(state):
+        if store.has_logs(state):
             start = state
             continue
-        place = store.workplace(state)
+        place = store.new_workdir(state)
         checkpoint = str(store.checkpoint(start)) if start else None
-        train_segment(Task(state, start, checkpoint, first, stop, config, stop == stops[-1], 1, str(place)))
-        store.publish(place, state)
+        train_segment(
+            Task(state, start, checkpoint, first, stop, config, stop == stops[-1], 1, str(place))
+        )
+        store.commit(place, state)
         for folder in (root / state, root / state / "test"):
             for tag, values in everything(folder).items() if folder.exists() else ():
                 logs.setdefault(tag, []).extend(values)
         start = state
-    return store.done(state)["state"], logs
+    return store.metadata(state)["state"], logs

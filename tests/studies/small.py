@@ -5,11 +5,14 @@ from typing import Any
 
 import yaml
 
-from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import TINY
 
 _BLUR = {"class_path": "datamodules.Blur", "init_args": {"size": 4}}
-_GROWTH = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]}}
+_GROWTH = {
+    "class_path": "datamodules.UniformGrowth",
+    "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]},
+}
 
 
 def blurred(epochs: int) -> dict[str, Any]:
@@ -45,7 +48,7 @@ def small(
     root: str = "runs",
     remember: bool = False,
     **content: Any,
-) -> Work:
+) -> StudyContext:
     """Write and open a study of some arms of the tiny run."""
     Path("tiny.yaml").write_text(yaml.safe_dump(TINY, sort_keys=False))
     axes = [{"seed_everything": list(range(seeds))}]

@@ -7,8 +7,8 @@ import pytest
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import arms, described
 from plasticity_lab.studies.budget import budget, decay_sum, lines, share_after
-from plasticity_lab.studies.check import build
-from plasticity_lab.studies.schedule import scheduled
+from plasticity_lab.studies.budget_schedule import scheduled
+from plasticity_lab.studies.dry_run import build
 from tests.studies.small import acting, blurred, small
 
 
@@ -60,14 +60,19 @@ RATE, GAMMA, STEPS, DECAY = 0.1, 0.8, 4, 1e-3  # of the tiny run, whose epochs h
 def played(*keys: dict[str, Any]) -> Any:
     arm: dict[str, Any] = {"trainer.callbacks+": []}
     for part in keys:
-        arm |= {**part, "trainer.callbacks+": [*arm["trainer.callbacks+"], *part.get("trainer.callbacks+", [])]}
+        arm |= {
+            **part,
+            "trainer.callbacks+": [*arm["trainer.callbacks+"], *part.get("trainer.callbacks+", [])],
+        }
     finished = build(small({"one": arm}, seeds=1), 0)
     return scheduled(finished.trainer, finished.model)
 
 
 def test_a_run_is_played_without_training() -> None:
     found = played(
-        {"trainer.max_epochs": 4}, acting("WeightDecaySchedule", levels={"2ep": 0.5}), acting("OptimizerReset", at=["50%"])
+        {"trainer.max_epochs": 4},
+        acting("WeightDecaySchedule", levels={"2ep": 0.5}),
+        acting("OptimizerReset", at=["50%"]),
     )
     rates = exponential(GAMMA, 4, RATE, STEPS)
     assert (found.steps, found.first) == (16, RATE)
@@ -84,39 +89,69 @@ def test_interventions_on_the_rate_count() -> None:
     restarted = played(epochs, acting("LearningRateRestart", at=["2ep"]))
     assert restarted.last == pytest.approx(RATE * GAMMA)
     assert restarted.after["LearningRateRestart 2ep"][1] == pytest.approx(0.5)
-    assert played(epochs, acting("LearningRateFactor", levels={"6st": 10})).after["LearningRateFactor 6st"] == (
+    assert played(epochs, acting("LearningRateFactor", levels={"6st": 10})).after[
+        "LearningRateFactor 6st"
+    ] == (
         6,
-        pytest.approx(1 - (4 + 2 * GAMMA) / (4 + 2 * GAMMA + 10 * (2 * GAMMA + 4 * GAMMA**2 + 4 * GAMMA**3))),
+        pytest.approx(
+            1 - (4 + 2 * GAMMA) / (4 + 2 * GAMMA + 10 * (2 * GAMMA + 4 * GAMMA**2 + 4 * GAMMA**3))
+        ),
     )
     rewound = played(epochs, acting("Rewind", at=["3ep"], to="1ep", learning_rate="rewind"))
     assert rewound.last == pytest.approx(RATE * GAMMA)
 
 
 def test_windows_and_stages_are_switches() -> None:
-    growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]}}
+    growth = {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]},
+    }
     found = played(blurred(2), {"data.init_args.growth": growth})
-    assert {name: step for name, (step, _) in found.after.items()} == {"Blur ends 2ep": 4, "data stage 1": 4}
+    assert {name: step for name, (step, _) in found.after.items()} == {
+        "Blur ends 2ep": 4,
+        "data stage 1": 4,
+    }
     assert found.steps == 2 * 2 + 2 * 4
 
 
 def test_what_only_shows_in_training_is_not_known() -> None:
-    plateau = {"class_path": "pytorch_lightning.cli.ReduceLROnPlateau", "init_args": {"monitor": "train/loss"}}
+    plateau = {
+        "class_path": "pytorch_lightning.cli.ReduceLROnPlateau",
+        "init_args": {"monitor": "train/loss"},
+    }
     with pytest.raises(UserError, match="the schedule waits for the loss"):
         played({"model.init_args.lr_scheduler": plateau})
     until = {"fractions": [0.5, 1.0], "until": {"train_accuracy": 0.9, "at_most": "2ep"}}
     with pytest.raises(UserError, match="stages wait for the network"):
-        played({"data.init_args.growth": {"class_path": "datamodules.UniformGrowth", "init_args": until}})
+        played(
+            {
+                "data.init_args.growth": {
+                    "class_path": "datamodules.UniformGrowth",
+                    "init_args": until,
+                }
+            }
+        )
 
 
 def test_arms_are_set_against_the_control() -> None:
-    keys = {"short": {"trainer.max_epochs": 1}, "long": {**acting("LayerReset", at=["1ep"], last=1), "trainer.max_epochs": 2}}
+    keys = {
+        "short": {"trainer.max_epochs": 1},
+        "long": {**acting("LayerReset", at=["1ep"], last=1), "trainer.max_epochs": 2},
+    }
     work = small(keys, seeds=2, report={"control": "long"})
-    assert [(arm.name, arm.run, arm.control) for arm in arms(work)] == [("short", 0, 2), ("long", 2, None)]
+    assert [(arm.name, arm.run, arm.control) for arm in arms(work)] == [
+        ("short", 0, 2),
+        ("long", 2, None),
+    ]
     text = list(described(work))
     assert text[0] == "short, against long:"
     assert "    trainer.max_epochs: 2 -> 1" in text[:4]
-    assert any(line.startswith("    trainer.callbacks.LayerReset: LayerReset(at=[") for line in text[:4])
-    assert text[3].startswith("    1 epochs, 4 steps; learning rate 0.1 to 0.1; sum of weight decay x rate 0.0004")
+    assert any(
+        line.startswith("    trainer.callbacks.LayerReset: LayerReset(at=[") for line in text[:4]
+    )
+    assert text[3].startswith(
+        "    1 epochs, 4 steps; learning rate 0.1 to 0.1; sum of weight decay x rate 0.0004"
+    )
     assert text[4:] == [
         "long:",
         "    2 epochs, 8 steps; learning rate 0.1 to 0.08; sum of weight decay x rate 0.00072",

@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.claims import Claim, read_claims
 from plasticity_lab.studies.readings import check_claims
+from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.verdicts import EQUAL, adjusted, judge, outcomes
-from plasticity_lab.studies.work import Work
 from tests.studies.small import ARMS, small
 
 CLAIM = {
@@ -34,14 +34,14 @@ def read(**keys: Any) -> Claim:
     return claim
 
 
-def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
+def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
     """Return a study of which some runs are done: values of a metric for each arm, one for each seed (None logs nothing)."""
     arms = {arm: ARMS[arm] for values in metrics.values() for arm in values}
     seeds = max(len(one) for values in metrics.values() for one in values.values())
     work = small(arms, seeds=seeds, claims=[{**CLAIM, "metric": LOSS, **claim} for claim in claims])
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = RunLog(folder, lambda: True)
+        log = ResumableTensorBoardLogger(folder, lambda: True)
         log.log_metrics({"train/loss": 1.0}, 0)
         for metric, values in metrics.items():
             of_seeds = values.get(run.values["arm"], [])
@@ -63,9 +63,16 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
         (
             [-1, 0.5, -0.2],
             {"effect": -2},
-            ("too weak to tell", "needs 84 seeds for the difference seen, needs 4 seeds for the paper's effect"),
+            (
+                "too weak to tell",
+                "needs 84 seeds for the difference seen, needs 4 seeds for the paper's effect",
+            ),
         ),
-        ([-1, 0.5, 0.5], {}, ("too weak to tell", "needs more than 1,000 seeds for the difference seen")),
+        (
+            [-1, 0.5, 0.5],
+            {},
+            ("too weak to tell", "needs more than 1,000 seeds for the difference seen"),
+        ),
         ([0.1, -0.1, 0.0, 0.1], SAME, ("reproduced", "")),
         ([3.1, 2.9, 3.0], SAME, ("contradicted", "")),
         ([0.4, -0.9, 0.2], SAME, ("too weak to tell", "needs 6 seeds for the difference seen")),
@@ -76,7 +83,9 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> Work:
         ([0.0] * 5, SAME, ("reproduced", "")),
     ],
 )
-def test_a_verdict_follows_from_the_values(values: list[float], keys: dict[str, Any], said: tuple[str, str]) -> None:
+def test_a_verdict_follows_from_the_values(
+    values: list[float], keys: dict[str, Any], said: tuple[str, str]
+) -> None:
     assert judge(read(**keys), values) == said
 
 
@@ -96,7 +105,8 @@ def test_a_margin_is_half_of_a_measured_effect() -> None:
 
 def test_a_ratio_is_tested_by_logarithms() -> None:
     work = logged(
-        [{"as": "ratio", "expect": "higher", "effect": 1.5}], val__loss={"plain": [1.0, 2.0, 4.0], "warm": [2.0, 4.2, 7.6]}
+        [{"as": "ratio", "expect": "higher", "effect": 1.5}],
+        val__loss={"plain": [1.0, 2.0, 4.0], "warm": [2.0, 4.2, 7.6]},
     )
     (found,) = outcomes(work)
     assert found.compared is not None
@@ -123,12 +133,20 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
 def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
     within = {"arm": {"arm": "plain"}, "control": {"arm": "plain"}, "expect": "higher"}
     moments = {"metric": "train/loss", "control_over": "first"}
-    values: dict[str, Values] = {"val__loss": {"plain": [5.0, 6.0, 7.0]}, "train__loss": {"plain": [1.0, 1.5, 3.0]}}
+    values: dict[str, Values] = {
+        "val__loss": {"plain": [5.0, 6.0, 7.0]},
+        "train__loss": {"plain": [1.0, 1.5, 3.0]},
+    }
     work = logged([{**within, "control_metric": "train/loss"}, {**within, **moments}], **values)
     one, other = outcomes(work)
     assert one.verdict == "reproduced"
-    assert claim_table.here(work, one) == "+4.17 [+3.45, +4.88]; test loss 6.00 against training loss 1.83"
-    assert claim_table.here(work, other).endswith("; training loss 1.83 (last epoch) against 1.00 (first)")
+    assert (
+        claim_table.here(work, one)
+        == "+4.17 [+3.45, +4.88]; test loss 6.00 against training loss 1.83"
+    )
+    assert claim_table.here(work, other).endswith(
+        "; training loss 1.83 (last epoch) against 1.00 (first)"
+    )
 
 
 def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
@@ -139,8 +157,13 @@ def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
 
 
 def test_zero_has_no_ratio() -> None:
-    (found,) = outcomes(logged([{"as": "ratio"}], val__loss={"plain": [0.0, 1.0], "warm": [1.0, 1.2]}))
-    assert found.because == "finished runs without a value above 0, which a ratio needs: control: 1 of 2"
+    (found,) = outcomes(
+        logged([{"as": "ratio"}], val__loss={"plain": [0.0, 1.0], "warm": [1.0, 1.2]})
+    )
+    assert (
+        found.because
+        == "finished runs without a value above 0, which a ratio needs: control: 1 of 2"
+    )
 
 
 def test_p_values_are_adjusted_for_all_directional_claims() -> None:
@@ -150,11 +173,16 @@ def test_p_values_are_adjusted_for_all_directional_claims() -> None:
     )
     one, other, same = outcomes(work)
     assert one.p == pytest.approx(stats.ttest_rel([2.0, 3.1, 4.5], [1.0, 2.0, 3.0]).pvalue)
-    assert [round(claim.adjusted or 0, 6) for claim in (one, other, same)] == [round(2 * (one.p or 0), 6)] * 2 + [0]
+    assert [round(claim.adjusted or 0, 6) for claim in (one, other, same)] == [
+        round(2 * (one.p or 0), 6)
+    ] * 2 + [0]
     assert (one.verdict, other.verdict) == ("contradicted", "reproduced")
     assert other.exact == 0.25
     four = adjusted([one, other, one, other])
-    assert [late.said for late in four[:2]] == ["contradicted, not after Holm", "reproduced, not after Holm"]
+    assert [late.said for late in four[:2]] == [
+        "contradicted, not after Holm",
+        "reproduced, not after Holm",
+    ]
 
 
 def test_with_many_seeds_signs_are_not_flipped() -> None:
@@ -174,7 +202,8 @@ def test_a_study_that_is_not_finished_says_so() -> None:
 
 def test_the_smallest_ratio_lies_on_the_side_of_the_claim() -> None:
     falls, rises = (
-        claim_table.smallest(read(**{"as": "ratio", "expect": side}), [0.01, -0.01, 0.02]) for side in ("lower", "higher")
+        claim_table.smallest(read(**{"as": "ratio", "expect": side}), [0.01, -0.01, 0.02])
+        for side in ("lower", "higher")
     )
     assert float(falls.split()[0]) * float(rises.split()[0]) == pytest.approx(1, abs=0.01)
     assert float(falls.split()[0]) < 1
@@ -196,7 +225,10 @@ def test_one_seed_is_no_test() -> None:
             {**CLAIM, "arm": {"arm": "warm", "seed": 0}, "control": {"arm": "plain", "seed": 1}},
             "claims: B1: control: .*: shares no seed with the runs that it is compared with",
         ),
-        ({**CLAIM, "control_over": "last 9 epochs"}, "claims: B1: control_over: last 9 epochs: plain,seed=0 has 3 epochs"),
+        (
+            {**CLAIM, "control_over": "last 9 epochs"},
+            "claims: B1: control_over: last 9 epochs: plain,seed=0 has 3 epochs",
+        ),
         ({**CLAIM, "arm": {"bend": None}}, "claims: B1: arm: .*bend.*: no run has these values"),
         ({**CLAIM, "expect": "same"}, "claims: B1: expect: same: needs within"),
         (
@@ -206,12 +238,18 @@ def test_one_seed_is_no_test() -> None:
         ({**CLAIM, "expect": "worse"}, "claims: B1: expect: worse: write lower, higher or same"),
         ({"id": "B1"}, "claims: B1: claim: a claim needs it"),
         ("B1", "claims: B1: write keys and values"),
-        ({**CLAIM, "paper": "93.5 to 81.6 %"}, "claims: B1: paper: 93.5 to 81.6 %: name the paper with its year and figure"),
+        (
+            {**CLAIM, "paper": "93.5 to 81.6 %"},
+            "claims: B1: paper: 93.5 to 81.6 %: name the paper with its year and figure",
+        ),
         ({**CLAIM, "control_over": "all"}, "claims: B1: control_over: all: write 'last epoch'"),
         ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: write variables and their values"),
         ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
         ({**CLAIM, "metric": "val/acc"}, "claims: B1: metric: val/acc: no run logs it"),
-        ({**CLAIM, "control_metric": "val/acc"}, "claims: B1: control_metric: val/acc: is not in the unit of val/accuracy"),
+        (
+            {**CLAIM, "control_metric": "val/acc"},
+            "claims: B1: control_metric: val/acc: is not in the unit of val/accuracy",
+        ),
         (
             {**CLAIM, "control": {}},
             "claims: B1: control: .*: several runs",
@@ -221,23 +259,53 @@ def test_one_seed_is_no_test() -> None:
         ({**SAME, "within": 0}, "claims: B1: within: 0.0: write a number above 0"),
         ({**SAME, "within": 2.5}, "claims: B1: within: 2.5: is not less than half of 5.0"),
         ({**SAME, "of": -1.9}, "claims: B1: within: 1.0: is not less than half of -1.9"),
-        ({**SAME, "as": "ratio", "within": 1.5, "of": 2.0}, "claims: B1: within: 1.5: is not less than half of 2.0"),
+        (
+            {**SAME, "as": "ratio", "within": 1.5, "of": 2.0},
+            "claims: B1: within: 1.5: is not less than half of 2.0",
+        ),
         ({**SAME, "effect": 2}, "claims: B1: effect: 2.0: goes with lower or higher"),
-        ({**SAME, "of": {"arm": {"arm": "warm"}}}, "claims: B1: of: control: None: write variables and their values"),
-        ({**SAME, "of": {**PAIR, "over": "first"}}, "claims: B1: of: over: it has arm and control only"),
-        ({**SAME, "of": {**PAIR, "arm": {"arm": "cold"}}}, "claims: B1: of: arm: .*cold.*: no run has these values"),
-        ({**CLAIM, "minus": {**PAIR, "control": {"arm": "cold"}}}, "claims: B1: minus: control: .*cold.*: no run has these values"),
+        (
+            {**SAME, "of": {"arm": {"arm": "warm"}}},
+            "claims: B1: of: control: None: write variables and their values",
+        ),
+        (
+            {**SAME, "of": {**PAIR, "over": "first"}},
+            "claims: B1: of: over: it has arm and control only",
+        ),
+        (
+            {**SAME, "of": {**PAIR, "arm": {"arm": "cold"}}},
+            "claims: B1: of: arm: .*cold.*: no run has these values",
+        ),
+        (
+            {**CLAIM, "minus": {**PAIR, "control": {"arm": "cold"}}},
+            "claims: B1: minus: control: .*cold.*: no run has these values",
+        ),
         ({**CLAIM, "minus": 3}, "claims: B1: minus: 3: write arm and control"),
         ({**CLAIM, "effect": 3}, "claims: B1: effect: 3.0: lower needs a number below 0"),
-        ({**CLAIM, "as": "ratio", "effect": -1}, "claims: B1: effect: -1: write a finite ratio above 0"),
-        ({**CLAIM, "as": "ratio", "effect": 1.2}, "claims: B1: effect: 1.2: lower needs a number below 1"),
+        (
+            {**CLAIM, "as": "ratio", "effect": -1},
+            "claims: B1: effect: -1: write a finite ratio above 0",
+        ),
+        (
+            {**CLAIM, "as": "ratio", "effect": 1.2},
+            "claims: B1: effect: 1.2: lower needs a number below 1",
+        ),
         ({**CLAIM, "as": "percent"}, "claims: B1: as: percent: write difference or ratio"),
         ({**CLAIM, "within": 1}, "claims: B1: within: goes with expect: same"),
-        ({**CLAIM, "control": {"arm": "warm"}}, "claims: B1: control: is the arm itself; name other runs"),
+        (
+            {**CLAIM, "control": {"arm": "warm"}},
+            "claims: B1: control: is the arm itself; name other runs",
+        ),
         ({**CLAIM, "effect": float("-inf")}, "claims: B1: effect: -inf: write a finite number"),
         ({**SAME, "within": float("inf")}, "claims: B1: within: inf: write a finite number"),
-        ({**CLAIM, "minus": PAIR}, "claims: B1: minus: is the claim's own difference, which leaves 0; name other runs"),
-        ({**CLAIM, "paper": "Someone 2020"}, "claims: B1: paper: Someone 2020: name the paper with its year and figure"),
+        (
+            {**CLAIM, "minus": PAIR},
+            "claims: B1: minus: is the claim's own difference, which leaves 0; name other runs",
+        ),
+        (
+            {**CLAIM, "paper": "Someone 2020"},
+            "claims: B1: paper: Someone 2020: name the paper with its year and figure",
+        ),
         (
             {**CLAIM, "as": "ratio", "metric": "val/accuracy", "control_metric": "val/loss"},
             "claims: B1: control_metric: val/loss: is not in the unit of val/accuracy",
@@ -252,5 +320,8 @@ def test_what_is_wrong_with_a_claim_is_said(claim: Any, message: str) -> None:
 
 def test_a_variable_that_is_null_may_be_compared() -> None:
     claim = {**CLAIM, "arm": {"clip": 1.0}, "control": {"clip": None}}
-    axes = [{"clip": [None, 1.0], "trainer.gradient_clip_val": [None, 1.0]}, {"seed_everything": [0, 1]}]
+    axes = [
+        {"clip": [None, 1.0], "trainer.gradient_clip_val": [None, 1.0]},
+        {"seed_everything": [0, 1]},
+    ]
     assert len(check_claims(small({}, axes=axes, claims=[claim]))) == 1

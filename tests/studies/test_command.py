@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from plasticity_lab.studies import engine
+from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.work import open_study
+from plasticity_lab.studies.study_context import open_study
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import BROKEN
+from tests.studies.test_local_engine import BROKEN
 from tests.studies.test_report import CLAIM
 
 
@@ -31,35 +31,69 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"arms": {"one": {"trainer.max_epoch": 3}}}, "one,seed=0: Subcommand 'fit' does not accept option 'trainer.max_epoch'"),
-        ({"arms": {"one": {}, "two": {}}}, "two,seed=0: is the same run as one,seed=0; let them differ, or leave one out"),
-        ({"arms": {"one": {}}, "report": {"metric": "val/acc"}}, "report: metric: val/acc: no run logs it"),
-        ({"arms": {"one": {"trainer.callbacks+": [{"class_path": "callbacks.None"}]}}}, "one,seed=0: trainer.callbacks"),
         (
-            {"arms": {"one": {"data.init_args.batch_size": 5000, "data.init_args.drop_last": True}}},
+            {"arms": {"one": {"trainer.max_epoch": 3}}},
+            "one,seed=0: Subcommand 'fit' does not accept option 'trainer.max_epoch'",
+        ),
+        (
+            {"arms": {"one": {}, "two": {}}},
+            "two,seed=0: is the same run as one,seed=0; let them differ, or leave one out",
+        ),
+        (
+            {"arms": {"one": {}}, "report": {"metric": "val/acc"}},
+            "report: metric: val/acc: no run logs it",
+        ),
+        (
+            {"arms": {"one": {"trainer.callbacks+": [{"class_path": "callbacks.None"}]}}},
+            "one,seed=0: trainer.callbacks",
+        ),
+        (
+            {
+                "arms": {
+                    "one": {"data.init_args.batch_size": 5000, "data.init_args.drop_last": True}
+                }
+            },
             "one,seed=0: batch_size: 5000: no full batch",
         ),
-        ({"arms": {"one": {"seed_everything": -1}}, "axes": []}, "seed_everything: -1: write a whole number in 0…4294967295"),
-        ({"arms": {"one": {}}, "axes": [{"seed_everything": [0, 1.5]}]}, "seed_everything: 1.5: write a whole number"),
+        (
+            {"arms": {"one": {"seed_everything": -1}}, "axes": []},
+            "seed_everything: -1: write a whole number in 0…4294967295",
+        ),
+        (
+            {"arms": {"one": {}}, "axes": [{"seed_everything": [0, 1.5]}]},
+            "seed_everything: 1.5: write a whole number",
+        ),
     ],
 )
-def test_one_line(keys: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line(
+    keys: dict[str, object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.studies.small.open_study", lambda *_, **__: None)
         small(keys.pop("arms"), seeds=1, **keys)  # type: ignore[arg-type]
     refused(["run", "small.yaml"], message, capsys)
 
 
-def test_a_folder_that_holds_another_study_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_that_holds_another_study_is_left_alone(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     small({"plain": ARMS["plain"]}, seeds=1)
     home = Path("elsewhere/studies/small")
     home.mkdir(parents=True)
     large = Path("large.yaml").absolute()
     large.write_text("name: small")
     (home / "study.json").write_text(json.dumps({"file": str(large)}))
-    refused(["run", "small.yaml", "--root", "elsewhere"], f"name: small: is that of {large} too; choose another", capsys)
+    refused(
+        ["run", "small.yaml", "--root", "elsewhere"],
+        f"name: small: is that of {large} too; choose another",
+        capsys,
+    )
     (home / "study.json").rename(home / "thesis.txt")
-    refused(["run", "small.yaml", "--root", "elsewhere"], "holds something else; choose another name", capsys)
+    refused(
+        ["run", "small.yaml", "--root", "elsewhere"],
+        "holds something else; choose another name",
+        capsys,
+    )
     assert [file.name for file in home.iterdir()] == ["thesis.txt"]
 
 
@@ -81,7 +115,11 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     refused(["report", "small.yaml"], "report: no run of small is done", capsys)
     refused(["verify", "small.yaml"], "verify: no run of small is done", capsys)
     refused(["run", "small.yaml", "--jobs", "0"], "jobs: 0: write 1 or more", capsys)
-    refused(["run", "small.yaml", "--ledger", "mine.md"], "unrecognized arguments: --ledger mine.md", capsys)
+    refused(
+        ["run", "small.yaml", "--ledger", "mine.md"],
+        "unrecognized arguments: --ledger mine.md",
+        capsys,
+    )
     refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
 
 
@@ -107,22 +145,40 @@ def test_the_seed_is_the_configs() -> None:
 def test_a_reader_may_leave() -> None:
     small({"plain": ARMS["plain"]}, seeds=200, set={"trainer.default_root_dir": 1000 * "x"})
     line = f"{sys.executable} {REPOSITORY / 'study.py'} plan small.yaml | head -1"
-    ended = subprocess.run(["bash", "-c", line], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    ended = subprocess.run(
+        ["bash", "-c", line],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+    )
     assert ended.stdout.startswith("small: 200 runs")
     assert not ended.stderr
 
 
 def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[str]) -> None:
-    small({"plain": {}, "own": {"trainer.callbacks+": [{"class_path": "tests.probes.StepLog"}]}}, seeds=2)
+    small(
+        {"plain": {}, "own": {"trainer.callbacks+": [{"class_path": "tests.probes.StepLog"}]}},
+        seeds=2,
+    )
     with pytest.raises(SystemExit):
         main(["plan", "small.yaml"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "small: 4 runs of 12 epochs, 12 trained (1.00 of them); missing are 12 epochs in 4 segments"
-    assert lines[3].endswith("shares nothing: tests.probes.StepLog: makes no promise of what is in force (in_force)")
+    assert (
+        lines[0]
+        == "small: 4 runs of 12 epochs, 12 trained (1.00 of them); missing are 12 epochs in 4 segments"
+    )
+    assert lines[3].endswith(
+        "shares nothing: tests.probes.StepLog: makes no promise of what is in force (in_force)"
+    )
 
 
 def test_a_study_runs_and_reports_by_one_command(capsys: pytest.CaptureFixture[str]) -> None:
-    small({"plain": ARMS["plain"], "warm": ARMS["warm"]}, seeds=1, report={"control": "plain"}, claims=[CLAIM])
+    small(
+        {"plain": ARMS["plain"], "warm": ARMS["warm"]},
+        seeds=1,
+        report={"control": "plain"},
+        claims=[CLAIM],
+    )
     with pytest.raises(SystemExit) as stopped:
         main(["run", "small.yaml", "--jobs", "2"])
     assert stopped.value.code == 0
@@ -131,14 +187,23 @@ def test_a_study_runs_and_reports_by_one_command(capsys: pytest.CaptureFixture[s
     assert "| warm | 1 |" in out
     assert "B1  c: not run: one seed\n" in out
     assert "**not run**: one seed" in Path("runs/studies/small/report/claims.md").read_text()
-    for command, said in (("status", "2 done, 0 running"), ("gc", "2 states dropped"), ("report", "| plain | 1 |")):
+    for command, said in (
+        ("status", "2 done, 0 running"),
+        ("gc", "2 states dropped"),
+        ("report", "| plain | 1 |"),
+    ):
         with pytest.raises(SystemExit):
             main([command, "small.yaml"])
         assert said in capsys.readouterr().out
 
 
-def test_a_metric_that_only_training_shows_to_be_missing_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_metric_that_only_training_shows_to_be_missing_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     own = {"trainer.callbacks+": [{"class_path": "tests.probes.StepLog"}], "trainer.max_epochs": 1}
     work = small({"own": own}, seeds=1, report={"metric": "own/value"})
-    assert not run(work, 1, engine.run)
-    assert "done    own,seed=0  warning: report: metric: own/value: is not logged; logged are" in capsys.readouterr().out
+    assert not run(work, 1, local_engine.run)
+    assert (
+        "done    own,seed=0  warning: report: metric: own/value: is not logged; logged are"
+        in capsys.readouterr().out
+    )

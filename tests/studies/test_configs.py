@@ -12,9 +12,9 @@ import yaml
 
 from datamodules import ImageDataset
 from datamodules.images import Images, TensorImages
-from plasticity_lab.studies.plan import Nothing, segments
+from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
-from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import REPOSITORY, fit
 
 FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))
@@ -25,21 +25,36 @@ class Grey(ImageDataset):
 
     def read(self, split: Literal["train", "test"]) -> Images:
         count = 50_000 if split == "train" else 10_000
-        pixels = torch.arange(100, dtype=torch.uint8).repeat(count // 100)[:, None, None, None].expand(-1, 3, 32, 32)
+        pixels = (
+            torch.arange(100, dtype=torch.uint8)
+            .repeat(count // 100)[:, None, None, None]
+            .expand(-1, 3, 32, 32)
+        )
         return TensorImages(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
 
 
 @cache
-def opened(file: Path) -> Work:
+def opened(file: Path) -> StudyContext:
     return open_study(file, Path("runs").absolute(), fetch=False)
 
 
-QUICK = ["--trainer.fast_dev_run", "true", "--trainer.accelerator", "cpu", "--trainer.enable_model_summary", "false"]
+QUICK = [
+    "--trainer.fast_dev_run",
+    "true",
+    "--trainer.accelerator",
+    "cpu",
+    "--trainer.enable_model_summary",
+    "false",
+]
 EVERYDAY = ("digits_blur_removal", "cifar10_16_weight_decay_timing", "cifar10_layer_reset")
 
 
 @pytest.mark.parametrize(
-    "file", [pytest.param(file, marks=[pytest.mark.slow] * (file.stem not in EVERYDAY), id=file.stem) for file in FILES]
+    "file",
+    [
+        pytest.param(file, marks=[pytest.mark.slow] * (file.stem not in EVERYDAY), id=file.stem)
+        for file in FILES
+    ],
 )
 def test_a_study_is_planned(file: Path) -> None:
     text, work = file.read_text(), opened(file)
@@ -49,7 +64,7 @@ def test_a_study_is_planned(file: Path) -> None:
     assert work.study.name == file.stem.replace("_", "-")
     check_claims(work)
     asked = sum(len(path.states) - 1 for path in work.paths)
-    trained = sum(segment.stop - segment.first for segment in segments(work.paths, Nothing()))
+    trained = sum(segment.stop - segment.first for segment in segments(work.paths, EmptyStore()))
     assert not any(path.alone for path in work.paths)
     assert trained <= asked
 
@@ -66,7 +81,10 @@ def test_a_study_is_planned(file: Path) -> None:
 def test_published_grids_train_little_more_than_half(name: str, share: float) -> None:
     work = opened(REPOSITORY / "configs/studies" / f"{name}.yaml")
     asked = sum(len(path.states) - 1 for path in work.paths)
-    assert sum(segment.stop - segment.first for segment in segments(work.paths, Nothing())) <= share * asked
+    assert (
+        sum(segment.stop - segment.first for segment in segments(work.paths, EmptyStore()))
+        <= share * asked
+    )
 
 
 @pytest.mark.slow
@@ -80,7 +98,10 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
         data = config["data"]["init_args"]
         if "Digits" not in data["dataset"]["class_path"]:
             subset = data["dataset"]["init_args"].get("subset")
-            data["dataset"] = {"class_path": "tests.studies.test_configs.Grey", "init_args": {"subset": subset}}
+            data["dataset"] = {
+                "class_path": "tests.studies.test_configs.Grey",
+                "init_args": {"subset": subset},
+            }
         data |= {"batch_size": 8, "drop_last": True}
         Path("arm.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         fit("--config", "arm.yaml", *QUICK)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from plasticity_lab.studies.digest import digest
-from plasticity_lab.studies.grid import Run
-from plasticity_lab.studies.resolve import resolved
+from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.state_hash import state_hash
+from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, logged, tiny
@@ -22,7 +22,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (one,) = resolved([Run({"seed": 0}, files, {})])
+    (one,) = resolved_config([Run({"seed": 0}, files, {})])
     return one
 
 
@@ -30,9 +30,13 @@ def check(*fragments: dict[str, Any]) -> None:
     settings = config(*fragments)
     finished = fit(*tiny(*fragments))
     state, logs = train(settings, Path("segments").absolute(), 1, 2, 3)
-    assert state["weights and buffers"] == digest(finished.model.state_dict())
-    assert state["optimizers"] == digest([optimizer.state_dict() for optimizer in finished.trainer.optimizers])
-    assert state["schedules"] == digest([one.scheduler.state_dict() for one in finished.trainer.lr_scheduler_configs])
+    assert state["weights and buffers"] == state_hash(finished.model.state_dict())
+    assert state["optimizers"] == state_hash(
+        [optimizer.state_dict() for optimizer in finished.trainer.optimizers]
+    )
+    assert state["schedules"] == state_hash(
+        [one.scheduler.state_dict() for one in finished.trainer.lr_scheduler_configs]
+    )
     assert logs == logged(finished.place.directory)
 
 
@@ -56,11 +60,17 @@ def test_a_segment_ends_where_it_should() -> None:
     longer = config({"trainer": {"min_epochs": 3}})
     Path("place").mkdir()
     with pytest.raises(RuntimeError, match="the segment ended with epoch 3, not 2"):
-        train_segment(Task("state", None, None, 0, 2, longer, False, 1, str(Path("place").absolute())))
+        train_segment(
+            Task("state", None, None, 0, 2, longer, False, 1, str(Path("place").absolute()))
+        )
 
 
 def bad(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"trainer": {"callbacks+": [{"class_path": f"tests.studies.bad.{name}", "init_args": arguments}]}}
+    return {
+        "trainer": {
+            "callbacks+": [{"class_path": f"tests.studies.bad.{name}", "init_args": arguments}]
+        }
+    }
 
 
 @pytest.mark.parametrize("name", ["Counter", "Unkeyed"])

@@ -9,7 +9,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import read_claims
 from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.work import Work, open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import REPOSITORY
 from tests.studies.test_report import CLAIM, done
 
@@ -38,7 +38,9 @@ def test_a_ledger_has_every_claim_and_links_that_lead_somewhere() -> None:
     assert "`python study.py run small.yaml`: " in text
     assert "commits 0123456, 0123456+" in text
     assert "Unless said otherwise: test accuracy, last epoch, val split = test split." in text
-    assert (file.parent / "mine/small.png").read_bytes() == (work.home / "report/figure.png").read_bytes()
+    assert (file.parent / "mine/small.png").read_bytes() == (
+        work.home / "report/figure.png"
+    ).read_bytes()
     assert len(links(file)) == 4, "of the study, twice, its figure, and the other study"
     assert all((file.parent / link).exists() for link in links(file)), links(file)
 
@@ -49,7 +51,10 @@ def test_only_a_ledger_is_written_over() -> None:
     write_ledger([], [], file)
     assert "B1" not in file.read_text()
     file.write_text("# My notes\n")
-    with pytest.raises(UserError, match=r"ledger: mine.md: was not written by the ledger, and is left alone; name another file"):
+    with pytest.raises(
+        UserError,
+        match=r"ledger: mine.md: was not written by the ledger, and is left alone; name another file",
+    ):
         write_ledger([], [OTHER], file)
     assert file.read_text() == "# My notes\n"
     for name in ("study.yaml", "mine"):
@@ -57,19 +62,26 @@ def test_only_a_ledger_is_written_over() -> None:
             check_target(Path(name))
     Path("figures").mkdir()
     Path("figures/of_another_paper.png").touch()
-    with pytest.raises(UserError, match=r"ledger: figures.md: its figures go into figures, which holds others; name another file"):
+    with pytest.raises(
+        UserError,
+        match=r"ledger: figures.md: its figures go into figures, which holds others; name another file",
+    ):
         write_ledger([], [OTHER], Path("figures.md"))
     with pytest.raises(UserError, match=r"ledger: mine.md/other.md: cannot be written: "):
         write_ledger([], [OTHER], file / "other.md")
 
 
-def test_a_ledger_is_of_all_studies_and_opens_those_that_were_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_ledger_is_of_all_studies_and_opens_those_that_were_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     root = done().home.parents[1]
 
-    def opened(file: Path) -> Work:
+    def opened(file: Path) -> StudyContext:
         return open_study(file, root)
 
-    works, unopened = all_studies([Path("small.yaml"), REPOSITORY / "configs/studies/digits_stages.yaml"], root, opened)
+    works, unopened = all_studies(
+        [Path("small.yaml"), REPOSITORY / "configs/studies/digits_stages.yaml"], root, opened
+    )
     assert [work.study.name for work in works] == ["small"]
     shipped = {file.stem for file in (REPOSITORY / "configs/studies").glob("*.yaml")}
     assert sorted(one.file.stem for one in unopened) == sorted(shipped), "each once"
@@ -80,7 +92,9 @@ def test_a_ledger_is_of_all_studies_and_opens_those_that_were_run(capsys: pytest
     assert not Path("RESULTS.md").exists()
 
 
-def test_a_study_elsewhere_is_linked_by_the_path_given(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_study_elsewhere_is_linked_by_the_path_given(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "study.yaml"
     write_ledger([], [OTHER._replace(file=elsewhere)], Path("mine.md"))
     assert set(links(Path("mine.md"))) == {str(elsewhere)}

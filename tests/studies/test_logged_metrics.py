@@ -9,33 +9,51 @@ import pytest
 
 from callbacks import diagnostics
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.grid import Run
 from plasticity_lab.studies.logged_metrics import check_logged, logged_metrics
-from plasticity_lab.studies.resolve import resolved
+from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.runs import fit, logged, tiny
 
-EVERYTHING = {"trainer": {"callbacks+": [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]}}
+EVERYTHING = {
+    "trainer": {
+        "callbacks+": [
+            node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]
+        ]
+    }
+}
 GROWN = {
-    "growth": {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}},
-    "deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["0ep", "1ep"]}}],
+    "growth": {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]},
+    },
+    "deficits": [
+        {"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["0ep", "1ep"]}}
+    ],
     "also_evaluate_with_deficit": True,
     "augmentation": {"class_path": "datamodules.CropFlip"},
     "augmentation_during": ["1ep", "2ep"],
 }
-RATES = {"trainer": {"callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]}}
+RATES = {
+    "trainer": {"callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]}
+}
 
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (one,) = resolved([Run({"seed": 0}, files, {})])
+    (one,) = resolved_config([Run({"seed": 0}, files, {})])
     return one
 
 
 @pytest.mark.parametrize(
     "fragments",
-    [(REGISTRY["everything at once"].acting,), (ALL,), (EVERYTHING, {"data": {"init_args": GROWN}}), (RATES,)],
+    [
+        (REGISTRY["everything at once"].acting,),
+        (ALL,),
+        (EVERYTHING, {"data": {"init_args": GROWN}}),
+        (RATES,),
+    ],
     ids=["everything", "interventions", "diagnostics", "rates"],
 )
 def test_all_that_is_logged_was_known(fragments: tuple[dict[str, Any], ...]) -> None:
@@ -47,7 +65,9 @@ def test_all_that_is_logged_was_known(fragments: tuple[dict[str, Any], ...]) -> 
 def test_every_diagnostic_names_its_tags() -> None:
     kinds = [vars(diagnostics)[name] for name in diagnostics.__all__]
     bases = (diagnostics.Diagnostic, diagnostics.ProbeDiagnostic)
-    measuring = [kind for kind in kinds if issubclass(kind, diagnostics.Diagnostic) and kind not in bases]
+    measuring = [
+        kind for kind in kinds if issubclass(kind, diagnostics.Diagnostic) and kind not in bases
+    ]
     assert [kind.__name__ for kind in measuring if "tags" not in vars(kind)] == []
 
 
@@ -65,7 +85,10 @@ def plain_and_measured() -> tuple[dict[str, Any], dict[str, Any]]:
 )  # fmt: skip
 def test_what_nothing_logs_is_refused(metric: Any) -> None:
     plain, one = plain_and_measured()
-    with pytest.raises(UserError, match=f"report: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error"):
+    with pytest.raises(
+        UserError,
+        match=f"report: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error",
+    ):
         check_logged("report", metric, [plain, one])
     check_logged("report", "diagnostics/fisher/trace/conv", [plain, one])
     with pytest.raises(UserError, match="no run logs it"):
@@ -76,7 +99,11 @@ def test_what_counts_time_to_accuracy_logs_is_known() -> None:
     one = config(DIAGNOSTICS["TimeToAccuracy"])
     for part in ("reached", "epochs", "steps", "last_stage/epochs", "stage1/steps"):
         check_logged("report", f"diagnostics/time_to_accuracy/train_0.1/{part}", [one])
-    for wrong in ("val/acuracy", "diagnostics/time_to_accuracy/train_0.99/epochs", "diagnostics/time_to_accuracy/val_0.1/epochs"):
+    for wrong in (
+        "val/acuracy",
+        "diagnostics/time_to_accuracy/train_0.99/epochs",
+        "diagnostics/time_to_accuracy/val_0.1/epochs",
+    ):
         with pytest.raises(UserError, match=f"report: {wrong}: no run logs it"):
             check_logged("report", wrong, [one])
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from plasticity_lab.studies import engine, ray_engine
+from plasticity_lab.studies import local_engine, ray_engine
 from plasticity_lab.studies.commands import run
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
-from tests.studies.test_engine import BROKEN, ends, few
+from tests.studies.test_local_engine import BROKEN, ends, few
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -26,7 +26,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}")
     one: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     one.add_node(num_cpus=1)
-    ray.init(address=one.address, log_to_driver=False, runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}})
+    ray.init(
+        address=one.address,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}},
+    )
     yield one
     ray.shutdown()
     one.shutdown()
@@ -39,7 +43,7 @@ def test_a_lost_node_changes_nothing(cluster: Any) -> None:
     killer.start()
     assert not run(work, 2, ray_engine.run)
     killer.join()
-    assert not run(alone, 2, engine.run)
+    assert not run(alone, 2, local_engine.run)
     assert ends(work) == ends(alone)
 
 
@@ -53,7 +57,10 @@ def lose_a_node(cluster: Any, store: Path) -> None:
 
 def test_a_node_with_another_device_is_refused() -> None:
     ray_engine.check_machine("code\ntorch 2\ncpu", "code\ntorch 2\ncpu")
-    with pytest.raises(RuntimeError, match=r"has cpu, and study\.py was started on H200: start it on a machine like the nodes"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"has cpu, and study\.py was started on H200: start it on a machine like the nodes",
+    ):
         ray_engine.check_machine("code\ntorch 2\nH200", "code\ntorch 2\ncpu")
 
 

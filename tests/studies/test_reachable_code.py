@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.project import BESIDE, CODE
-from plasticity_lab.studies import plan, work
+from plasticity_lab.studies import plan, study_context
 from plasticity_lab.studies.classes import class_paths
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources, roots
 from plasticity_lab.studies.commands import run
@@ -67,7 +67,10 @@ EXPORTS = {
         ("if __debug__:\n    from lab import One\nelse:\n    from lab import Two", {"one", "two"}),
         ("try:\n    from lab import One\nexcept ImportError:\n    import lab.two", {"one", "two"}),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lab import One", set()),
-        ("import typing\nif typing.TYPE_CHECKING:\n    from lab import One\nelse:\n    from lab import Two", {"two"}),
+        (
+            "import typing\nif typing.TYPE_CHECKING:\n    from lab import One\nelse:\n    from lab import Two",
+            {"two"},
+        ),
         ("from lab import Unknown", {"lab", "one", "two"}),
         ("import lab\nlab.Unknown", {"lab", "one", "two"}),
         ("import lab\nprint(lab)", {"lab", "one", "two"}),
@@ -82,17 +85,29 @@ def test_imports_are_followed_to_what_is_used(text: str, modules: set[str]) -> N
 
 
 def test_what_is_reached_is_followed_in_turn() -> None:
-    chain = {"root.py": "from lab.two import Two", "two.py": "from lab.three import x", "three.py": "from lab import One"}
+    chain = {
+        "root.py": "from lab.two import Two",
+        "two.py": "from lab.three import x",
+        "three.py": "from lab import One",
+    }
     assert reached({**EXPORTS, **chain}, "lab.root") == {"root", "two", "three", "one"}
 
 
 def test_a_package_that_does_something_counts() -> None:
-    files = {**EXPORTS, "inner/__init__.py": "from lab.two import Two\nTwo.number = 1", "root.py": "import lab.inner.deep"}
+    files = {
+        **EXPORTS,
+        "inner/__init__.py": "from lab.two import Two\nTwo.number = 1",
+        "root.py": "import lab.inner.deep",
+    }
     assert reached(files, "lab.root") == {"root", "inner.deep", "inner", "two"}
 
 
 def test_circles_end() -> None:
-    files = {"__init__.py": "from lab.inner import x", "inner/__init__.py": "from lab import x", "root.py": "from lab import x"}
+    files = {
+        "__init__.py": "from lab.inner import x",
+        "inner/__init__.py": "from lab import x",
+        "root.py": "from lab import x",
+    }
     assert "root" in reached(files, "lab.root")
 
 
@@ -101,8 +116,10 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the project's sources, by which studies name their states."""
     folder = Path("copy").absolute()
     for package in PACKAGES:
-        shutil.copytree(CODE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(work, "project_sources", lambda: Sources(folder, PACKAGES))
+        shutil.copytree(
+            CODE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    monkeypatch.setattr(study_context, "project_sources", lambda: Sources(folder, PACKAGES))
     return folder
 
 
@@ -124,7 +141,7 @@ def edit(file: Path, text: str = "# edited\n") -> None:
         "callbacks/interventions/shrink_perturb.py",
         "lightning_modules/networks/resnet.py",
         "plasticity_lab/studies/report.py",
-        "plasticity_lab/studies/engine.py",
+        "plasticity_lab/studies/local_engine.py",
         "plasticity_lab/analysis/interpolation.py",
     ],
 )
@@ -143,7 +160,10 @@ def test_what_a_run_cannot_reach_does_not_name_it(copied: Path, file: str) -> No
         (WEIGHTS, "plasticity_lab/runs/build.py"),
         (WEIGHTS, "plasticity_lab/studies/segment.py"),
         (WEIGHTS, "plasticity_lab/randomness.py"),
-        (KERNEL, "plasticity_lab/measurements/lanczos.py"),  # by way of full_tangent_kernel.py alone
+        (
+            KERNEL,
+            "plasticity_lab/measurements/lanczos.py",
+        ),  # by way of full_tangent_kernel.py alone
     ],
 )
 def test_what_a_run_can_reach_names_it(copied: Path, arm: dict[str, Any], file: str) -> None:
@@ -153,7 +173,10 @@ def test_what_a_run_can_reach_names_it(copied: Path, arm: dict[str, Any], file: 
 
 
 def test_an_import_that_is_new_is_followed(copied: Path) -> None:
-    edit(copied / "callbacks/diagnostics/weight_distance.py", "from callbacks.diagnostics import HessianEigenvalues\n")
+    edit(
+        copied / "callbacks/diagnostics/weight_distance.py",
+        "from callbacks.diagnostics import HessianEigenvalues\n",
+    )
     before = states(WEIGHTS)
     edit(copied / "plasticity_lab/measurements/subspace.py")
     assert not {*states(WEIGHTS)[0][1:]} & {*before[0]}
@@ -175,8 +198,11 @@ def test_what_validation_is_impaired_by_counts_in_all_epochs() -> None:
     impaired = {**ARMS["blurred for 1"], "data.init_args.also_evaluate_with_deficit": True}
     for arm, same in ((ARMS["blurred for 1"], True), (impaired, False)):
         (config,) = small({"blurred": arm}, seeds=1).configs
-        codes = [CodeHashes(project_sources(), trusted={"datamodules.Blur": text}) for text in ("one", "two")]
-        one, two = (plan.path(config, "salt", code).states for code in codes)
+        codes = [
+            CodeHashes(project_sources(), trusted={"datamodules.Blur": text})
+            for text in ("one", "two")
+        ]
+        one, two = (plan.state_chain(config, "salt", code).states for code in codes)
         assert (one[0] == two[0]) is same
         assert one[1:] != two[1:]
 
@@ -190,19 +216,28 @@ def test_code_may_be_trusted(copied: Path) -> None:
     assert small(arms, seeds=1, remember=True).paths == before.paths
     added = small({**arms, "shrunk": ARMS["shrunk by half"]}, seeds=1, remember=True)
     assert added.paths[0] == before.paths[0]
-    assert added.paths[1].states[:3] == before.paths[0].states[:3], "an arm that is added shares what is trusted"
+    assert added.paths[1].states[:3] == before.paths[0].states[:3], (
+        "an arm that is added shares what is trusted"
+    )
 
 
-def test_project_code_that_a_class_of_ones_own_uses_counts(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_project_code_that_a_class_of_ones_own_uses_counts(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = Path("own").absolute()
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    (folder / "helpers_of_mine.py").write_text("from callbacks.diagnostics import HessianEigenvalues\n")
+    (folder / "helpers_of_mine.py").write_text(
+        "from callbacks.diagnostics import HessianEigenvalues\n"
+    )
     (folder / "diagnostic_of_mine.py").write_text(
         "import helpers_of_mine\nfrom pytorch_lightning import Callback\nclass Mine(Callback):\n    pass\n"
     )
     mine = {"mine": {"trainer.callbacks+": [{"class_path": "diagnostic_of_mine.Mine"}]}}
-    for file in (copied / "callbacks/diagnostics/hessian_eigenvalues.py", folder / "helpers_of_mine.py"):
+    for file in (
+        copied / "callbacks/diagnostics/hessian_eigenvalues.py",
+        folder / "helpers_of_mine.py",
+    ):
         before = states(mine)
         assert states(mine) == before
         edit(file)
@@ -216,7 +251,9 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
     for number, path in enumerate(opened.paths):
         place = Path(f"place{number}").absolute()
         place.mkdir()
-        whole = plan.Segment(None, path.states[-1], 0, len(path.states) - 1, number, True, bool(path.alone))
+        whole = plan.Segment(
+            None, path.states[-1], 0, len(path.states) - 1, number, True, bool(path.alone)
+        )
         tasks.append(opened.task(whole, place))
     Path("tasks.json").write_text(json.dumps(tasks))
     command = [sys.executable, "-m", "tests.studies.executed", "tasks.json"]
@@ -224,7 +261,9 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     sources = project_sources()
-    for name, config, files in zip(arms, opened.configs, json.loads(done.stdout.splitlines()[-1]), strict=True):
+    for name, config, files in zip(
+        arms, opened.configs, json.loads(done.stdout.splitlines()[-1]), strict=True
+    ):
         modules = reachable_sources(roots(class_paths(config)), sources)
         reachable = {str(sources.file(module)) for module in modules}
         executed = {file for file in files if Path(file).relative_to(CODE).parts[0] in PACKAGES}
@@ -235,8 +274,14 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
 def dotted(fragment: dict[str, Any]) -> dict[str, Any]:
     """Return a fragment of a config by the dotted keys of a study's arm."""
     trainer = {f"trainer.{key}": value for key, value in fragment.get("trainer", {}).items()}
-    data = {f"data.init_args.{key}": value for key, value in fragment.get("data", {}).get("init_args", {}).items()}
-    model = {f"model.init_args.{key}": value for key, value in fragment.get("model", {}).get("init_args", {}).items()}
+    data = {
+        f"data.init_args.{key}": value
+        for key, value in fragment.get("data", {}).get("init_args", {}).items()
+    }
+    model = {
+        f"model.init_args.{key}": value
+        for key, value in fragment.get("model", {}).get("init_args", {}).items()
+    }
     return {**trainer, **data, **model}
 
 

@@ -11,16 +11,23 @@ import pytest
 from scipy import stats
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.run_log import RunLog
+from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
 from plasticity_lab.studies.figure import draw, draw_curves
-from plasticity_lab.studies.measure import curves, measured, read_over
+from plasticity_lab.studies.metrics import curves, measured, read_over
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings, shown
-from plasticity_lab.studies.words import axis_words
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.wording import axis_words
 from tests.studies.small import ARMS, small
 
-VALUES = {("plain", 0): 0.80, ("plain", 1): 0.90, ("plain", 2): 0.85, ("warm", 0): 0.70, ("warm", 1): 0.85, ("warm", 2): 0.74}
+VALUES = {
+    ("plain", 0): 0.80,
+    ("plain", 1): 0.90,
+    ("plain", 2): 0.85,
+    ("warm", 0): 0.70,
+    ("warm", 1): 0.85,
+    ("warm", 2): 0.74,
+}
 
 
 def test_numbers_have_the_digits_that_say_something() -> None:
@@ -29,22 +36,28 @@ def test_numbers_have_the_digits_that_say_something() -> None:
         (0.0123456, "diagnostics/margin/median", "0.0123"),
         (1234.56, "diagnostics/fisher/trace", "1,235"),
     ):
-        assert f"| 0.2 | {expected} |" in markdown(pd.DataFrame({"noise": [0.2], "mean": [value]}), metric)
+        assert f"| 0.2 | {expected} |" in markdown(
+            pd.DataFrame({"noise": [0.2], "mean": [value]}), metric
+        )
 
 
 def test_last_epochs_are_averaged(tmp_path: Path) -> None:
-    log = RunLog(tmp_path, lambda: True)
+    log = ResumableTensorBoardLogger(tmp_path, lambda: True)
     for step, value in enumerate([0.1, 0.2, 0.4]):
         log.log_metrics({"val/accuracy": value}, step)
     log.log_metrics({"train/loss": 1.0}, 1)
     log.log_metrics({"train/loss": 0.5}, 3)
     log.finalize("success")
-    runs = measured([tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs")
+    runs = measured(
+        [tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs"
+    )
     assert runs.seed.tolist() == [0], "what is not there is left out"
     assert runs.value.tolist() == pytest.approx([30.0])
     points = curves([tmp_path], [{"seed": 0}], "val/accuracy")
     assert points.step.tolist() == [0, 1, 2]
-    assert points.epoch.tolist() == [0.0, 1.0, 1.5], "an epoch ends where its training loss is logged"
+    assert points.epoch.tolist() == [0.0, 1.0, 1.5], (
+        "an epoch ends where its training loss is logged"
+    )
     assert points.value.tolist() == pytest.approx([10, 20, 40])
 
 
@@ -64,7 +77,9 @@ def test_values_over_time_become_one() -> None:
 
 
 def runs() -> pd.DataFrame:
-    return pd.DataFrame([{"arm": arm, "seed": seed, "value": 100 * value} for (arm, seed), value in VALUES.items()])
+    return pd.DataFrame(
+        [{"arm": arm, "seed": seed, "value": 100 * value} for (arm, seed), value in VALUES.items()]
+    )
 
 
 def test_a_table_has_means_deviations_and_paired_differences() -> None:
@@ -77,9 +92,16 @@ def test_a_table_has_means_deviations_and_paired_differences() -> None:
 
 
 def test_each_hue_has_its_own_control() -> None:
-    both = pd.concat([runs().assign(net="a"), runs().assign(net="b", value=lambda one: one.value + one.seed * (one.arm == "warm"))])
+    both = pd.concat(
+        [
+            runs().assign(net="a"),
+            runs().assign(net="b", value=lambda one: one.value + one.seed * (one.arm == "warm")),
+        ]
+    )
     shown = table(both, Settings(hue="net", control="plain")).set_index(["net", "arm"])
-    assert shown.loc[("b", "warm"), "difference"] - shown.loc[("a", "warm"), "difference"] == pytest.approx(1)
+    assert shown.loc[("b", "warm"), "difference"] - shown.loc[
+        ("a", "warm"), "difference"
+    ] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +109,9 @@ def test_each_hue_has_its_own_control() -> None:
     [
         (Settings(x="seed", hue="arm"), {"seed", "arm", "one seed", "plain", "warm"}),
         (
-            Settings(figure="bar", control="plain", paper={"warm": 70, "other": 3, "plain": "about 80"}),
+            Settings(
+                figure="bar", control="plain", paper={"warm": 70, "other": 3, "plain": "about 80"}
+            ),
             {"mean ± s.d. of 3 seeds", "control (plain)", "paper"},
         ),
         (Settings(x="seed", label="which"), {"which", "one seed"}),
@@ -111,7 +135,9 @@ def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
     points = pd.concat([runs().assign(step=step, epoch=step / 4) for step in (0, 10, 20)])
     draw_curves(points, Settings(figure="curve", control="plain"), "test accuracy (%)", tmp_path)
     assert texts(tmp_path) >= {"epoch", "arm", "mean ± s.d. of 3 seeds", "dashed: control"}
-    draw_curves(points.assign(epoch=float("nan")), Settings(figure="curve"), "test accuracy (%)", tmp_path)
+    draw_curves(
+        points.assign(epoch=float("nan")), Settings(figure="curve"), "test accuracy (%)", tmp_path
+    )
     assert texts(tmp_path) >= {"optimizer step"}
     assert "dashed: control" not in texts(tmp_path)
 
@@ -119,7 +145,10 @@ def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
 def test_metrics_have_names() -> None:
     configs = small({"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}).configs
     assert axis_words("val/loss", None, configs) == "validation loss"
-    assert axis_words("diagnostics/fisher/trace", "at 10%", configs) == "Fisher information, trace\nafter 10 % of the run"
+    assert (
+        axis_words("diagnostics/fisher/trace", "at 10%", configs)
+        == "Fisher information, trace\nafter 10 % of the run"
+    )
     assert axis_words("test/accuracy", "largest", configs) == "test accuracy (%)\nlargest value"
     assert axis_words("lr-SGD", None, configs) == "lr-SGD"
 
@@ -134,15 +163,21 @@ CLAIM = {
 }
 
 
-def done(**content: Any) -> Work:
+def done(**content: Any) -> StudyContext:
     """Return a study whose runs are done, without training."""
-    content = {"report": {"metric": "val/accuracy", "control": "plain"}, "claims": [CLAIM], **content}
+    content = {
+        "report": {"metric": "val/accuracy", "control": "plain"},
+        "claims": [CLAIM],
+        **content,
+    }
     work = small({"plain": {}, "warm": ARMS["warm"]}, seeds=2, **content)
     (work.home / "study.json").parent.mkdir(parents=True)
-    (work.home / "study.json").write_text(json.dumps({"file": "small.yaml", "code_of_classes": work.code, "config": []}))
+    (work.home / "study.json").write_text(
+        json.dumps({"file": "small.yaml", "code_of_classes": work.code, "config": []})
+    )
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = RunLog(folder, lambda: True)
+        log = ResumableTensorBoardLogger(folder, lambda: True)
         log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
         log.finalize("success")
         end = work.paths[number].states[-1]
@@ -151,7 +186,9 @@ def done(**content: Any) -> Work:
         how = {"start": None, "first": 0, "stop": 3, "seconds": 1.0, "cut_off": False}
         (work.store.root / end / "done.json").write_text(json.dumps(how))
         git = {"commit": "0123456789", "uncommitted": "" if number else "diff"}
-        (folder / "manifest.json").write_text(json.dumps({"sessions": [{"git": git, "device": "cpu"}]}))
+        (folder / "manifest.json").write_text(
+            json.dumps({"sessions": [{"git": git, "device": "cpu"}]})
+        )
     return work
 
 
@@ -164,45 +201,69 @@ def test_a_report_is_written_from_what_is_done() -> None:
             for index, count in enumerate(events)
         ]
         folder = next(
-            work.folder(number) for number, run in enumerate(work.study.runs) if run.values == {"arm": "warm", "seed": seed}
+            work.folder(number)
+            for number, run in enumerate(work.study.runs)
+            if run.values == {"arm": "warm", "seed": seed}
         )
         columns = "index,label,wrong_label,presentations,first_learned,events,score"
         (folder / "forgetting.csv").write_text("\n".join([columns, *rows]))
     (work.folder(0) / "run.json").write_text(json.dumps({"state": "of other settings"}))
-    assert len(frame(work, "val/accuracy", "last epoch")) == 3, "numbers of other settings do not count"
+    assert len(frame(work, "val/accuracy", "last epoch")) == 3, (
+        "numbers of other settings do not count"
+    )
     (work.folder(0) / "run.json").write_text(json.dumps({"state": work.paths[0].states[-1]}))
     folder = write_report(work)
-    assert {file.name for file in folder.iterdir()} == {"table.csv", "table.md", "claims.md", "figure.png", "figure.svg"}
+    assert {file.name for file in folder.iterdir()} == {
+        "table.csv",
+        "table.md",
+        "claims.md",
+        "figure.png",
+        "figure.svg",
+    }
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
     text = (folder / "table.md").read_text()
     assert text.startswith("test accuracy, last epoch (val/accuracy; val split = test split)\n")
     alike = f"{stats.spearmanr([0, 1, 10], [2, 2, 10]).statistic:.2f}"  # an example never learned ranks highest
-    assert f"under their own labels alike (Spearman's correlation, mean over pairs): arm warm: {alike}." in text
+    assert (
+        f"under their own labels alike (Spearman's correlation, mean over pairs): arm warm: {alike}."
+        in text
+    )
     assert "seeds 0, 1; commits 0123456, 0123456+; cpu" in text
     claims = (folder / "claims.md").read_text()
     row = "| **B1** c<br>P 2020, §1 |  | -7.50 [-39.27, +24.27] points; test accuracy 77.50 against 85.00 | **too weak to tell**: "
     assert row in claims
-    assert claims.splitlines()[2].endswith("needs 5 seeds for the difference seen | 2 | .205 | .500 | .205 | 40.84 points |")
+    assert claims.splitlines()[2].endswith(
+        "needs 5 seeds for the difference seen | 2 | .205 | .500 | .205 | 40.84 points |"
+    )
 
 
 def test_a_split_held_out_is_no_test(tmp_path: Path) -> None:
     work = done(set={"data.init_args.dataset.init_args.validation": 0.2})
-    assert (write_report(work) / "table.md").read_text().startswith("validation accuracy, last epoch (val/accuracy)\n")
+    assert (
+        (write_report(work) / "table.md")
+        .read_text()
+        .startswith("validation accuracy, last epoch (val/accuracy)\n")
+    )
 
 
 def test_a_metric_that_no_run_has_logged_is_named_with_those_that_were() -> None:
     with pytest.raises(
-        UserError, match="report: metric: train/accuracy: no finished run of small has logged it; they have val/accuracy"
+        UserError,
+        match="report: metric: train/accuracy: no finished run of small has logged it; they have val/accuracy",
     ):
         write_report(done(report={"metric": "train/accuracy"}, claims=[]))
 
 
 def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
-    axes = [{"clip": [None, 1.0], "trainer.gradient_clip_val": [None, 1.0]}, {"seed_everything": [0, 1]}]
+    axes = [
+        {"clip": [None, 1.0], "trainer.gradient_clip_val": [None, 1.0]},
+        {"seed_everything": [0, 1]},
+    ]
     chosen = settings(small({}, axes=axes, report={"x": "clip", "control": None}))
     assert (chosen.control, chosen.figure) == (None, "bar")
     rows = [
-        {"clip": shown(clip), "seed": seed, "value": value} for clip, seed, value in ((None, 0, 5.0), (1.0, 0, 7.0), (1.0, 1, 7.0))
+        {"clip": shown(clip), "seed": seed, "value": value}
+        for clip, seed, value in ((None, 0, 5.0), (1.0, 0, 7.0), (1.0, 1, 7.0))
     ]
     compared = table(pd.DataFrame(rows), chosen)
     assert compared["clip"].tolist() == ["none", 1.0]
@@ -215,13 +276,22 @@ def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
 @pytest.mark.parametrize(
     ("report", "message"),
     [
-        ({"metric": "val/acc"}, "report: metric: val/acc: no run logs it; they log .*test/accuracy"),
+        (
+            {"metric": "val/acc"},
+            "report: metric: val/acc: no run logs it; they log .*test/accuracy",
+        ),
         ({"x": "removed"}, "report: x: removed: is no variable of the study; it has arm, seed"),
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
-        ({"over": "5"}, "report: over: 5: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"),
+        (
+            {"over": "5"},
+            "report: over: 5: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'",
+        ),
         ({"over": 5}, "report: over: 5: write 'last epoch'"),
         ({"over": "last 0 epochs"}, "report: over: last 0 epochs: write"),
-        ({"over": "last 4 epochs"}, "report: over: last 4 epochs: plain,seed=0 has 3 epochs; write fewer"),
+        (
+            {"over": "last 4 epochs"},
+            "report: over: last 4 epochs: plain,seed=0 has 3 epochs; write fewer",
+        ),
         ({"over": "at 200%"}, "report: over: at 200%: write"),
         ({"x": "seed"}, "report: x: seed: 2 runs are 0, 0; set hue to one of arm"),
         ({"figure": "pie"}, "report: figure: pie: write line, bar, curve"),
@@ -235,11 +305,15 @@ def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: st
 
 def test_a_line_needs_numbers() -> None:
     axes = [{"removed": [0, "never"], "trainer.max_epochs": [2, 3]}]
-    with pytest.raises(UserError, match="report: figure: line: removed has numbers and other values; write bar"):
+    with pytest.raises(
+        UserError, match="report: figure: line: removed has numbers and other values; write bar"
+    ):
         settings(small({}, axes=axes, report={"figure": "line"}))
     assert settings(small({}, axes=axes)).figure == "bar"
 
 
 def test_what_callbacks_log_may_be_reported() -> None:
-    monitor = {"trainer.callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]}
+    monitor = {
+        "trainer.callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]
+    }
     assert settings(small({"plain": monitor}, report={"metric": "lr-SGD"})).metric == "lr-SGD"

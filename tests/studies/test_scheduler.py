@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.scheduler import Ended, Events, Start, train
+from plasticity_lab.studies.scheduler import Ended, Progress, Start, train
 from plasticity_lab.studies.store import Store
 
 
@@ -16,10 +16,10 @@ class Kept(Store):
 
     states: ClassVar[set[str]] = set()
 
-    def kept(self, state: str) -> bool:
+    def has_checkpoint(self, state: str) -> bool:
         return state in self.states
 
-    def done(self, state: str) -> dict[str, int]:
+    def metadata(self, state: str) -> dict[str, int]:
         return {"stop": 1}
 
 
@@ -27,8 +27,9 @@ class Script:
     """Trains one segment after the other, each with an outcome of its own.
 
     Args:
-        outcomes: by state, what becomes of each attempt: "" is success, "preempted", "locked", "trained" by another
-            runner, anything else a failure. Without any left an attempt succeeds.
+        outcomes: by state, what becomes of each attempt: "" is success, "preempted", "locked",
+            "trained" by another runner, anything else a failure. Without any left an attempt
+            succeeds.
     """
 
     def __init__(self, outcomes: dict[str, list[str]]) -> None:
@@ -69,8 +70,8 @@ class Script:
 class Told(list[str]):
     """What is told, in order."""
 
-    def events(self) -> Events:
-        return Events(
+    def events(self) -> Progress:
+        return Progress(
             lambda: self.append("epoch"),
             lambda segment: self.append(f"{segment.end} done"),
             lambda segment, said: self.append(f"{segment.end} failed: {said}"),
@@ -110,7 +111,12 @@ def test_as_many_are_trained_at_once_as_there_are_jobs() -> None:
 def test_one_that_fails_is_tried_twice_and_stops_those_after_it_alone() -> None:
     script, told = scheduled(LINE, a=["no", "still no"])
     assert script.seen == ["long", "a no", "a still no"]
-    assert told == ["epoch", "long done", "a failed: still no", "b failed: what it goes on from has failed"]
+    assert told == [
+        "epoch",
+        "long done",
+        "a failed: still no",
+        "b failed: what it goes on from has failed",
+    ]
     assert scheduled(LINE, a=["no"])[1][-2:] == ["epoch", "b done"]
 
 

@@ -2,7 +2,7 @@
 
 from itertools import product
 from math import log
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -28,20 +28,25 @@ VALUES = [one - other for one, other in zip(*PAIRS, strict=True)]
 def test_an_interval_is_students() -> None:
     expected = stats.ttest_rel(*PAIRS).confidence_interval(0.95)
     assert interval(VALUES) == pytest.approx((np.mean(VALUES), expected.low, expected.high))
-    assert interval(VALUES, 0.9)[1:] == pytest.approx(tuple(stats.ttest_rel(*PAIRS).confidence_interval(0.9)))
+    assert interval(VALUES, 0.9)[1:] == pytest.approx(
+        tuple(stats.ttest_rel(*PAIRS).confidence_interval(0.9))
+    )
     assert interval([1.0]) == (1.0, float("-inf"), float("inf"))
     assert interval([])[1:] == (float("-inf"), float("inf"))
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
-def test_t_is_scipys(alternative: str) -> None:
-    assert t_test(VALUES, alternative) == pytest.approx(stats.ttest_rel(*PAIRS, alternative=alternative).pvalue)  # type: ignore[arg-type]
+def test_t_is_scipys(alternative: Literal["two-sided", "greater"]) -> None:
+    wanted = stats.ttest_rel(*PAIRS, alternative=alternative).pvalue
+    assert t_test(VALUES, alternative) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
 @pytest.mark.parametrize("count", [2, 6, 24])
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
-def test_without_any_spread_t_is_that_of_flipped_signs(value: float, count: int, alternative: Any) -> None:
+def test_without_any_spread_t_is_that_of_flipped_signs(
+    value: float, count: int, alternative: Any
+) -> None:
     both, above = 1.0 if value == 0 else 2 * 0.5**count, 0.5**count if value > 0 else 1.0
     expected = both if alternative == "two-sided" else above
     assert t_test([value] * count, alternative) == expected
@@ -50,7 +55,9 @@ def test_without_any_spread_t_is_that_of_flipped_signs(value: float, count: int,
 
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
-@pytest.mark.parametrize("values", [VALUES, [1.0, 2.0, 3.0, 4.0, 5.0], [0.1, 0.2, -0.25], [0.0, 0.0]])
+@pytest.mark.parametrize(
+    "values", [VALUES, [1.0, 2.0, 3.0, 4.0, 5.0], [0.1, 0.2, -0.25], [0.0, 0.0]]
+)
 def test_flipped_signs_are_scipys_permutations(values: list[float], alternative: str) -> None:
     paired = stats.permutation_test(
         (values, [0.0] * len(values)),
@@ -72,7 +79,10 @@ def test_flipped_signs_by_brute_force() -> None:
 def test_two_one_sided_tests_are_a_90_percent_interval() -> None:
     high = stats.ttest_rel(*PAIRS).confidence_interval(0.9).high
     assert equivalence_test(VALUES, high * 1.001) < 0.05 < equivalence_test(VALUES, high * 0.999)
-    one, other = (stats.ttest_1samp([2.5 + sign * value for value in VALUES], 0, alternative="greater").pvalue for sign in (1, -1))
+    one, other = (
+        stats.ttest_1samp([2.5 + sign * value for value in VALUES], 0, alternative="greater").pvalue
+        for sign in (1, -1)
+    )
     assert equivalence_test(VALUES, 2.5) == pytest.approx(max(one, other))
     assert equivalence_test(VALUES, 9.0, sign_flip_test) == 1 / 16
 
@@ -100,17 +110,33 @@ def test_equivalence_is_as_often_found_as_said() -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "deviation", "effect"),
-    [(5, 0.61, 1.03), (5, 0.35, 0.59), (5, 1.26, 2.12), (3, 1.89, 6.17), (3, 470, 1534), (3, 0.23, 0.75)],
+    [
+        (5, 0.61, 1.03),
+        (5, 0.35, 0.59),
+        (5, 1.26, 2.12),
+        (3, 1.89, 6.17),
+        (3, 470, 1534),
+        (3, 0.23, 0.75),
+    ],
 )
 def test_smallest_effects(seeds: int, deviation: float, effect: float) -> None:
     assert smallest_effect(deviation, seeds) == pytest.approx(effect, rel=0.01)
     assert power(smallest_effect(deviation, seeds), deviation, seeds) == pytest.approx(0.8)
-    assert equivalence_power(smallest_margin(deviation, seeds), deviation, seeds) == pytest.approx(0.8)
+    assert equivalence_power(smallest_margin(deviation, seeds), deviation, seeds) == pytest.approx(
+        0.8
+    )
 
 
 @pytest.mark.parametrize(
     ("effect", "deviation", "seeds"),
-    [(0.46, 0.61, 16), (0.38, 0.35, 9), (0.28, 0.42, 20), (0.35, 0.86, 50), (4.71, 1.89, 4), (406, 470, 13)],
+    [
+        (0.46, 0.61, 16),
+        (0.38, 0.35, 9),
+        (0.28, 0.42, 20),
+        (0.35, 0.86, 50),
+        (4.71, 1.89, 4),
+        (406, 470, 13),
+    ],
 )
 def test_seeds_for_an_effect(effect: float, deviation: float, seeds: int) -> None:
     assert seeds_needed(lambda count: power(effect, deviation, count)) == seeds
@@ -122,7 +148,10 @@ def test_seeds_for_an_effect(effect: float, deviation: float, seeds: int) -> Non
 )
 def test_seeds_for_a_margin(margin: float, deviation: float, truth: float, seeds: int) -> None:
     """Numbers worked out before for two tests at 2.5 %, a 95 % interval."""
-    assert seeds_needed(lambda count: equivalence_power(margin, deviation, count, truth, 0.025)) == seeds
+    assert (
+        seeds_needed(lambda count: equivalence_power(margin, deviation, count, truth, 0.025))
+        == seeds
+    )
 
 
 def test_no_number_of_seeds_finds_next_to_nothing() -> None:

@@ -5,22 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from plasticity_lab.studies.plan import Nothing, Segment, segments
-from plasticity_lab.studies.plan import Path as States
+from plasticity_lab.studies.plan import EmptyStore, Segment, segments
+from plasticity_lab.studies.plan import StateChain as States
 from plasticity_lab.studies.store import Store
 
 FILES = ("events.out.tfevents.1", "manifest.json", "state.ckpt")
 
 
-def published(store: Store, state: str, start: str | None = None, first: int = 0, stop: int = 2, test: bool = False) -> None:
-    place = store.workplace(state)
+def published(
+    store: Store,
+    state: str,
+    start: str | None = None,
+    first: int = 0,
+    stop: int = 2,
+    test: bool = False,
+) -> None:
+    place = store.new_workdir(state)
     for name in FILES:
         (place / name).write_text("0123456789")
-    (place / "done.json").write_text(json.dumps({"start": start, "first": first, "stop": stop, "seconds": 1.0, "state": {}}))
+    (place / "done.json").write_text(
+        json.dumps({"start": start, "first": first, "stop": stop, "seconds": 1.0, "state": {}})
+    )
     if test:
         (place / "test").mkdir()
         (place / "test" / "events.out.tfevents.2").write_text("0123456789")
-    store.publish(place, state)
+    store.commit(place, state)
 
 
 @pytest.fixture
@@ -51,7 +60,9 @@ def test_a_whole_chain_needs_nothing(store: Store) -> None:
 @pytest.mark.parametrize("state", ["s2", "s4", "s6"])
 @pytest.mark.parametrize("length", [None, 0, 5])
 @pytest.mark.parametrize("name", [*FILES, "done.json"])
-def test_what_is_missing_or_truncated_is_named_and_trained_again(store: Store, name: str, length: int | None, state: str) -> None:
+def test_what_is_missing_or_truncated_is_named_and_trained_again(
+    store: Store, name: str, length: int | None, state: str
+) -> None:
     chain(store)
     file = store.root / state / name
     if length is None:
@@ -90,7 +101,7 @@ def test_what_was_dropped_is_trained_again_only_to_go_on_from(store: Store) -> N
     store.checkpoint("s2").unlink()
     assert todo(store) == [(None, "s6", True)]
     published(store, "s2", None, 0, 2)
-    assert store.kept("s2")
+    assert store.has_checkpoint("s2")
     assert todo(store) == [("s2", "s6", True)]
 
 
@@ -98,13 +109,13 @@ def test_one_process_trains_a_segment(store: Store) -> None:
     lock = store.lock("s2")
     assert lock is not None
     assert store.lock("s2") is None
-    place = store.workplace("s2")
-    assert store.in_work() == {"s2"}
-    store.sweep()
+    place = store.new_workdir("s2")
+    assert store.running() == {"s2"}
+    store.remove_stale()
     assert place.exists()
     lock.release()
-    assert store.in_work() == set()
-    store.sweep()
+    assert store.running() == set()
+    store.remove_stale()
     assert not place.exists()
 
 
@@ -117,14 +128,14 @@ def test_a_full_disk_leaves_what_was_there(store: Store, monkeypatch: pytest.Mon
     monkeypatch.setattr("plasticity_lab.studies.store.write_whole", full)
     with pytest.raises(OSError, match="No space left"):
         published(store, "s4", "s2", 2, 4)
-    assert not store.logged("s4")
-    assert store.logged("s2")
+    assert not store.has_logs("s4")
+    assert store.has_logs("s2")
 
 
 def test_segments_are_as_before() -> None:
     """A plan of nothing trained: cut where runs part."""
     other = States([*CHAIN.states[:4], "t4", "t5"], "")
-    assert segments([CHAIN, other], Nothing()) == [
+    assert segments([CHAIN, other], EmptyStore()) == [
         Segment(None, "s3", 0, 3, 0, False, False),
         Segment("s3", "s6", 3, 6, 0, True, False),
         Segment("s3", "t5", 3, 5, 1, True, False),

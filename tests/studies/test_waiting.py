@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Any
 
-from plasticity_lab.studies import engine
+from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import plan, run, status
-from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.report import write_report
 from plasticity_lab.studies.verify import verify
 from tests.runs import fit, logged, tiny
@@ -15,19 +15,29 @@ from tests.studies.small import acting, small
 
 def waiting(accuracy: float, epochs: int, **more: Any) -> dict[str, Any]:
     until = {"train_accuracy": accuracy, **more}
-    growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [50, 100], "until": until}}
-    return {"data.init_args.growth": growth, "trainer.max_epochs": epochs, **acting("TimeToAccuracy", accuracy=accuracy)}
+    growth = {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"counts": [50, 100], "until": until},
+    }
+    return {
+        "data.init_args.growth": growth,
+        "trainer.max_epochs": epochs,
+        **acting("TimeToAccuracy", accuracy=accuracy),
+    }
 
 
 def test_a_run_may_end_before_its_last_segment() -> None:
     """The first arm ends after 2 of at most 60 epochs, in the first of its two segments; the second is cut off."""
     arms = {"early": waiting(0.01, 60), "never": waiting(1.0, 3)}
-    report = {"metric": "diagnostics/time_to_accuracy/train_0.01/last_stage/epochs", "figure": "bar"}
+    report = {
+        "metric": "diagnostics/time_to_accuracy/train_0.01/last_stage/epochs",
+        "figure": "bar",
+    }
     work = small(arms, seeds=1, report=report)
     text = plan(work)
     assert "small: 2 runs of at most 63 epochs" in text
     assert re.search(r"^early,seed=0  at most 60 epochs", text, re.MULTILINE)
-    assert run(work, 2, engine.run) == []
+    assert run(work, 2, local_engine.run) == []
     assert status(work).startswith("2 done, 0 running, 0 failed, 0 waiting")
     early = {
         "data": {"init_args": {"growth": arms["early"]["data.init_args.growth"]}},
@@ -39,6 +49,12 @@ def test_a_run_may_end_before_its_last_segment() -> None:
     assert verify(work, number=0) == "early,seed=0"
     said = (write_report(work) / "table.md").read_text()
     assert "| early | 1 | 1.00 |" in said
-    assert f"Of the finished runs 1 have no value of {report['metric']}, and are not in the table: never,seed=0." in said
-    assert "Of the finished runs 1 reached max_epochs before their last data stage had ended: never,seed=0." in said
-    assert not run(work, 1, engine.run), "nothing is left to train"
+    assert (
+        f"Of the finished runs 1 have no value of {report['metric']}, and are not in the table: never,seed=0."
+        in said
+    )
+    assert (
+        "Of the finished runs 1 reached max_epochs before their last data stage had ended: never,seed=0."
+        in said
+    )
+    assert not run(work, 1, local_engine.run), "nothing is left to train"

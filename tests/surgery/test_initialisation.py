@@ -14,10 +14,10 @@ from torch.nn.utils import parametrizations, prune
 from lightning_modules import ImageClassifier
 from lightning_modules.networks import MLP, ResNet
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import global_stream
+from plasticity_lab.randomness import seeded_global_rng
 from plasticity_lab.surgery import schemes
 from plasticity_lab.surgery.construction import Construction, construct
-from plasticity_lab.surgery.initialisation import check_redraw, initialise, redraw
+from plasticity_lab.surgery.initialisation import check_redraw, init_parameters, redraw
 from tests.networks import SmallNet
 
 
@@ -108,7 +108,17 @@ class Parametrised(nn.Module):
         self.e = prune.random_unstructured(nn.Linear(4, 4), "weight", amount=0.5)  # type: ignore[no-untyped-call]
 
 
-CUSTOM: list[type[nn.Module]] = [ZeroHead, ByData, Whole, Uncalled, Attention, Twins, Tied, Fourier, Parametrised]
+CUSTOM: list[type[nn.Module]] = [
+    ZeroHead,
+    ByData,
+    Whole,
+    Uncalled,
+    Attention,
+    Twins,
+    Tied,
+    Fourier,
+    Parametrised,
+]
 PLAIN: list[Callable[[], nn.Module]] = [
     lambda: construct(ResNet, 1, 10, depth=1, width=4),
     lambda: construct(MLP, 1, 10, 4, widths=[3]),
@@ -118,13 +128,15 @@ PLAIN: list[Callable[[], nn.Module]] = [
 
 
 def initial(network: nn.Module, seed: int = 0) -> nn.Module:
-    initialise(network, seed)
+    init_parameters(network, seed)
     return network
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:
     states = one.state_dict(), other.state_dict()
-    return states[0].keys() == states[1].keys() and all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    return states[0].keys() == states[1].keys() and all(
+        torch.equal(states[0][name], states[1][name]) for name in states[0]
+    )
 
 
 def names(network: nn.Module) -> list[str]:
@@ -135,7 +147,7 @@ def names(network: nn.Module) -> list[str]:
 @pytest.mark.parametrize("kind", CUSTOM)
 def test_what_the_constructor_sets_is_where_training_starts(kind: type[nn.Module]) -> None:
     network = initial(construct(kind), 7)
-    with global_stream(7, "init", "."):
+    with seeded_global_rng(7, "init", "."):
         built: Any = kind()
     if kind is Uncalled:
         built.reset_parameters()
@@ -168,8 +180,11 @@ def test_layers_that_draw_themselves_are_drawn_one_by_one(make: Callable[[], nn.
     network = initial(make(), 3)
     for name, layer in network.named_modules():
         if hasattr(layer, "reset_parameters"):
-            reset, alone = copy.deepcopy(layer), redraw(network, [name], lambda name: (3, "init", name))
-            with global_stream(3, "init", name):
+            reset, alone = (
+                copy.deepcopy(layer),
+                redraw(network, [name], lambda name: (3, "init", name)),
+            )
+            with seeded_global_rng(3, "init", name):
                 reset.reset_parameters()
             for part, tensor in reset.state_dict().items():
                 assert torch.equal(tensor, alone[f"{name}.{part}"])
@@ -190,7 +205,9 @@ def test_a_draw_leaves_network_and_global_stream_alone() -> None:
     assert not one["norm.running_mean"].any()
     assert torch.equal(torch.get_rng_state(), stream)
     assert same(network, before)
-    assert nn.Linear.reset_parameters.__qualname__ == "Linear.reset_parameters", "torch is as it was"
+    assert nn.Linear.reset_parameters.__qualname__ == "Linear.reset_parameters", (
+        "torch is as it was"
+    )
     assert not hasattr(nn.Linear.reset_parameters, "__wrapped__")
 
 
@@ -231,7 +248,9 @@ def test_networks_among_the_arguments_are_built_again_too() -> None:
     start = copy.deepcopy(network)
     nn.init.ones_(network.part.head.weight)
     fresh = redraw(network, names(network), lambda name: (0, "init", name))
-    assert all(torch.equal(tensor, fresh[name]) for name, tensor in start.state_dict().items()), "not from what was trained since"
+    assert all(torch.equal(tensor, fresh[name]) for name, tensor in start.state_dict().items()), (
+        "not from what was trained since"
+    )
     assert not same(start, initial(construct(Holder, parts={"x": [construct(SmallNet, 1, 10)]}), 1))
 
 
@@ -241,11 +260,15 @@ def test_an_instance_made_by_hand_keeps_its_values_and_cannot_be_drawn_again() -
     module = ImageClassifier(network, lambda parameters: torch.optim.SGD(parameters, lr=0.1))
     assert same(network, held)
     with pytest.raises(
-        UserError, match=r"SmallNet: how its values were drawn is not known, .*; build it by plasticity_lab.surgery.construct"
+        UserError,
+        match=r"SmallNet: how its values were drawn is not known, .*; build it by plasticity_lab.surgery.construct",
     ):
         check_redraw(module.network, ["head"], holder=module)
-    with pytest.raises(UserError, match="initialisation: kaiming_fan_out: SmallNet: how its values were drawn is not known"):
-        initialise(network, 0, "kaiming_fan_out")
+    with pytest.raises(
+        UserError,
+        match="initialisation: kaiming_fan_out: SmallNet: how its values were drawn is not known",
+    ):
+        init_parameters(network, 0, "kaiming_fan_out")
 
 
 def test_what_cannot_be_reproduced_is_refused_by_name() -> None:
@@ -258,12 +281,20 @@ def test_what_cannot_be_reproduced_is_refused_by_name() -> None:
 
     network: Any = construct(Elsewhere)
     check_redraw(network, ["conv"])
-    with pytest.raises(UserError, match=r"head.weight: cannot be drawn again, as it is drawn from elsewhere"):
+    with pytest.raises(
+        UserError, match=r"head.weight: cannot be drawn again, as it is drawn from elsewhere"
+    ):
         check_redraw(network, ["conv", "head"])
     for made in (network, construct(SmallNet, 1, 10)):
         prune.l1_unstructured(made.head, "weight", amount=0.5)  # type: ignore[no-untyped-call]
-        for attempt in (check_redraw, lambda module, names: redraw(module, names, lambda name: (0, name))):
-            with pytest.raises(UserError, match=r"head: cannot be drawn again, as head.weight, head.weight_mask, .* changed after"):
+        for attempt in (
+            check_redraw,
+            lambda module, names: redraw(module, names, lambda name: (0, name)),
+        ):
+            with pytest.raises(
+                UserError,
+                match=r"head: cannot be drawn again, as head.weight, head.weight_mask, .* changed after",
+            ):
                 attempt(made, ["head"])
 
 
@@ -272,7 +303,9 @@ class Numpys(nn.Linear):
 
     def reset_parameters(self) -> None:
         with torch.no_grad():
-            self.weight.copy_(torch.as_tensor(np.random.default_rng().normal(size=self.weight.shape)))
+            self.weight.copy_(
+                torch.as_tensor(np.random.default_rng().normal(size=self.weight.shape))
+            )
             nn.init.zeros_(self.bias)
 
 
@@ -286,8 +319,11 @@ class Outside(nn.Module):
 
 @pytest.mark.parametrize("plain", [True, False])
 def test_training_does_not_start_from_what_no_seed_decides(plain: bool) -> None:
-    with pytest.raises(UserError, match=r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's global"):
-        initialise(construct(Outside, plain), 0)
+    with pytest.raises(
+        UserError,
+        match=r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's global",
+    ):
+        init_parameters(construct(Outside, plain), 0)
 
 
 def test_an_argument_may_be_called_kind() -> None:
@@ -311,9 +347,9 @@ def test_schemes_reach_weights_under_weight_norm(wrap: Any, scheme: Any) -> None
             return self.conv(x)
 
     network = construct(Wrapped)
-    initialise(network, 3, scheme)
+    init_parameters(network, 3, scheme)
     network(torch.zeros(1, 3, 5, 5))  # the old one computes its weight now
-    with global_stream(3, "init", "."):
+    with seeded_global_rng(3, "init", "."):
         Wrapped()
         drawn = torch.empty(8, 3, 3, 3)
         if scheme == "kaiming_fan_out":
@@ -323,21 +359,26 @@ def test_schemes_reach_weights_under_weight_norm(wrap: Any, scheme: Any) -> None
     torch.testing.assert_close(cast(Any, network.conv).weight.detach(), drawn)
 
 
-@pytest.mark.parametrize("wrap", [parametrizations.spectral_norm, nn.utils.spectral_norm, parametrizations.orthogonal])
+@pytest.mark.parametrize(
+    "wrap", [parametrizations.spectral_norm, nn.utils.spectral_norm, parametrizations.orthogonal]
+)
 def test_schemes_refuse_weights_that_cannot_be_what_is_drawn(wrap: Any) -> None:
     class Wrapped(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv = wrap(nn.Conv2d(3, 8, 3))
 
-    with pytest.raises(UserError, match=r"initialisation: .*Conv2d: its weight is computed from others, and cannot be set"):
-        initialise(construct(Wrapped), 3, "kaiming_fan_out")
+    with pytest.raises(
+        UserError,
+        match=r"initialisation: .*Conv2d: its weight is computed from others, and cannot be set",
+    ):
+        init_parameters(construct(Wrapped), 3, "kaiming_fan_out")
 
 
 def test_synchronised_batch_norm_is_batch_norm() -> None:
     scales = []
     for network in (nn.BatchNorm2d(50), nn.SyncBatchNorm(50)):
-        with global_stream(0, "norm"):
+        with seeded_global_rng(0, "norm"):
             schemes.apply("kaiming_uniform_norm", network)
         scales.append(network.weight.detach())
     assert torch.equal(*scales)
@@ -380,10 +421,14 @@ def kaiming_of_open_lth(w: nn.Module) -> None:
 @pytest.mark.parametrize("zero", [False, True])
 def test_schemes_are_the_authors_lines_and_resets_draw_by_them(scheme: Any, zero: bool) -> None:
     network: Any = construct(ZeroHead) if zero else construct(ResNet, 1, 10, depth=1, width=4)
-    initialise(network, 5, scheme)
-    authors = kaiming_of_torchvision if scheme == "kaiming_fan_out" else lambda one: one.apply(kaiming_of_open_lth)
+    init_parameters(network, 5, scheme)
+    authors = (
+        kaiming_of_torchvision
+        if scheme == "kaiming_fan_out"
+        else lambda one: one.apply(kaiming_of_open_lth)
+    )
     if zero:
-        with global_stream(5, "init", "."):
+        with seeded_global_rng(5, "init", "."):
             expected: nn.Module = ZeroHead()
             for layer in expected.modules():
                 if not list(layer.children()):
@@ -393,7 +438,7 @@ def test_schemes_are_the_authors_lines_and_resets_draw_by_them(scheme: Any, zero
         for name, layer in network.named_modules():
             if hasattr(layer, "reset_parameters"):
                 alone: Any = copy.deepcopy(layer)
-                with global_stream(5, "init", name):
+                with seeded_global_rng(5, "init", name):
                     alone.reset_parameters()
                     authors(alone)
                 assert same(layer, alone), name
@@ -407,20 +452,31 @@ def spread(tensor: Tensor) -> float:
 
 def test_schemes_have_the_papers_spread() -> None:
     fan_out, uniform = (construct(ResNet, 3, 10, width=32) for _ in range(2))
-    initialise(fan_out, 0, "kaiming_fan_out")
-    initialise(uniform, 0, "kaiming_uniform_norm")
+    init_parameters(fan_out, 0, "kaiming_fan_out")
+    init_parameters(uniform, 0, "kaiming_uniform_norm")
     for one, fan in ((fan_out, 64 * 9), (uniform, 32 * 9)):
         weight: Any = one.get_parameter("layer2.0.conv1.weight")
         assert spread(weight) == pytest.approx((2 / fan) ** 0.5, rel=0.03)
-    scales = torch.cat([layer.weight.detach() for layer in uniform.modules() if isinstance(layer, nn.BatchNorm2d)])
+    scales = torch.cat(
+        [layer.weight.detach() for layer in uniform.modules() if isinstance(layer, nn.BatchNorm2d)]
+    )
     assert 0 <= scales.min() < 0.02
     assert 0.98 < scales.max() <= 1
-    assert all(layer.weight.eq(1).all() for layer in fan_out.modules() if isinstance(layer, nn.BatchNorm2d))
+    assert all(
+        layer.weight.eq(1).all() for layer in fan_out.modules() if isinstance(layer, nn.BatchNorm2d)
+    )
 
 
-def test_another_name_for_what_the_constructor_calls_draws_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_name_for_what_the_constructor_calls_draws_nothing_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As pytorch_lightning.demos sets it for all of torch's attention when it is imported."""
-    with global_stream(7, "init", "."):
+    with seeded_global_rng(7, "init", "."):
         built = Attention()
-    monkeypatch.setattr(nn.MultiheadAttention, "reset_parameters", nn.MultiheadAttention._reset_parameters, raising=False)
+    monkeypatch.setattr(
+        nn.MultiheadAttention,
+        "reset_parameters",
+        nn.MultiheadAttention._reset_parameters,
+        raising=False,
+    )
     assert same(initial(construct(Attention), 7), built)

@@ -17,14 +17,21 @@ from tests.runs import fit, logged, tiny
 
 
 def fragment(path: str, **arguments: Any) -> dict[str, Any]:
-    one = {"class_path": f"callbacks.diagnostics.{path}", "init_args": {"every": "1ep", **arguments}}
+    one = {
+        "class_path": f"callbacks.diagnostics.{path}",
+        "init_args": {"every": "1ep", **arguments},
+    }
     return {"trainer": {"callbacks+": [one]}}
 
 
 def run(path: str, **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
     """Return a run of 12 steps with a diagnostic measured after every epoch, and what it logged."""
     finished = fit(*tiny(fragment(path, **arguments)))
-    values = {tag: value for tag, value in logged(finished.place.directory).items() if tag.startswith("diagnostics/")}
+    values = {
+        tag: value
+        for tag, value in logged(finished.place.directory).items()
+        if tag.startswith("diagnostics/")
+    }
     assert values
     assert all([step for step, _ in value] == [0, 3, 7, 11] for value in values.values())
     return finished, {tag.removeprefix("diagnostics/"): value for tag, value in values.items()}
@@ -63,7 +70,10 @@ def check_invisible(finished: Any, one: Diagnostic) -> None:
     module, examples = finished.model, probe(finished, 1000)
     for parameter in module.parameters():
         parameter.grad = None
-    before, stream = {name: value.clone() for name, value in module.state_dict().items()}, torch.get_rng_state()
+    before, stream = (
+        {name: value.clone() for name, value in module.state_dict().items()},
+        torch.get_rng_state(),
+    )
     with preserve_state(module):
         one.measure(run_look(finished.trainer, module, examples))
         assert torch.equal(torch.get_rng_state(), stream)

@@ -51,7 +51,11 @@ def _run(name: str, network: str) -> list[str]:
 
 
 def test_products_with_the_hessian_of_attention() -> None:
-    network, images, labels = Attention(1, 3).double(), torch.randn(4, 1, 8, 8, dtype=torch.double), torch.tensor([0, 1, 2, 0])
+    network, images, labels = (
+        Attention(1, 3).double(),
+        torch.randn(4, 1, 8, 8, dtype=torch.double),
+        torch.tensor([0, 1, 2, 0]),
+    )
     parameters = detached_parameters(network)
     vector = torch.randn_like(flatten(parameters))
     with preserve_state(network):
@@ -64,7 +68,9 @@ def test_products_with_the_hessian_of_attention() -> None:
             moved[name] = (value + shift * along).detach().requires_grad_()
             start += value.numel()
         loss = mean_loss(network, images, labels)(moved)
-        return torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, list(moved.values()))])
+        return torch.cat(
+            [part.reshape(-1) for part in torch.autograd.grad(loss, list(moved.values()))]
+        )
 
     difference = (slope(1e-5) - slope(-1e-5)) / 2e-5
     torch.testing.assert_close(product, difference, rtol=1e-6, atol=1e-8)
@@ -78,7 +84,10 @@ def test_curvature_of_attention_is_measured() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("CKA", "CKA: block rnn: answers a tuple, not one tensor; list in `blocks` of the network parts that do"),
+        (
+            "CKA",
+            "CKA: block rnn: answers a tuple, not one tensor; list in `blocks` of the network parts that do",
+        ),
         ("HessianEigenvalues", "HessianEigenvalues: network: has no second derivative"),
         ("HessianSpectrum", "HessianSpectrum: network: has no second derivative"),
     ],

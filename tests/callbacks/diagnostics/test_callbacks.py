@@ -18,11 +18,17 @@ from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
 
 
-def measured(name: str, *more: dict[str, Any], **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
+def measured(
+    name: str, *more: dict[str, Any], **arguments: Any
+) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
     """Run the tiny run with a diagnostic; return the run and what the diagnostic logged."""
     callback = {"class_path": f"callbacks.{name}", "init_args": {"every": "1ep", **arguments}}
     finished = fit(*tiny({"trainer": {"callbacks+": [callback]}}, *more))
-    return finished, {tag: values for tag, values in logged(finished.place.directory).items() if tag.startswith("diagnostics/")}
+    return finished, {
+        tag: values
+        for tag, values in logged(finished.place.directory).items()
+        if tag.startswith("diagnostics/")
+    }
 
 
 def test_values_stand_beside_those_of_the_epoch() -> None:
@@ -54,7 +60,9 @@ def test_the_first_epoch_may_be_measured_closely() -> None:
         ("900st", False, 4, 39, 40, True, True),
     ],
 )
-def test_when_it_is_due(every: str, early: bool, epoch: int, before: int, step: int, ends: bool, due: bool) -> None:
+def test_when_it_is_due(
+    every: str, early: bool, epoch: int, before: int, step: int, ends: bool, due: bool
+) -> None:
     class Nothing(Diagnostic):
         """Measures nothing."""
 
@@ -72,19 +80,26 @@ def test_fisher_information_is_that_of_the_network() -> None:
     assert tags["diagnostics/fisher/error"][-1][1] == pytest.approx(trace.error, rel=1e-6)
     head = trace.parts["head.weight"] + trace.parts["head.bias"]
     assert tags["diagnostics/fisher/trace/head"][-1][1] == pytest.approx(head, rel=1e-6)
-    assert tags["diagnostics/fisher/share/head"][-1][1] == pytest.approx(head / trace.total, rel=1e-6)
+    assert tags["diagnostics/fisher/share/head"][-1][1] == pytest.approx(
+        head / trace.total, rel=1e-6
+    )
 
 
 def dense(finished: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the Hessian and the gradient of the loss on the probe."""
     with as_measured(finished, examples) as (network, chosen):
-        parameters, loss = detached_parameters(network), mean_loss(network, chosen.inputs, chosen.targets)
+        parameters, loss = (
+            detached_parameters(network),
+            mean_loss(network, chosen.inputs, chosen.targets),
+        )
         slope = gradient(loss, parameters)
         rows = []
         for place in range(len(slope)):
             values = list(parameters.values())
             grads = torch.autograd.grad(loss(parameters), values, create_graph=True)
-            row = torch.autograd.grad(torch.cat([part.flatten() for part in grads])[place], values, materialize_grads=True)
+            row = torch.autograd.grad(
+                torch.cat([part.flatten() for part in grads])[place], values, materialize_grads=True
+            )
             rows.append(torch.cat([part.flatten() for part in row]))
         return torch.stack(rows).double(), slope.double()
 
@@ -94,13 +109,19 @@ def test_curvature_is_that_of_the_network() -> None:
     hessian, slope = dense(finished, 60)
     values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
     for place in range(1, 4):
-        assert tags[f"diagnostics/hessian/eigenvalue/{place}"][-1][1] == pytest.approx(float(values[-place]), rel=2e-3)
+        assert tags[f"diagnostics/hessian/eigenvalue/{place}"][-1][1] == pytest.approx(
+            float(values[-place]), rel=2e-3
+        )
     f_top = float((vectors[:, -10:].T @ slope).norm() ** 2 / slope.norm() ** 2)
     assert tags["diagnostics/hessian/f_top"][-1][1] == pytest.approx(f_top, abs=0.01)
     image = hessian @ slope
-    assert tags["diagnostics/hessian/overlap"][-1][1] == pytest.approx(float(slope @ image / slope.norm() / image.norm()), rel=1e-3)
+    assert tags["diagnostics/hessian/overlap"][-1][1] == pytest.approx(
+        float(slope @ image / slope.norm() / image.norm()), rel=1e-3
+    )
     for when, expected in (("last", [3, 7, 11]), ("early", [7, 11])):
-        assert [step for step, _ in tags[f"diagnostics/hessian/subspace_overlap/{when}"]] == expected
+        assert [
+            step for step, _ in tags[f"diagnostics/hessian/subspace_overlap/{when}"]
+        ] == expected
 
 
 def test_the_spectrum_is_that_of_the_network() -> None:
@@ -118,7 +139,10 @@ def test_gradient_noise_is_that_of_the_network() -> None:
     finished, tags = measured("GradientNoise", examples=60, batch_size=20)
     with as_measured(finished, 60) as (network, chosen):
         order = torch.randperm(60, generator=generator(0, "gradient noise"))
-        losses = [mean_loss(network, chosen.inputs[part], chosen.targets[part]) for part in torch.split(order, 20)]
+        losses = [
+            mean_loss(network, chosen.inputs[part], chosen.targets[part])
+            for part in torch.split(order, 20)
+        ]
         rows = torch.stack([gradient(loss, detached_parameters(network)) for loss in losses])
     trace = float((rows - rows.mean(0)).pow(2).sum() / 3)
     assert tags["diagnostics/gradient_covariance/trace"][-1][1] == pytest.approx(trace, rel=1e-4)
@@ -132,7 +156,9 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
         outputs = network(chosen.inputs).detach().double()
     values = torch.linalg.eigvalsh(torch.stack(list(kernels.values())).sum(0))
     assert tags["diagnostics/kernel/trace"][-1][1] == pytest.approx(float(values.sum()), rel=1e-5)
-    assert tags["diagnostics/kernel/eigenvalue"][-1][1] == pytest.approx(float(values[-1]), rel=1e-5)
+    assert tags["diagnostics/kernel/eigenvalue"][-1][1] == pytest.approx(
+        float(values[-1]), rel=1e-5
+    )
     vectors = torch.linalg.eigh(torch.stack(list(kernels.values())).sum(0))[1][:, -10:]
     hot = torch.nn.functional.one_hot(chosen.targets, 10).double()
     for name, target in (
@@ -148,22 +174,33 @@ def test_kernel_alignment_is_that_of_the_network() -> None:
     assert tags["diagnostics/kernel/full_eigenvalue"][-1][1] == pytest.approx(largest, rel=2e-4)
     rates = [0.1, 0.08, 0.064, 0.0512]  # of the step to come
     for rate, (_, eigenvalue), (_, stability) in zip(
-        rates, tags["diagnostics/kernel/full_eigenvalue"], tags["diagnostics/kernel/stability"], strict=True
+        rates,
+        tags["diagnostics/kernel/full_eigenvalue"],
+        tags["diagnostics/kernel/stability"],
+        strict=True,
     ):
         assert stability == pytest.approx(rate * eigenvalue / (2 * 50), rel=1e-5)
     assert -1 <= tags["diagnostics/kernel/alignment/head"][-1][1] <= 1
 
 
 def test_stability_is_of_the_rate_that_is_trained_with() -> None:
-    factor = {"class_path": "callbacks.LearningRateFactor", "init_args": {"levels": {"0ep": 2.0, "1ep": 10.0}}}
-    kernel = {"class_path": "callbacks.KernelAlignment", "init_args": {"every": "1ep", "examples": 50}}
+    factor = {
+        "class_path": "callbacks.LearningRateFactor",
+        "init_args": {"levels": {"0ep": 2.0, "1ep": 10.0}},
+    }
+    kernel = {
+        "class_path": "callbacks.KernelAlignment",
+        "init_args": {"every": "1ep", "examples": 50},
+    }
     tags = logged(fit(*tiny({"trainer": {"callbacks+": [kernel, factor]}})).place.directory)
     (steps, eigenvalues), (_, found) = (
-        zip(*tags[f"diagnostics/kernel/{name}"], strict=True) for name in ("full_eigenvalue", "stability")
+        zip(*tags[f"diagnostics/kernel/{name}"], strict=True)
+        for name in ("full_eigenvalue", "stability")
     )
     assert steps == (0, 3, 7, 11)
     rates = [one * 100 / eigenvalue for one, eigenvalue in zip(found, eigenvalues, strict=True)]
-    # The first epoch's factor, with its rate; the schedule falls by 0.8 at the end of an epoch, before it is measured.
+    # The first epoch's factor, with its rate; the schedule falls by 0.8 at the end of an epoch,
+    # before it is measured.
     assert rates == pytest.approx([0.1 * 2, 0.08 * 2, 0.064 * 10, 0.0512 * 10], rel=1e-5)
 
 
@@ -174,7 +211,10 @@ def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
     names = {*DIAGNOSTICS} - {"FeatureRank", "CKA"}  # which ask for the last layer
     nodes = [node for name in sorted(names) for node in DIAGNOSTICS[name]["trainer"]["callbacks+"]]
     finished = fit(*tiny({"trainer": {"callbacks+": nodes}}, UNUSED))
-    assert len([tag for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")]) > 50
+    assert (
+        len([tag for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")])
+        > 50
+    )
 
 
 @pytest.mark.parametrize(
@@ -186,25 +226,48 @@ def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
             {},
             "FeatureRank: SparePartNet: layer 'spare' is never called in forward(); set `blocks`",
         ),
-        ("KernelAlignment", "BranchingNet", {}, "KernelAlignment: network: torch.func.vmap cannot take it (vmap: It looks like"),
+        (
+            "KernelAlignment",
+            "BranchingNet",
+            {},
+            "KernelAlignment: network: torch.func.vmap cannot take it (vmap: It looks like",
+        ),
         ("KernelAlignment", "OnceNet", {}, "KernelAlignment: network: has no second derivatives ("),
     ],
 )
 def test_what_cannot_be_measured_is_said_before_training(
-    name: str, network: str, arguments: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+    name: str,
+    network: str,
+    arguments: dict[str, Any],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as stop:
-        measured(name, {"model": {"init_args": {"network": {"class_path": f"tests.networks.{network}"}}}}, **arguments)
+        measured(
+            name,
+            {"model": {"init_args": {"network": {"class_path": f"tests.networks.{network}"}}}},
+            **arguments,
+        )
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
 
 
-def test_a_run_that_diverges_says_so_whatever_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_diverges_says_so_whatever_is_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     nodes = [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]
-    often = [{**node, "init_args": {**node["init_args"], "every": "1st"}} for node in nodes if "every" in node["init_args"]]
+    often = [
+        {**node, "init_args": {**node["init_args"], "every": "1st"}}
+        for node in nodes
+        if "every" in node["init_args"]
+    ]
     with pytest.raises(SystemExit):
         # Weight decay multiplies the weights by nearly a million in each step.
-        fit(*tiny({"trainer": {"callbacks+": often}}), "--model.init_args.optimizer.init_args.lr", "9e8")
+        fit(
+            *tiny({"trainer": {"callbacks+": often}}),
+            "--model.init_args.optimizer.init_args.lr",
+            "9e8",
+        )
     assert "the training loss is not finite at step" in capsys.readouterr().err
 
 
@@ -213,5 +276,10 @@ def test_a_probe_may_be_impaired() -> None:
     data = {"data": {"init_args": {"deficits": [blur]}}}
     _, clean = measured("FisherInformation", data, examples=40)
     _, impaired = measured("FisherInformation", data, examples=40, impaired=True)
-    differ = [a != b for a, b in zip(clean["diagnostics/fisher/trace"], impaired["diagnostics/fisher/trace"], strict=True)]
+    differ = [
+        a != b
+        for a, b in zip(
+            clean["diagnostics/fisher/trace"], impaired["diagnostics/fisher/trace"], strict=True
+        )
+    ]
     assert differ == [False, False, True, False], "the second epoch is that of the noise"

@@ -15,14 +15,24 @@ from plasticity_lab.measurements.features import block_outputs, last_features
 from plasticity_lab.measurements.gram import cosine, gram
 from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 from plasticity_lab.timing import Time
-from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, end, fragment, last, run
+from tests.callbacks.diagnostics.measured import (
+    check_invisible,
+    diagnostic,
+    end,
+    fragment,
+    last,
+    run,
+)
 from tests.networks import SmallNet
 from tests.runs import fit, tiny
 from tests.test_contracts import EVERY_KIND, check_resumes
 
 
 def features(columns: int, seed: int) -> Tensor:
-    return torch.randn(20, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) + 3
+    return (
+        torch.randn(20, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+        + 3
+    )
 
 
 def test_cka_is_that_of_the_products_of_columns() -> None:
@@ -38,8 +48,12 @@ def test_cka_sees_neither_rotation_nor_factor_nor_shift_but_other_maps() -> None
     one, other = features(5, 0), features(7, 1)
     rotation = torch.linalg.qr(features(5, 2)[:5])[0]
     assert linear_cka(one, one) == pytest.approx(1, rel=1e-14)
-    assert linear_cka(one @ rotation * 0.3 + 2, other) == pytest.approx(linear_cka(one, other), rel=1e-10)
-    assert linear_cka(one * torch.tensor([1, 2, 3, 4, 5]), other) != pytest.approx(linear_cka(one, other), rel=1e-3)
+    assert linear_cka(one @ rotation * 0.3 + 2, other) == pytest.approx(
+        linear_cka(one, other), rel=1e-10
+    )
+    assert linear_cka(one * torch.tensor([1, 2, 3, 4, 5]), other) != pytest.approx(
+        linear_cka(one, other), rel=1e-3
+    )
 
 
 def test_features_that_are_all_the_same_are_like_nothing() -> None:
@@ -50,14 +64,21 @@ def matrices(finished: Any) -> dict[str, Tensor]:
     network, examples = end(finished)
     return {
         "cka": gram(last_features(network, examples.inputs)),
-        **{f"cka/{name}": gram(one) for name, one in block_outputs(network, examples.inputs).items()},
+        **{
+            f"cka/{name}": gram(one)
+            for name, one in block_outputs(network, examples.inputs).items()
+        },
     }
 
 
 def test_a_run_logs_similarity_to_the_network_it_began_with() -> None:
     finished, values = run("cka.CKA")
     now = matrices(finished)
-    initial = fit(*tiny({"model": {"init_args": {"optimizer": {"init_args": {"lr": 0.0}}}}}), "--trainer.max_epochs", "1")
+    initial = fit(
+        *tiny({"model": {"init_args": {"optimizer": {"init_args": {"lr": 0.0}}}}}),
+        "--trainer.max_epochs",
+        "1",
+    )
     initial.model.network.norm.reset_running_stats()
     then = matrices(initial)
     assert last(values) == {name: cosine(one, then[name]) for name, one in now.items()}

@@ -14,7 +14,7 @@ from callbacks import diagnostics
 from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, VARIANTS
 from tests.runs import fit, logged, pictures, state, tiny
@@ -24,7 +24,11 @@ from tests.test_contracts import EVERY_KIND, check_resumes
 WAYS: dict[str, dict[str, Any]] = {
     **{name: VARIANTS[name] for name in ("fp32", "bf16", "accumulation", "adam", "streaming")},
     "all interventions": ALL,
-    "frozen": {"trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Frozen"}]}},
+    "frozen": {
+        "trainer": {
+            "callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Frozen"}]
+        }
+    },
 }
 
 
@@ -43,25 +47,42 @@ class Draws(Callback):
     def __init__(self) -> None:
         self.found: list[Any] = []
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
-        grads = [None if value.grad is None else digest(value.grad) for value in pl_module.parameters()]
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        grads = [
+            None if value.grad is None else state_hash(value.grad)
+            for value in pl_module.parameters()
+        ]
         modes = [part.training for part in pl_module.modules()]
         frozen = [value.requires_grad for value in pl_module.parameters()]
         hooks = [len(part._forward_hooks) for part in pl_module.modules()]
-        self.found.append((grads, modes, frozen, hooks, digest(torch.random.get_rng_state())))
+        self.found.append((grads, modes, frozen, hooks, state_hash(torch.random.get_rng_state())))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         (Path(trainer.default_root_dir) / "draws.txt").write_text(repr(self.found))
 
 
-DRAWS = {"trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Draws"}]}}
-EVERYTHING = {"trainer": {"callbacks+": [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]}}
+DRAWS = {
+    "trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Draws"}]}
+}
+EVERYTHING = {
+    "trainer": {
+        "callbacks+": [
+            node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]
+        ]
+    }
+}
 
 
 @cache
 def without(way: str) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]], str]:
     finished = fit(*tiny(WAYS[way], DRAWS))
-    return state(finished), logged(finished.place.directory), (finished.place.directory / "draws.txt").read_text()
+    return (
+        state(finished),
+        logged(finished.place.directory),
+        (finished.place.directory / "draws.txt").read_text(),
+    )
 
 
 def check_invisible(way: str, fragment: dict[str, Any]) -> None:
@@ -69,13 +90,21 @@ def check_invisible(way: str, fragment: dict[str, Any]) -> None:
     expected, logs, draws = without(way)
     found = logged(finished.place.directory)
     assert state(finished) == expected
-    assert {tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")} == logs
+    assert {
+        tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")
+    } == logs
     assert (finished.place.directory / "draws.txt").read_text() == draws
     assert any(tag.startswith("diagnostics/") for tag in found), "it measured something"
 
 
 def test_every_diagnostic_is_registered() -> None:
-    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Dashboard", "Look", "Probe"} == {*DIAGNOSTICS}
+    assert {*diagnostics.__all__} - {
+        "Diagnostic",
+        "ProbeDiagnostic",
+        "Dashboard",
+        "Look",
+        "Probe",
+    } == {*DIAGNOSTICS}
 
 
 @pytest.mark.slow
@@ -85,7 +114,11 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "way", [way if way in ("fp32", "all interventions") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+    "way",
+    [
+        way if way in ("fp32", "all interventions") else pytest.param(way, marks=pytest.mark.slow)
+        for way in WAYS
+    ],
 )
 def test_all_together_are_invisible(way: str) -> None:
     check_invisible(way, EVERYTHING)
@@ -109,11 +142,19 @@ def test_segments_of_a_study_are_the_run() -> None:
 def test_values_are_the_same_in_reduced_precision_and_compiled() -> None:
     """At the beginning, where the weights are the same: measured in full precision, uncompiled."""
     found = {}
-    for way, model in (("32-true", {}), ("bf16-mixed", {}), ("compiled", {"init_args": {"compile": True}})):
+    for way, model in (
+        ("32-true", {}),
+        ("bf16-mixed", {}),
+        ("compiled", {"init_args": {"compile": True}}),
+    ):
         trainer = {"precision": way} if way != "compiled" else {}
         finished = fit(*tiny(EVERYTHING, {"trainer": trainer, "model": model}))
         tags = logged(finished.place.directory)
-        found[way] = {tag: values[0] for tag, values in tags.items() if tag.startswith("diagnostics/") and values[0][0] == 0}
+        found[way] = {
+            tag: values[0]
+            for tag, values in tags.items()
+            if tag.startswith("diagnostics/") and values[0][0] == 0
+        }
     assert found["32-true"] == found["bf16-mixed"] == found["compiled"]
     assert found["32-true"]
 
@@ -131,7 +172,11 @@ def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRe
 
     def found() -> tuple[Any, ...]:
         precisions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-        return digest(network.state_dict()), digest(torch.random.get_rng_state()), precisions
+        return (
+            state_hash(network.state_dict()),
+            state_hash(torch.random.get_rng_state()),
+            precisions,
+        )
 
     before = found()
 
@@ -139,7 +184,11 @@ def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRe
         with preserve_state(network):
             assert not network.training
             convolutions: Any = torch.backends.cudnn
-            assert torch.backends.cuda.matmul.fp32_precision == convolutions.conv.fp32_precision == "ieee"
+            assert (
+                torch.backends.cuda.matmul.fp32_precision
+                == convolutions.conv.fp32_precision
+                == "ieee"
+            )
             torch.rand(3)
             network.train()
             network(torch.randn(5, 2))
@@ -154,14 +203,18 @@ def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRe
 def test_memory_returns_to_its_level() -> None:
     def tensors() -> int:
         gc.collect()
-        return sum(one.numel() for one in gc.get_objects() if type(one) in (torch.Tensor, nn.Parameter))
+        return sum(
+            one.numel() for one in gc.get_objects() if type(one) in (torch.Tensor, nn.Parameter)
+        )
 
     levels: list[int] = []
 
     class Level(Callback):
         """Counts what tensors hold."""
 
-        def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        def on_train_batch_start(
+            self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+        ) -> None:
             if batch_idx == 1:
                 levels.append(tensors())
 

@@ -37,7 +37,11 @@ NAMES = ["rank", "weights/angle", "weights/norm"]
     ],
 )
 def test_a_tag_has_one_chart(tag: str, chart: str | None) -> None:
-    assert [title for title, (_, patterns) in layout(NAMES)["plasticity"].items() if shown(tag, patterns)] == [chart] * bool(chart)
+    assert [
+        title
+        for title, (_, patterns) in layout(NAMES)["plasticity"].items()
+        if shown(tag, patterns)
+    ] == [chart] * bool(chart)
 
 
 def shown(tag: str, patterns: list[str]) -> bool:
@@ -46,7 +50,13 @@ def shown(tag: str, patterns: list[str]) -> bool:
 
 
 def test_without_names_all_diagnostics_share_a_chart() -> None:
-    assert list(layout([])["plasticity"]) == ["accuracy and interventions", "loss", "data", "examples", "other diagnostics"]
+    assert list(layout([])["plasticity"]) == [
+        "accuracy and interventions",
+        "loss",
+        "data",
+        "examples",
+        "other diagnostics",
+    ]
     assert shown("diagnostics/rank", layout([])["plasticity"]["other diagnostics"][1])
 
 
@@ -64,9 +74,18 @@ DIAGNOSTICS: dict[str, Any] = {
     "trainer": {
         "callbacks+": [
             {"class_path": "callbacks.diagnostics.dashboard.Dashboard"},
-            {"class_path": "callbacks.diagnostics.weight_distance.WeightDistance", "init_args": {"every": "1ep"}},
-            {"class_path": "callbacks.diagnostics.forgetting.Forgetting", "init_args": {"every": "1ep"}},
-            {"class_path": "callbacks.diagnostics.gradient_norms.GradientNorms", "init_args": {"every": "1ep"}},
+            {
+                "class_path": "callbacks.diagnostics.weight_distance.WeightDistance",
+                "init_args": {"every": "1ep"},
+            },
+            {
+                "class_path": "callbacks.diagnostics.forgetting.Forgetting",
+                "init_args": {"every": "1ep"},
+            },
+            {
+                "class_path": "callbacks.diagnostics.gradient_norms.GradientNorms",
+                "init_args": {"every": "1ep"},
+            },
         ]
     }
 }
@@ -76,7 +95,9 @@ KEPT = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"}]}}
 
 
 def test_a_run_has_all_that_it_logs_in_one_chart_each_also_after_a_resume() -> None:
-    arguments = tiny(REGISTRY["everything at once"].acting, REGISTRY["L2Init"].acting, DIAGNOSTICS, KEPT)
+    arguments = tiny(
+        REGISTRY["everything at once"].acting, REGISTRY["L2Init"].acting, DIAGNOSTICS, KEPT
+    )
     home = fit(*arguments).place.directory
     fit(*arguments, "--ckpt_path", str(home / "checkpoints/epochendepoch=0.ckpt"))
     first, second = written(home)
@@ -84,7 +105,13 @@ def test_a_run_has_all_that_it_logs_in_one_chart_each_also_after_a_resume() -> N
     (category,) = first.category
     assert category.title == "plasticity"
     charts = {chart.title: list(chart.multiline.tag) for chart in category.chart}
-    names = ["accuracy and interventions", "loss", "data", "examples", *(f"weights/{what}" for what in WEIGHTS)]
+    names = [
+        "accuracy and interventions",
+        "loss",
+        "data",
+        "examples",
+        *(f"weights/{what}" for what in WEIGHTS),
+    ]
     names += [*(f"forgetting/{what}" for what in FORGETTING), "gradient_norm", "other diagnostics"]
     assert list(charts) == names
     tags = [tag for tag in logged(home) if not tag.startswith(("epoch", "lr"))]

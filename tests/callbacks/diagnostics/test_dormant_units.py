@@ -17,7 +17,9 @@ ACTIVITY = torch.tensor([[0, 0, 1, 8], [0, 0.2, 3, 0]], dtype=torch.float64)
 
 def test_scores_are_means_over_the_layers_mean() -> None:
     means = [0, 0.1, 2, 4]
-    assert redo_scores(ACTIVITY).tolist() == pytest.approx([mean / (6.1 / 4 + 1e-9) for mean in means], rel=1e-14)
+    assert redo_scores(ACTIVITY).tolist() == pytest.approx(
+        [mean / (6.1 / 4 + 1e-9) for mean in means], rel=1e-14
+    )
     assert dormant(ACTIVITY, 0.1).tolist() == [True, True, False, False]
     assert dormant(ACTIVITY, 0.05).tolist() == [True, False, False, False]
     assert dead(ACTIVITY).tolist() == [True, False, False, False]
@@ -38,24 +40,44 @@ def test_a_layer_of_zeros_is_dormant_and_dead_throughout() -> None:
 
 def test_channels_are_averaged_over_positions_and_features_over_tokens() -> None:
     maps = torch.randn(2, 3, 4, 5, dtype=torch.float64)
-    wanted = [[sum(abs(float(value)) for value in maps[n, c].flatten()) / 20 for c in range(3)] for n in range(2)]
-    torch.testing.assert_close(magnitudes(maps), torch.tensor(wanted, dtype=torch.float64), rtol=1e-14, atol=0)
-    torch.testing.assert_close(magnitudes(maps.flatten(2).transpose(1, 2)), magnitudes(maps), rtol=1e-14, atol=0)
+    wanted = [
+        [sum(abs(float(value)) for value in maps[n, c].flatten()) / 20 for c in range(3)]
+        for n in range(2)
+    ]
+    torch.testing.assert_close(
+        magnitudes(maps), torch.tensor(wanted, dtype=torch.float64), rtol=1e-14, atol=0
+    )
+    torch.testing.assert_close(
+        magnitudes(maps.flatten(2).transpose(1, 2)), magnitudes(maps), rtol=1e-14, atol=0
+    )
     assert magnitudes(torch.tensor([[-1.0, 2.0]])).tolist() == [[1, 2]]
 
 
 def test_shares_count_units_in_all_layers_and_by_block() -> None:
-    marks = {"one": [torch.tensor([True, False]), torch.tensor([True, True, True, False])], "two": [torch.tensor([False] * 4)]}
+    marks = {
+        "one": [torch.tensor([True, False]), torch.tensor([True, True, True, False])],
+        "two": [torch.tensor([False] * 4)],
+    }
     assert shares(marks) == {"": 0.4, "one": 4 / 6, "two": 0}
 
 
 def test_a_run_logs_shares_of_its_units() -> None:
     finished, values = run("dormant_units.DormantUnits", tau=0.9)
     network, examples = end(finished)
-    (activity,) = rectified(network, examples.inputs, lambda number, output: magnitudes(output))["conv"]
-    quiet, silent = float(dormant(activity, 0.9).float().mean()), float(dead(activity).float().mean())
+    (activity,) = rectified(network, examples.inputs, lambda number, output: magnitudes(output))[
+        "conv"
+    ]
+    quiet, silent = (
+        float(dormant(activity, 0.9).float().mean()),
+        float(dead(activity).float().mean()),
+    )
     assert 0 < quiet < 1
-    assert last(values) == {"dormant": quiet, "dormant/conv": quiet, "dead": silent, "dead/conv": silent}
+    assert last(values) == {
+        "dormant": quiet,
+        "dormant/conv": quiet,
+        "dead": silent,
+        "dead/conv": silent,
+    }
     check_invisible(finished, DormantUnits(Time("1ep")))
 
 

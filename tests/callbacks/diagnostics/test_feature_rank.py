@@ -16,10 +16,14 @@ from tests.callbacks.diagnostics.measured import check_invisible, end, last, run
 def matrix(values: list[float], rows: int = 9, columns: int = 6) -> Tensor:
     """Return a matrix with these singular values."""
     stream = torch.Generator().manual_seed(0)
-    left, right = (torch.randn(size, size, generator=stream, dtype=torch.float64) for size in (rows, columns))
+    left, right = (
+        torch.randn(size, size, generator=stream, dtype=torch.float64) for size in (rows, columns)
+    )
     count = len(values)
     found: Tensor = (
-        torch.linalg.qr(left)[0][:, :count] * torch.tensor(values, dtype=torch.float64) @ torch.linalg.qr(right)[0][:, :count].T
+        torch.linalg.qr(left)[0][:, :count]
+        * torch.tensor(values, dtype=torch.float64)
+        @ torch.linalg.qr(right)[0][:, :count].T
     )
     return found
 
@@ -49,7 +53,11 @@ def test_the_first_of_few_values_is_enough() -> None:
 def test_features_are_not_centred_and_zeros_have_rank_0() -> None:
     assert srank(torch.ones(4, 3)) == 1
     assert effective_rank(torch.ones(4, 3)) == pytest.approx(1)
-    assert (effective_rank(torch.zeros(4, 3)), stable_rank(torch.zeros(4, 3)), srank(torch.zeros(4, 3))) == (0, 0, 0)
+    assert (
+        effective_rank(torch.zeros(4, 3)),
+        stable_rank(torch.zeros(4, 3)),
+        srank(torch.zeros(4, 3)),
+    ) == (0, 0, 0)
 
 
 def test_a_run_logs_the_ranks_of_its_last_features() -> None:
@@ -57,6 +65,10 @@ def test_a_run_logs_the_ranks_of_its_last_features() -> None:
     network, examples = end(cli)
     features = last_features(network, examples.inputs)
     assert features.shape == (100, 4)
-    wanted = {"effective_rank": effective_rank(features), "stable_rank": stable_rank(features), "srank": srank(features)}
+    wanted = {
+        "effective_rank": effective_rank(features),
+        "stable_rank": stable_rank(features),
+        "srank": srank(features),
+    }
     assert last(values) == wanted
     check_invisible(cli, FeatureRank(Time("1ep")))

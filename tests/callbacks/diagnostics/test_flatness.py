@@ -8,7 +8,12 @@ from torch.nn import functional as F
 from callbacks.diagnostics.flatness import Flatness
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.functional import flatten
-from plasticity_lab.measurements.sharpness import filter_normalised, gaussian_direction, loss_near, sam_sharpness
+from plasticity_lab.measurements.sharpness import (
+    filter_normalised,
+    gaussian_direction,
+    loss_near,
+    sam_sharpness,
+)
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, run
 
@@ -56,14 +61,22 @@ def test_draws_are_keyed_by_seed_number_and_name() -> None:
     parameters = {"one": torch.zeros(3000), "two": torch.zeros(3000)}
     first = gaussian_direction(parameters, 0, 0)
     assert torch.equal(first["one"], gaussian_direction({"one": torch.ones(3000)}, 0, 0)["one"])
-    others = [first["two"], gaussian_direction(parameters, 0, 1)["one"], gaussian_direction(parameters, 1, 0)["one"]]
+    others = [
+        first["two"],
+        gaussian_direction(parameters, 0, 1)["one"],
+        gaussian_direction(parameters, 1, 0)["one"],
+    ]
     assert not any(torch.equal(first["one"], other) for other in others)
     assert abs(float(first["one"].std()) - 1) < 0.05
     assert abs(float(first["one"].mean())) < 0.06
 
 
 def test_relative_noise_has_each_filters_norm_and_leaves_biases() -> None:
-    parameters = {"kernel": torch.randn(4, 3, 2, 2), "matrix": torch.randn(5, 6), "bias": torch.randn(4)}
+    parameters = {
+        "kernel": torch.randn(4, 3, 2, 2),
+        "matrix": torch.randn(5, 6),
+        "bias": torch.randn(4),
+    }
     noise = gaussian_direction(parameters, 0, 0)
     relative = filter_normalised(noise, parameters)
     for name in ("kernel", "matrix"):
@@ -86,17 +99,27 @@ def test_a_run_logs_how_its_loss_rises() -> None:
         for draw in range(3):
             noise = gaussian_direction(own, 0, draw)
             noise = filter_normalised(noise, own) if relative else noise
-            changes.append(float(loss({name: one + level * noise[name] for name, one in own.items()}) - loss(own)))
+            changes.append(
+                float(
+                    loss({name: one + level * noise[name] for name, one in own.items()}) - loss(own)
+                )
+            )
         return sum(changes) / 3
 
-    gradients = torch.autograd.grad(F.cross_entropy(network(images), labels), list(network.parameters()))
+    gradients = torch.autograd.grad(
+        F.cross_entropy(network(images), labels), list(network.parameters())
+    )
     length = torch.cat([one.flatten() for one in gradients]).norm()
-    ascent = {name: own[name] + 0.1 * one / length for name, one in zip(own, gradients, strict=True)}
+    ascent = {
+        name: own[name] + 0.1 * one / length for name, one in zip(own, gradients, strict=True)
+    }
     wanted = {f"loss_change/{level}": mean_change(level, False) for level in (0.05, 0.2)}
     wanted |= {f"relative_loss_change/{level}": mean_change(level, True) for level in (0.05, 0.2)}
     wanted["sam_sharpness"] = float(loss(ascent) - loss(own))
     found = {tag: value[-1][1] for tag, value in values.items()}
-    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6), "differences of single-precision losses"
+    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6), (
+        "differences of single-precision losses"
+    )
     assert wanted["loss_change/0.2"] > wanted["loss_change/0.05"]
     assert wanted["sam_sharpness"] > 0
     check_invisible(cli, Flatness(Time("1ep"), draws=1))

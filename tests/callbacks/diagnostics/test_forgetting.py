@@ -16,7 +16,7 @@ from datamodules.images import TensorImages
 from lightning_modules import ImageClassifier
 from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from tests.processes import run as start
 from tests.processes import run_directory
 from tests.registry import REGISTRY
@@ -38,12 +38,18 @@ class Witness(Callback):
     def __init__(self) -> None:
         self.seen: list[list[Seen]] = [[] for _ in range(100)]
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         assert not pl_module._forward_hooks, "nothing stays on the module"
         stage = trainer.datamodule.now.stage  # type: ignore[attr-defined]
-        for index, label, answers in zip(batch.indices.tolist(), batch.targets.tolist(), pl_module.answers.tolist(), strict=True):
+        for index, label, answers in zip(
+            batch.indices.tolist(), batch.targets.tolist(), pl_module.answers.tolist(), strict=True
+        ):
             best = max(answers[:label] + answers[label + 1 :])
-            self.seen[index].append(Seen(stage, int(np.argmax(answers)) == label, label, answers[label] - best))
+            self.seen[index].append(
+                Seen(stage, int(np.argmax(answers)) == label, label, answers[label] - best)
+            )
 
 
 class Telling(ImageClassifier):
@@ -66,15 +72,26 @@ class Silent(ImageClassifier):
         """Log nothing."""
 
 
-FORGETTING = {"class_path": "callbacks.diagnostics.forgetting.Forgetting", "init_args": {"every": "1ep"}}
+FORGETTING = {
+    "class_path": "callbacks.diagnostics.forgetting.Forgetting",
+    "init_args": {"every": "1ep"},
+}
 COUNT = {"trainer": {"callbacks+": [FORGETTING]}}
 WATCH = {"trainer": {"callbacks+": [FORGETTING, {"class_path": f"{__name__}.Witness"}]}}
 TELL = {"model": {"class_path": f"{__name__}.Telling"}}
-NOISE = [{"class_path": "datamodules.LabelNoise", "init_args": {"fraction": 0.5, "during": ["0ep", "100%"]}}]
+NOISE = [
+    {
+        "class_path": "datamodules.LabelNoise",
+        "init_args": {"fraction": 0.5, "during": ["0ep", "100%"]},
+    }
+]
 GROWING = {
     "data": {
         "init_args": {
-            "growth": {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [40, 90], "at": ["3ep"]}},
+            "growth": {
+                "class_path": "datamodules.UniformGrowth",
+                "init_args": {"counts": [40, 90], "at": ["3ep"]},
+            },
             "deficits": NOISE,
             "drop_last": True,
         }
@@ -82,46 +99,79 @@ GROWING = {
     "trainer": {"max_epochs": 8, "accumulate_grad_batches": 2},
 }
 TWICE = {
-    "data": {"init_args": {"growth": {"class_path": "datamodules.SmoothTransition", "init_args": {"gamma": 1, "fraction": 0.1}}}}
+    "data": {
+        "init_args": {
+            "growth": {
+                "class_path": "datamodules.SmoothTransition",
+                "init_args": {"gamma": 1, "fraction": 0.1},
+            }
+        }
+    }
 }
 LONG = {"trainer": {"max_epochs": 8}}
-AT_ONCE = {"trainer": {"callbacks+": [{"class_path": "callbacks.NormRecalibration", "init_args": {"every": "1ep"}}]}}
+AT_ONCE = {
+    "trainer": {
+        "callbacks+": [{"class_path": "callbacks.NormRecalibration", "init_args": {"every": "1ep"}}]
+    }
+}
 
 
 def one(finished: Any, kind: type) -> Any:
     return next(one for one in finished.trainer.callbacks if type(one).__name__ == kind.__name__)
 
 
-@pytest.mark.parametrize("fragment", [LONG, GROWING, TWICE], ids=["plain", "growth, noise, accumulation, drop_last", "repeats"])
+@pytest.mark.parametrize(
+    "fragment",
+    [LONG, GROWING, TWICE],
+    ids=["plain", "growth, noise, accumulation, drop_last", "repeats"],
+)
 def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     finished = fit(*tiny(TELL, WATCH, fragment))
     seen, values = one(finished, Witness).seen, logged(finished.place.directory)
     stages = 2 if fragment is GROWING else 1
-    table, labels = pd.read_csv(finished.place.directory / "forgetting.csv"), finished.data.splits.train.labels.tolist()
+    table, labels = (
+        pd.read_csv(finished.place.directory / "forgetting.csv"),
+        finished.data.splits.train.labels.tolist(),
+    )
     most = max(len(history) for history in seen)
     rows, events = [], []
     for index, history in enumerate(seen):
         answers = [one.right for one in history]
-        forgotten = [history[n] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]]
+        forgotten = [
+            history[n] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]
+        ]
         events.append(len(forgotten))
         row = {
-            "index": int(finished.data.splits.train.indices[index]),  # in the whole split, of which it has 100
+            "index": int(
+                finished.data.splits.train.indices[index]
+            ),  # in the whole split, of which it has 100
             "label": labels[index],
             "given_label": history[-1].given if history else np.nan,
-            "wrong_label": any(one.given != labels[index] for one in history) if history else np.nan,
+            "wrong_label": any(one.given != labels[index] for one in history)
+            if history
+            else np.nan,
             "presentations": len(history),
             "first_learned": answers.index(True) if True in answers else np.nan,
-            "last_wrong": max(n for n, right in enumerate(answers) if not right) if False in answers else np.nan,
+            "last_wrong": max(n for n, right in enumerate(answers) if not right)
+            if False in answers
+            else np.nan,
             "learned": len(forgotten) + bool(answers and answers[-1]),
             "events": len(forgotten),
             "score": (len(forgotten) if any(answers) else most) if history else np.nan,
-            "misclassification_margin": np.mean([one.margin for one in forgotten]) if forgotten else np.nan,
-            **{f"events_stage{stage}": [one.stage for one in forgotten].count(stage) for stage in range(stages)},
+            "misclassification_margin": np.mean([one.margin for one in forgotten])
+            if forgotten
+            else np.nan,
+            **{
+                f"events_stage{stage}": [one.stage for one in forgotten].count(stage)
+                for stage in range(stages)
+            },
         }
         rows.append(row)
     pd.testing.assert_frame_equal(table, pd.DataFrame(rows), check_dtype=False, rtol=0, atol=2e-6)
     exact = table.columns.drop("misclassification_margin")
-    assert table[exact].equals(pd.DataFrame(rows)[exact].astype(table[exact].dtypes)), "numbers of presentations are exact"
+    assert table[exact].equals(pd.DataFrame(rows)[exact].astype(table[exact].dtypes)), (
+        "numbers of presentations are exact"
+    )
     assert (table["misclassification_margin"].dropna() < 0).all()
 
     presented = [
@@ -129,22 +179,30 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
         for history, count, own in zip(seen, events, labels, strict=True)
         if history
     ]
-    assert (len(presented) == 100) is (fragment is LONG), "some are never presented where data are few"
+    assert (len(presented) == 100) is (fragment is LONG), (
+        "some are never presented where data are few"
+    )
     assert sum(events) > 0
     expected = shares([(count, answers) for count, answers, _ in presented])
     if fragment is GROWING:
         for name, kind in (("wrong", True), ("right", False)):
-            part = shares([(count, answers) for count, answers, wrong in presented if wrong is kind])
+            part = shares(
+                [(count, answers) for count, answers, wrong in presented if wrong is kind]
+            )
             expected |= {f"{value}/{name}": number for value, number in part.items()}
         ranks = [(count if any(answers) else most, wrong) for count, answers, wrong in presented]
         expected |= {f"wrong_labels/{name}": number for name, number in told_apart(ranks).items()}
-    assert {tag.removeprefix("diagnostics/forgetting/") for tag in values if "/forgetting/" in tag} == {*expected}
+    assert {
+        tag.removeprefix("diagnostics/forgetting/") for tag in values if "/forgetting/" in tag
+    } == {*expected}
     for name, number in expected.items():
         points = values[f"diagnostics/forgetting/{name}"]
         assert points[0][0] > 0, "nothing before the first batch"
         assert points[-1][0] == finished.trainer.global_step - 1
         sampled = name == "wrong_labels/precision"
-        assert points[-1][1] == pytest.approx(number, rel=1e-6, abs=0.005 if sampled else 1e-12), name
+        assert points[-1][1] == pytest.approx(number, rel=1e-6, abs=0.005 if sampled else 1e-12), (
+            name
+        )
     assert len(pictures(finished.place.directory)["diagnostics/forgetting/histogram"]) > 1
 
 
@@ -173,7 +231,9 @@ def told_apart(ranks: list[tuple[int, bool]]) -> dict[str, float]:
 
 def test_the_labels_given_count() -> None:
     """Under permuted labels an example is right when it is called by its wrong name."""
-    wrong = [{"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "100%"]}}]
+    wrong = [
+        {"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "100%"]}}
+    ]
     finished = fit(*tiny(TELL, WATCH, LONG, {"data": {"init_args": {"deficits": wrong}}}))
     counts = one(finished, Forgetting)._counts
     assert counts.right.tolist() == [history[-1].right for history in one(finished, Witness).seen]
@@ -182,16 +242,29 @@ def test_the_labels_given_count() -> None:
 def test_passes_in_between_are_not_answers() -> None:
     finished = fit(
         *tiny(
-            TELL, {"trainer": {"callbacks+": [FORGETTING, {"class_path": f"{__name__}.Other"}, WATCH["trainer"]["callbacks+"][1]]}}
+            TELL,
+            {
+                "trainer": {
+                    "callbacks+": [
+                        FORGETTING,
+                        {"class_path": f"{__name__}.Other"},
+                        WATCH["trainer"]["callbacks+"][1],
+                    ]
+                }
+            },
         )
     )
-    assert one(finished, Forgetting)._counts.right.tolist() == [history[-1].right for history in one(finished, Witness).seen]
+    assert one(finished, Forgetting)._counts.right.tolist() == [
+        history[-1].right for history in one(finished, Witness).seen
+    ]
 
 
 class Other(Callback):
     """Calls the module, in training mode, before and after the training step has done so."""
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         pl_module(-batch.inputs)
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -207,7 +280,13 @@ def test_a_module_that_does_not_call_itself_is_refused(capsys: pytest.CaptureFix
 
 def test_a_checkpoint_of_other_data_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     file = fit(*tiny(COUNT)).place.directory / "checkpoints/last.ckpt"
-    fewer = {"data": {"init_args": {"dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 90}}}}}
+    fewer = {
+        "data": {
+            "init_args": {
+                "dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 90}}
+            }
+        }
+    }
     with pytest.raises(SystemExit):
         fit(*tiny(COUNT, fewer, LONG), "--ckpt_path", str(file))
     message = "Forgetting: the checkpoint counted 100 examples, here are 90; use its data, or remove Forgetting"
@@ -219,20 +298,31 @@ def test_a_resume_inside_an_epoch_has_bitwise_the_same_state_and_table() -> None
         "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
         "init_args": {"filename": "step{step}", "every_n_train_steps": 3, "save_top_k": -1},
     }
-    fragments = tiny(REGISTRY["everything at once"].acting, {"trainer": {"max_epochs": 6, "callbacks+": [FORGETTING, kept]}})
+    fragments = tiny(
+        REGISTRY["everything at once"].acting,
+        {"trainer": {"max_epochs": 6, "callbacks+": [FORGETTING, kept]}},
+    )
     whole = fit(*fragments)
     home = whole.place.directory
-    expected, table, values = one(whole, Forgetting).state_dict(), (home / "forgetting.csv").read_text(), logged(home)
+    expected, table, values = (
+        one(whole, Forgetting).state_dict(),
+        (home / "forgetting.csv").read_text(),
+        logged(home),
+    )
     (home / "forgetting.csv").unlink()
     resumed = fit(*fragments, "--ckpt_path", str(home / "checkpoints/stepstep=6.ckpt"))
-    assert digest(one(resumed, Forgetting).state_dict()) == digest(expected)
+    assert state_hash(one(resumed, Forgetting).state_dict()) == state_hash(expected)
     assert (home / "forgetting.csv").read_text() == table
     assert logged(home) == values
     assert int(expected["presentations"].max()) == 6
 
 
 def counts(
-    presentations: list[int], events: list[int], first: list[int], right: list[bool], wrong: list[bool] | None = None
+    presentations: list[int],
+    events: list[int],
+    first: list[int],
+    right: list[bool],
+    wrong: list[bool] | None = None,
 ) -> ForgettingStatistics:
     made = ForgettingStatistics(torch.zeros(len(events), dtype=torch.int64))
     made.presentations, made.events = torch.tensor(presentations), torch.tensor(events)[:, None]
@@ -242,19 +332,37 @@ def counts(
 
 
 def test_summary_and_histogram_leave_out_what_was_not_presented() -> None:
-    made = counts([9, 9, 9, 9, 0], [2, 0, 0, 30, 0], [1, NEVER, 5, 0, NEVER], [True, False, True, False, False])
-    assert forgetting_summary(made) == {"events": 32 / 3, "never_learned": 0.25, "unforgettable": 0.25, "learned": 0.5}
+    made = counts(
+        [9, 9, 9, 9, 0],
+        [2, 0, 0, 30, 0],
+        [1, NEVER, 5, 0, NEVER],
+        [True, False, True, False, False],
+    )
+    assert forgetting_summary(made) == {
+        "events": 32 / 3,
+        "never_learned": 0.25,
+        "unforgettable": 0.25,
+        "learned": 0.5,
+    }
     patches: Any = plot_events(made).axes[0].patches
     bars = [bar.get_height() for bar in patches]
     assert bars == [1, 0, 1, *[0] * 17, 1, 1]
     assert forgetting_summary(counts([0], [0], [NEVER], [False])) == {}
-    assert "events" not in forgetting_summary(counts([1], [0], [NEVER], [False])), "of no learned example there is no mean"
+    assert "events" not in forgetting_summary(counts([1], [0], [NEVER], [False])), (
+        "of no learned example there is no mean"
+    )
 
 
 def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forgotten() -> None:
     """The case in which the number of events alone says the contrary."""
     never = [NEVER, NEVER, 0, 0, 0]
-    made = counts([9] * 5, [0, 0, 3, 1, 0], never, [False, False, True, True, True], [True, True, False, False, False])
+    made = counts(
+        [9] * 5,
+        [0, 0, 3, 1, 0],
+        never,
+        [False, False, True, True, True],
+        [True, True, False, False, False],
+    )
     found = forgetting_summary(made)
     assert {name: found[f"wrong_labels/{name}"] for name in ("auc", "precision", "share")} == {
         "auc": 1,
@@ -266,14 +374,20 @@ def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forg
     assert found["unforgettable/wrong"] == 0
     assert found["unforgettable/right"] == pytest.approx(1 / 3)
     patches: Any = plot_events(made).axes[0].patches
-    assert [bar.get_height() for bar in patches if bar.get_height()] == [1, 1, 1, 2], "wrong labels have bars of their own"
+    assert [bar.get_height() for bar in patches if bar.get_height()] == [1, 1, 1, 2], (
+        "wrong labels have bars of their own"
+    )
     only = forgetting_summary(counts([9] * 2, [0, 1], [0, 0], [True, True], [True, True]))
     assert "wrong_labels/auc" not in only, "there is no right label to compare with"
     assert only["events/wrong"] == 0.5
 
 
 def images(labels: list[int]) -> TensorImages:
-    return TensorImages(torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8), torch.tensor(labels), list("0123456789"))
+    return TensorImages(
+        torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8),
+        torch.tensor(labels),
+        list("0123456789"),
+    )
 
 
 def test_a_table_is_whole_or_not_there(tmp_path: Path) -> None:
@@ -288,7 +402,10 @@ def test_a_table_is_whole_or_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_ranks_count_as_one_process_does() -> None:
-    network = {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False, "dropout": 0.0}}
+    network = {
+        "class_path": "tests.networks.SmallNet",
+        "init_args": {"norm": False, "dropout": 0.0},
+    }
     plain: dict[str, Any] = {"model": {"init_args": {"network": network}}}
     tables = []
     for devices, size in ((1, 32), (2, 16)):

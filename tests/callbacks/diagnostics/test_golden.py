@@ -13,7 +13,11 @@ from plasticity_lab.measurements.fisher_trace import exact_fisher_trace
 from plasticity_lab.measurements.functional import detached_parameters, flatten, mean_loss
 from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
 from plasticity_lab.measurements.lanczos import largest_eigenpairs
-from plasticity_lab.measurements.lanczos_quadrature import Nodes, lanczos_quadrature, spectral_density
+from plasticity_lab.measurements.lanczos_quadrature import (
+    Nodes,
+    lanczos_quadrature,
+    spectral_density,
+)
 from plasticity_lab.measurements.subspace import curvature_overlap, share_within, subspace_overlap
 from plasticity_lab.measurements.tangent_kernel import eigh_descending, energy, tangent_kernels
 from tests.measurements.toys import Toy
@@ -41,7 +45,9 @@ def mixture() -> dict[int, Point]:
     means = torch.randn(10, 20)
     labels = torch.arange(600) % 10
     images = means[labels] + torch.randn(600, 20)
-    network = nn.Sequential(nn.Linear(20, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 10))
+    network = nn.Sequential(
+        nn.Linear(20, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 10)
+    )
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     draws = torch.Generator().manual_seed(1)
     found = {}
@@ -83,7 +89,9 @@ def measured(network: nn.Module, images: Tensor, labels: Tensor) -> Point:
         (1500, 1.00, 0.967, 0.958, 1.63, 7.5),
     ],
 )
-def test_the_mixture(step: int, accuracy: float, f_top: float, overlap: float, largest: float, trace: float) -> None:
+def test_the_mixture(
+    step: int, accuracy: float, f_top: float, overlap: float, largest: float, trace: float
+) -> None:
     point = mixture()[step]
     assert point.accuracy == pytest.approx(accuracy, abs=0.006)
     assert point.f_top == pytest.approx(f_top, abs=0.001)
@@ -92,7 +100,9 @@ def test_the_mixture(step: int, accuracy: float, f_top: float, overlap: float, l
     assert point.trace == pytest.approx(trace, abs=0.06)
 
 
-@pytest.mark.parametrize(("step", "top", "following"), [(300, 0.84, 0.40), (800, 0.61, 0.14), (1500, 0.55, 0.12)])
+@pytest.mark.parametrize(
+    ("step", "top", "following"), [(300, 0.84, 0.40), (800, 0.61, 0.14), (1500, 0.55, 0.12)]
+)
 def test_the_mixtures_top_span_lasts(step: int, top: float, following: float) -> None:
     then, now = mixture()[100], mixture()[step]
     assert subspace_overlap(then.top, now.top) == pytest.approx(top, abs=0.006)
@@ -112,13 +122,21 @@ def test_the_mixtures_spectrum_is_the_dense_one() -> None:
     assert float(values[-1]) == pytest.approx(1.6311, abs=1e-3)
     parameters = detached_parameters(network)
     product = hessian_vector_product(mean_loss(network, images, labels), parameters)
-    nodes = lanczos_quadrature(product, flatten(parameters).detach(), 80, 10, torch.Generator().manual_seed(0))
+    nodes = lanczos_quadrature(
+        product, flatten(parameters).detach(), 80, 10, torch.Generator().manual_seed(0)
+    )
     assert float(nodes.values.max()) == pytest.approx(float(values[-1]), abs=1e-7)
-    grid = torch.linspace(float(values[0]) - 0.05, float(values[-1]) + 0.05, 5000, dtype=torch.float64)
+    grid = torch.linspace(
+        float(values[0]) - 0.05, float(values[-1]) + 0.05, 5000, dtype=torch.float64
+    )
     dense = Nodes(values[None], torch.full_like(values, 1 / len(values))[None])
     for variance, distance in ((1.65e-5, 0.014), (1e-4, 0.0053), (1e-3, 0.0021), (1e-2, 0.0010)):
-        far = (spectral_density(nodes, grid, variance) - spectral_density(dense, grid, variance)).abs()
-        assert float(far.sum() * (grid[1] - grid[0])) < 3 * distance, "other draws than theirs, as close to it"
+        far = (
+            spectral_density(nodes, grid, variance) - spectral_density(dense, grid, variance)
+        ).abs()
+        assert float(far.sum() * (grid[1] - grid[0])) < 3 * distance, (
+            "other draws than theirs, as close to it"
+        )
 
 
 class Aligned(NamedTuple):
@@ -163,7 +181,9 @@ def regression() -> Iterator[tuple[int, Aligned]]:
             )
             rate = 0.1 if step == 20_000 else rate
         loss = (outputs - target).pow(2).mean() / 2
-        for value, grad in zip(network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True):
+        for value, grad in zip(
+            network.parameters(), torch.autograd.grad(loss, list(network.parameters())), strict=True
+        ):
             value.data -= rate * grad
 
 
@@ -189,4 +209,7 @@ def test_a_kernel_aligns_and_meets_the_bound_of_its_rate() -> None:
 
 def test_flat_is_all_parameters() -> None:
     network = nn.Linear(3, 2)
-    assert flatten(detached_parameters(network)).tolist() == [*network.weight.flatten().tolist(), *network.bias.tolist()]
+    assert flatten(detached_parameters(network)).tolist() == [
+        *network.weight.flatten().tolist(),
+        *network.bias.tolist(),
+    ]

@@ -26,7 +26,9 @@ def backward(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """The norm of what `backward()` leaves."""
     other = copy.deepcopy(network)
     F.cross_entropy(other(images), labels).backward()  # type: ignore[no-untyped-call]
-    return float(torch.cat([one.grad.flatten() for one in other.parameters() if one.grad is not None]).norm())
+    return float(
+        torch.cat([one.grad.flatten() for one in other.parameters() if one.grad is not None]).norm()
+    )
 
 
 def test_it_is_the_mean_of_the_norms_that_backward_leaves() -> None:
@@ -37,19 +39,31 @@ def test_it_is_the_mean_of_the_norms_that_backward_leaves() -> None:
     batches = [(IMAGES[:8], LABELS[:8]), (IMAGES[8:16], LABELS[8:16])]
     expected = sum(backward(network, *batch) for batch in batches) / 2
     losses = [mean_loss(network, *batch) for batch in batches]
-    assert mean_gradient_norm(losses, detached_parameters(network)) == pytest.approx(expected, rel=1e-12)
-    assert expected > 1.01 * backward(network, IMAGES[:16], LABELS[:16]), "which is not the norm of the mean"
+    assert mean_gradient_norm(losses, detached_parameters(network)) == pytest.approx(
+        expected, rel=1e-12
+    )
+    assert expected > 1.01 * backward(network, IMAGES[:16], LABELS[:16]), (
+        "which is not the norm of the mean"
+    )
     assert all(one.grad is None for one in network.parameters())
 
 
 def entry(**arguments: Any) -> dict[str, Any]:
-    one = {"class_path": "callbacks.diagnostics.gradient_norms.GradientNorms", "init_args": {"every": "1ep", **arguments}}
+    one = {
+        "class_path": "callbacks.diagnostics.gradient_norms.GradientNorms",
+        "init_args": {"every": "1ep", **arguments},
+    }
     return {"trainer": {"callbacks+": [one]}}
 
 
 GROWING = {
     "data": {
-        "init_args": {"growth": {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [70, 100], "at": ["2ep"]}}}
+        "init_args": {
+            "growth": {
+                "class_path": "datamodules.UniformGrowth",
+                "init_args": {"counts": [70, 100], "at": ["2ep"]},
+            }
+        }
     }
 }
 PREFIX = "diagnostics/gradient_norm/"
@@ -58,7 +72,9 @@ PREFIX = "diagnostics/gradient_norm/"
 def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     finished = fit(*tiny(entry(batch_size=12), GROWING))
     values = {
-        tag.removeprefix(PREFIX): points for tag, points in logged(finished.place.directory).items() if tag.startswith(PREFIX)
+        tag.removeprefix(PREFIX): points
+        for tag, points in logged(finished.place.directory).items()
+        if tag.startswith(PREFIX)
     }
     assert [step for step, _ in values["all"]] == [0, 2, 5, 9]
     assert [step for step, _ in values["old"]] == [9]
@@ -72,7 +88,9 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     with as_measured(finished, 1000):
         for name, part in chosen.items():
             whole = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
-            found[name] = sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in whole) / len(whole)
+            found[name] = sum(
+                backward(module.network, seen.inputs[one], seen.targets[one]) for one in whole
+            ) / len(whole)
     assert len(chosen["new"]) // 12 == 2
     for name, value in {**found, "imbalance": found["new"] / found["old"]}.items():
         assert values[name][-1][1] == pytest.approx(value, rel=1e-5), name
@@ -82,11 +100,16 @@ def test_a_smaller_part_sets_the_size_of_both() -> None:
     """30 new examples are fewer than a batch of 64: old ones go in batches of 30."""
     finished = fit(*tiny(entry(batch_size=64), GROWING))
     values, data, module = logged(finished.place.directory), finished.data, finished.model
-    seen, mixed = probe(finished, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
+    seen, mixed = (
+        probe(finished, 1000),
+        torch.randperm(100, generator=generator(data.seed, "gradient norms")),
+    )
     old = mixed[torch.isin(seen.indices, data.course.stages.members(0))[mixed]]
     with as_measured(finished, 1000):
         parts = [old[:30], old[30:60]]
-        expected = sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in parts) / 2
+        expected = (
+            sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in parts) / 2
+        )
     assert values[f"{PREFIX}old"][-1][1] == pytest.approx(expected, rel=1e-5)
 
 

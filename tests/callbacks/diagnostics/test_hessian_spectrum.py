@@ -15,11 +15,21 @@ def test_the_density_is_that_of_the_authors_rule(scale: float) -> None:
     nodes = Nodes(values, weights / weights.sum(1, keepdim=True))
     points, shares = smoothed_density(nodes)
 
-    low, high = (float(end) for end in (values.min(1).values.mean() - 0.01, values.max(1).values.mean() + 0.01))
+    low, high = (
+        float(end)
+        for end in (values.min(1).values.mean() - 0.01, values.max(1).values.mean() + 0.01)
+    )
     grid, variance = np.linspace(low, high, POINTS), 1e-5 * max(1, high - low)
     expected = np.zeros(POINTS)
-    for value, weight in zip(values.flatten().tolist(), nodes.weights.flatten().tolist(), strict=True):
-        expected += weight * np.exp(-((grid - value) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance) / 3
+    for value, weight in zip(
+        values.flatten().tolist(), nodes.weights.flatten().tolist(), strict=True
+    ):
+        expected += (
+            weight
+            * np.exp(-((grid - value) ** 2) / (2 * variance))
+            / np.sqrt(2 * np.pi * variance)
+            / 3
+        )
     assert (variance > 1e-5) is (scale > 1)
     places = np.searchsorted(points.numpy(), grid - 1e-9 * (high - low))
     assert np.allclose(points.numpy()[places], grid, rtol=1e-9)
@@ -28,7 +38,10 @@ def test_the_density_is_that_of_the_authors_rule(scale: float) -> None:
 
 
 def test_eigenvalues_near_one_another_stay_apart_where_the_range_is_wide() -> None:
-    nodes = Nodes(torch.tensor([[0.0, 995, 1000]], dtype=torch.float64), torch.full((1, 3), 1 / 3, dtype=torch.float64))
+    nodes = Nodes(
+        torch.tensor([[0.0, 995, 1000]], dtype=torch.float64),
+        torch.full((1, 3), 1 / 3, dtype=torch.float64),
+    )
     points, shares = smoothed_density(nodes)
     between = shares[(points - 997.5).abs() < 1]
     assert between.max() < 1e-6 * shares.max()

@@ -29,7 +29,10 @@ def test_the_tenth_is_that_of_the_reference(count: int) -> None:
 
 
 def test_the_norm_is_of_weights_only() -> None:
-    assert weight_norm([torch.tensor([[3.0, 0.0]]), torch.tensor([100.0]), torch.tensor([[[[4.0]]]])]) == 5
+    assert (
+        weight_norm([torch.tensor([[3.0, 0.0]]), torch.tensor([100.0]), torch.tensor([[[[4.0]]]])])
+        == 5
+    )
 
 
 def test_the_histogram_holds_all_margins() -> None:
@@ -43,7 +46,9 @@ def test_a_run_logs_its_margins() -> None:
     with torch.no_grad():
         found = margins(network(examples.inputs), examples.targets).double().numpy()
     low, middle = sorted(found)[9], np.median(found)  # the tenth of 100
-    weights = [network.get_parameter(f"{layer}.weight").detach().flatten() for layer in ("conv", "head")]
+    weights = [
+        network.get_parameter(f"{layer}.weight").detach().flatten() for layer in ("conv", "head")
+    ]
     norm = float(torch.cat(weights).norm())
     negative = (network(examples.inputs).argmax(1) != examples.targets).float().mean().item()
     assert 0 < negative < 1
@@ -54,5 +59,10 @@ def test_a_run_logs_its_margins() -> None:
         "normalised_margin/q10": low / norm,
         "normalised_margin/median": middle / norm,
     }
-    assert [step for step, _ in pictures(finished.place.directory)["diagnostics/margins"]] == [0, 3, 7, 11]
+    assert [step for step, _ in pictures(finished.place.directory)["diagnostics/margins"]] == [
+        0,
+        3,
+        7,
+        11,
+    ]
     check_invisible(finished, Margins(Time("1ep")))

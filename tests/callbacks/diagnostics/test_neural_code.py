@@ -15,7 +15,15 @@ from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.probe import test_probe as chosen_tests
 from callbacks.diagnostics.run_look import run_look
 from plasticity_lab.errors import UserError
-from plasticity_lab.measurements.neural_code import Codes, Labels, categorise, cluster_accuracies, codes, redundancy, varying
+from plasticity_lab.measurements.neural_code import (
+    Codes,
+    Labels,
+    categorise,
+    cluster_accuracies,
+    codes,
+    redundancy,
+    varying,
+)
 from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, diagnostic, last, run
@@ -28,7 +36,11 @@ def random_codes(examples: int, columns: int, seed: int) -> Codes:
 def test_a_code_says_which_units_are_active() -> None:
     torch.manual_seed(0)
     network = (
-        nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 2)).double().eval()
+        nn.Sequential(
+            nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 2)
+        )
+        .double()
+        .eval()
     )
     images = torch.randn(7, 1, 4, 4, dtype=torch.float64)
     wanted = torch.cat([network[:1](images).flatten(1) > 0, network[:4](images) > 0], 1).numpy()
@@ -36,9 +48,13 @@ def test_a_code_says_which_units_are_active() -> None:
     assert whole.shape == (7, 13)
     assert (whole == wanted).all()
     some = codes(network, images, seed=0, columns=6)
-    chosen = [index for index in itertools.combinations(range(13), 6) if (wanted[:, index] == some).all()]
+    chosen = [
+        index for index in itertools.combinations(range(13), 6) if (wanted[:, index] == some).all()
+    ]
     assert chosen, "columns of the whole, in its order"
-    assert not all((codes(network, images, seed=seed, columns=6) == some).all() for seed in range(1, 4))
+    assert not all(
+        (codes(network, images, seed=seed, columns=6) == some).all() for seed in range(1, 4)
+    )
     assert (codes(network, images[:3], seed=0, columns=6) == some[:3]).all()
 
 
@@ -74,13 +90,18 @@ def test_clusters_have_their_most_frequent_label_as_in_the_released_code() -> No
         clusters, labels = stream.integers(0, 4, 60), stream.integers(0, 4, 60)
         majority, one_to_one = cluster_accuracies(clusters, labels)
         assert majority == pytest.approx(released(clusters, labels, 4), rel=1e-12)
-        best = max(np.mean(np.array(order)[clusters] == labels) for order in itertools.permutations(range(4)))
+        best = max(
+            np.mean(np.array(order)[clusters] == labels)
+            for order in itertools.permutations(range(4))
+        )
         assert one_to_one == pytest.approx(best, rel=1e-12)
         assert one_to_one <= majority
     assert cluster_accuracies((labels + 1) % 4, labels) == (1, 1)
     assert cluster_accuracies(np.zeros(60, int), labels) == (np.bincount(labels).max() / 60,) * 2
     halves = np.arange(60) % 2
-    assert cluster_accuracies(np.arange(60) % 4, halves) == (1, 0.5), "two clusters may have the same label"
+    assert cluster_accuracies(np.arange(60) % 4, halves) == (1, 0.5), (
+        "two clusters may have the same label"
+    )
 
 
 def test_the_charted_value_is_the_released_one() -> None:
@@ -145,7 +166,11 @@ def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() ->
     finished, _ = run("margins.Margins")
     images, labels, _ = chosen_tests(finished.data, 10**6)
     (batches, seen) = zip(
-        *[finished.data.on_after_batch_transfer(raw, 0)[:2] for raw in finished.data.test_dataloader()], strict=True
+        *[
+            finished.data.on_after_batch_transfer(raw, 0)[:2]
+            for raw in finished.data.test_dataloader()
+        ],
+        strict=True,
     )
     assert torch.equal(images, torch.cat(batches))
     assert torch.equal(labels, torch.cat(seen))

@@ -23,7 +23,9 @@ def test_zeros_are_not_negative() -> None:
 def test_all_batch_norms_with_biases_count() -> None:
     assert len(norm_biases(ResNet(3, 5, depth=1, width=4))) == 1 + 8 + 3
     assert not norm_biases(ResNet(3, 5, depth=1, width=16, norm="group"))
-    assert list(norm_biases(nn.Sequential(nn.BatchNorm1d(2, affine=False), nn.BatchNorm1d(2)))) == ["1.bias"]
+    assert list(norm_biases(nn.Sequential(nn.BatchNorm1d(2, affine=False), nn.BatchNorm1d(2)))) == [
+        "1.bias"
+    ]
 
 
 def test_a_run_logs_the_share_of_its_biases() -> None:

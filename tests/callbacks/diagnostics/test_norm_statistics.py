@@ -23,12 +23,17 @@ from tests.runs import REPOSITORY, fit, logged, state, tiny
 def test_statistics_are_those_of_the_inputs_of_each_layer() -> None:
     """Layer by layer, each on what the layers below it make of the images with their own batch statistics."""
     torch.manual_seed(0)
-    network, images = ResNet(3, 5, depth=1, width=4).double().eval(), torch.randn(40, 3, 8, 8, dtype=torch.float64)
+    network, images = (
+        ResNet(3, 5, depth=1, width=4).double().eval(),
+        torch.randn(40, 3, 8, 8, dtype=torch.float64),
+    )
     inputs: dict[nn.Module, Tensor] = {}
     twin = copy.deepcopy(network).train()  # batch statistics throughout
     for layer in twin.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            layer.register_forward_pre_hook(lambda layer, given: inputs.setdefault(layer, given[0].detach()))
+            layer.register_forward_pre_hook(
+                lambda layer, given: inputs.setdefault(layer, given[0].detach())
+            )
     twin(images)
     estimate_norm_statistics(network, images)
     names = [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -45,8 +50,12 @@ def test_chunks_are_averaged() -> None:
     network, images = SmallNet(1, 3).double().eval(), torch.randn(7, 1, 16, 16, dtype=torch.float64)
     parts = [network.conv(part) for part in (images[:3], images[3:5], images[5:])]
     estimate_norm_statistics(network, images, chunk=3)
-    torch.testing.assert_close(network.norm.running_mean, torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0))
-    torch.testing.assert_close(network.norm.running_var, torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0))
+    torch.testing.assert_close(
+        network.norm.running_mean, torch.stack([part.mean((0, 2, 3)) for part in parts]).mean(0)
+    )
+    torch.testing.assert_close(
+        network.norm.running_var, torch.stack([part.var((0, 2, 3)) for part in parts]).mean(0)
+    )
 
 
 def test_frozen_layers_keep_their_statistics() -> None:
@@ -67,7 +76,9 @@ def test_a_forward_pass_that_fails_leaves_momenta_alone() -> None:
     network = ResNet(3, 5, depth=1, width=4)
     with pytest.raises(RuntimeError):
         estimate_norm_statistics(network, torch.randn(4, 2, 8, 8))
-    assert {layer.momentum for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)} == {0.1}
+    assert {layer.momentum for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)} == {
+        0.1
+    }
 
 
 class FrozenNorm(SmallNet):
@@ -81,16 +92,29 @@ class FrozenNorm(SmallNet):
 @pytest.mark.filterwarnings("ignore:Found 1 module")
 def test_a_network_with_frozen_statistics_is_measured_as_it_is_trained() -> None:
     network = {"model": {"init_args": {"network": {"class_path": f"{__name__}.FrozenNorm"}}}}
-    both = [diagnostic("FisherInformation", examples=30, norm_statistics=of) for of in ("estimated", "running")]
+    both = [
+        diagnostic("FisherInformation", examples=30, norm_statistics=of)
+        for of in ("estimated", "running")
+    ]
     tags = logged(fit(*tiny(network, {"trainer": {"callbacks+": both}})).place.directory)
     assert tags["diagnostics/fisher/trace"] == tags["diagnostics_running/fisher/trace"]
 
 
 def digits(*callbacks: dict[str, Any]) -> dict[str, list[tuple[int, float]]]:
     """Return what diagnostics log of configs/digits.yaml before its first batch and after one."""
-    arguments = ["--config", str(REPOSITORY / "configs/digits.yaml"), *tiny({"trainer": {"callbacks+": list(callbacks)}})[2:]]
+    arguments = [
+        "--config",
+        str(REPOSITORY / "configs/digits.yaml"),
+        *tiny({"trainer": {"callbacks+": list(callbacks)}})[2:],
+    ]
     run = fit(
-        *arguments, "--trainer.max_epochs", "1", "--trainer.limit_train_batches", "3", "--trainer.enable_progress_bar", "false"
+        *arguments,
+        "--trainer.max_epochs",
+        "1",
+        "--trainer.limit_train_batches",
+        "3",
+        "--trainer.enable_progress_bar",
+        "false",
     )
     return logged(run.place.directory)
 
@@ -102,17 +126,23 @@ def diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
 def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained() -> None:
     """Numbers of statistics estimated by a pass over all training data, and those of statistics 0 and 1."""
     kinds = ("FisherInformation", "FeatureRank", "CKA")
-    tags = digits(*(diagnostic(kind, norm_statistics=of) for kind in kinds for of in ("estimated", "running")))
+    tags = digits(
+        *(diagnostic(kind, norm_statistics=of) for kind in kinds for of in ("estimated", "running"))
+    )
     assert tags["diagnostics/fisher/trace"][0][1] == pytest.approx(913, abs=100)
     assert tags["diagnostics_running/fisher/trace"][0][1] == pytest.approx(1.2, abs=0.4)
     assert tags["diagnostics/effective_rank"][0][1] == pytest.approx(42.6, abs=2)
     assert tags["diagnostics_running/effective_rank"][0][1] == pytest.approx(9.25, abs=1)
-    assert tags["diagnostics/cka"][0][1] == tags["diagnostics_running/cka"][0][1] == pytest.approx(1)
+    assert (
+        tags["diagnostics/cka"][0][1] == tags["diagnostics_running/cka"][0][1] == pytest.approx(1)
+    )
 
 
 @pytest.mark.slow
 def test_curvature_and_kernel_before_the_first_batch() -> None:
-    tags = digits(diagnostic("HessianEigenvalues", examples=500), diagnostic("KernelAlignment", examples=128))
+    tags = digits(
+        diagnostic("HessianEigenvalues", examples=500), diagnostic("KernelAlignment", examples=128)
+    )
     assert tags["diagnostics/hessian/eigenvalue/1"][0][1] == pytest.approx(95, rel=0.15)
     assert tags["diagnostics/kernel/eigenvalue"][0][1] == pytest.approx(239_000, rel=0.2)
 
@@ -127,12 +157,17 @@ def test_the_same_weights_are_another_network_under_the_other_convention() -> No
 
 def test_running_statistics_are_not_touched() -> None:
     """Bitwise, also by a measurement amid the first epoch, and the other convention measures the network as evaluation does."""
-    callbacks = [diagnostic("Margins", every="1st", norm_statistics=of) for of in ("estimated", "running")]
+    callbacks = [
+        diagnostic("Margins", every="1st", norm_statistics=of) for of in ("estimated", "running")
+    ]
     assert state(fit(*tiny({"trainer": {"callbacks+": callbacks}}))) == state(fit(*tiny()))
 
 
 def test_one_example_has_no_statistics() -> None:
-    with pytest.raises(UserError, match="examples: 1: too few to estimate the statistics of batch norm on; set 2 or more"):
+    with pytest.raises(
+        UserError,
+        match="examples: 1: too few to estimate the statistics of batch norm on; set 2 or more",
+    ):
         FisherInformation(Time("1ep"), examples=1)
     FisherInformation(Time("1ep"), examples=1, norm_statistics="running")
     WeightDistance(Time("1ep"))
@@ -148,5 +183,9 @@ def test_both_conventions_stand_beside_each_other_but_none_twice() -> None:
 def test_a_card_says_which_convention_the_paper_had(name: str) -> None:
     kind = getattr(diagnostics, name)
     if issubclass(kind, ProbeDiagnostic) and kind is not ProbeDiagnostic:
-        card = " ".join((kind.__doc__ or "").split()).partition("Batch norm: statistics are estimated on the probe")[2]
-        assert re.match(r", as `ProbeDiagnostic` says; (the papers?'|reference code)", card), card[:200]
+        card = " ".join((kind.__doc__ or "").split()).partition(
+            "Batch norm: statistics are estimated on the probe"
+        )[2]
+        assert re.match(r", as `ProbeDiagnostic` says; (the papers?'|reference code)", card), card[
+            :200
+        ]

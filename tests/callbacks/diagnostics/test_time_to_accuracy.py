@@ -11,17 +11,30 @@ Log = dict[str, list[tuple[int, float]]]
 
 
 def measuring(**arguments: Any) -> dict[str, Any]:
-    return {"trainer": {"callbacks+": [{"class_path": "callbacks.TimeToAccuracy", "init_args": arguments}]}}
+    return {
+        "trainer": {
+            "callbacks+": [{"class_path": "callbacks.TimeToAccuracy", "init_args": arguments}]
+        }
+    }
 
 
 def growing(**arguments: Any) -> dict[str, Any]:
-    return {"data": {"init_args": {"growth": {"class_path": "datamodules.UniformGrowth", "init_args": arguments}}}}
+    return {
+        "data": {
+            "init_args": {
+                "growth": {"class_path": "datamodules.UniformGrowth", "init_args": arguments}
+            }
+        }
+    }
 
 
 SLOW = {
     "model": {
         "init_args": {
-            "network": {"class_path": "lightning_modules.networks.MLP", "init_args": {"widths": [16]}},
+            "network": {
+                "class_path": "lightning_modules.networks.MLP",
+                "init_args": {"widths": [16]},
+            },
             "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.003}},
             "lr_scheduler": None,
         }
@@ -33,7 +46,9 @@ SLOW = {
 def run(*fragments: dict[str, Any]) -> tuple[Log, Log]:
     """Return what the callback logged, by the rest of the tag, and what else was."""
     values = logged(fit(*tiny(SLOW, *fragments)).place.directory)
-    mine = {tag.split("/", 3)[3]: points for tag, points in values.items() if "time_to_accuracy" in tag}
+    mine = {
+        tag.split("/", 3)[3]: points for tag, points in values.items() if "time_to_accuracy" in tag
+    }
     return mine, values
 
 
@@ -74,7 +89,9 @@ def test_what_is_never_reached_is_censored() -> None:
 def test_validation_counts_for_the_epoch_it_is_of() -> None:
     """Every third epoch; the value of the epoch before new data arrive is not that of the next."""
     every = {"trainer": {"max_epochs": 12, "check_val_every_n_epoch": 3}}
-    mine, values = run(every, measuring(accuracy=0.5, split="val"), growing(counts=[50, 100], at=["6ep"]))
+    mine, values = run(
+        every, measuring(accuracy=0.5, split="val"), growing(counts=[50, 100], at=["6ep"])
+    )
     step = [points[0] for points in values["val/accuracy"]]
     assert first(values["val/accuracy"], 0.5) == 1, "in the last epoch of the first stage"
     assert mine["stage0/epochs"] == mine["epochs"] == [(step[1], 6)]
@@ -93,5 +110,7 @@ def test_validation_counts_for_the_epoch_it_is_of() -> None:
         ),
     ],
 )
-def test_one_line(fragments: list[dict[str, Any]], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_line(
+    fragments: list[dict[str, Any]], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(["fit", *tiny(*fragments)], message, capsys)

@@ -13,9 +13,9 @@ from callbacks.diagnostics.probe import NO_PROBE
 from callbacks.diagnostics.weight_distance import WeightDistance
 from plasticity_lab.measurements.functional import norm
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from plasticity_lab.timing import Time
 from tests.networks import SmallNet, TokenNet
 from tests.runs import fit, logged, tiny
@@ -24,28 +24,48 @@ ONE: dict[str, Any] = {
     "a": torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).double(),
     "b": torch.tensor([0.5]).double(),
 }
-OTHER = {name: part + torch.linspace(-1, 1, part.numel()).double().view_as(part) for name, part in ONE.items()}
-BLOCKS = {"": None, "/conv": "conv.", "/head": "head.", "/norm.weight": "norm.weight", "/norm.bias": "norm.bias"}
+OTHER = {
+    name: part + torch.linspace(-1, 1, part.numel()).double().view_as(part)
+    for name, part in ONE.items()
+}
+BLOCKS = {
+    "": None,
+    "/conv": "conv.",
+    "/head": "head.",
+    "/norm.weight": "norm.weight",
+    "/norm.bias": "norm.bias",
+}
 
 
 def joined(parts: dict[str, torch.Tensor], block: str | None = None) -> Any:
-    return np.concatenate([part.double().numpy().ravel() for name, part in parts.items() if name.startswith(block or "")])
+    return np.concatenate(
+        [
+            part.double().numpy().ravel()
+            for name, part in parts.items()
+            if name.startswith(block or "")
+        ]
+    )
 
 
 def test_functions_are_those_of_the_joined_vector() -> None:
     one, other = joined(ONE), joined(OTHER)
     assert float(norm(ONE.values())) == pytest.approx(np.linalg.norm(one), rel=1e-14)
     assert float(distance(ONE, OTHER)) == pytest.approx(np.linalg.norm(one - other), rel=1e-14)
-    assert float(relative_distance(ONE, OTHER)) == pytest.approx(np.linalg.norm(one - other) / np.linalg.norm(other), rel=1e-14)
+    assert float(relative_distance(ONE, OTHER)) == pytest.approx(
+        np.linalg.norm(one - other) / np.linalg.norm(other), rel=1e-14
+    )
     cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
     assert float(angle(ONE, OTHER)) == pytest.approx(np.degrees(np.arccos(cosine)), rel=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("vector", "degrees"), [([2, 0], 0), ([0, 3], 90), ([-5, 0], 180), ([1, 1], 45), ([1, 1e-9], 1e-9 * 180 / np.pi)]
+    ("vector", "degrees"),
+    [([2, 0], 0), ([0, 3], 90), ([-5, 0], 180), ([1, 1], 45), ([1, 1e-9], 1e-9 * 180 / np.pi)],
 )
 def test_angles(vector: list[float], degrees: float) -> None:
-    found = angle({"w": torch.tensor(vector, dtype=torch.float64)}, {"w": torch.tensor([1.0, 0.0]).double()})
+    found = angle(
+        {"w": torch.tensor(vector, dtype=torch.float64)}, {"w": torch.tensor([1.0, 0.0]).double()}
+    )
     assert float(found) == pytest.approx(degrees, rel=1e-12, abs=0)
     assert float(angle(ONE, ONE)) == 0
 
@@ -57,10 +77,14 @@ class Path_(Callback):
         self.networks: list[tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]] = []
         self.before: dict[str, torch.Tensor] = {}
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+    ) -> None:
         self.before = copied(pl_module)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.before:
             self.networks.append((self.before, copied(pl_module)))
         self.before = {}
@@ -71,16 +95,27 @@ def copied(module: Any) -> dict[str, torch.Tensor]:
 
 
 def run(*fragments: dict[str, Any], every: str = "1ep", arguments: tuple[str, ...] = ()) -> Any:
-    weights = {"class_path": "callbacks.diagnostics.weight_distance.WeightDistance", "init_args": {"every": every}}
+    weights = {
+        "class_path": "callbacks.diagnostics.weight_distance.WeightDistance",
+        "init_args": {"every": every},
+    }
     recorder = {"class_path": f"{__name__}.Path_"}
     return fit(*tiny({"trainer": {"callbacks+": [weights, recorder]}}, *fragments), *arguments)
 
 
 ACCUMULATION = {"trainer": {"accumulate_grad_batches": 3}}
-SHRINK = {"trainer": {"callbacks+": [{"class_path": "callbacks.ShrinkPerturb", "init_args": {"at": ["2ep"], "shrink": 0.5}}]}}
+SHRINK = {
+    "trainer": {
+        "callbacks+": [
+            {"class_path": "callbacks.ShrinkPerturb", "init_args": {"at": ["2ep"], "shrink": 0.5}}
+        ]
+    }
+}
 
 
-@pytest.mark.parametrize("fragments", [(), (ACCUMULATION,), (SHRINK,)], ids=["plain", "accumulation", "an intervention"])
+@pytest.mark.parametrize(
+    "fragments", [(), (ACCUMULATION,), (SHRINK,)], ids=["plain", "accumulation", "an intervention"]
+)
 def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...]) -> None:
     """The path is that of optimizer steps: an intervention adds to the distance only, and batches without a step nothing."""
     finished = run(*fragments)
@@ -88,7 +123,7 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
     steps, values = recorder.networks, logged(finished.place.directory)
     assert len(steps) == finished.trainer.global_step == (6 if fragments == (ACCUMULATION,) else 12)
     initial = construct(SmallNet, 1, 10)
-    initialise(initial, 0)
+    init_parameters(initial, 0)
     start = {name: value.detach() for name, value in initial.named_parameters()}
     for suffix, block in BLOCKS.items():
         found = {what: dict(values.get(f"diagnostics/weights/{what}{suffix}", {})) for what in WHAT}
@@ -100,14 +135,21 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
             expected = {
                 "norm": np.linalg.norm(now),
                 "distance": np.linalg.norm(now - begin),
-                "path_length": sum(np.linalg.norm(joined(two, block) - joined(one, block)) for one, two in steps[:count]),
+                "path_length": sum(
+                    np.linalg.norm(joined(two, block) - joined(one, block))
+                    for one, two in steps[:count]
+                ),
                 "update_ratio": np.linalg.norm(now - before) / np.linalg.norm(before),
             }
             if np.linalg.norm(begin):
                 expected["relative_distance"] = np.linalg.norm(now - begin) / np.linalg.norm(begin)
-                expected["angle"] = np.degrees(np.arccos(now @ begin / np.linalg.norm(now) / np.linalg.norm(begin)))
+                expected["angle"] = np.degrees(
+                    np.arccos(now @ begin / np.linalg.norm(now) / np.linalg.norm(begin))
+                )
             for what in WHAT:
-                assert found[what].get(count - 1) == (pytest.approx(expected[what], rel=1e-5) if what in expected else None), what
+                assert found[what].get(count - 1) == (
+                    pytest.approx(expected[what], rel=1e-5) if what in expected else None
+                ), what
 
 
 WHAT = ("norm", "distance", "relative_distance", "angle", "path_length", "update_ratio")
@@ -135,8 +177,13 @@ def test_a_resume_inside_an_epoch_has_bitwise_the_same_state(tmp_path: Path) -> 
     whole = run(files, SHRINK, every="2st")
     expected, values = saved(whole), logged(whole.place.directory)
     assert len(expected["path"]) == 5
-    resumed = run(files, SHRINK, every="2st", arguments=("--ckpt_path", str(whole.place.directory / "checkpoints/stepstep=6.ckpt")))
-    assert digest(saved(resumed)) == digest(expected)
+    resumed = run(
+        files,
+        SHRINK,
+        every="2st",
+        arguments=("--ckpt_path", str(whole.place.directory / "checkpoints/stepstep=6.ckpt")),
+    )
+    assert state_hash(saved(resumed)) == state_hash(expected)
     assert logged(whole.place.directory) == values
 
 

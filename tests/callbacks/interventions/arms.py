@@ -10,7 +10,11 @@ def one(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def run(*interventions: dict[str, Any], model: dict[str, Any] | None = None, **data: Any) -> Any:
-    fragment = {"trainer": {"callbacks+": list(interventions)}, "data": {"init_args": data}, "model": {"init_args": model or {}}}
+    fragment = {
+        "trainer": {"callbacks+": list(interventions)},
+        "data": {"init_args": data},
+        "model": {"init_args": model or {}},
+    }
     return fit(*tiny(fragment))
 
 
@@ -31,4 +35,7 @@ EVERYTHING = [
     one("AugmentationSchedule", levels={"0ep": 0.5, "2ep": 0}),
 ]
 CROPS = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
-ALL: dict[str, Any] = {"trainer": {"callbacks+": EVERYTHING}, "data": {"init_args": {"augmentation": CROPS}}}
+ALL: dict[str, Any] = {
+    "trainer": {"callbacks+": EVERYTHING},
+    "data": {"init_args": {"augmentation": CROPS}},
+}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN
 from tests.callbacks.interventions.arms import one as entry
 from tests.networks import SmallNet
@@ -30,20 +30,28 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
             one("Rewind", at=["9st"], to="1ep"),
             "Rewind: to: 1ep: has passed at the checkpoint, which does not hold that state; start afresh",
         ),
-        (one("ShrinkPerturb", at=["1ep"], shrink=0.5), "ShrinkPerturb: at: 1ep: has passed without it at the checkpoint; what has"),
+        (
+            one("ShrinkPerturb", at=["1ep"], shrink=0.5),
+            "ShrinkPerturb: at: 1ep: has passed without it at the checkpoint; what has",
+        ),
         (
             one("LearningRateFactor", levels={"1ep": 2.0}),
             "LearningRateFactor: at the checkpoint 2.0 is active here, None was",
         ),
     ],
 )
-def test_a_moment_that_has_passed_is_refused(past: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_moment_that_has_passed_is_refused(
+    past: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     trunk = fit(*tiny(EVERY_EPOCH))
     file = str(trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
     refused(["fit", *tiny(past, EVERY_EPOCH), "--ckpt_path", file], message, capsys)
 
 
-GROWING = {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [40, 100], "at": ["1ep"]}}
+GROWING = {
+    "class_path": "datamodules.UniformGrowth",
+    "init_args": {"counts": [40, 100], "at": ["1ep"]},
+}
 
 
 @pytest.mark.parametrize(
@@ -59,7 +67,11 @@ GROWING = {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [4
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.3, "5st": 0.2}),
             "WeightDecaySchedule: at epoch 1 0.2 began in the checkpoint",
         ),
-        (one("OptimizerReset", at=["6st"]), one("OptimizerReset", at=["1ep"]), "OptimizerReset: at epoch 1 the checkpoint had it"),
+        (
+            one("OptimizerReset", at=["6st"]),
+            one("OptimizerReset", at=["1ep"]),
+            "OptimizerReset: at epoch 1 the checkpoint had it",
+        ),
         (
             {**one("OptimizerReset", at=["6st"]), "data": {"init_args": {"growth": GROWING}}},
             {**one("OptimizerReset", at=["stages"]), "data": {"init_args": {"growth": GROWING}}},
@@ -71,16 +83,31 @@ def test_another_past_is_refused(
     trunk: dict[str, Any], branch: dict[str, Any], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     home = fit(*tiny(trunk, EVERY_EPOCH)).place.directory
-    refused(["fit", *tiny(branch, EVERY_EPOCH), "--ckpt_path", str(home / "checkpoints/epochendepoch=2.ckpt")], message, capsys)
+    refused(
+        [
+            "fit",
+            *tiny(branch, EVERY_EPOCH),
+            "--ckpt_path",
+            str(home / "checkpoints/epochendepoch=2.ckpt"),
+        ],
+        message,
+        capsys,
+    )
 
 
-def test_a_rewind_whose_time_the_checkpoint_had_not_reached_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rewind_whose_time_the_checkpoint_had_not_reached_is_refused(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Half of 6 epochs has not passed at epoch 2; half of 4 has."""
     half = one("Rewind", at=["75%"], to="50%")
     home = fit(*tiny(half, EVERY_EPOCH), "--trainer.max_epochs", "6").place.directory
     file = str(home / "checkpoints" / "epochendepoch=2.ckpt")
     branch = ["fit", *tiny(half, EVERY_EPOCH), "--trainer.max_epochs", "4", "--ckpt_path", file]
-    refused(branch, "Rewind: to: 50%: has passed at the checkpoint, which does not hold that state", capsys)
+    refused(
+        branch,
+        "Rewind: to: 50%: has passed at the checkpoint, which does not hold that state",
+        capsys,
+    )
 
 
 def test_initial_values_are_those_of_the_seed_that_drew_them() -> None:
@@ -89,8 +116,11 @@ def test_initial_values_are_those_of_the_seed_that_drew_them() -> None:
     file = str(trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
     branch = fit(*tiny(reset, FREEZE, EVERY_EPOCH), "--seed_everything", "1", "--ckpt_path", file)
     fresh = construct(SmallNet, 1, 10)
-    initialise(fresh, 0)
-    assert all(torch.equal(branch.model.network.get_parameter(name), value) for name, value in fresh.named_parameters())
+    init_parameters(fresh, 0)
+    assert all(
+        torch.equal(branch.model.network.get_parameter(name), value)
+        for name, value in fresh.named_parameters()
+    )
 
 
 def test_an_intervention_of_ones_own_may_change_its_attributes() -> None:
@@ -98,7 +128,9 @@ def test_an_intervention_of_ones_own_may_change_its_attributes() -> None:
     mine = tiny({"trainer": {"callbacks+": [momentum]}}, EVERY_EPOCH)
     whole = fit(*mine)
     before = state(whole)
-    resumed = fit(*mine, "--ckpt_path", str(whole.place.directory / "checkpoints" / "epochendepoch=1.ckpt"))
+    resumed = fit(
+        *mine, "--ckpt_path", str(whole.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
+    )
     assert state(resumed) == before
 
 

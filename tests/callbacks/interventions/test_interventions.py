@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import ALL, FROZEN, one, run
 from tests.networks import SmallNet
 from tests.registry import VARIANTS
@@ -13,7 +13,10 @@ from tests.test_contracts import EVERY_KIND, check_resumes
 
 
 def test_acts_happen_at_every_stage_once_and_after_the_data() -> None:
-    growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"counts": [40, 70, 100], "at": ["1ep", "2ep"]}}
+    growth = {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"counts": [40, 70, 100], "at": ["1ep", "2ep"]},
+    }
     finished = run(one("ShrinkPerturb", at=["stages"], shrink=0.9), growth=growth)
     values = logged(finished.place.directory)
     assert values["interventions/ShrinkPerturb"] == [(2, 1), (5, 1)]
@@ -21,7 +24,10 @@ def test_acts_happen_at_every_stage_once_and_after_the_data() -> None:
 
 
 def test_the_list_is_the_order() -> None:
-    shrink, reset = one("ShrinkPerturb", at=["11st"], shrink=0.5), one("LayerReset", at=["11st"], layers=["head"], to="initial")
+    shrink, reset = (
+        one("ShrinkPerturb", at=["11st"], shrink=0.5),
+        one("LayerReset", at=["11st"], layers=["head"], to="initial"),
+    )
     first, second = run(shrink, reset, FROZEN), run(reset, shrink, FROZEN)
     ratio = second.model.network.head.weight / first.model.network.head.weight
     assert torch.allclose(ratio, torch.full_like(ratio, 0.5))
@@ -36,21 +42,28 @@ def test_parameters_and_groups_stay_the_same_objects() -> None:
     finished = run(*every)
     group = finished.trainer.optimizers[0].param_groups
     assert len(group) == 1
-    assert [id(parameter) for parameter in group[0]["params"]] == [id(parameter) for parameter in finished.model.parameters()]
+    assert [id(parameter) for parameter in group[0]["params"]] == [
+        id(parameter) for parameter in finished.model.parameters()
+    ]
 
 
 def test_an_average_of_the_weights_follows_a_reset() -> None:
-    average = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging", "init_args": {"decay": 0.999}}
+    average = {
+        "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",
+        "init_args": {"decay": 0.999},
+    }
     finished = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
     fresh = construct(SmallNet, 1, 10)
-    initialise(fresh, 0)
+    init_parameters(fresh, 0)
     network = finished.model.network  # holds the average at the end
     assert torch.allclose(network.head.weight, fresh.head.weight)
     assert not torch.allclose(network.conv.weight, run(FROZEN).model.network.conv.weight)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ("plateau", "no validation")])
+@pytest.mark.parametrize(
+    "variant", [name for name in VARIANTS if name not in ("plateau", "no validation")]
+)
 def test_all_at_once_resume_bitwise_under(variant: str) -> None:
     check_resumes(VARIANTS[variant], ALL, EVERY_KIND)
 
@@ -60,14 +73,24 @@ def test_all_at_once_run_compiled() -> None:
 
 
 def test_the_same_seed_draws_the_same_and_another_another() -> None:
-    first, again, other = fit(*tiny(ALL)), fit(*tiny(ALL)), fit(*tiny(ALL), "--seed_everything", "1")
+    first, again, other = (
+        fit(*tiny(ALL)),
+        fit(*tiny(ALL)),
+        fit(*tiny(ALL), "--seed_everything", "1"),
+    )
     assert state(first) == state(again)
     assert state(first) != state(other)
 
 
 def test_they_act_beside_lightnings_own_callbacks() -> None:
-    monitor = {"class_path": "pytorch_lightning.callbacks.LearningRateMonitor", "init_args": {"logging_interval": "step"}}
-    stopping = {"class_path": "pytorch_lightning.callbacks.EarlyStopping", "init_args": {"monitor": "val/loss", "patience": 9}}
+    monitor = {
+        "class_path": "pytorch_lightning.callbacks.LearningRateMonitor",
+        "init_args": {"logging_interval": "step"},
+    }
+    stopping = {
+        "class_path": "pytorch_lightning.callbacks.EarlyStopping",
+        "init_args": {"monitor": "val/loss", "patience": 9},
+    }
     beside = {"trainer": {"callbacks+": [monitor, stopping], "log_every_n_steps": 1}}
     finished, plain = fit(*tiny(ALL, beside)), fit(*tiny(ALL))
     assert state(finished) == state(plain)

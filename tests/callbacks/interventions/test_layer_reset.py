@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
 from tests.runs import state
@@ -23,30 +23,39 @@ def optimizer_of(name: str, **arguments: Any) -> dict[str, Any]:
 
 def remembered(finished: Any) -> dict[str, str]:
     """What the optimizer remembered of each parameter in the last step, after interventions, hashed."""
-    memory: dict[str, str] = next(callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek").memory
+    memory: dict[str, str] = next(
+        callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek"
+    ).memory
     return memory
 
 
 def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
     finished, plain = run(one("LayerReset", at=["11st"], last=1, to="initial"), FROZEN), run(FROZEN)
     fresh = construct(SmallNet, 1, 10)
-    initialise(fresh, 0)
+    init_parameters(fresh, 0)
     for name, value in finished.model.network.named_parameters():
-        expected = fresh.get_parameter(name) if name.startswith("head") else plain.model.network.get_parameter(name)
+        expected = (
+            fresh.get_parameter(name)
+            if name.startswith("head")
+            else plain.model.network.get_parameter(name)
+        )
         assert torch.equal(value, expected), name
 
 
 def test_a_reset_of_everything_is_a_fresh_start() -> None:
     everything = one("LayerReset", at=["11st"], layers=["*"], to="initial")
     finished, fresh = run(everything, FROZEN), construct(SmallNet, 1, 10)
-    initialise(fresh, 0)
+    init_parameters(fresh, 0)
     for name, value in fresh.named_parameters():
         assert torch.equal(finished.model.network.get_parameter(name), value)
     assert int(finished.model.network.norm.num_batches_tracked) == 1
 
 
 def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time() -> None:
-    drawn = [run(one("LayerReset", at=[at], layers=["conv"]), FROZEN).model.network.conv.weight for at in ("10st", "11st")]
+    drawn = [
+        run(one("LayerReset", at=[at], layers=["conv"]), FROZEN).model.network.conv.weight
+        for at in ("10st", "11st")
+    ]
     assert not torch.equal(*drawn)
     bound = 1 / 3  # of PyTorch's: 1 / sqrt(fan in), 3 x 3 of one channel
     assert drawn[1].abs().max() <= bound
@@ -56,26 +65,39 @@ def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time()
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_what_the_optimizer_remembers_goes_where_said_and_stays_elsewhere(optimizer: str) -> None:
     seen = {
-        kind: remembered(run(one("LayerReset", at=["11st"], last=1, optimizer_state=kind), PEEK, model=optimizer_of(optimizer)))
+        kind: remembered(
+            run(
+                one("LayerReset", at=["11st"], last=1, optimizer_state=kind),
+                PEEK,
+                model=optimizer_of(optimizer),
+            )
+        )
         for kind in ("reset", "keep")
     }
     for name, memory in seen["keep"].items():
-        assert memory != digest({})
-        assert seen["reset"][name] == (digest({}) if name.startswith("head") else memory), name
+        assert memory != state_hash({})
+        assert seen["reset"][name] == (state_hash({}) if name.startswith("head") else memory), name
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_an_optimizer_reset_clears_everything_but_rates(optimizer: str) -> None:
     model = optimizer_of(optimizer)
     finished, plain = run(one("OptimizerReset", at=["11st"]), PEEK, model=model), run(model=model)
-    assert set(remembered(finished).values()) == {digest({})}
+    assert set(remembered(finished).values()) == {state_hash({})}
     assert state(finished)["schedulers"] == state(plain)["schedulers"]
-    groups = [{**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (finished, plain)]
+    groups = [
+        {**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (finished, plain)
+    ]
     assert groups[0] == groups[1]
 
 
-@pytest.mark.parametrize("way", [one("LayerReset", at=["9st"], last=1), one("Rewind", at=["9st"], to="0ep", last=1, **REWIND)])
+@pytest.mark.parametrize(
+    "way",
+    [one("LayerReset", at=["9st"], last=1), one("Rewind", at=["9st"], to="0ep", last=1, **REWIND)],
+)
 def test_a_fused_optimizer_is_as_another(way: dict[str, Any]) -> None:
-    nets = [run(way, model=optimizer_of("SGD", fused=fused)).model.network for fused in (False, True)]
+    nets = [
+        run(way, model=optimizer_of("SGD", fused=fused)).model.network for fused in (False, True)
+    ]
     for name, value in nets[0].named_parameters():
         assert torch.allclose(value, nets[1].get_parameter(name), atol=1e-6), name

@@ -12,7 +12,11 @@ from tests.runs import fit, logged, state, tiny
 def test_weight_decay_follows_its_levels() -> None:
     finished = run(one("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
     assert finished.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0
-    assert logged(finished.place.directory)["interventions/WeightDecaySchedule"] == [(4, pytest.approx(0.1)), (7, 0), (8, 0)]
+    assert logged(finished.place.directory)["interventions/WeightDecaySchedule"] == [
+        (4, pytest.approx(0.1)),
+        (7, 0),
+        (8, 0),
+    ]
 
 
 def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
@@ -26,7 +30,10 @@ def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
     assert state(branch)["weights and buffers"] == state(schedule)["weights and buffers"]
 
 
-NO_DECAY = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}}
+NO_DECAY = {
+    "class_path": "torch.optim.SGD",
+    "init_args": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.0},
+}
 
 
 @pytest.mark.parametrize(
@@ -34,17 +41,31 @@ NO_DECAY = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1, "momentum"
     [
         {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.8}},
         {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR", "init_args": {"T_max": 3}},
-        {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1, "gamma": 0.5}},
+        {
+            "class_path": "torch.optim.lr_scheduler.StepLR",
+            "init_args": {"step_size": 1, "gamma": 0.5},
+        },
     ],
 )
-def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(schedule: dict[str, Any]) -> None:
+def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(
+    schedule: dict[str, Any],
+) -> None:
     model, tenfold = (
         {"lr_scheduler": schedule},
-        {"class_path": "torch.optim.SGD", "init_args": {"lr": 1.0, "momentum": 0.9, "weight_decay": 1e-3}},
+        {
+            "class_path": "torch.optim.SGD",
+            "init_args": {"lr": 1.0, "momentum": 0.9, "weight_decay": 1e-3},
+        },
     )
-    finished, plain = run(one("LearningRateFactor", levels={"1ep": 10.0}), model=model), run(model=model)
+    finished, plain = (
+        run(one("LearningRateFactor", levels={"1ep": 10.0}), model=model),
+        run(model=model),
+    )
     assert state(finished)["schedulers"] == state(plain)["schedulers"]
-    assert finished.trainer.optimizers[0].param_groups[0]["lr"] == plain.trainer.optimizers[0].param_groups[0]["lr"]
+    assert (
+        finished.trainer.optimizers[0].param_groups[0]["lr"]
+        == plain.trainer.optimizers[0].param_groups[0]["lr"]
+    )
     always = run(one("LearningRateFactor", levels={"0ep": 10.0}), model=model)
     other = run(model={**model, "optimizer": tenfold})
     mine, reference = always.model.state_dict(), other.model.state_dict()
@@ -59,6 +80,8 @@ def test_a_restarted_schedule_begins_anew() -> None:
 
 def test_an_augmentation_schedule_is_right_from_the_first_batch() -> None:
     crop = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
-    schedule = run(one("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "2ep": 0}), augmentation=crop)
+    schedule = run(
+        one("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "2ep": 0}), augmentation=crop
+    )
     window = run(augmentation=crop, augmentation_during=["1ep", "2ep"])
     assert state(schedule) == state(window)

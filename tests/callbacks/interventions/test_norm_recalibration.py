@@ -14,9 +14,17 @@ def test_recalibrated_statistics_are_those_of_the_data() -> None:
     batches = [torch.randn(8, 2, 3, 3) + 5 for _ in range(4)]
     update_bn(network, batches)
     assert norm.running_mean is not None
-    assert torch.allclose(norm.running_mean, torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0), atol=1e-5)
+    assert torch.allclose(
+        norm.running_mean,
+        torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0),
+        atol=1e-5,
+    )
     assert norm.running_var is not None
-    assert torch.allclose(norm.running_var, torch.stack([batch.var((0, 2, 3)) for batch in batches]).mean(0), atol=1e-5)
+    assert torch.allclose(
+        norm.running_var,
+        torch.stack([batch.var((0, 2, 3)) for batch in batches]).mean(0),
+        atol=1e-5,
+    )
     assert network.training
     assert norm.momentum == 0.1
 
@@ -26,4 +34,6 @@ def test_recalibration_changes_nothing_but_statistics() -> None:
     for name, value in finished.model.named_parameters():
         assert torch.equal(value, plain.model.get_parameter(name))
     assert state(finished)["optimizer"] == state(plain)["optimizer"]
-    assert not torch.equal(finished.model.network.norm.running_mean, plain.model.network.norm.running_mean)
+    assert not torch.equal(
+        finished.model.network.norm.running_mean, plain.model.network.norm.running_mean
+    )

@@ -12,7 +12,9 @@ from tests.test_bad_input import refused
 
 
 def one(name: str, **arguments: Any) -> dict[str, Any]:
-    return {"trainer": {"callbacks+": [{"class_path": f"callbacks.{name}", "init_args": arguments}]}}
+    return {
+        "trainer": {"callbacks+": [{"class_path": f"callbacks.{name}", "init_args": arguments}]}
+    }
 
 
 def model(**arguments: Any) -> dict[str, Any]:
@@ -20,13 +22,22 @@ def model(**arguments: Any) -> dict[str, Any]:
 
 
 _UNTIL = {"train_accuracy": 0.9}
-WAITING = {"class_path": "datamodules.ClassGrowth", "init_args": {"stages": 2, "uniform_fraction": 0.5, "until": _UNTIL}}
+WAITING = {
+    "class_path": "datamodules.ClassGrowth",
+    "init_args": {"stages": 2, "uniform_fraction": 0.5, "until": _UNTIL},
+}
 _BORING = "pytorch_lightning.demos.boring_classes.Boring"
-BORING = {"model": {"class_path": f"{_BORING}Model"}, "data": {"class_path": f"{_BORING}DataModule"}}
+BORING = {
+    "model": {"class_path": f"{_BORING}Model"},
+    "data": {"class_path": f"{_BORING}DataModule"},
+}
 """A module and data of somebody else's."""
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
-    "more blocks than there are": (one("LayerReset", at=["1ep"], last=3), r"last: 3: SmallNet has 2 blocks \(conv, head\)"),
+    "more blocks than there are": (
+        one("LayerReset", at=["1ep"], last=3),
+        r"last: 3: SmallNet has 2 blocks \(conv, head\)",
+    ),
     "a layer there is not": (
         one("LayerReset", at=["1ep"], layers=["fc"]),
         "layers: fc: matches nothing; there are conv, norm, dropout, head and their parts",
@@ -36,22 +47,52 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         one("OptimizerReset", at=["3ep"]),
         "OptimizerReset: 3ep: is never reached: .* of epoch 2, stage 0",
     ),
-    "a step never reached": (one("OptimizerReset", at=["12st"]), "OptimizerReset: 12st: is never reached"),
-    "stages of data that do not grow": (one("ShrinkPerturb", at=["stages"]), "ShrinkPerturb: stages: is never reached: .* stage 0"),
-    "a level never reached": (one("WeightDecaySchedule", levels={"4ep": 0.0}), "WeightDecaySchedule: 4ep: is never reached"),
-    "a time without a unit": (one("LayerReset", at=["3"], last=1), "trainer.callbacks.at: '3' is not a time"),
-    "a level at no time": (one("WeightDecaySchedule", levels={"3": 0.0}), "'3' is not a time: write '80ep'"),
+    "a step never reached": (
+        one("OptimizerReset", at=["12st"]),
+        "OptimizerReset: 12st: is never reached",
+    ),
+    "stages of data that do not grow": (
+        one("ShrinkPerturb", at=["stages"]),
+        "ShrinkPerturb: stages: is never reached: .* stage 0",
+    ),
+    "a level never reached": (
+        one("WeightDecaySchedule", levels={"4ep": 0.0}),
+        "WeightDecaySchedule: 4ep: is never reached",
+    ),
+    "a time without a unit": (
+        one("LayerReset", at=["3"], last=1),
+        "trainer.callbacks.at: '3' is not a time",
+    ),
+    "a level at no time": (
+        one("WeightDecaySchedule", levels={"3": 0.0}),
+        "'3' is not a time: write '80ep'",
+    ),
     "levels that go back": (
         one("LearningRateFactor", levels={"2ep": 1.0, "1ep": 2.0}),
         "levels must increase in time: '1ep' stands after '2ep'",
     ),
     "no levels": (one("LearningRateFactor", levels={}), "levels is empty: write"),
-    "a decay below zero": (one("WeightDecaySchedule", levels={"1ep": -1.0}), "levels: -1.0: a weight decay is 0 or more"),
-    "a factor below zero": (one("LearningRateFactor", levels={"1ep": -1.0}), "levels: -1.0: a factor is 0 or more"),
-    "a share beyond one": (one("AugmentationSchedule", levels={"1ep": 2.0}), r"levels: 2.0: write the share .* in \[0, 1\]"),
-    "no augmentation": (one("AugmentationSchedule", levels={"1ep": 0.0}), "AugmentationSchedule: the data have no augmentation"),
+    "a decay below zero": (
+        one("WeightDecaySchedule", levels={"1ep": -1.0}),
+        "levels: -1.0: a weight decay is 0 or more",
+    ),
+    "a factor below zero": (
+        one("LearningRateFactor", levels={"1ep": -1.0}),
+        "levels: -1.0: a factor is 0 or more",
+    ),
+    "a share beyond one": (
+        one("AugmentationSchedule", levels={"1ep": 2.0}),
+        r"levels: 2.0: write the share .* in \[0, 1\]",
+    ),
+    "no augmentation": (
+        one("AugmentationSchedule", levels={"1ep": 0.0}),
+        "AugmentationSchedule: the data have no augmentation",
+    ),
     "augmentation said twice": (
-        {**REGISTRY["augmentation_during"].acting, **one("AugmentationSchedule", levels={"1ep": 0.0})},
+        {
+            **REGISTRY["augmentation_during"].acting,
+            **one("AugmentationSchedule", levels={"1ep": 0.0}),
+        },
         "AugmentationSchedule: augmentation_during: .* says it too; leave one out",
     ),
     "no schedule": (
@@ -72,10 +113,21 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         },
         "NormRecalibration: the network has no batch norm",
     ),
-    "statistics every step": (one("NormRecalibration", every="10st"), "every: 10st: write a number of epochs, such as '1ep'"),
-    "statistics never": (one("NormRecalibration", every="9ep"), "every: 9ep: this run never validates then; write fewer epochs"),
+    "statistics every step": (
+        one("NormRecalibration", every="10st"),
+        "every: 10st: write a number of epochs, such as '1ep'",
+    ),
+    "statistics never": (
+        one("NormRecalibration", every="9ep"),
+        "every: 9ep: this run never validates then; write fewer epochs",
+    ),
     "statistics between validations": (
-        {"trainer": {"check_val_every_n_epoch": 2, **one("NormRecalibration", every="3ep")["trainer"]}},
+        {
+            "trainer": {
+                "check_val_every_n_epoch": 2,
+                **one("NormRecalibration", every="3ep")["trainer"],
+            }
+        },
         "every: 3ep: this run never validates then",
     ),
     "initial values that only the module knows": (
@@ -86,7 +138,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {**one("OptimizerReset", at=["3ep"]), **BORING},
         "OptimizerReset: 3ep: is never reached",
     ),
-    "stages of other data": ({**one("OptimizerReset", at=["stages"]), **BORING}, "OptimizerReset: stages: is never reached"),
+    "stages of other data": (
+        {**one("OptimizerReset", at=["stages"]), **BORING},
+        "OptimizerReset: stages: is never reached",
+    ),
     "a rewind whose order is not known": (
         {**one("Rewind", at=["stage1"], to="2ep"), "data": {"init_args": {"growth": WAITING}}},
         "Rewind: to: 2ep: whether at lies after it is not known before the run; write both in one unit",
@@ -99,11 +154,26 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         {**one("OptimizerReset", at=["99st"]), "data": {"init_args": {"growth": WAITING}}},
         "OptimizerReset: 99st: is never reached",
     ),
-    "a rewind to a time never reached": (one("Rewind", at=["20st"], to="13st"), "Rewind: 20st: is never reached"),
-    "a rewind to the same batch": (one("Rewind", at=["4st"], to="1ep"), "Rewind: to: 1ep: must lie before every moment of at"),
-    "a rewind to all stages": (one("Rewind", at=["2ep"], to="stages"), "to: stages: are several moments"),
-    "layers without values": (one("LayerReset", at=["1ep"], layers=["dropout"]), "layers: dropout: have no values to draw; choose"),
-    "levels at all stages": (one("LearningRateFactor", levels={"stages": 2.0}), "levels: 'stages' are several moments"),
+    "a rewind to a time never reached": (
+        one("Rewind", at=["20st"], to="13st"),
+        "Rewind: 20st: is never reached",
+    ),
+    "a rewind to the same batch": (
+        one("Rewind", at=["4st"], to="1ep"),
+        "Rewind: to: 1ep: must lie before every moment of at",
+    ),
+    "a rewind to all stages": (
+        one("Rewind", at=["2ep"], to="stages"),
+        "to: stages: are several moments",
+    ),
+    "layers without values": (
+        one("LayerReset", at=["1ep"], layers=["dropout"]),
+        "layers: dropout: have no values to draw; choose",
+    ),
+    "levels at all stages": (
+        one("LearningRateFactor", levels={"stages": 2.0}),
+        "levels: 'stages' are several moments",
+    ),
     "a rate that is no number": (
         one("WeightDecaySchedule", levels={"1ep": float("nan")}),
         "levels.1ep: .nan: is not a finite number; write one",
@@ -111,13 +181,22 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a level of two callbacks": (
         {
             "trainer": {
-                "callbacks+": [one("LearningRateFactor", levels={at: 2.0})["trainer"]["callbacks+"][0] for at in ("1ep", "2ep")]
+                "callbacks+": [
+                    one("LearningRateFactor", levels={at: 2.0})["trainer"]["callbacks+"][0]
+                    for at in ("1ep", "2ep")
+                ]
             }
         },
         "LearningRateFactor: stands twice in callbacks; write it once, with all its times",
     ),
     "no number of epochs": (
-        {"trainer": {"max_epochs": -1, "max_steps": 9, **one("OptimizerReset", at=["1ep"])["trainer"]}},
+        {
+            "trainer": {
+                "max_epochs": -1,
+                "max_steps": 9,
+                **one("OptimizerReset", at=["1ep"])["trainer"],
+            }
+        },
         "max_epochs: -1: interventions need the number of epochs; write it",
     ),
     "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
@@ -142,7 +221,10 @@ UniformGrowth(fractions=[0.5, 1.0]): 50, 100 examples
 
 
 def test_the_timeline_shows_interventions(capsys: pytest.CaptureFixture[str]) -> None:
-    growth = {"class_path": "datamodules.UniformGrowth", "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]}}
+    growth = {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"fractions": [0.5, 1.0], "at": ["1ep"]},
+    }
     fragments = [
         {"data": {"init_args": {"growth": growth}}},
         one("ShrinkPerturb", at=["stages"], shrink=0.5),

@@ -8,10 +8,10 @@ from torch import nn
 
 from callbacks import ShrinkPerturb
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import generator, global_stream
-from plasticity_lab.studies.digest import digest
+from plasticity_lab.randomness import generator, seeded_global_rng
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
-from plasticity_lab.surgery.initialisation import initialise
+from plasticity_lab.surgery.initialisation import init_parameters
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from tests.callbacks.interventions.arms import FROZEN, one, run
 from tests.networks import SmallNet
@@ -40,46 +40,75 @@ def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
     fresh = construct(SmallNet, 1, 10)
     for name, layer in fresh.named_modules():
         if callable(reset := getattr(layer, "reset_parameters", None)):
-            with global_stream(0, "ShrinkPerturb", 2, 11, name):
+            with seeded_global_rng(0, "ShrinkPerturb", 2, 11, name):
                 reset()
     for name, parameter in new.named_parameters():
-        assert torch.allclose(parameter, 0.4 * old[name] + 0.1 * fresh.state_dict()[name], atol=1e-6), name
+        assert torch.allclose(
+            parameter, 0.4 * old[name] + 0.1 * fresh.state_dict()[name], atol=1e-6
+        ), name
 
 
 def test_gaussian_noise_and_weights_only() -> None:
-    old, new = before(), shrunk(shrink=0.6, perturb=0.01, noise="gaussian", scope="weights").model.network
+    old, new = (
+        before(),
+        shrunk(shrink=0.6, perturb=0.01, noise="gaussian", scope="weights").model.network,
+    )
     for name, parameter in new.named_parameters():
         layer, part = name.rsplit(".", 1)
-        noise = torch.randn(parameter.shape, generator=generator(0, "ShrinkPerturb", 2, 11, f"{layer}.{part}"))
+        noise = torch.randn(
+            parameter.shape, generator=generator(0, "ShrinkPerturb", 2, 11, f"{layer}.{part}")
+        )
         expected = 0.6 * old[name] + 0.01 * noise if parameter.ndim > 1 else old[name]
         assert torch.allclose(parameter, expected, atol=1e-6), name
 
 
 def test_initial_noise_is_the_runs_own_beginning() -> None:
-    new, initial = shrunk(shrink=0.0, perturb=1.0, noise="initial").model.network, construct(SmallNet, 1, 10)
-    initialise(initial, 0)
+    new, initial = (
+        shrunk(shrink=0.0, perturb=1.0, noise="initial").model.network,
+        construct(SmallNet, 1, 10),
+    )
+    init_parameters(initial, 0)
     for name, parameter in initial.named_parameters():
         assert torch.equal(new.get_parameter(name), parameter), name
 
 
 def test_nothing_left_of_the_old_is_a_new_network() -> None:
-    renewal = one("ShrinkPerturb", at=["0ep"], shrink=0.0, perturb=1.0, noise="initial", norm_statistics="reset")
+    renewal = one(
+        "ShrinkPerturb",
+        at=["0ep"],
+        shrink=0.0,
+        perturb=1.0,
+        noise="initial",
+        norm_statistics="reset",
+    )
     assert state(run(renewal)) == state(run())
 
 
 @pytest.mark.parametrize("what", ["norm_statistics", "optimizer_state"])
 def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
     kept, gone = shrunk(shrink=0.5), shrunk(shrink=0.5, **{what: "reset"})
-    norm = {mode: int(finished.model.network.norm.num_batches_tracked) for mode, finished in (("kept", kept), ("gone", gone))}
+    norm = {
+        mode: int(finished.model.network.norm.num_batches_tracked)
+        for mode, finished in (("kept", kept), ("gone", gone))
+    }
     assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
-    memory = run(one("ShrinkPerturb", at=["11st"], shrink=0.5, **{what: "reset"}), {"class_path": "tests.probes.Peek"}, FROZEN)
-    peek = next(callback for callback in memory.trainer.callbacks if type(callback).__name__ == "Peek")
-    assert ({digest({})} == set(peek.memory.values())) is (what == "optimizer_state")
+    memory = run(
+        one("ShrinkPerturb", at=["11st"], shrink=0.5, **{what: "reset"}),
+        {"class_path": "tests.probes.Peek"},
+        FROZEN,
+    )
+    peek = next(
+        callback for callback in memory.trainer.callbacks if type(callback).__name__ == "Peek"
+    )
+    assert ({state_hash({})} == set(peek.memory.values())) is (what == "optimizer_state")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"shrink": 1.5}, r"shrink: 1.5: write a factor in \[0, 1\]"), ({"perturb": -1}, "perturb: -1: write 0 or more")],
+    [
+        ({"shrink": 1.5}, r"shrink: 1.5: write a factor in \[0, 1\]"),
+        ({"perturb": -1}, "perturb: -1: write 0 or more"),
+    ],
 )
 def test_factors_outside_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -89,6 +118,8 @@ def test_factors_outside_their_range_are_refused(arguments: dict[str, Any], mess
 def test_a_parameter_of_the_network_itself_and_a_shared_one_shrink_once() -> None:
     network = {"network": {"class_path": "tests.networks.TokenNet"}}
     old = run(FROZEN, model=network).model.network
-    new = run(one("ShrinkPerturb", at=["11st"], shrink=0.5, noise="gaussian"), FROZEN, model=network).model.network
+    new = run(
+        one("ShrinkPerturb", at=["11st"], shrink=0.5, noise="gaussian"), FROZEN, model=network
+    ).model.network
     for name, parameter in new.named_parameters():
         assert torch.equal(parameter, 0.5 * old.get_parameter(name)), name

@@ -19,8 +19,15 @@ class Groups(ImageClassifier):
 
     def configure_optimizers(self) -> Any:
         net: Any = self.network
-        parts = [net.conv.weight, net.head.weight], [net.conv.bias, net.head.bias], list(net.norm.parameters())
-        groups = [{"params": part, "weight_decay": decay} for part, decay in zip(parts, self.decays, strict=True)]
+        parts = (
+            [net.conv.weight, net.head.weight],
+            [net.conv.bias, net.head.bias],
+            list(net.norm.parameters()),
+        )
+        groups = [
+            {"params": part, "weight_decay": decay}
+            for part, decay in zip(parts, self.decays, strict=True)
+        ]
         return [torch.optim.AdamW(groups, lr=0.01)], []
 
 
@@ -38,13 +45,20 @@ class Decays(Callback):
     def __init__(self) -> None:
         self.seen: list[list[float]] = []
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == 0:
-            self.seen.append([group["weight_decay"] for group in trainer.optimizers[0].param_groups])
+            self.seen.append(
+                [group["weight_decay"] for group in trainer.optimizers[0].param_groups]
+            )
 
 
 def arguments(kind: str, **levels: float) -> list[str]:
-    schedule = one("WeightDecaySchedule", levels={time.removeprefix("at"): value for time, value in levels.items()})
+    schedule = one(
+        "WeightDecaySchedule",
+        levels={time.removeprefix("at"): value for time, value in levels.items()},
+    )
     fragment = {
         "model": {"class_path": f"{__name__}.{kind}"},
         "trainer": {"callbacks+": [schedule, {"class_path": f"{__name__}.Decays"}]},
@@ -53,7 +67,9 @@ def arguments(kind: str, **levels: float) -> list[str]:
 
 
 def seen(finished: Any) -> list[list[float]]:
-    found: list[list[float]] = next(one.seen for one in finished.trainer.callbacks if isinstance(one, Decays))
+    found: list[list[float]] = next(
+        one.seen for one in finished.trainer.callbacks if isinstance(one, Decays)
+    )
     return found
 
 

@@ -15,21 +15,21 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies import engine, workers
-from plasticity_lab.studies.check import check_arms
+from plasticity_lab.studies import local_engine, workers
 from plasticity_lab.studies.commands import gc, run, status, summary
-from plasticity_lab.studies.measure import everything
+from plasticity_lab.studies.dry_run import check_arms
+from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.plan import segments
+from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.verify import verify
-from plasticity_lab.studies.work import Work
 from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import ARMS, acting, small
 
 
-def ends(work: Work) -> dict[str, Any]:
+def ends(work: StudyContext) -> dict[str, Any]:
     """Return what every run ends in, and everything that it logged."""
     return {
-        one.name: (work.store.done(path.states[-1])["state"], everything(work.folder(number)))
+        one.name: (work.store.metadata(path.states[-1])["state"], everything(work.folder(number)))
         for number, (one, path) in enumerate(zip(work.study.runs, work.paths, strict=True))
     }
 
@@ -43,25 +43,29 @@ BROKEN = {"trainer.callbacks+": [{"class_path": "tests.studies.bad.Broken"}]}
 
 def test_a_study_is_its_runs() -> None:
     work = small(few("plain", "blurred for 2", "shrunk by half"), seeds=1)
-    assert run(work, 2, engine.run) == []
+    assert run(work, 2, local_engine.run) == []
     first, _ = ends(work)["plain,seed=0"], fit(*tiny(), "--run_dir", "alone")
     assert first[1] == logged(Path("alone"))
-    assert not run(work, 1, engine.run)
+    assert not run(work, 1, local_engine.run)
     assert segments(work.paths, work.store) == []
     names = sorted(file.name for file in (work.folder(2)).glob("*tfevents*"))
-    assert [name.split(".")[3] for name in names] == ["0000000000", "0000000002", "0000000003"], "parents first, then the test"
+    assert [name.split(".")[3] for name in names] == ["0000000000", "0000000002", "0000000003"], (
+        "parents first, then the test"
+    )
     assert verify(work, number=1) == "blurred-for-2,seed=0"
 
 
 def test_what_is_missing_is_trained_when_an_arm_is_added() -> None:
-    run(small(few("plain"), seeds=1), 1, engine.run)
+    run(small(few("plain"), seeds=1), 1, local_engine.run)
     more = small(few("plain", "shrunk by half"), seeds=1)
     todo = segments(more.paths, more.store)
-    assert [(segment.first, segment.stop) for segment in todo] == [(0, 2), (2, 3)], "no state was kept at epoch 2"
+    assert [(segment.first, segment.stop) for segment in todo] == [(0, 2), (2, 3)], (
+        "no state was kept at epoch 2"
+    )
     assert "missing are 3 epochs in 2 segments" in summary(more, todo, 1)
-    run(more, 1, engine.run)
+    run(more, 1, local_engine.run)
     alone = small(few("plain", "shrunk by half"), seeds=1, share=False, root="alone")
-    run(alone, 1, engine.run)
+    run(alone, 1, local_engine.run)
     assert ends(more) == ends(alone)
     assert gc(more).startswith("3 states dropped")
     assert status(more).startswith("2 done, 0 running, 0 failed, 0 waiting")
@@ -72,39 +76,49 @@ def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
         "long": {"trainer.max_epochs": 4},
         "shrunk": {"trainer.max_epochs": 4, **acting("ShrinkPerturb", at=["3ep"], shrink=0.5)},
     }
-    run(small(longer, seeds=1), 1, engine.run)
+    run(small(longer, seeds=1), 1, local_engine.run)
     work = small({**longer, "plain": {}}, seeds=1)
-    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(3, 3)]
-    run(work, 1, engine.run)
+    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [
+        (3, 3)
+    ]
+    run(work, 1, local_engine.run)
     alone = small({"plain": {}}, seeds=1, share=False, root="alone")
-    run(alone, 1, engine.run)
+    run(alone, 1, local_engine.run)
     assert ends(work)["plain,seed=0"] == ends(alone)["plain,seed=0"]
 
 
 def test_workers_may_have_workers() -> None:
-    work = small({"streamed": {"data.init_args.resident": False, "data.init_args.workers": 1}}, seeds=1)
-    assert not run(work, 1, engine.run)
+    work = small(
+        {"streamed": {"data.init_args.resident": False, "data.init_args.workers": 1}}, seeds=1
+    )
+    assert not run(work, 1, local_engine.run)
 
 
 def test_a_failure_stops_no_other_run() -> None:
     work = small({"broken": BROKEN, **few("plain")}, seeds=1)
-    assert run(work, 2, engine.run) == ["broken,seed=0"]
+    assert run(work, 2, local_engine.run) == ["broken,seed=0"]
     assert "failed  broken,seed=0  RuntimeError: broken at epoch 2" in status(work)
     assert work.finished(1), "though its first epochs were trained with the config of the other"
-    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [(2, 3)]
+    assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [
+        (2, 3)
+    ]
 
 
 def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
     """However often: here three times, in training and while it starts."""
     preempted = {"trainer.callbacks+": [{"class_path": "tests.studies.bad.Preempted"}]}
     work = small({"preempted": preempted}, seeds=1)
-    assert not run(work, 1, engine.run)
+    assert not run(work, 1, local_engine.run)
     assert len(Path("stopped").read_text()) == 3
     assert work.finished(0)
 
 
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
-    late = {"data.init_args.deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["2ep", "3ep"]}}]}
+    late = {
+        "data.init_args.deficits": [
+            {"class_path": "datamodules.Blur", "init_args": {"size": 99, "during": ["2ep", "3ep"]}}
+        ]
+    }
     never = {**acting("OptimizerReset", at=["9ep"])}
     for arm, message in ((late, "size: 99"), (never, "OptimizerReset: 9ep: is never reached")):
         work = small({**few("plain"), "broken": arm}, seeds=1)
@@ -123,7 +137,7 @@ def test_sharing_changes_nothing(precision: str) -> None:
     todo = segments(shared.paths, shared.store)
     assert sum(segment.stop - segment.first for segment in todo) < 0.75 * asked
     for work in (shared, alone):
-        assert not run(work, 2, engine.run)
+        assert not run(work, 2, local_engine.run)
     assert ends(shared) == ends(alone)
 
 
@@ -138,7 +152,10 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
     work, killed = small(arms, seeds=3), 0
 
     def done() -> dict[str, int]:
-        return {state.parent.name: state.stat().st_mtime_ns for state in work.store.root.glob("[!.]*/done.json")}
+        return {
+            state.parent.name: state.stat().st_mtime_ns
+            for state in work.store.root.glob("[!.]*/done.json")
+        }
 
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     chance = random.Random(0)
@@ -149,7 +166,9 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
             env=environment,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # which background jobs ignore
+            preexec_fn=partial(
+                signal.signal, signal.SIGINT, signal.SIG_DFL
+            ),  # which background jobs ignore
         )
         until(partial(lambda before: len(done()) > len(before), before))
         time.sleep(1.5 * chance.random())
@@ -166,9 +185,9 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
             process.communicate()
         assert before.items() < done().items(), "what was done is not trained again"
     assert killed
-    assert not run(work, 2, engine.run)
+    assert not run(work, 2, local_engine.run)
     alone = small(arms, seeds=3, share=False, root="alone")
-    run(alone, 2, engine.run)
+    run(alone, 2, local_engine.run)
     assert ends(work) == ends(alone)
     assert not list(work.store.root.glob(".tmp-*"))
 
@@ -186,8 +205,13 @@ def worker_processes() -> list[int]:
     family = {}
     for place in Path("/proc").glob("[0-9]*"):
         try:
-            if b"multiprocessing.forkserver" in (place / "cmdline").read_bytes() and (place / "cwd").readlink() == Path.cwd():
-                family[int(place.name)] = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if (
+                b"multiprocessing.forkserver" in (place / "cmdline").read_bytes()
+                and (place / "cwd").readlink() == Path.cwd()
+            ):
+                family[int(place.name)] = int(
+                    (place / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                )
         except OSError:
             continue
     return [pid for pid, parent in family.items() if parent in family]
@@ -205,8 +229,8 @@ def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
         trained.append(task.state)
         return workers.start(context, task)
 
-    monkeypatch.setattr("plasticity_lab.studies.engine.start", start)
-    threads = [Thread(target=run, args=(work, 1, engine.run)) for work in (first, other)]
+    monkeypatch.setattr("plasticity_lab.studies.local_engine.start", start)
+    threads = [Thread(target=run, args=(work, 1, local_engine.run)) for work in (first, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -215,13 +239,13 @@ def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
     assert all(work.finished(number) for work in (first, other) for number in range(2))
 
     before, root = ends(first), first.store.root
-    parent, *_ = first.store.history(first.paths[1].states[-1])
+    parent, *_ = first.store.ancestors(first.paths[1].states[-1])
     for file in (root / parent).glob("*tfevents*"):
         file.write_bytes(file.read_bytes()[:100])
     (root / first.paths[0].states[-1] / "done.json").write_text("{")
     (first.folder(1) / "manifest.json").write_text("")
     capsys.readouterr()
-    assert not run(first, 1, engine.run)
+    assert not run(first, 1, local_engine.run)
     said = capsys.readouterr().out
     assert f"damaged {root / parent}: events.out.tfevents" in said
     assert f"damaged {root / first.paths[0].states[-1]}: done.json is damaged" in said
@@ -240,7 +264,7 @@ def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
             os.kill(process.pid, signal.SIGSTOP)
         return reader, process
 
-    monkeypatch.setattr("plasticity_lab.studies.engine.start", start)
-    assert not run(work, 1, engine.run)
+    monkeypatch.setattr("plasticity_lab.studies.local_engine.start", start)
+    assert not run(work, 1, local_engine.run)
     with pytest.raises(ProcessLookupError):
         os.kill(stopped[0], 0)

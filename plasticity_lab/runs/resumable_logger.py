@@ -10,20 +10,27 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 from plasticity_lab.runs.event_files import read_scalars
 
 
-class RunLog(TensorBoardLogger):
+class ResumableTensorBoardLogger(TensorBoardLogger):
     """Event files straight in the run's directory, where every scalar of every step stands once however often the run is resumed.
 
-    On a resume, readers are told to drop what was logged at or after the checkpoint's step, since it is trained again; a value that
-    the checkpoint's own step has already got is not written twice.
+    On a resume, readers are told to drop what was logged at or after the checkpoint's step, since
+    it is trained again; a value that the checkpoint's own step has already got is not written
+    twice.
 
     Args:
         directory: the run's directory.
-        begun: whether training has begun; before, nothing is written, since settings may still turn out wrong.
-        resumed_at: optimizer steps taken in the checkpoint that the run goes on from; None for a new run.
+        begun: whether training has begun; before, nothing is written, since settings may still turn
+            out wrong.
+        resumed_at: optimizer steps taken in the checkpoint that the run goes on from; None for a
+            new run.
     """
 
-    def __init__(self, directory: Path, begun: Callable[[], bool], resumed_at: int | None = None) -> None:
-        super().__init__(directory, name="", version="", default_hp_metric=False, purge_step=resumed_at)
+    def __init__(
+        self, directory: Path, begun: Callable[[], bool], resumed_at: int | None = None
+    ) -> None:
+        super().__init__(
+            directory, name="", version="", default_hp_metric=False, purge_step=resumed_at
+        )
         self._begun = begun
         self._there = logged(directory, resumed_at) if resumed_at is not None else set()
 
@@ -35,10 +42,12 @@ class RunLog(TensorBoardLogger):
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log scalars at an optimizer step."""
-        super().log_metrics({tag: value for tag, value in metrics.items() if (tag, step) not in self._there}, step)
+        super().log_metrics(
+            {tag: value for tag, value in metrics.items() if (tag, step) not in self._there}, step
+        )
 
 
-def look_at_it(loggers: Sequence[Logger]) -> list[str]:
+def viewing_hint(loggers: Sequence[Logger]) -> list[str]:
     """Return how to look at what was logged, one line for each logger."""
     lines = []
     for logger in loggers:
@@ -46,10 +55,17 @@ def look_at_it(loggers: Sequence[Logger]) -> list[str]:
         if folder and isinstance(logger, TensorBoardLogger):
             lines.append(f"look at it:    tensorboard --logdir {Path(folder)}")
         elif folder:
-            lines.append(f"logged to:     {folder} ({type(logger).__name__.replace('RunLog', 'Logger')})")
+            lines.append(
+                f"logged to:     {folder} ({type(logger).__name__.replace('ResumableTensorBoardLogger', 'Logger')})"
+            )
     return lines
 
 
 def logged(directory: Path, before: int) -> set[tuple[str, int]]:
     """Return (tag, step) of the scalars in a run's event files whose step lies before `before`."""
-    return {(tag, step) for tag, points in read_scalars(directory).items() for step, _ in points if step < before}
+    return {
+        (tag, step)
+        for tag, points in read_scalars(directory).items()
+        for step, _ in points
+        if step < before
+    }

@@ -20,8 +20,8 @@ Points = Sequence[tuple[int, float]]
 def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     """Return how a metric's values over time become one.
 
-    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and `largest` what they say, and
-    `at 10%` the last one within that share of the steps.
+    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and
+    `largest` what they say, and `at 10%` the last one within that share of the steps.
 
     Args:
         text: how.
@@ -35,10 +35,20 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
         return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
     if found := re.fullmatch(r"at (\d\d?|100)%", str(text)):
         share = int(found[1])
-        return lambda points: [value for step, value in points if step * 100 <= share * points[-1][0] or step == points[0][0]][-1]
+        return lambda points: [
+            value
+            for step, value in points
+            if step * 100 <= share * points[-1][0] or step == points[0][0]
+        ][-1]
     if text in ("first", "largest"):
-        return (lambda points: max(value for _, value in points)) if text == "largest" else lambda points: points[0][1]
-    raise UserError(key, value=text, fix="write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'")
+        return (
+            (lambda points: max(value for _, value in points))
+            if text == "largest"
+            else lambda points: points[0][1]
+        )
+    raise UserError(
+        key, value=text, fix="write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"
+    )
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -48,7 +58,10 @@ def series(folder: Path, metric: str) -> list[tuple[int, float]]:
 
 def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all scalars of a run: tag to (step, value)."""
-    return _read(folder.absolute(), tuple((file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))))
+    return _read(
+        folder.absolute(),
+        tuple((file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))),
+    )
 
 
 @cache
@@ -56,7 +69,9 @@ def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tu
     return read_scalars(folder)
 
 
-def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str) -> pd.DataFrame:
+def measured(
+    folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str
+) -> pd.DataFrame:
     """Return one row for each run that has a metric, none if none has: its variables, and its values over time as one in `value`.
 
     Shares (accuracies) are in percent.
@@ -68,16 +83,23 @@ def measured(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metri
     return pd.DataFrame(rows)
 
 
-def curves(folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str) -> pd.DataFrame:
+def curves(
+    folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str
+) -> pd.DataFrame:
     """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before), `epoch`, `value`.
 
-    Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps; they are NaN where it is not.
+    Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps;
+    they are NaN where it is not.
     """
     rows = []
     for folder, named in zip(folders, values, strict=True):
         ends = [0, *(step for step, _ in series(folder, "train/loss"))]
         for step, value in series(folder, metric):
-            epoch = round(float(np.interp(step, ends, range(len(ends)))), 4) if len(ends) > 1 else float("nan")
+            epoch = (
+                round(float(np.interp(step, ends, range(len(ends)))), 4)
+                if len(ends) > 1
+                else float("nan")
+            )
             rows.append({**named, "step": step, "epoch": epoch, "value": scale(metric) * value})
     return pd.DataFrame(rows)
 

@@ -7,15 +7,22 @@ from multiprocessing.connection import Connection, wait
 
 from plasticity_lab.studies import scheduler, workers
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.scheduler import Ended, Events, MakeTask, Start, already_trained
+from plasticity_lab.studies.scheduler import Ended, MakeTask, Progress, Start, already_trained
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.workers import EPOCH, PREEMPTED, Worker, said, start, start_forkserver
+from plasticity_lab.studies.workers import (
+    EPOCH,
+    PREEMPTED,
+    Worker,
+    failure_output,
+    start,
+    start_forkserver,
+)
 
 POLL = 1.0
 """Seconds after which another runner's segments and silent workers are looked at again."""
 
 
-def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Events) -> None:
+def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress) -> None:
     """Train segments as `scheduler.train` says; a worker that computes nothing for `workers.PATIENCE` has failed.
 
     Args:
@@ -50,7 +57,7 @@ class LocalExecutor:
         if already_trained(segment.end, segment.test, self.store):
             lock.release()
             return Start.TRAINED
-        place = self.store.workplace(segment.end)
+        place = self.store.new_workdir(segment.end)
         reader, process = start(self.context, self.make(segment, place))
         self.working[reader] = Worker(process, segment, place, lock)
         return Start.STARTED
@@ -96,9 +103,9 @@ def _ended(worker: Worker, store: Store) -> str:
     code, wrong = worker.process.exitcode, ""
     try:
         if code == 0:
-            store.publish(worker.place, worker.segment.end)
+            store.commit(worker.place, worker.segment.end)
         else:
-            wrong = said(worker.place / "log.txt", code)
+            wrong = failure_output(worker.place / "log.txt", code)
             if worker.hung:
                 wrong = f"{wrong}\ngave no sign of life for {workers.PATIENCE / 60:.3g} minutes, and was ended"
     except OSError as error:

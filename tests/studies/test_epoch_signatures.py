@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.classes import promises
+from plasticity_lab.studies.classes import is_shareable
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
-from plasticity_lab.studies.grid import Run
-from plasticity_lab.studies.plan import Path, path
-from plasticity_lab.studies.resolve import resolved
+from plasticity_lab.studies.plan import StateChain, state_chain
+from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.study_file import Run
 from tests.registry import REGISTRY
 from tests.runs import TINY, tiny
 
 
-def paths(*arms: dict[str, Any]) -> list[Path]:
+def paths(*arms: dict[str, Any]) -> list[StateChain]:
     """Resolve the tiny run with each of some fragments."""
     from pathlib import Path as File
 
@@ -24,7 +24,7 @@ def paths(*arms: dict[str, Any]) -> list[Path]:
         kept = [File(name).rename(f"{number}-{name}").absolute() for name in files]
         runs.append(Run({"arm": number, "seed": 0}, kept, {}))
     code = CodeHashes(project_sources())
-    return [path(config, "salt", code) for config in resolved(runs)]
+    return [state_chain(config, "salt", code) for config in resolved_config(runs)]
 
 
 def common(one: dict[str, Any], other: dict[str, Any]) -> int:
@@ -54,7 +54,12 @@ def blur(start: str, stop: str, **more: Any) -> dict[str, Any]:
     return {
         "data": {
             "init_args": {
-                "deficits": [{"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": [start, stop]}}],
+                "deficits": [
+                    {
+                        "class_path": "datamodules.Blur",
+                        "init_args": {"size": 4, "during": [start, stop]},
+                    }
+                ],
                 **more,
             }
         }
@@ -62,12 +67,24 @@ def blur(start: str, stop: str, **more: Any) -> dict[str, Any]:
 
 
 def growing(kind: str = "UniformGrowth", **arguments: Any) -> dict[str, Any]:
-    return {"data": {"init_args": {"growth": {"class_path": f"datamodules.{kind}", "init_args": arguments}}}}
+    return {
+        "data": {
+            "init_args": {"growth": {"class_path": f"datamodules.{kind}", "init_args": arguments}}
+        }
+    }
 
 
 SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
-    "removal times with other lengths": (epochs(24, blur("0ep", "12ep")), epochs(28, blur("0ep", "16ep")), 12),
-    "a share and the same epoch": (epochs(24, blur("0ep", "50%")), epochs(40, blur("0ep", "12ep")), 24),
+    "removal times with other lengths": (
+        epochs(24, blur("0ep", "12ep")),
+        epochs(28, blur("0ep", "16ep")),
+        12,
+    ),
+    "a share and the same epoch": (
+        epochs(24, blur("0ep", "50%")),
+        epochs(40, blur("0ep", "12ep")),
+        24,
+    ),
     "a run that begins another": (epochs(8), epochs(12), 8),
     "two shots and two others": (
         epochs(24, callback("ShrinkPerturb", at=["12ep", "16ep"], shrink=0.5)),
@@ -79,17 +96,29 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         epochs(8, callback("ShrinkPerturb", at=["50%"], shrink=0.4)),
         4,
     ),
-    "a level and none": (epochs(8, callback("WeightDecaySchedule", levels={"5ep": 0.0})), epochs(8), 5),
+    "a level and none": (
+        epochs(8, callback("WeightDecaySchedule", levels={"5ep": 0.0})),
+        epochs(8),
+        5,
+    ),
     "levels that part": (
         epochs(8, callback("WeightDecaySchedule", levels={"0ep": 0.0, "3ep": 0.1})),
         epochs(8, callback("WeightDecaySchedule", levels={"0ep": 0.0, "6ep": 0.1})),
         3,
     ),
-    "a window that ends with the run": (epochs(8, blur("2ep", "100%")), epochs(8, blur("2ep", "6ep")), 6),
+    "a window that ends with the run": (
+        epochs(8, blur("2ep", "100%")),
+        epochs(8, blur("2ep", "6ep")),
+        6,
+    ),
     "a window and none": (epochs(8, blur("2ep", "4ep")), epochs(8), 2),
     "arrivals and a shot at them": (
         epochs(8, growing(fractions=[0.5, 1.0], at=["50%"])),
-        epochs(8, growing(fractions=[0.5, 1.0], at=["50%"]), callback("ShrinkPerturb", at=["stages"], shrink=0.4)),
+        epochs(
+            8,
+            growing(fractions=[0.5, 1.0], at=["50%"]),
+            callback("ShrinkPerturb", at=["stages"], shrink=0.4),
+        ),
         4,
     ),
     "growth that goes on otherwise": (
@@ -99,7 +128,11 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     ),
     "growth that waits, and a shot at its stages": (
         epochs(8, growing(step=50, until={"train_accuracy": 0.9})),
-        epochs(8, growing(step=50, until={"train_accuracy": 0.9}), callback("OptimizerReset", at=["stages"])),
+        epochs(
+            8,
+            growing(step=50, until={"train_accuracy": 0.9}),
+            callback("OptimizerReset", at=["stages"]),
+        ),
         0,
     ),
     "a bias that fades over the run": (
@@ -117,20 +150,39 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         epochs(16, callback("WeightDecaySchedule", levels={"5st": 0.1, "50%": 0.0})),
         0,
     ),
-    "steps and a share in a window": (epochs(8, blur("5st", "50%")), epochs(16, blur("5st", "50%")), 0),
+    "steps and a share in a window": (
+        epochs(8, blur("5st", "50%")),
+        epochs(16, blur("5st", "50%")),
+        0,
+    ),
     "the same steps": (
         epochs(8, callback("OptimizerReset", at=["10st"]), blur("0ep", "4ep")),
         epochs(8, callback("OptimizerReset", at=["10st"]), blur("0ep", "6ep")),
         4,
     ),
-    "a rewind from where its state is taken": (epochs(8), epochs(8, callback("Rewind", at=["6ep"], to="2ep")), 2),
+    "a rewind from where its state is taken": (
+        epochs(8),
+        epochs(8, callback("Rewind", at=["6ep"], to="2ep")),
+        2,
+    ),
     "another seed": (epochs(8), {**epochs(8), "seed_everything": 1}, -1),
     "another rate": (
         epochs(8),
-        {**epochs(8), "model": {"init_args": {"optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.2}}}}},
+        {
+            **epochs(8),
+            "model": {
+                "init_args": {
+                    "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.2}}
+                }
+            },
+        },
         -1,
     ),
-    "a progress bar": (epochs(8), {"trainer": {"max_epochs": 8, "enable_progress_bar": True, "default_root_dir": "x"}}, 8),
+    "a progress bar": (
+        epochs(8),
+        {"trainer": {"max_epochs": 8, "enable_progress_bar": True, "default_root_dir": "x"}},
+        8,
+    ),
     "accumulation": (epochs(8), {"trainer": {"max_epochs": 8, "accumulate_grad_batches": 2}}, -1),
     "other deficits measured too": (
         epochs(8, blur("0ep", "4ep", also_evaluate_with_deficit=True)),
@@ -147,7 +199,11 @@ def test_runs_share_what_they_have_in_common(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [callback("tests.studies.own.Louder", factor=2.0), callback("tests.studies.own.Loud", factor=3.0)]
+    "other",
+    [
+        callback("tests.studies.own.Louder", factor=2.0),
+        callback("tests.studies.own.Loud", factor=3.0),
+    ],
 )
 def test_classes_that_say_the_same_may_mean_another(other: dict[str, Any]) -> None:
     loud = epochs(8, callback("tests.studies.own.Loud", factor=2.0))
@@ -169,7 +225,12 @@ def test_the_order_of_timed_and_untimed_callbacks_counts() -> None:
         ({"devices": 2}, "0,seed=0: trainer.devices: 2: a run of a study has one device"),
         ({"num_nodes": 2}, "trainer.num_nodes: 2: a run of a study has one device"),
         (
-            {"logger": {"class_path": "pytorch_lightning.loggers.CSVLogger", "init_args": {"save_dir": "x"}}},
+            {
+                "logger": {
+                    "class_path": "pytorch_lightning.loggers.CSVLogger",
+                    "init_args": {"save_dir": "x"},
+                }
+            },
             "trainer.logger: a study",
         ),
     ],
@@ -184,14 +245,25 @@ def test_one_device_is_one_device() -> None:
 
 
 COSINE = {
-    "model": {"init_args": {"lr_scheduler": {"class_path": "tests.studies.untrusted.HiddenCosine", "init_args": {"share": 1.0}}}}
+    "model": {
+        "init_args": {
+            "lr_scheduler": {
+                "class_path": "tests.studies.untrusted.HiddenCosine",
+                "init_args": {"share": 1.0},
+            }
+        }
+    }
 }
 ALONE: dict[str, dict[str, Any]] = {
     "a callback of ones own": callback("tests.probes.StepLog"),
     "one that inherits the promise": callback("tests.studies.untrusted.Inheriting", at=["2ep"]),
-    "a network that makes none": {"model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}},
+    "a network that makes none": {
+        "model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}
+    },
     "a schedule of ones own": COSINE,
-    "a callback that may stop": callback("pytorch_lightning.callbacks.EarlyStopping", monitor="val/loss"),
+    "a callback that may stop": callback(
+        "pytorch_lightning.callbacks.EarlyStopping", monitor="val/loss"
+    ),
 }
 
 
@@ -200,7 +272,14 @@ def test_what_makes_no_promise_shares_with_its_twin_alone(case: str) -> None:
     arm = ALONE[case]
     assert common(epochs(12, arm), epochs(24, arm)) == -1
     assert (
-        common(epochs(12, arm), {**epochs(12, arm), "trainer": {**epochs(12, arm)["trainer"], "enable_model_summary": True}}) == 12
+        common(
+            epochs(12, arm),
+            {
+                **epochs(12, arm),
+                "trainer": {**epochs(12, arm)["trainer"], "enable_model_summary": True},
+            },
+        )
+        == 12
     )
     (alone,) = paths(epochs(12, arm))
     assert "makes no promise" in alone.alone
@@ -217,11 +296,11 @@ def test_everything_registered_makes_the_promise() -> None:
 
 
 def test_torchs_and_our_classes_promise() -> None:
-    assert promises("torch.optim.Adam")
-    assert promises("lightning_modules.networks.ResNet")
-    assert not promises("pytorch_lightning.callbacks.EMAWeightAveraging")
+    assert is_shareable("torch.optim.Adam")
+    assert is_shareable("lightning_modules.networks.ResNet")
+    assert not is_shareable("pytorch_lightning.callbacks.EMAWeightAveraging")
     assert TINY["model"]["init_args"]["network"]["class_path"] == "tests.networks.SmallNet"
-    assert promises("tests.networks.SmallNet"), "by a method in its own body"
+    assert is_shareable("tests.networks.SmallNet"), "by a method in its own body"
 
 
 def test_levels_keep_their_order() -> None:
@@ -232,12 +311,30 @@ def test_levels_keep_their_order() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "shared"),
     [
-        (epochs(2, callback("NormBiases", every="1ep")), epochs(3, callback("NormBiases", every="1ep")), 2),
-        (epochs(2, callback("NormBiases", every="3ep")), epochs(3, callback("NormBiases", every="3ep")), 1),
-        (epochs(2, callback("NormBiases", every="5st")), epochs(3, callback("NormBiases", every="5st")), 1),
-        (epochs(3, callback("NormBiases", every="1ep")), epochs(3, callback("NormBiases", every="2ep")), 0),
+        (
+            epochs(2, callback("NormBiases", every="1ep")),
+            epochs(3, callback("NormBiases", every="1ep")),
+            2,
+        ),
+        (
+            epochs(2, callback("NormBiases", every="3ep")),
+            epochs(3, callback("NormBiases", every="3ep")),
+            1,
+        ),
+        (
+            epochs(2, callback("NormBiases", every="5st")),
+            epochs(3, callback("NormBiases", every="5st")),
+            1,
+        ),
+        (
+            epochs(3, callback("NormBiases", every="1ep")),
+            epochs(3, callback("NormBiases", every="2ep")),
+            0,
+        ),
         (epochs(3, callback("NormBiases", every="1ep")), epochs(3), 0),
     ],
 )
-def test_a_diagnostic_measures_at_the_end_of_a_run_too(one: dict[str, Any], other: dict[str, Any], shared: int) -> None:
+def test_a_diagnostic_measures_at_the_end_of_a_run_too(
+    one: dict[str, Any], other: dict[str, Any], shared: int
+) -> None:
     assert common(one, other) == shared

@@ -5,26 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from plasticity_lab.studies import salt, work
+from plasticity_lab.studies import environment_key, study_context
 from plasticity_lab.studies.commands import run
 from tests.studies.small import ARMS, small
 
 
 def test_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
     (config,) = small({"plain": ARMS["plain"]}, seeds=1).configs
-    plain = salt.salt(config, 1)
-    assert plain == salt.salt(config, 1)
-    assert plain != salt.salt(config, 2)
+    plain = environment_key.environment_key(config, 1)
+    assert plain == environment_key.environment_key(config, 1)
+    assert plain != environment_key.environment_key(config, 2)
     digits = config["data"]["init_args"]["dataset"]
-    other = {**config["data"]["init_args"], "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}}}
-    assert salt.data({**config, "data": {"init_args": other}}) == salt.data(config), "the images are the same, the config differs"
-    for name in ("device", "data"):
+    other = {
+        **config["data"]["init_args"],
+        "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}},
+    }
+    assert environment_key.data_key(
+        {**config, "data": {"init_args": other}}
+    ) == environment_key.data_key(config), "the images are the same, the config differs"
+    for name in ("device", "data_key"):
         with monkeypatch.context() as patch:
-            patch.setattr(salt, name, lambda *_: "another")
-            assert salt.salt(config, 1) != plain, name
+            patch.setattr(environment_key, name, lambda *_: "another")
+            assert environment_key.environment_key(config, 1) != plain, name
     with monkeypatch.context() as patch:
-        patch.setattr(salt, "version", lambda name: "0")
-        assert salt.salt(config, 1) != plain
+        patch.setattr(environment_key, "version", lambda name: "0")
+        assert environment_key.environment_key(config, 1) != plain
 
 
 def test_code_of_ones_own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +60,7 @@ def test_files_on_top_of_the_last_run_are_remembered() -> None:
     file = Path("short.yaml")
     file.write_text("trainer: {max_epochs: 2}")
     small({"plain": ARMS["plain"]}, seeds=1)
-    one = work.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
+    one = study_context.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
     run(one, 1, lambda *_: None)
     assert len(one.paths[0].states) == 3
     assert small({"plain": ARMS["plain"]}, seeds=1, remember=True).paths == one.paths

@@ -11,12 +11,12 @@ import torch
 
 from datamodules.datasets import ImageDataset
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.recipe import instance
+from plasticity_lab.studies.epoch_signatures import instantiate
 
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
 
-def salt(config: dict[str, Any], threads: int, fetch: bool = True) -> str:
+def environment_key(config: dict[str, Any], threads: int, fetch: bool = True) -> str:
     """Return what decides a run's numbers besides its config and its code: versions, device, threads, data.
 
     Args:
@@ -27,10 +27,10 @@ def salt(config: dict[str, Any], threads: int, fetch: bool = True) -> str:
     Raises:
         UserError: if the data cannot be read, and must.
     """
-    return "\n".join([machine(config), f"{threads} threads", data(config, fetch)])
+    return "\n".join([platform_key(config), f"{threads} threads", data_key(config, fetch)])
 
 
-def machine(config: dict[str, Any]) -> str:
+def platform_key(config: dict[str, Any]) -> str:
     """Return what decides a run's numbers of the machine it is trained on: versions and device."""
     return "\n".join([*(f"{name} {version(name)}" for name in VERSIONS), device(config)])
 
@@ -41,7 +41,7 @@ def device(config: dict[str, Any]) -> str:
     return f"cpu {platform.machine()} {_processor()}" if on_cpu else torch.cuda.get_device_name()
 
 
-def data(config: dict[str, Any], fetch: bool = True) -> str:
+def data_key(config: dict[str, Any], fetch: bool = True) -> str:
     """Return a hash of a run's images; where they are not read, what they are called; nothing for a data module of one's own."""
     node = (config["data"].get("init_args") or {}).get("dataset")
     if node is None:
@@ -55,7 +55,7 @@ def data(config: dict[str, Any], fetch: bool = True) -> str:
 @cache
 def _images(node: str, fetch: bool) -> str:
     try:
-        images: ImageDataset = instance(json.loads(node), ImageDataset)
+        images: ImageDataset = instantiate(json.loads(node), ImageDataset)
         return " ".join(images.read(split).fingerprint for split in ("train", "test"))
     except UserError:
         if fetch:
@@ -66,4 +66,7 @@ def _images(node: str, fetch: bool) -> str:
 def _processor() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )

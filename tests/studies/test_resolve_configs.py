@@ -29,18 +29,27 @@ def test_what_all_runs_have_is_kept_by_an_arm_that_adds_to_it() -> None:
     base = small({"plain": {}, "treated": arm}, seeds=1, set=common).configs
     assert classes(base[0]["trainer"]["callbacks"])[-1:] == ["OptimizerReset"]
     assert classes(base[1]["trainer"]["callbacks"])[-2:] == ["OptimizerReset", "LayerReset"]
-    assert [node["init_args"]["size"] for node in base[1]["data"]["init_args"]["deficits"]] == [4, 8]
+    assert [node["init_args"]["size"] for node in base[1]["data"]["init_args"]["deficits"]] == [
+        4,
+        8,
+    ]
     (from_a_file,) = small({"flipped": flipped}, seeds=1).configs
     assert classes(from_a_file["data"]["init_args"]["deficits"]) == ["VerticalFlip", "Blur"]
 
 
 def test_a_run_that_trains_nothing_is_refused() -> None:
     axes = [{"removed": [1, 0]}, {"seed_everything": [0]}]
-    with pytest.raises(UserError, match=r"removed=0,seed=0: trainer.max_epochs: 0: nothing would be trained; write 1 or more"):
+    with pytest.raises(
+        UserError,
+        match=r"removed=0,seed=0: trainer.max_epochs: 0: nothing would be trained; write 1 or more",
+    ):
         small({}, axes=axes, set={"trainer.max_epochs": "{removed}"})
 
 
 def test_parts_of_what_has_none_are_refused() -> None:
     rate = {"model.init_args.lr_scheduler.init_args.gamma": 0.5}
-    with pytest.raises(UserError, match=r"init_args\.gamma: model\.init_args\.lr_scheduler is set to None, which has no keys"):
+    with pytest.raises(
+        UserError,
+        match=r"init_args\.gamma: model\.init_args\.lr_scheduler is set to None, which has no keys",
+    ):
         small({"plain": rate}, seeds=1, set={"model.init_args.lr_scheduler": None})

@@ -6,12 +6,17 @@ from typing import Any
 
 from callbacks.diagnostics.base import GROUPS
 from plasticity_lab.studies.claims import Claim
-from plasticity_lab.studies.measure import scale, written
+from plasticity_lab.studies.metrics import scale, written
 from plasticity_lab.studies.statistics import Interval
 
 NOTE = "val split = test split"
 
-_SPLITS = {"train": "training", "test": "test", "val": "validation", "val_deficit": "impaired validation"}
+_SPLITS = {
+    "train": "training",
+    "test": "test",
+    "val": "validation",
+    "val_deficit": "impaired validation",
+}
 _PARTS = {
     "fisher": "Fisher information",
     "hessian": "Hessian",
@@ -30,14 +35,17 @@ def metric_words(metric: str, configs: Sequence[dict[str, Any]]) -> str:
 
     Args:
         metric: a tag of runs' logs.
-        configs: the runs' resolved configs, which say whether `val/…` is measured on the test split; see `note`.
+        configs: the runs' resolved configs, which say whether `val/…` is measured on the test
+            split; see `note`.
     """
     first, *rest = metric.split("/")
     if first not in _SPLITS or not rest:
         parts = rest if first in GROUPS.values() else [first, *rest]
         said = ", ".join(_PARTS.get(part, part.replace("_", " ")) for part in parts)
         return f"{said} (running batch-norm statistics)" if first == GROUPS["running"] else said
-    split = _SPLITS[first].replace("validation", "test") if note(metric, configs) else _SPLITS[first]
+    split = (
+        _SPLITS[first].replace("validation", "test") if note(metric, configs) else _SPLITS[first]
+    )
     return f"{split} {' '.join(rest)}"
 
 
@@ -58,7 +66,11 @@ def over_words(over: str | None) -> str:
     text = str(over)
     if text.startswith("at "):
         return f"after {text[3:-1]} % of the run"
-    return {"last epoch": "at the end", "first": "at the beginning", "largest": "largest value"}.get(text, f"mean of the {text}")
+    return {
+        "last epoch": "at the end",
+        "first": "at the beginning",
+        "largest": "largest value",
+    }.get(text, f"mean of the {text}")
 
 
 def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
@@ -66,7 +78,11 @@ def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
     if metric.split("/")[0] not in ("val", "val_deficit"):
         return ""
     data = [(config["data"].get("init_args") or {}).get("dataset") or {} for config in configs]
-    return NOTE if all((one.get("init_args") or {}).get("validation") == "test" for one in data) else ""
+    return (
+        NOTE
+        if all((one.get("init_args") or {}).get("validation") == "test" for one in data)
+        else ""
+    )
 
 
 def amount(claim: Claim, value: float, sign: str = "+") -> str:

@@ -5,21 +5,28 @@ from pathlib import Path
 
 from plasticity_lab.analysis.forgetting_agreement import agreement, read
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.work import Work
+from plasticity_lab.studies.study_context import StudyContext
 
 
-def agreements(work: Work) -> str:
+def forgetting_correlations(work: StudyContext) -> str:
     """Say how alike an arm's seeds rank their common examples by forgetting, if `callbacks.Forgetting` counted; else nothing."""
     arms: dict[str, list[Path]] = {}
     for number, run in enumerate(work.study.runs):
-        if work.assembled(number) and (work.folder(number) / "forgetting.csv").exists():
-            arm = ", ".join(f"{name} {value}" for name, value in run.values.items() if name != "seed") or "all"
+        if work.is_materialised(number) and (work.folder(number) / "forgetting.csv").exists():
+            arm = (
+                ", ".join(f"{name} {value}" for name, value in run.values.items() if name != "seed")
+                or "all"
+            )
             arms.setdefault(arm, []).append(work.folder(number))
     found = []
     for arm, folders in arms.items():
         # Some arms have tables that cannot be compared.
         with suppress(UserError):
-            found += [f"{arm}: {agreement([read(folder) for folder in folders])[0]:.2f}"] if len(folders) > 1 else []
+            found += (
+                [f"{arm}: {agreement([read(folder) for folder in folders])[0]:.2f}"]
+                if len(folders) > 1
+                else []
+            )
     if not found:
         return ""
     return (

@@ -6,14 +6,16 @@ from typing import Any
 import torch
 
 
-def digest(value: Any) -> str:
+def state_hash(value: Any) -> str:
     """Hash a nest of dictionaries, lists, tensors and plain values, to the bit."""
     content = hashlib.sha256()
 
     def add(part: Any) -> None:
         if isinstance(part, torch.Tensor):
             content.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            content.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            content.update(
+                part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            )
         elif isinstance(part, dict):
             for key in sorted(part, key=str):
                 content.update(str(key).encode())

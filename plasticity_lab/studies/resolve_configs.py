@@ -10,11 +10,11 @@ import yaml
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.parse import parse
-from plasticity_lab.studies.grid import SEED, Run
 from plasticity_lab.studies.overrides import nested
+from plasticity_lab.studies.study_file import SEED, Run
 
 
-def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the whole config of each run, in plain values.
 
     Files are parsed once for all seeds of an arm.
@@ -25,7 +25,9 @@ def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
     parsed: dict[str, dict[str, Any]] = {}
     found: list[dict[str, Any]] = []
     for run in runs:
-        kind = json.dumps([[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str)
+        kind = json.dumps(
+            [[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str
+        )
         if kind not in parsed:
             parsed[kind] = _parsed(run)
         seed = run.overrides.get(SEED, parsed[kind][SEED])
@@ -33,7 +35,11 @@ def resolved(runs: Sequence[Run]) -> list[dict[str, Any]]:
             raise UserError(SEED, value=seed, fix=f"write a whole number in 0…{2**32 - 1}")
         found.append({**parsed[kind], SEED: seed})
         if (first := found.index(found[-1])) < len(found) - 1:
-            raise UserError(run.name, problem=f"is the same run as {runs[first].name}", fix="let them differ, or leave one out")
+            raise UserError(
+                run.name,
+                problem=f"is the same run as {runs[first].name}",
+                fix="let them differ, or leave one out",
+            )
     return found
 
 
@@ -41,7 +47,10 @@ def _parsed(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overrides.yaml"
         file.write_text(yaml.safe_dump(nested(run.overrides), sort_keys=False))
-        arguments = ["fit", *(part for config in [*run.configs, file] for part in ("--config", str(config)))]
+        arguments = [
+            "fit",
+            *(part for config in [*run.configs, file] for part in ("--config", str(config))),
+        ]
         try:
             config = parse(arguments).resolved()
         except UserError as error:
@@ -60,7 +69,12 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
             fix="leave it out, and use --jobs",
         )
     if trainer["logger"] not in (None, True):
-        raise UserError(name, value="trainer.logger", problem="a study reads the event files of its runs", fix="leave it out")
+        raise UserError(
+            name,
+            value="trainer.logger",
+            problem="a study reads the event files of its runs",
+            fix="leave it out",
+        )
     if trainer["max_epochs"] is not None and trainer["max_epochs"] == 0:
         raise UserError(
             f"{name}: trainer.max_epochs",

@@ -13,12 +13,12 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build as build_run
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import Place
-from plasticity_lab.studies.grid import SEED
-from plasticity_lab.studies.work import Work
+from plasticity_lab.runs.run_directory import RunLocation
+from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.study_file import SEED
 
 
-def check_arms(work: Work) -> None:
+def check_arms(work: StudyContext) -> None:
     """Build one run of each arm that is not done, and ask of it all that train.py asks before it trains.
 
     Raises:
@@ -33,7 +33,7 @@ def check_arms(work: Work) -> None:
         build(work, number)
 
 
-def build(work: Work, number: int) -> Run:
+def build(work: StudyContext, number: int) -> Run:
     """Build a run of a study, and ask of it all that train.py asks before it trains; nothing stays on disk.
 
     Raises:
@@ -44,7 +44,9 @@ def build(work: Work, number: int) -> Run:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             file = Path(folder) / "run.yaml"
             file.write_text(yaml.safe_dump(work.configs[number], sort_keys=False))
-            run = build_run(parse(["fit", "--config", str(file)]), Place(Path(folder), None, None))
+            run = build_run(
+                parse(["fit", "--config", str(file)]), RunLocation(Path(folder), None, None)
+            )
             run.check()
             return run
     except UserError as error:

@@ -9,7 +9,12 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import Diagnostic, check_diagnostics
 from callbacks.interventions.check_history import check_past
-from callbacks.interventions.planned_actions import check_interventions, events, interventions, times
+from callbacks.interventions.planned_actions import (
+    check_interventions,
+    events,
+    interventions,
+    times,
+)
 from datamodules import ImageDataModule, timeline
 from datamodules.checks import check_run
 from lightning_modules import ImageClassifier
@@ -20,7 +25,9 @@ from plasticity_lab.runs.run_directory import CONFIG
 from plasticity_lab.runs.trainer_checks import check_trainer
 
 
-def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None) -> None:
+def validate_run(
+    trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None
+) -> None:
     """Raise UserError for what the run does not have, never reaches, or contradicts in the checkpoint it goes on from.
 
     Args:
@@ -69,7 +76,10 @@ def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path |
         checkpoint: what it branches off.
         path: the checkpoint's file.
     """
-    done, steps = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], checkpoint["global_step"]
+    done, steps = (
+        checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
+        checkpoint["global_step"],
+    )
     epochs = trainer.max_epochs
     if epochs is not None and 0 <= epochs <= done:
         raise UserError(
@@ -109,7 +119,7 @@ def check_evaluation(trainer: Trainer, directory: Path, command: str) -> None:
             )
 
 
-def schedule(trainer: Trainer) -> str:
+def timeline_table(trainer: Trainer) -> str:
     """Return the run's schedule as text.
 
     Raises:
@@ -117,7 +127,11 @@ def schedule(trainer: Trainer) -> str:
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     if not isinstance(data, ImageDataModule):
-        raise UserError("print_timeline", problem=f"{type(data).__name__} has none", fix="use datamodules.ImageDataModule")
+        raise UserError(
+            "print_timeline",
+            problem=f"{type(data).__name__} has none",
+            fix="use datamodules.ImageDataModule",
+        )
     named = [time for one in interventions(trainer) for time in times(one)]
     path = timeline.positions(data, trainer, named)
     return timeline.table(data, trainer, path, events(trainer, path))

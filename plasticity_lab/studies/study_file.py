@@ -38,12 +38,17 @@ class Run(NamedTuple):
     @property
     def name(self) -> str:
         """What its directory is called: `removed=5,seed=0`; a name too long for a folder ends in a hash of the whole."""
-        named = [shown(value) if key == "arm" else f"{key}={shown(value)}" for key, value in self.values.items()]
+        named = [
+            shown(value) if key == "arm" else f"{key}={shown(value)}"
+            for key, value in self.values.items()
+        ]
         whole = ",".join(named).replace("/", "-").replace(" ", "-")
         encoded = whole.encode()
         if len(encoded) <= LONGEST_NAME:
             return whole
-        return f"{encoded[:_KEPT].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+        return (
+            f"{encoded[:_KEPT].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
+        )
 
 
 class Study(NamedTuple):
@@ -72,19 +77,20 @@ def shown(value: Any) -> str:
 def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     """Read a study.
 
-    `axes` is a list of entries that are crossed. The keys of one entry move together: each has a list of as many values. A dotted
-    key is one of a run's config, `config` names files, and any other is a variable. `arms` names arms that differ in kind, each a
-    mapping from keys to single values, whose variables only serve to compute others. `set` holds keys of every run. A string may
-    compute with variables: `"{removed + 20}"`. Of the same key in several of them the last counts, in the order `set`, `axes`,
-    `arms`; keys that end in `+` add up.
+    `axes` is a list of entries that are crossed. The keys of one entry move together: each has a
+    list of as many values. A dotted key is one of a run's config, `config` names files, and any
+    other is a variable. `arms` names arms that differ in kind, each a mapping from keys to single
+    values, whose variables only serve to compute others. `set` holds keys of every run. A string
+    may compute with variables: `"{removed + 20}"`. Of the same key in several of them the last
+    counts, in the order `set`, `axes`, `arms`; keys that end in `+` add up.
 
     Args:
         file: the YAML file; files it names are relative to it.
         config: files on top of those it names, for every run.
 
     Raises:
-        UserError: for a key that a study does not have, values of unequal number in an entry, an unknown variable, or one that
-            nothing uses.
+        UserError: for a key that a study does not have, values of unequal number in an entry, an
+            unknown variable, or one that nothing uses.
     """
     if not file.exists():
         raise UserError(file, problem="there is no such study", fix="they lie in configs/studies")
@@ -93,41 +99,71 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
         raise UserError(file, value="name", problem="a study needs one")
     if unknown := set(content) - KEYS:
         raise UserError(
-            file, value=sorted(unknown, key=str)[0], problem="a study has no such key", fix=f"it has {', '.join(sorted(KEYS))}"
+            file,
+            value=sorted(unknown, key=str)[0],
+            problem="a study has no such key",
+            fix=f"it has {', '.join(sorted(KEYS))}",
         )
     if not re.fullmatch(r"\w[\w.-]*", str(content["name"])):
         raise UserError(
-            f"{file}: name", value=content["name"], problem="is a folder's", fix="write letters, digits, '-', '_' and '.'"
+            f"{file}: name",
+            value=content["name"],
+            problem="is a folder's",
+            fix="write letters, digits, '-', '_' and '.'",
         )
     if len(str(content["name"]).encode()) > LONGEST_NAME:
-        raise UserError(file, value="name", problem="is a folder's", fix=f"write at most {LONGEST_NAME} bytes")
-    axes, arms, common = (_of_kind(content, key, kind) for key, kind in (("axes", list), ("arms", dict), ("set", dict)))
+        raise UserError(
+            file, value="name", problem="is a folder's", fix=f"write at most {LONGEST_NAME} bytes"
+        )
+    axes, arms, common = (
+        _of_kind(content, key, kind)
+        for key, kind in (("axes", list), ("arms", dict), ("set", dict))
+    )
     choices = [_entry(entry, number) for number, entry in enumerate(axes)]
     if variable := next((key for key in common if _is_variable(key)), None):
         raise UserError(
-            "set", value=variable, problem="is no key of a config, as data.init_args.batch_size", fix="variables stand in axes"
+            "set",
+            value=variable,
+            problem="is no key of a config, as data.init_args.batch_size",
+            fix="variables stand in axes",
         )
     naming = ["arm"] * bool(arms) + [key for entry in axes for key in entry if _is_variable(key)]
 
-    # The order in which keys and files count is that of the parts: set, axes, arms, and what is on top.
+    # The order in which keys and files count is that of the parts: set, axes, arms, and what is on
+    # top.
     first = {"config": content.get("config") or [], **common}
     last = {"config": [str(one.absolute()) for one in config]}
     groups = [_arm(arm, keys) for arm, keys in arms.items()] or [{}]
-    parts = [[first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)]
+    parts = [
+        [first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)
+    ]
     runs = [_run(file.parent, part, naming) for part in parts]
     run_names = [run.name for run in runs]
     if twice := next((name for name in run_names if run_names.count(name) > 1), None):
         raise UserError(
-            "axes", value=twice, problem="stands for several runs", fix="give every entry of axes a variable that names its values"
+            "axes",
+            value=twice,
+            problem="stands for several runs",
+            fix="give every entry of axes a variable that names its values",
         )
     _check_variables(axes, arms, parts)
-    return Study(str(content["name"]), runs, _of_kind(content, "report", dict), _of_kind(content, "claims", list), file)
+    return Study(
+        str(content["name"]),
+        runs,
+        _of_kind(content, "report", dict),
+        _of_kind(content, "claims", list),
+        file,
+    )
 
 
 def _of_kind(content: dict[str, Any], key: str, kind: type) -> Any:
     value = content.get(key) or kind()
     if not isinstance(value, kind):
-        raise UserError(key, value=value, fix=f"write {('a list' if kind is list else 'keys and values')}, as in configs/studies")
+        raise UserError(
+            key,
+            value=value,
+            fix=f"write {('a list' if kind is list else 'keys and values')}, as in configs/studies",
+        )
     return value
 
 
@@ -138,15 +174,27 @@ def _arm(arm: str, keys: Any) -> dict[str, Any]:
 
 
 def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
-    if not isinstance(entry, dict) or not entry or not all(isinstance(values, list) and values for values in entry.values()):
+    if (
+        not isinstance(entry, dict)
+        or not entry
+        or not all(isinstance(values, list) and values for values in entry.values())
+    ):
         raise UserError(f"axes: entry {number}", fix="write a list of values for each key")
     lengths = {key: len(values) for key, values in entry.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        raise UserError("axes", value=counts, problem="keys of one entry move together and need as many values each")
+        raise UserError(
+            "axes",
+            value=counts,
+            problem="keys of one entry move together and need as many values each",
+        )
     for key, values in entry.items():
-        if nest := next((one for one in values if _is_variable(key) and isinstance(one, list | dict)), None):
-            raise UserError(f"axes: {key}", nest, fix="a variable names runs: write a number or a text")
+        if nest := next(
+            (one for one in values if _is_variable(key) and isinstance(one, list | dict)), None
+        ):
+            raise UserError(
+                f"axes: {key}", nest, fix="a variable names runs: write a number or a text"
+            )
     return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
 
 
@@ -165,8 +213,15 @@ def _run(home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str]) -> 
     filled_in = {key: filled(value, {**values, **seed}) for key, value in overrides.items()}
     configs = [(home / str(filled(file, values))).resolve() for file in _files(parts)]
     if missing := next((file for file in configs if not file.is_file()), None):
-        raise UserError("config", value=missing, problem="there is no such file", fix="they are named relative to the study's")
-    return Run({**{key: values[key] for key in naming}, "seed": overrides.get(SEED, 0)}, configs, filled_in)
+        raise UserError(
+            "config",
+            value=missing,
+            problem="there is no such file",
+            fix="they are named relative to the study's",
+        )
+    return Run(
+        {**{key: values[key] for key in naming}, "seed": overrides.get(SEED, 0)}, configs, filled_in
+    )
 
 
 def _variables(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -185,11 +240,13 @@ def _listed(files: Any) -> list[str]:
     return [files] if isinstance(files, str) else list(files or [])
 
 
-def _check_variables(axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts: Sequence[Sequence[dict[str, Any]]]) -> None:
+def _check_variables(
+    axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts: Sequence[Sequence[dict[str, Any]]]
+) -> None:
     """Raise UserError for a variable that nothing uses, most likely a key of the config without its dots.
 
-    In axes a variable may also name what another key of its entry changes, or all runs by a single value; the seed alone changes
-    nothing that it could name.
+    In axes a variable may also name what another key of its entry changes, or all runs by a single
+    value; the seed alone changes nothing that it could name.
     """
     used = [{*names(_overrides(part)), *names(_files(part))} for part in parts]
     for entry in axes:
@@ -198,11 +255,20 @@ def _check_variables(axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts
         if variables and not config_keys and not {*variables} & set().union(*used):
             raise UserError("axes", value=variables[0], problem=_UNUSED)
     for arm, keys in arms.items():
-        used_by_arm = set().union(*(one for one, part in zip(used, parts, strict=True) if _variables(part).get("arm") == arm))
-        if unused := next((key for key in keys or {} if _is_variable(key) and key not in used_by_arm), None):
+        used_by_arm = set().union(
+            *(
+                one
+                for one, part in zip(used, parts, strict=True)
+                if _variables(part).get("arm") == arm
+            )
+        )
+        if unused := next(
+            (key for key in keys or {} if _is_variable(key) and key not in used_by_arm), None
+        ):
             raise UserError(f"arms: {arm}", value=unused, problem=_UNUSED)
 
 
 _UNUSED = (
-    "nothing uses this variable; compute with it in braces, or write a key of the config with its dots, as data.init_args.deficits"
+    "nothing uses this variable; compute with it in braces, or write a key of the config with its "
+    "dots, as data.init_args.deficits"
 )

@@ -10,7 +10,14 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from callbacks.interventions import LearningRateFactor, LearningRateRestart, Level, OneShot, Rewind, WeightDecaySchedule
+from callbacks.interventions import (
+    LearningRateFactor,
+    LearningRateRestart,
+    Level,
+    OneShot,
+    Rewind,
+    WeightDecaySchedule,
+)
 from callbacks.interventions.build_optimizer import build_optimizer
 from callbacks.interventions.planned_actions import interventions, times
 from datamodules import ImageDataModule
@@ -38,9 +45,13 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
     if not isinstance(data, ImageDataModule) or optimizer is None:
         raise UserError("budget", problem="is known of ImageDataModule and one optimizer only")
     if data.growth and data.growth.until:
-        raise UserError("budget", problem="is not known before the run, as stages wait for the network")
+        raise UserError(
+            "budget", problem="is not known before the run, as stages wait for the network"
+        )
     if isinstance(scheduler, ReduceLROnPlateau):
-        raise UserError("budget", problem="is not known before the run, as the schedule waits for the loss")
+        raise UserError(
+            "budget", problem="is not known before the run, as the schedule waits for the loss"
+        )
 
     named = [time for one in interventions(trainer) for time in times(one)]
     path = positions(data, trainer, named)
@@ -53,13 +64,19 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
         decays += [decay] * (after.step - now.step)
     if not rates:
         raise UserError("budget", problem="the run has no step")
-    return budget(rates, decays if "weight_decay" in optimizer.defaults else None, dict(_switches(data, trainer, path)))
+    return budget(
+        rates,
+        decays if "weight_decay" in optimizer.defaults else None,
+        dict(_switches(data, trainer, path)),
+    )
 
 
 class _Schedule:
     """Plays optimizer, schedule and interventions, without training."""
 
-    def __init__(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer, scheduler: Any) -> None:
+    def __init__(
+        self, trainer: Trainer, module: LightningModule, optimizer: Optimizer, scheduler: Any
+    ) -> None:
         self.optimizer, self.scheduler = optimizer, scheduler
         self.acting, self.epochs = interventions(trainer), trainer.max_epochs or 0
         self.kept: dict[Rewind, Any] = {}
@@ -78,7 +95,9 @@ class _Schedule:
                 factor *= self._level(one, now, 1.0)
             if isinstance(one, Rewind) and one.to.crossed(before, now, self.epochs):
                 self.kept[one] = self._state()
-            if isinstance(one, OneShot) and any(time.crossed(before, now, self.epochs) for time in one.at):
+            if isinstance(one, OneShot) and any(
+                time.crossed(before, now, self.epochs) for time in one.at
+            ):
                 self._act(one)
         group = self.optimizer.param_groups[0]
         decay = group.get("weight_decay", 0.0)
@@ -98,7 +117,10 @@ class _Schedule:
             self._return_to(self.kept[one])
 
     def _state(self) -> Any:
-        groups = [{key: group[key] for key in SCHEDULED_KEYS if key in group} for group in self.optimizer.param_groups]
+        groups = [
+            {key: group[key] for key in SCHEDULED_KEYS if key in group}
+            for group in self.optimizer.param_groups
+        ]
         return copy.deepcopy((groups, self.scheduler.state_dict() if self.scheduler else None))
 
     def _return_to(self, state: Any) -> None:
@@ -109,13 +131,22 @@ class _Schedule:
             self.scheduler.load_state_dict(schedule)
 
 
-def _switches(data: ImageDataModule, trainer: Trainer, path: list[Position]) -> Iterator[tuple[str, int]]:
+def _switches(
+    data: ImageDataModule, trainer: Trainer, path: list[Position]
+) -> Iterator[tuple[str, int]]:
     """Yield what changes inside a run, and at which step: times of interventions, edges of windows, data stages."""
     epochs = trainer.max_epochs or 0
-    moments = [(f"{type(one).__name__} {time}", time) for one in interventions(trainer) for time in times(one)]
+    moments = [
+        (f"{type(one).__name__} {time}", time)
+        for one in interventions(trainer)
+        for time in times(one)
+    ]
     for name, window in data.course.appearance.windows:
         kind = name.partition("(")[0]
-        moments += [(f"{kind} begins {window.start}", window.start), (f"{kind} ends {window.stop}", window.stop)]
+        moments += [
+            (f"{kind} begins {window.start}", window.start),
+            (f"{kind} ends {window.stop}", window.stop),
+        ]
     for before, now in pairwise(path[:-1]):
         for name, time in moments:
             if time.crossed(before, now, epochs):

@@ -9,17 +9,30 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning import Callback
 
 from datamodules import Deficit, Growth
-from plasticity_lab.studies.classes import class_paths, is_ours, is_timed, own_code, promises
+from plasticity_lab.studies.classes import (
+    class_paths,
+    is_builtin,
+    is_shareable,
+    is_timed,
+    user_code_hashes,
+)
 from plasticity_lab.timing import Epoch, Position, Time, Window
 
-NOT_SCIENCE = {"logger", "default_root_dir", "enable_progress_bar", "enable_model_summary", "enable_checkpointing", "profiler"}
+IGNORED_TRAINER_KEYS = {
+    "logger",
+    "default_root_dir",
+    "enable_progress_bar",
+    "enable_model_summary",
+    "enable_checkpointing",
+    "profiler",
+}
 """Keys of the trainer that make no number of a run another; every other one is compared."""
 
 ENDS_EARLY = ("max_steps", "max_time", "min_steps", "min_epochs", "fast_dev_run", "overfit_batches")
 """Keys of the trainer that let a run end, or an epoch be, otherwise than its epochs say."""
 
 
-class Recipe(NamedTuple):
+class EpochSignatures(NamedTuple):
     """A run, as far as it can be compared with others.
 
     Attributes:
@@ -33,46 +46,68 @@ class Recipe(NamedTuple):
     alone: str
 
 
-def recipe(config: dict[str, Any], code: Callable[[Any], str]) -> Recipe:
+def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> EpochSignatures:
     """Take a resolved config apart into what is constant and what is in force in each epoch.
 
-    A run is compared by parts only if every class in it is known to be a function of its arguments and of what is in force. That is
-    so for this project's and torch's classes; one of your own says so by a method `in_force(epoch) -> str | None` in its own body
-    (never inherited), which training must follow: where it returns None, the class does nothing and logs nothing. Any other makes
-    the whole config, `max_epochs` included, one constant.
+    A run is compared by parts only if every class in it is known to be a function of its arguments
+    and of what is in force. That is so for this project's and torch's classes; one of your own says
+    so by a method `in_force(epoch) -> str | None` in its own body (never inherited), which training
+    must follow: where it returns None, the class does nothing and logs nothing. Any other makes the
+    whole config, `max_epochs` included, one constant.
 
-    The code of what acts over time counts where that is in force: before, a run is the one that does not name it.
+    The code of what acts over time counts where that is in force: before, a run is the one that
+    does not name it.
 
     Args:
         config: resolved.
-        code: returns the hash of the code that belongs to a part of the config; see `code_hashes.CodeHashes`.
+        code: returns the hash of the code that belongs to a part of the config; see
+            `code_hashes.CodeHashes`.
     """
     trainer, data = config["trainer"], config["data"].get("init_args") or {}
     count = trainer["max_epochs"] or 0
-    compared = {key: value for key, value in trainer.items() if key not in NOT_SCIENCE}
+    compared = {key: value for key, value in trainer.items() if key not in IGNORED_TRAINER_KEYS}
     alone = _why_alone(config, compared)
     if alone:
         whole = {**config, "trainer": compared}
-        return Recipe(_json([whole, code(whole), *own_code(whole)]), ["whole run"] * max(count, 1), alone)
+        return EpochSignatures(
+            _json([whole, code(whole), *user_code_hashes(whole)]),
+            ["whole run"] * max(count, 1),
+            alone,
+        )
     del compared["max_epochs"]
     callbacks = _listed(trainer["callbacks"])
     compared["callbacks"] = [node for node in callbacks if not is_timed(node)]
-    growth = instance(data["growth"], Growth) if data.get("growth") else None
-    deficits = [_Part(node, instance(node, Deficit), code(node)) for node in _listed(data.get("deficits"))]
+    growth = instantiate(data["growth"], Growth) if data.get("growth") else None
+    deficits = [
+        _Part(node, instantiate(node, Deficit), code(node))
+        for node in _listed(data.get("deficits"))
+    ]
     parts = [*deficits, *_timed_callbacks(callbacks, code)]
     if growth:
         parts.insert(0, _Part(data["growth"], growth, code(data["growth"])))
-    window = Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
-    constant_data = {key: value for key, value in data.items() if key not in ("growth", "deficits", "augmentation_during")}
+    window = (
+        Window(*map(Time, data["augmentation_during"])) if data.get("augmentation_during") else None
+    )
+    constant_data = {
+        key: value
+        for key, value in data.items()
+        if key not in ("growth", "deficits", "augmentation_during")
+    }
     if data.get("also_evaluate_with_deficit"):
         constant_data["evaluated with"] = [[part.name(), part.code] for part in deficits]
-    constant = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
+    constant = {
+        **config,
+        "trainer": compared,
+        "data": {**config["data"], "init_args": constant_data},
+    }
     in_force = []
     for epoch in epochs(growth, count):
         said = [part.said(epoch) for part in parts]
         augmented = window.in_force(epoch) if window else True
         in_force.append(_json([augmented, *(one for one in said if one is not None)]))
-    return Recipe(_json([constant, code(constant), *own_code(constant)]), in_force, "")
+    return EpochSignatures(
+        _json([constant, code(constant), *user_code_hashes(constant)]), in_force, ""
+    )
 
 
 class _Part(NamedTuple):
@@ -92,14 +127,18 @@ class _Part(NamedTuple):
 
     def name(self) -> Any:
         """Return what tells it from others, times apart as far as the class is ours."""
-        return repr(self.one) if is_ours(self.node["class_path"]) else [self.node, *own_code(self.node)]
+        return (
+            repr(self.one)
+            if is_builtin(self.node["class_path"])
+            else [self.node, *user_code_hashes(self.node)]
+        )
 
     def said(self, epoch: Epoch) -> list[Any] | None:
         """Return what is in force; of a class that is not ours with its name, as two may say the same and mean another."""
         in_force = self.one.in_force(epoch)
         if in_force is None:
             return None
-        name = [] if is_ours(self.node["class_path"]) else [self.name()]
+        name = [] if is_builtin(self.node["class_path"]) else [self.name()]
         return [self.place, *name, in_force, self.code]
 
 
@@ -107,7 +146,7 @@ def _timed_callbacks(nodes: list[dict[str, Any]], code: Callable[[Any], str]) ->
     untimed = 0
     for node in nodes:
         if is_timed(node):
-            yield _Part(node, instance(node), code(node), untimed)
+            yield _Part(node, instantiate(node), code(node), untimed)
         else:
             untimed += 1
 
@@ -125,7 +164,7 @@ def epochs(growth: Any, count: int) -> Iterator[Epoch]:
 def may_end_early(config: dict[str, Any]) -> bool:
     """Whether a run's number of epochs is only a limit, as its last data stage waits for the network."""
     node = (config["data"].get("init_args") or {}).get("growth")
-    until = instance(node, Growth).until if node else None
+    until = instantiate(node, Growth).until if node else None
     return until is not None and not until.to_the_cap
 
 
@@ -135,11 +174,13 @@ def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     for key in ENDS_EARLY:
         if trainer.get(key) not in (None, False, -1, 0, 0.0):
             return f"trainer.{key}: {trainer[key]}: is not a matter of epochs"
-    unknown = [path for path in class_paths({**config, "trainer": trainer}) if not promises(path)]
+    unknown = [
+        path for path in class_paths({**config, "trainer": trainer}) if not is_shareable(path)
+    ]
     return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
 
 
-def instance(node: dict[str, Any], kind: type = Callback) -> Any:
+def instantiate(node: dict[str, Any], kind: type = Callback) -> Any:
     """Return the object that a class path with its arguments stands for."""
     return _cached(json.dumps(node), kind)  # levels keep their order
 
