@@ -13,7 +13,7 @@ import datamodules
 from callbacks import interventions
 from lightning_modules import networks
 from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
-from tests.runs import REPOSITORY, fit, logged, pictures, state, tiny
+from tests.runs import fit, logged, pictures, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 EVERY_KIND: dict[str, Any] = {
@@ -48,17 +48,10 @@ def test_every_exported_class_is_registered() -> None:
     }
 
 
-def test_every_intervention_stands_in_the_readme_and_answers_four_questions() -> None:
-    rows = (
-        (REPOSITORY / "README.md")
-        .read_text()
-        .split("| interventions |")[1]
-        .split("\n| networks |")[0]
-    )
+def test_every_intervention_answers_four_questions() -> None:
     for name in interventions.__all__:
         kind = getattr(interventions, name)
         if not inspect.isabstract(kind):
-            assert f"`{name}`" in rows, name
             text = " ".join(kind.__doc__.split())
             assert "Changes:" in text, name
             assert "Keeps:" in text, name

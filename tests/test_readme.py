@@ -1,31 +1,30 @@
-"""The README's code does what it says."""
+"""The README's classes of one's own, run as they are written."""
 
-import re
 from pathlib import Path
 from typing import Any
 
-from tests.runs import REPOSITORY, fit
+from tests.runs import REPOSITORY, fit, logged
+from tests.test_docs import SMALL, blocks, prepare
 
-README = (REPOSITORY / "README.md").read_text()
-
-
-def block(language: str, part: str) -> str:
-    (found,) = [
-        one for one in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if part in one
-    ]
-    return str(found)
+README = REPOSITORY / "README.md"
 
 
-def test_a_class_in_the_working_directory_is_found() -> None:
-    Path("mine.py").write_text(block("python", "class Dim"))
-    Path("mine.yaml").write_text(block("yaml", "mine.Dim"))
-    run = fit(
-        "--config", "configs/digits.yaml", "--config", "mine.yaml", "--trainer.fast_dev_run", "true"
-    )
+def test_it_is_short() -> None:
+    assert len(README.read_text().splitlines()) <= 165
+
+
+def test_classes_in_the_working_directory_are_found_and_act() -> None:
+    prepare(README)
+    run = fit("--config", "configs/digits.yaml", "--config", "mine.yaml", *SMALL)
+    assert type(run.model.network).__module__ == "mine"
     assert [type(deficit).__module__ for deficit in run.data.deficits] == ["mine"]
+    tags: dict[str, Any] = logged(run.place.directory)
+    assert [value for _, value in tags["interventions/ScaleHead"]] == [1.0]
+    assert tags["deficits/Dim"]
+    assert tags["diagnostics/fisher/trace"]
 
 
-def test_a_run_is_built_and_trained_from_python() -> None:
-    code, names = block("python", "import build"), dict[str, Any]()
-    exec(code.replace('.yaml"]', '.yaml", "--trainer.fast_dev_run", "true"]'), names)
-    assert names["run"].trainer.global_step == 1
+def test_files_that_it_names_are_written_once() -> None:
+    names = [text.splitlines()[0] for _, text in blocks(README) if text.startswith("# ")]
+    assert sorted(names) == ["# folder.yaml", "# mine.py", "# mine.yaml"]
+    assert not Path("mine.py").exists()

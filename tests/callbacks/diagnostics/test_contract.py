@@ -17,7 +17,7 @@ from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, VARIANTS
-from tests.runs import REPOSITORY, fit, logged, pictures, state, tiny
+from tests.runs import fit, logged, pictures, state, tiny
 from tests.studies.test_fork import check as check_segments
 from tests.test_contracts import EVERY_KIND, check_resumes
 
@@ -105,14 +105,6 @@ def test_every_diagnostic_is_registered() -> None:
         "Look",
         "Probe",
     } == {*DIAGNOSTICS}
-
-
-@pytest.mark.parametrize("name", DIAGNOSTICS)
-def test_a_diagnostic_stands_in_the_readme(name: str) -> None:
-    rows = (
-        (REPOSITORY / "README.md").read_text().split("\n## Diagnostics")[1].split("\n## Studies")[0]
-    )
-    assert f"| `{name}` |" in rows
 
 
 @pytest.mark.slow
