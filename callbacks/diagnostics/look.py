@@ -40,7 +40,7 @@ class Look:
         learning_rate: at which the first parameter group is trained; None without a run.
         frozen_norms: names of batch-norm layers that training keeps in evaluation mode.
 
-    Example:
+    Examples:
         >>> probe = Probe(torch.randn(8, 3), torch.randint(2, (8,)), torch.arange(8))
         >>> look = Look(nn.Linear(3, 2), probe, Classification())
         >>> values = FisherInformation(Time("1ep")).look_at(look)

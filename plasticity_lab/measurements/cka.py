@@ -16,7 +16,7 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
         one: (examples, columns).
         other: (examples, other columns), of the same examples.
 
-    Example:
+    Examples:
         >>> features = torch.randn(20, 5)
         >>> round(linear_cka(features, 2 * features.flip(1)), 5)
         1.0

@@ -12,7 +12,7 @@ def magnitudes(activations: Tensor) -> Tensor:
         activations: (examples, units); (examples, tokens, units), averaged over tokens; or
             (examples, units, height, width), averaged over positions.
 
-    Example:
+    Examples:
         >>> activations = torch.ones(8, 16, 4, 4)
         >>> magnitudes(activations).shape
         torch.Size([8, 16])
@@ -32,7 +32,7 @@ def redo_scores(activity: Tensor) -> Tensor:
     Args:
         activity: magnitudes of one layer, (examples, units); a layer of zeros only has scores 0.
 
-    Example:
+    Examples:
         >>> redo_scores(torch.tensor([[0.0, 2.0], [0.0, 2.0]]))
         tensor([0., 2.])
     """
@@ -43,7 +43,7 @@ def redo_scores(activity: Tensor) -> Tensor:
 def dormant(activity: Tensor, tau: float) -> Tensor:
     """Return which units have a score of at most tau, bool (units,).
 
-    Example:
+    Examples:
         >>> dormant(torch.tensor([[0.01, 2.0], [0.01, 2.0]]), tau=0.025)
         tensor([ True, False])
     """
@@ -53,7 +53,7 @@ def dormant(activity: Tensor, tau: float) -> Tensor:
 def dead(activity: Tensor) -> Tensor:
     """Return which units are zero on all examples, bool (units,).
 
-    Example:
+    Examples:
         >>> dead(torch.tensor([[0.0, 2.0], [0.0, 0.0]]))
         tensor([ True, False])
     """
@@ -66,7 +66,7 @@ def shares(blocks: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
     Args:
         blocks: for each block its layers' marks, bool (units,).
 
-    Example:
+    Examples:
         >>> shares({"layer1": [torch.tensor([True, False])], "head": [torch.tensor([True, True])]})
         {'': 0.75, 'layer1': 0.5, 'head': 1.0}
     """

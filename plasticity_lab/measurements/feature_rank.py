@@ -13,7 +13,7 @@ def effective_rank(features: Tensor) -> float:
         features: (examples, columns), uncentred, as for all ranks here; of zeros only they have
             rank 0.
 
-    Example:
+    Examples:
         >>> effective_rank(torch.eye(4))
         4.0
     """
@@ -26,7 +26,7 @@ def stable_rank(features: Tensor) -> float:
 
     In [1, min(examples, columns)]; 0 for zeros.
 
-    Example:
+    Examples:
         >>> stable_rank(torch.eye(4))
         4.0
     """
@@ -42,7 +42,7 @@ def srank(features: Tensor, delta: float = 0.01) -> int:
     What `shibhansh/loss-of-plasticity` calls the stable rank is this one
     (https://arxiv.org/abs/2010.14498).
 
-    Example:
+    Examples:
         >>> srank(torch.diag(torch.tensor([1.0, 1.0, 1e-6])))
         2
     """

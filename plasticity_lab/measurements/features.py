@@ -52,7 +52,7 @@ def last_features(network: nn.Module, images: Tensor) -> Tensor:
         network: in evaluation mode.
         images: (examples, channels, height, width).
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         >>> last_features(network, torch.ones(5, 3)).shape
         torch.Size([5, 4])
@@ -88,7 +88,7 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
     Every position is a unit. Arguments as `last_features`.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         >>> {name: tuple(out.shape) for name, out in block_outputs(network, torch.ones(5, 3)).items()}
         {'0': (5, 4), '1': (5, 4), '2': (5, 2)}
@@ -147,7 +147,7 @@ def rectified(
     Returns:
         for each block a list of (examples, …), one for each of its ReLUs; nothing if there is none.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         >>> active = rectified(network, torch.ones(5, 3), lambda number, output: output > 0)
         >>> {block: [tuple(one.shape) for one in outputs] for block, outputs in active.items()}

@@ -60,7 +60,7 @@ def fisher_trace(
     Returns:
         the mean over batches, with its standard error (infinite for one batch).
 
-    Example:
+    Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(100, 3)
         >>> trace = fisher_trace(network, inputs, torch.Generator().manual_seed(0))
         >>> sorted(trace.parts)
@@ -98,7 +98,7 @@ def fisher_trace_per_example(
 
     Arguments as `fisher_trace`.
 
-    Example:
+    Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(100, 3)
         >>> fisher_trace_per_example(network, inputs, torch.Generator().manual_seed(0)).total > 0
         True
@@ -116,7 +116,7 @@ def fisher_trace_per_example(
 def exact_fisher_trace(network: nn.Module, images: Tensor, chunk: int = 64) -> Trace:
     """Return tr F exactly: gradients of each example for each class, weighted by the model.
 
-    Example:
+    Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(100, 3)
         >>> exact_fisher_trace(network, inputs).total > 0
         True

@@ -43,7 +43,7 @@ class ForgettingStatistics:
             (N,).
         events: how often it was forgotten in each data stage so far, (N, stages).
 
-    Example:
+    Examples:
         >>> counts = ForgettingStatistics(labels=torch.tensor([0, 1]))
         >>> for right in ([True, False], [False, False], [True, True]):
         ...     counts.update(

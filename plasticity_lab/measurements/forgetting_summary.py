@@ -14,7 +14,7 @@ def forgetting_summary(counts: ForgettingStatistics) -> dict[str, float]:
     wrong labels and of those with their own (`events/wrong`, `events/right`), and how well scores
     tell the two apart.
 
-    Example:
+    Examples:
         >>> counts = ForgettingStatistics(labels=torch.tensor([0, 1]))
         >>> forgetting_summary(counts)
         {}

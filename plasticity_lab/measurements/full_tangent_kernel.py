@@ -27,7 +27,7 @@ def full_kernel_product(network: nn.Module, images: Tensor) -> LinearOperator:
     Returns:
         a function of vectors (examples · classes,), an example's classes beside one another.
 
-    Example:
+    Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(4, 3)
         >>> full_kernel_product(network, inputs)(torch.ones(8)).shape
         torch.Size([8])
@@ -67,7 +67,7 @@ def largest_full_eigenvalue(network: nn.Module, images: Tensor, classes: int, se
         classes: number of logits.
         seed: keys the start vector, the same for all weights.
 
-    Example:
+    Examples:
         >>> network, inputs = nn.Linear(3, 1, bias=False), torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
         >>> round(largest_full_eigenvalue(network, inputs, classes=1, seed=0), 3)
         4.0
@@ -91,7 +91,7 @@ def stability(rate: float, eigenvalue: float, examples: int) -> float:
     weight decay, in a network whose outputs do not depend on the batch; for cross-entropy or with
     momentum the bound is another (for both, that of the Hessian of their own loss).
 
-    Example:
+    Examples:
         >>> stability(rate=0.1, eigenvalue=40.0, examples=2)
         1.0
     """

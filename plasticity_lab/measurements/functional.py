@@ -17,7 +17,7 @@ def detached_parameters(network: nn.Module) -> Parameters:
 
     They share values with the network's, but not `.grad`.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(3, 2)
         >>> parameters = detached_parameters(network)
         >>> parameters["weight"] is network.weight, parameters["weight"].requires_grad
@@ -35,7 +35,7 @@ def forward(network: nn.Module, parameters: Mapping[str, Tensor], images: Tensor
 
     Frozen parameters and buffers are its own.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(1, 1)
         >>> doubled = {name: 2 * value for name, value in network.named_parameters()}
         >>> twice = forward(network, doubled, torch.ones(1, 1))
@@ -60,7 +60,7 @@ def mean_loss(
         targets: (examples, …).
         loss_function: from outputs and targets to their mean loss.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(3, 2)
         >>> loss = mean_loss(network, torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]))
         >>> parameters = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
@@ -75,7 +75,7 @@ def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False)
 
     Zero by a parameter that it does not depend on.
 
-    Example:
+    Examples:
         >>> parameters = {"w": torch.tensor([1.0, 2.0], requires_grad=True)}
         >>> gradients(parameters["w"].pow(2).sum(), parameters)
         {'w': tensor([2., 4.])}
@@ -89,7 +89,7 @@ def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False)
 def norm(parts: Iterable[Tensor]) -> Tensor:
     """Return ||w||, a float64 scalar on the parameters' device.
 
-    Example:
+    Examples:
         >>> norm([torch.tensor([3.0]), torch.tensor([4.0])])
         tensor(5., dtype=torch.float64)
     """
@@ -101,7 +101,7 @@ def norm(parts: Iterable[Tensor]) -> Tensor:
 def flatten(parts: Mapping[str, Tensor]) -> Tensor:
     """Join tensors to one vector, in the mapping's order.
 
-    Example:
+    Examples:
         >>> flatten({"a": torch.ones(1, 2), "b": torch.zeros(1)})
         tensor([1., 1., 0.])
     """
@@ -111,7 +111,7 @@ def flatten(parts: Mapping[str, Tensor]) -> Tensor:
 def unflatten(vector: Tensor, parts: Mapping[str, Tensor]) -> Parameters:
     """Cut a vector into tensors of the shapes and type of others; the inverse of `flat`.
 
-    Example:
+    Examples:
         >>> unflatten(torch.tensor([1.0, 2.0, 3.0]), {"a": torch.zeros(1, 2), "b": torch.zeros(1)})
         {'a': tensor([[1., 2.]]), 'b': tensor([3.])}
     """

@@ -25,7 +25,7 @@ def gradient_covariance(gradients: Sequence[Tensor]) -> Covariance:
     K of batches of b examples is about 1/b of that of single examples, so that one size must be
     kept throughout.
 
-    Example:
+    Examples:
         >>> gradient_covariance([torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.0])])
         Covariance(largest=1.0, trace=1.0)
     """

@@ -17,7 +17,7 @@ def mean_gradient_norm(losses: Iterable[Loss], parameters: Parameters) -> float:
         losses: of each batch, as `mean_loss` returns them; batches of one size can be compared.
         parameters: as `detached_parameters` returns them.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(3, 2)
         >>> inputs, targets = torch.randn(2, 4, 3), torch.randint(2, (2, 4))
         >>> losses = [mean_loss(network, x, y) for x, y in zip(inputs, targets)]

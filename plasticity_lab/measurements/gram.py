@@ -6,7 +6,7 @@ from torch import Tensor
 def gram(features: Tensor) -> Tensor:
     """Return the Gram matrix of centred features, (examples, examples).
 
-    Example:
+    Examples:
         >>> gram(torch.tensor([[1.0], [3.0]]))
         tensor([[ 1., -1.],
                 [-1.,  1.]])
@@ -18,7 +18,7 @@ def gram(features: Tensor) -> Tensor:
 def cosine(one: Tensor, other: Tensor) -> float:
     """Return the cosine between two matrices by the Frobenius product; 0 if one is zero.
 
-    Example:
+    Examples:
         >>> round(cosine(torch.eye(2), 3 * torch.eye(2)), 6)
         1.0
     """

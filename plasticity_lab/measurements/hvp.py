@@ -15,7 +15,7 @@ LinearOperator = Callable[[Tensor], Tensor]
 def gradient(loss: Loss, parameters: Parameters) -> Tensor:
     """Return the gradient of a loss as a vector (parameters,).
 
-    Example:
+    Examples:
         >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
         >>> gradient(lambda parameters: parameters["w"].pow(2).sum(), {"w": w})
         tensor([2., 4.])
@@ -29,7 +29,7 @@ def hessian_vector_product(loss: Loss, parameters: Parameters) -> LinearOperator
     The graph of the gradient is made once and stays in memory as long as the product; then each
     product costs 2 to 3 gradients.
 
-    Example:
+    Examples:
         >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
         >>> product = hessian_vector_product(lambda p: p["w"].pow(3).sum(), {"w": w})
         >>> product(torch.tensor([1.0, 1.0]))
@@ -54,7 +54,7 @@ def check_twice_differentiable(loss: Loss, parameters: Parameters) -> None:
         loss: as `hessian_vector_product` takes it.
         parameters: of the network.
 
-    Example:
+    Examples:
         >>> check_twice_differentiable(lambda p: p["w"].exp().sum(), {"w": torch.ones(2).requires_grad_()})
     """
     try:

@@ -52,7 +52,7 @@ class Lanczos:
         start: first vector, (size,), of any length but 0; its device and type are those of the
             work.
 
-    Example:
+    Examples:
         >>> matrix = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
         >>> run = Lanczos(lambda vector: matrix @ vector, torch.ones(3, dtype=torch.float64))
         >>> while run.step():
@@ -91,7 +91,7 @@ class Lanczos:
 def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
     """Take so many steps, fewer if the space is exhausted before.
 
-    Example:
+    Examples:
         >>> matrix = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
         >>> found = lanczos(lambda vector: matrix @ vector, torch.ones(3, dtype=torch.float64), steps=3)
         >>> found.eigh()[0].round(decimals=6)
@@ -119,7 +119,7 @@ def largest_eigenpairs(
         tolerance: relative to the eigenvalue itself.
         most: products after which it stops anyway.
 
-    Example:
+    Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(8, 3)
         >>> loss = mean_loss(network, inputs, torch.randint(2, (8,)))
         >>> parameters = detached_parameters(network)

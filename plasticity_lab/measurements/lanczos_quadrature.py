@@ -36,7 +36,7 @@ def hutchinson(
         draws: how many vectors, at least 2 for an error.
         generator: draws on the CPU.
 
-    Example:
+    Examples:
         >>> diagonal = torch.tensor([1.0, 2.0], dtype=torch.float64)
         >>> draws = torch.Generator().manual_seed(0)
         >>> hutchinson(lambda vector: diagonal * vector, diagonal, draws=4, generator=draws)
@@ -66,7 +66,7 @@ def lanczos_quadrature(
         draws: Gaussian start vectors.
         generator: draws on the CPU.
 
-    Example:
+    Examples:
         >>> diagonal = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
         >>> draws = torch.Generator().manual_seed(0)
         >>> nodes = lanczos_quadrature(lambda v: diagonal * v, diagonal, steps=3, draws=1, generator=draws)
@@ -86,7 +86,7 @@ def lanczos_quadrature(
 def spectral_density(nodes: Nodes, grid: Tensor, variance: float) -> Tensor:
     """Return the density of eigenvalues at points of a grid, smoothed by a Gaussian.
 
-    Example:
+    Examples:
         >>> values, weights = torch.tensor([[0.0]]), torch.tensor([[1.0]])
         >>> nodes = Nodes(values.double(), weights.double())
         >>> spectral_density(nodes, torch.tensor([0.0]).double(), variance=1.0)
@@ -105,7 +105,7 @@ def smoothed_density(nodes: Nodes) -> tuple[Tensor, Tensor]:
     draws), and the variance of their Gaussian is 1e-5 x max(1, that range). The nodes are added
     to the points, since a peak is narrower than a step where the range is wide.
 
-    Example:
+    Examples:
         >>> nodes = Nodes(torch.tensor([[1.0, 2.0]]).double(), torch.tensor([[0.5, 0.5]]).double())
         >>> points, shares = smoothed_density(nodes)
         >>> bool(torch.trapezoid(shares, points) > 0.9)

@@ -17,7 +17,7 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
         logits: (examples, classes), two classes or more.
         labels: int64 (examples,).
 
-    Example:
+    Examples:
         >>> margins(torch.tensor([[3.0, 1.0], [0.0, 2.0]]), labels=torch.tensor([0, 0]))
         tensor([ 2., -2.])
     """
@@ -28,7 +28,7 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
 def lowest_tenth(margins: Tensor) -> float:
     """Return the (n // 10)-th smallest of n margins; the smallest of fewer than ten.
 
-    Example:
+    Examples:
         >>> lowest_tenth(torch.arange(20.0))
         1.0
     """
@@ -40,7 +40,7 @@ def weight_norm(parameters: Iterable[Tensor]) -> float:
 
     Of parameters of more than one dimension: not of biases or batch norm's.
 
-    Example:
+    Examples:
         >>> weight_norm([torch.tensor([[3.0, 4.0]]), torch.tensor([9.0])])
         5.0
     """

@@ -37,7 +37,7 @@ def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS)
         seed: keys the choice, the same for all weights, if there are more units than columns.
         columns: at most so many.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         >>> codes(network, torch.randn(5, 3), seed=0).shape
         (5, 4)
@@ -70,7 +70,7 @@ def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS)
 def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
     """Drop the columns that are constant over both; one is left if all are.
 
-    Example:
+    Examples:
         >>> train, test = torch.tensor([[1, 0], [1, 1]]).bool(), torch.tensor([[1, 0]]).bool()
         >>> [code.shape for code in varying(train.numpy(), test.numpy())]
         [(2, 1), (1, 1)]
@@ -84,7 +84,7 @@ def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
 def redundancy(code: Codes) -> float:
     """Return the fraction of examples that repeat an earlier code, in [0, 1).
 
-    Example:
+    Examples:
         >>> redundancy(torch.tensor([[1, 0], [1, 0], [0, 1], [1, 1]]).bool().numpy())
         0.25
     """
@@ -98,7 +98,7 @@ def cluster_accuracies(clusters: Labels, labels: Labels) -> tuple[float, float]:
     what it ran on MNIST and CIFAR-10, the second in what it ran on SVHN and ImageNet. The second is
     never larger.
 
-    Example:
+    Examples:
         >>> clusters, labels = torch.tensor([0, 0, 1, 2]), torch.tensor([5, 5, 5, 3])
         >>> cluster_accuracies(clusters.numpy(), labels.numpy())
         (1.0, 0.75)
@@ -120,7 +120,7 @@ def categorise(
     K-Means on the test codes themselves, as many clusters as labels; nine nearest training codes in
     Hamming distance; logistic regression between pairs of classes on the training codes.
 
-    Example:
+    Examples:
         >>> labels = torch.arange(40) % 2
         >>> code = (torch.rand(40, 30) < 0.1 + 0.8 * labels[:, None]).numpy()
         >>> accuracies = categorise(code, labels.numpy(), code, labels.numpy())

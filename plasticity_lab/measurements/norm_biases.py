@@ -11,7 +11,7 @@ from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 def norm_biases(module: nn.Module) -> dict[str, Tensor]:
     """Return the biases of all batch-norm layers by name of the parameter, (channels,) each.
 
-    Example:
+    Examples:
         >>> list(norm_biases(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))))
         ['1.bias']
     """
@@ -25,7 +25,7 @@ def norm_biases(module: nn.Module) -> dict[str, Tensor]:
 def negative_share(biases: Iterable[Tensor]) -> float:
     """Return the share of values below 0: none at the start, when all are 0.
 
-    Example:
+    Examples:
         >>> negative_share([torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 1.0])])
         0.25
     """

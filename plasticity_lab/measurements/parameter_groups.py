@@ -8,7 +8,7 @@ from torch import nn
 def trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
     """Return the parameters that are trained, by name; frozen ones are no part of what is measured.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(3, 2)
         >>> _ = network.bias.requires_grad_(False)
         >>> list(trained_parameters(network))
@@ -20,7 +20,7 @@ def trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
 def block_names(network: nn.Module) -> list[str]:
     """Return the names of the blocks that a network lists, or else of its direct parts.
 
-    Example:
+    Examples:
         >>> block_names(nn.Sequential(nn.Linear(3, 2), nn.ReLU()))
         ['0', '1']
     """
@@ -36,7 +36,7 @@ def group_by_block(network: nn.Module, names: Iterable[str]) -> dict[str, list[s
         network: whose `blocks` may name its blocks from bottom to top.
         names: of its parameters.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> group_by_block(network, dict(network.named_parameters()))
         {'0': ['0.weight', '0.bias'], '2': ['2.weight', '2.bias']}

@@ -22,7 +22,7 @@ class Predictive(Protocol):
 class Categorical:
     """Classes with probabilities softmax(outputs).
 
-    Example:
+    Examples:
         >>> outputs = torch.tensor([[0.0, 9.0]])
         >>> Categorical().sample(outputs, torch.Generator().manual_seed(0))
         tensor([1])
@@ -42,7 +42,7 @@ class Categorical:
 class Gaussian:
     """Real values with mean `outputs` and variance 1, for which F = mean of J'J.
 
-    Example:
+    Examples:
         >>> Gaussian().log_probability(torch.tensor([[1.0]]), torch.tensor([[3.0]]))
         tensor([-2.])
     """

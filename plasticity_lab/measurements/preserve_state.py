@@ -19,7 +19,7 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
     may be taken by `torch.autograd.grad` or `torch.func`, which leave `.grad` alone (`backward()`
     does not).
 
-    Example:
+    Examples:
         >>> network = nn.BatchNorm1d(3)
         >>> before = network.running_mean.clone()
         >>> with preserve_state(network):

@@ -12,7 +12,7 @@ from plasticity_lab.randomness import generator
 def gaussian_direction(parameters: Mapping[str, Tensor], seed: int, draw: int) -> Parameters:
     """Draw standard normal noise for each parameter, keyed by seed, draw and its name.
 
-    Example:
+    Examples:
         >>> direction = gaussian_direction({"w": torch.zeros(2)}, seed=0, draw=0)
         >>> direction["w"].shape
         torch.Size([2])
@@ -37,7 +37,7 @@ def filter_normalised(noise: Mapping[str, Tensor], parameters: Mapping[str, Tens
         noise: for each parameter.
         parameters: of those with more than one dimension the first counts filters.
 
-    Example:
+    Examples:
         >>> parameters = {"weight": torch.tensor([[3.0, 4.0]])}
         >>> noise = {"weight": torch.tensor([[1.0, 0.0]])}
         >>> filter_normalised(noise, parameters)
@@ -62,7 +62,7 @@ def loss_near(
 ) -> float:
     """Return L(w + step · direction).
 
-    Example:
+    Examples:
         >>> loss_near(lambda p: p["w"].sum(), {"w": torch.ones(2)}, {"w": torch.ones(2)}, step=0.5)
         3.0
     """
@@ -77,7 +77,7 @@ def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> f
     The ascent step of SAM (Foret et al. 2021, https://arxiv.org/abs/2010.01412), with g the
     gradient on the whole probe; 0 where the gradient is 0.
 
-    Example:
+    Examples:
         >>> w = torch.tensor([1.0], requires_grad=True)
         >>> round(sam_sharpness(lambda parameters: parameters["w"].pow(2).sum(), {"w": w}, rho=0.05), 4)
         0.1025

@@ -8,7 +8,7 @@ def share_within(vector: Tensor, basis: Tensor) -> float:
 
     In [0, 1]; `vector` is (size,), `basis` (size, count).
 
-    Example:
+    Examples:
         >>> basis = torch.tensor([[1.0], [0.0]])
         >>> round(share_within(torch.tensor([3.0, 4.0]), basis), 2)
         0.36
@@ -23,7 +23,7 @@ def curvature_overlap(vector: Tensor, image: Tensor) -> float:
         vector: g, (size,).
         image: Hg.
 
-    Example:
+    Examples:
         >>> curvature_overlap(torch.tensor([1.0, 0.0]), image=torch.tensor([3.0, 0.0]))
         1.0
     """
@@ -35,7 +35,7 @@ def subspace_overlap(one: Tensor, other: Tensor) -> float:
 
     1 for the same span, 0 for orthogonal ones, count / size for random ones.
 
-    Example:
+    Examples:
         >>> subspace_overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])
         0.5
     """

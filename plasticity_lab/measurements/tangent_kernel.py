@@ -32,7 +32,7 @@ def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict
     Returns:
         by name, (examples, examples), float64.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(3, 2)
         >>> kernels = tangent_kernels(network, torch.randn(4, 3))
         >>> {name: tuple(kernel.shape) for name, kernel in kernels.items()}
@@ -80,7 +80,7 @@ def eigh_descending(kernel: Tensor) -> tuple[Tensor, Tensor]:
 
     In float64.
 
-    Example:
+    Examples:
         >>> values, vectors = eigh_descending(torch.diag(torch.tensor([1.0, 3.0])))
         >>> values
         tensor([3., 1.], dtype=torch.float64)
@@ -101,7 +101,7 @@ def energy(vectors: Tensor, target: Tensor) -> Tensor:
     Returns:
         (examples,), increasing to 1, on the CPU.
 
-    Example:
+    Examples:
         >>> target = torch.tensor([[3.0], [4.0]])
         >>> energy(torch.eye(2, dtype=torch.float64), target)
         tensor([0.3600, 1.0000], dtype=torch.float64)
@@ -121,7 +121,7 @@ def alignment(kernel: Tensor, target: Tensor) -> float:
         kernel: (examples, examples).
         target: (examples, classes), centred here.
 
-    Example:
+    Examples:
         >>> targets = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
         >>> round(alignment(targets @ targets.T, targets), 6)
         1.0

@@ -14,7 +14,7 @@ Parts = Mapping[str, Tensor]
 def distance(one: Parts, other: Parts) -> Tensor:
     """Return ||w - w'||, such as the distance from the initial values.
 
-    Example:
+    Examples:
         >>> before, after = {"w": torch.tensor([0.0, 0.0])}, {"w": torch.tensor([3.0, 4.0])}
         >>> distance(after, before)
         tensor(5., dtype=torch.float64)
@@ -25,7 +25,7 @@ def distance(one: Parts, other: Parts) -> Tensor:
 def relative_distance(one: Parts, other: Parts) -> Tensor:
     """Return ||w - w'|| / ||w'||; not finite where w' is zero.
 
-    Example:
+    Examples:
         >>> before, after = {"w": torch.tensor([0.0, 2.0])}, {"w": torch.tensor([0.0, 3.0])}
         >>> relative_distance(after, before)
         tensor(0.5000, dtype=torch.float64)
@@ -38,7 +38,7 @@ def angle(one: Parts, other: Parts) -> Tensor:
 
     Exact also for small angles (Kahan).
 
-    Example:
+    Examples:
         >>> before, after = {"w": torch.tensor([1.0, 0.0])}, {"w": torch.tensor([0.0, 2.0])}
         >>> angle(after, before)
         tensor(90., dtype=torch.float64)

@@ -16,7 +16,7 @@ def precision(scores: Tensor, wrong: Tensor) -> float:
         scores: (examples,).
         wrong: bool (examples,), one or more of them true.
 
-    Example:
+    Examples:
         >>> precision(torch.tensor([3, 1, 2]), wrong=torch.tensor([True, False, False]))
         1.0
     """
@@ -37,7 +37,7 @@ def auc(scores: Tensor, wrong: Tensor) -> float:
         scores: (examples,).
         wrong: bool (examples,), not all alike.
 
-    Example:
+    Examples:
         >>> auc(torch.tensor([3, 1, 2]), wrong=torch.tensor([True, False, False]))
         1.0
     """

@@ -98,7 +98,7 @@ def construct(kind: type[Network], /, *args: Any, **kwargs: Any) -> Network:
         *args: arguments of its constructor.
         **kwargs: arguments of its constructor.
 
-    Example:
+    Examples:
         >>> network = construct(nn.Linear, 3, 2)
         >>> init_parameters(network, seed=0)
     """

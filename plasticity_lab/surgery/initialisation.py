@@ -40,7 +40,7 @@ def init_parameters(network: nn.Module, seed: int, scheme: Scheme = "own") -> No
         UserError: for another scheme than `own` if the network is an instance made otherwise; by
             name, for a layer whose values are drawn from elsewhere than torch's global stream.
 
-    Example:
+    Examples:
         >>> first, second = construct(nn.Linear, 3, 2), construct(nn.Linear, 3, 2)
         >>> init_parameters(first, seed=0)
         >>> init_parameters(second, seed=0)
@@ -79,7 +79,7 @@ def redraw(
         UserError: by name, for a layer whose rule is not known, or whose parameters have been
             replaced since the network was built.
 
-    Example:
+    Examples:
         >>> network = construct(nn.Linear, 3, 2)
         >>> init_parameters(network, seed=0)
         >>> initial = redraw(network, [""], key=lambda name: (0, "init", name))
@@ -115,7 +115,7 @@ def redraw(
 def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | None = None) -> None:
     """Raise UserError, by name, for a layer that cannot be drawn again; arguments as `redraw`.
 
-    Example:
+    Examples:
         >>> network = construct(nn.Linear, 3, 2)
         >>> check_redraw(network, [""])
     """

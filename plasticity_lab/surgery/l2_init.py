@@ -19,7 +19,7 @@ def add_l2_init_gradient(
         initial: the initial values, by the same names.
         strength: 0 or more.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(2, 1)
         >>> initial = {name: value.clone() for name, value in network.named_parameters()}
         >>> network(torch.ones(4, 2)).sum().backward()

@@ -36,7 +36,7 @@ def reset_layers(
     Raises:
         UserError: by name, for a layer whose rule is not known.
 
-    Example:
+    Examples:
         >>> network = construct(nn.Linear, 3, 2)
         >>> before = network.weight.clone()
         >>> reset_layers(network, {"": network}, key=lambda name: (0, "reset", 100, name))

@@ -23,7 +23,7 @@ def select_layers(
     Raises:
         UserError: unless exactly one is given and it chooses something with parameters.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> list(select_layers(network, layers=["2*"]))
         ['2']
@@ -53,7 +53,7 @@ def select_layers(
 def layers_with_state(network: nn.Module) -> dict[str, nn.Module]:
     """Return all layers, by name, that hold parameters or buffers.
 
-    Example:
+    Examples:
         >>> list(layers_with_state(nn.Sequential(nn.Linear(3, 2), nn.ReLU())))
         ['0']
     """
@@ -63,7 +63,7 @@ def layers_with_state(network: nn.Module) -> dict[str, nn.Module]:
 def own_parameters(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     """Return the layers' own parameters by full name, shared ones under their last name.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
         >>> list(own_parameters({"0": network[0]}))
         ['0.weight', '0.bias']

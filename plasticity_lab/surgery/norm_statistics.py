@@ -26,7 +26,7 @@ def update_bn(network: nn.Module, batches: Iterable[Tensor], frozen: Container[s
         batches: what its `forward` takes.
         frozen: names of batch-norm layers that keep their statistics.
 
-    Example:
+    Examples:
         >>> network = nn.BatchNorm1d(1)
         >>> update_bn(network, [torch.tensor([[1.0], [3.0]]), torch.tensor([[3.0], [5.0]])])
         >>> network.running_mean
@@ -74,7 +74,7 @@ def estimate_norm_statistics(
             equal chunks.
         frozen: names of layers that keep their statistics, as `frozen_norms` finds them.
 
-    Example:
+    Examples:
         >>> network = nn.BatchNorm1d(1)
         >>> estimate_norm_statistics(network, torch.tensor([[1.0], [3.0]]))
         >>> network.running_mean

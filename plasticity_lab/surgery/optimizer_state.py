@@ -17,7 +17,7 @@ def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[
         optimizers: whose state is reset; the parameter groups stay as they are.
         parameters: whose state is dropped; those unknown to an optimizer are skipped.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(2, 1)
         >>> optimizer = torch.optim.Adam(network.parameters())
         >>> network(torch.ones(1, 2)).sum().backward()

@@ -21,7 +21,7 @@ def shrink_perturb(
         shrink: factor of the parameters, in [0, 1].
         perturb: factor of the noise, 0 or more.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(2, 1)
         >>> weights = dict(network.named_parameters())
         >>> noise = {name: torch.randn_like(weight) for name, weight in weights.items()}

@@ -28,7 +28,7 @@ def snapshot(
         optimizers: whose state and rates are copied.
         schedulers: whose clocks are copied.
 
-    Example:
+    Examples:
         >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
         >>> layers = dict(network.named_modules())
@@ -74,7 +74,7 @@ def restore(
         optimizer_state: restore the optimizer state too; otherwise it stays as it is.
         learning_rate: restore rates and schedules too; otherwise they stay as they are.
 
-    Example:
+    Examples:
         >>> network = nn.Linear(2, 1)
         >>> kept = snapshot({"": network})
         >>> with torch.no_grad():
