@@ -44,7 +44,7 @@ INSTALLED = "/usr/bin/plasticity-lab"
 def test_the_installed_command_speaks_of_itself(said: Say) -> None:
     text = said(INSTALLED, "--help")
     assert text.startswith(
-        "usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study} ...\n"
+        "usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study,measure} ...\n"
     )
     assert "\n  plasticity-lab fit --config configs/digits.yaml\n" in text
     assert (

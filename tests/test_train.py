@@ -42,6 +42,7 @@ def test_a_run_leaves_config_manifest_events_and_checkpoints() -> None:
     assert [step for step, _ in values["train/loss"]] == [3, 7, 11]
 
 
+@pytest.mark.slow
 def test_the_main_job_runs_as_a_new_user_runs_it() -> None:
     """With as many threads as torch likes: every other test has one."""
     output = run(

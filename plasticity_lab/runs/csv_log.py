@@ -9,7 +9,7 @@ from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import CSVLogger
 
 
-class CSVRunLog(CSVLogger):
+class ResumableCSVLogger(CSVLogger):
     """Takes the place of a `CSVLogger`, which deletes the rows of before when its folder is used again.
 
     On a resume, rows of steps before the checkpoint stay; later ones are dropped, since these steps

@@ -56,7 +56,7 @@ def viewing_hint(loggers: Sequence[Logger]) -> list[str]:
             lines.append(f"look at it:    tensorboard --logdir {Path(folder)}")
         elif folder:
             lines.append(
-                f"logged to:     {folder} ({type(logger).__name__.replace('ResumableTensorBoardLogger', 'Logger')})"
+                f"logged to:     {folder} ({type(logger).__name__.removeprefix('Resumable')})"
             )
     return lines
 

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from plasticity_lab.errors import SessionEnd, UserError
 from plasticity_lab.runs.command_line import called
-from plasticity_lab.runs.csv_log import CSVRunLog
+from plasticity_lab.runs.csv_log import ResumableCSVLogger
 from plasticity_lab.runs.interruption import Interruption
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
 from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
@@ -93,7 +93,9 @@ def loggers(given: Any, place: RunLocation, record: RunRecord) -> Any:
             # Readers drop what was logged after the checkpoint, since it is trained again.
             one._kwargs["purge_step"] = place.resumed_at
     kept = [
-        CSVRunLog(one, record.begin, place.resumed_at) if isinstance(one, CSVLogger) else one
+        ResumableCSVLogger(one, record.begin, place.resumed_at)
+        if isinstance(one, CSVLogger)
+        else one
         for one in several
     ]
     return kept if isinstance(given, list) else kept[0]

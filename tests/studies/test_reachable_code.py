@@ -285,6 +285,7 @@ def dotted(fragment: dict[str, Any]) -> dict[str, Any]:
     return {**trainer, **data, **model}
 
 
+@pytest.mark.slow
 def test_a_run_executes_nothing_that_it_cannot_reach() -> None:
     check_executed({"everything at once": dotted(REGISTRY["everything at once"].acting), **KERNEL})
 

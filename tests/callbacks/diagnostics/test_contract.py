@@ -200,6 +200,7 @@ def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRe
     assert [part.training for part in network.modules()] == [True, True, False]
 
 
+@pytest.mark.slow
 def test_memory_returns_to_its_level() -> None:
     def tensors() -> int:
         gc.collect()

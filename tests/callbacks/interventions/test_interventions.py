@@ -68,6 +68,7 @@ def test_all_at_once_resume_bitwise_under(variant: str) -> None:
     check_resumes(VARIANTS[variant], ALL, EVERY_KIND)
 
 
+@pytest.mark.slow
 def test_all_at_once_run_compiled() -> None:
     fit(*tiny(ALL, {"model": {"init_args": {"compile": True}}}), "--trainer.max_epochs", "3")
 
