@@ -22,6 +22,7 @@ from plasticity_lab.analysis.measure import measure
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.claims import read_claims
+from plasticity_lab.studies.classes import is_shareable
 from plasticity_lab.studies.main import parser as study_parser
 from plasticity_lab.studies.study_file import read_study
 from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY
@@ -68,7 +69,8 @@ def prepare(page: Path) -> None:
             Path(name).write_text(text)
     find_own_classes()
     # Each page has a module of this name.
-    sys.modules.pop("mine", None)
+    for module in ("mine", "shared"):
+        sys.modules.pop(module, None)
 
 
 @pytest.mark.parametrize("name", with_block("yaml"))
@@ -92,8 +94,8 @@ def test_yaml_is_a_config_or_a_study(name: str) -> None:
 def test_python_runs(name: str) -> None:
     prepare(BY_NAME[name])
     for language, text in blocks(BY_NAME[name]):
-        if language == "python" and file_name(text):
-            importlib.import_module("mine")
+        if language == "python" and (module := file_name(text)):
+            importlib.import_module(module.removesuffix(".py"))
         elif language == "python":
             exec(text, {"__name__": "block"})
 
@@ -182,6 +184,12 @@ def test_a_recipe_acts(name: str) -> None:
     if name == "diagnostic":
         last = run.place.directory / "checkpoints" / "last.ckpt"
         assert ACTS[name] in measure(last, ["--config", "mine.yaml"]).values
+
+
+def test_a_class_shares_epochs_once_it_says_so_itself() -> None:
+    prepare(DOCS / "recipes" / "deficit.md")
+    assert not is_shareable("mine.SaltAndPepper")
+    assert is_shareable("shared.SharedSaltAndPepper")
 
 
 SWITCHED = {
