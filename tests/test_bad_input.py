@@ -117,7 +117,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["--model.init_args.network", json.dumps({"class_path": "lightning_modules.networks.TorchvisionNetwork"})],
         "model: TorchvisionNetwork: name: has no default; write a value",
     ),
-    "a condition that is a number": (_growth(step=50, until=0.9), "data.growth.until: not a Until: write .* Got value: 0.9"),
+    "a condition that is a number": (
+        _growth(step=50, until=0.9),
+        "data.growth.until: not a StageCriterion: write .* Got value: 0.9",
+    ),
     "a callback's value outside its range": (
         ["--trainer.callbacks+", json.dumps({"class_path": f"{_CHECKPOINT}", "init_args": {"save_top_k": "many"}})],
         "trainer.callbacks.save_top_k: Expected a <class 'int'>. Got value: many",
@@ -237,7 +240,7 @@ def test_one_line_for_a_damaged_image_among_good_ones(tmp_path: Path, capsys: py
 def test_streamed_images_are_all_read_before_training(split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_folder(tmp_path / "images", count=8)
     chosen: Any = getattr(FolderImages(str(root), validation=0.5).splits(0), split)
-    file = chosen.files[5] if split == "test" else chosen.whole.files[int(chosen.indices[5])]
+    file = chosen.files[5] if split == "test" else chosen.parent.files[int(chosen.indices[5])]
     file.write_bytes(b"damaged")
     dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": str(root), "subset": None, "validation": 0.5}}
     fragment = {"data": {"init_args": {"dataset": dataset, "resident": False, "workers": 0}}}

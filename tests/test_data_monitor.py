@@ -30,7 +30,7 @@ def test_a_plain_run_logs_nothing_of_its_data_but_one_picture() -> None:
 def test_whatever_changes_is_logged_and_pictured_when_it_does() -> None:
     twice = {"class_path": "datamodules.Blur", "init_args": {"size": 8, "during": ["7st", "100%"]}}
     finished = run(growth=GROWING, deficits=[BLUR, twice], augmentation=CROPS, augmentation_during=["0ep", "1ep"])
-    values, first = logged(finished.place.directory), len(finished.data.course.stages.members(0))
+    values, first = logged(finished.place.directory), len(finished.data.schedule.stages.members(0))
     assert values["data/stage"] == [(0, 0), (2, 1), (6, 1), (7, 1)]
     assert values["data/examples"] == [(0, first), (2, 100), (6, 100), (7, 100)]
     assert values["data/augmented"] == [(2, 0), (6, 0), (7, 0)], "from the first change on"
@@ -60,7 +60,7 @@ def at(data: Any, epoch: int) -> Any:
 
 def stage_classes(data: Any) -> set[int]:
     train = data.splits.train
-    (first, _) = ClassGrowth(2, 0.0, at=[]).increments(train.labels, 10, 0)
+    (first, _) = ClassGrowth(2, 0.0, at=[]).stage_indices(train.labels, 10, 0)
     return set(train.labels[first].tolist())
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodules import Batch, ImageDataModule
-from datamodules.images import stratified
+from datamodules.datasets.stratified import stratified
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Position
@@ -51,8 +51,8 @@ def training_probe(data: ImageDataModule, examples: int, with_deficits: bool, no
     targets, indices = train.labels[chosen].to(data.device), chosen.to(data.device)
     batch = Batch(train.__getitems__(chosen.tolist()).to(data.device), targets, indices)
     if with_deficits:
-        for deficit in data.course.appearance.acting(now):
-            batch = deficit(batch, data.scene("train", now.epoch, NO_BATCH))
+        for deficit in data.schedule.transforms.active_deficits(now):
+            batch = deficit(batch, data.context("train", now.epoch, NO_BATCH))
     return Probe(data.normalise(batch.inputs), targets, indices)
 
 

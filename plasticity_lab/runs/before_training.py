@@ -10,8 +10,7 @@ from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import Diagnostic, check_diagnostics
 from callbacks.interventions.check_history import check_past
 from callbacks.interventions.planned_actions import check_interventions, events, interventions, times
-from datamodules import ImageDataModule, timeline
-from datamodules.checks import check_run
+from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier
 from lightning_modules.fitting import check_fit
 from plasticity_lab.errors import UserError
@@ -31,13 +30,13 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     check_trainer(trainer, module)
     if isinstance(data, ImageDataModule):
-        check_run(data, trainer, module)
+        data.check(trainer, module)
         if isinstance(module, ImageClassifier):
             _check_precision(module, trainer)
             check_fit(module.network, data.splits.train.shape, data.num_classes)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
-            data.course.check_past()
+            data.schedule.check_history()
     check_resumable(trainer)
     check_interventions(trainer, module)
     check_diagnostics(trainer, module)
@@ -119,5 +118,6 @@ def schedule(trainer: Trainer) -> str:
     if not isinstance(data, ImageDataModule):
         raise UserError("print_timeline", problem=f"{type(data).__name__} has none", fix="use datamodules.ImageDataModule")
     named = [time for one in interventions(trainer) for time in times(one)]
-    path = timeline.positions(data, trainer, named)
-    return timeline.table(data, trainer, path, events(trainer, path))
+    plan = data.plan(trainer)
+    path = plan.positions(named)
+    return plan.table(path, events(trainer, path))

@@ -8,8 +8,8 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from datamodules import Batch, ImageDataModule
-from datamodules.course import Shown
-from datamodules.images import stratified
+from datamodules.data_schedule import DataState
+from datamodules.datasets.stratified import stratified
 from plasticity_lab.randomness import generator
 from plasticity_lab.runs.image_grid import labelled_grid
 
@@ -30,18 +30,18 @@ class DataMonitor(Callback):
 
     def __init__(self, resumed: bool = False) -> None:
         self.resumed = resumed
-        self.shown: Shown | None = None
+        self.shown: DataState | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        if self.resumed and isinstance(data, ImageDataModule) and data.course.past:
-            self.shown = data.course.past[-1][1]
+        if self.resumed and isinstance(data, ImageDataModule) and data.schedule.history:
+            self.shown = data.schedule.history[-1][1]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule) or not trainer.loggers:
             return
-        shown = data.course.past[-1][1]
+        shown = data.schedule.history[-1][1]
         if shown == self.shown and batch_idx:
             return
         values = scalars(data)
@@ -56,7 +56,7 @@ class DataMonitor(Callback):
 def scalars(data: ImageDataModule) -> dict[str, float]:
     """Return what is in force as numbers: a function of the past alone, so that runs which have it in common log the same."""
     values: dict[str, float] = {}
-    past = [shown for _, shown in data.course.past]
+    past = [shown for _, shown in data.schedule.history]
     shown = past[-1]
     if data.growth:
         values |= {"data/stage": shown.stage, "data/examples": shown.examples}
@@ -77,8 +77,8 @@ def as_seen(data: ImageDataModule) -> Tensor:
     chosen = stratified(train.labels, min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
     chosen = chosen[train.labels[chosen].argsort(stable=True)]
     raw = Batch(train.__getitems__(chosen.tolist()).to(data.device), train.labels[chosen].to(data.device), chosen.to(data.device))
-    batch = data.course.appearance.training(raw, data.scene("train", now.epoch, NO_BATCH, 0), now)
-    present = torch.isin(chosen, data.course.stages.members(now.stage))
+    batch = data.schedule.transforms.apply(raw, data.context("train", now.epoch, NO_BATCH, 0), now)
+    present = torch.isin(chosen, data.schedule.stages.members(now.stage))
     images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(torch.uint8)
     captions = [
         "" if not there else train.classes[own] if own == given else f"{train.classes[own]} > {train.classes[given]}"

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from datamodules.datasets import ImageDataset
+from datamodules.datasets.image_dataset import ImageDataset
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import BESIDE, CODE
 from plasticity_lab.studies.recipe import instance

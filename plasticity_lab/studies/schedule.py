@@ -14,7 +14,6 @@ from callbacks.interventions import LearningRateFactor, LearningRateRestart, Lev
 from callbacks.interventions.build_optimizer import build_optimizer
 from callbacks.interventions.planned_actions import interventions, times
 from datamodules import ImageDataModule
-from datamodules.timeline import positions
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import Budget, budget
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
@@ -43,7 +42,7 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
         raise UserError("budget", problem="is not known before the run, as the schedule waits for the loss")
 
     named = [time for one in interventions(trainer) for time in times(one)]
-    path = positions(data, trainer, named)
+    path = data.plan(trainer).positions(named)
     schedule = _Schedule(trainer, module, optimizer, scheduler)
     rates: list[float] = []
     decays: list[float] = []
@@ -113,7 +112,7 @@ def _switches(data: ImageDataModule, trainer: Trainer, path: list[Position]) -> 
     """Yield what changes inside a run, and at which step: times of interventions, edges of windows, data stages."""
     epochs = trainer.max_epochs or 0
     moments = [(f"{type(one).__name__} {time}", time) for one in interventions(trainer) for time in times(one)]
-    for name, window in data.course.appearance.windows:
+    for name, window in data.schedule.transforms.windows:
         kind = name.partition("(")[0]
         moments += [(f"{kind} begins {window.start}", window.start), (f"{kind} ends {window.stop}", window.stop)]
     for before, now in pairwise(path[:-1]):

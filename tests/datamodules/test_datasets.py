@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from sklearn.datasets import load_digits
 
-import datamodules.decoding
+import datamodules.datasets.decoding
 from datamodules import Digits, FolderImages, ImageDataset, TorchvisionImages
-from datamodules.decoding import decode
-from datamodules.images import Images, TensorImages, stratified
+from datamodules.datasets.decoding import decode
+from datamodules.datasets.split import Split, TensorSplit
+from datamodules.datasets.stratified import stratified
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 
@@ -108,8 +109,8 @@ def test_impossible_splits_are_refused(arguments: dict[str, Any], message: str) 
 
 def test_a_users_own_data_set_is_one_method() -> None:
     class Noise(ImageDataset):
-        def read(self, split: Literal["train", "test"]) -> Images:
-            return TensorImages(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1] * 3), ["a", "b"])
+        def read(self, split: Literal["train", "test"]) -> Split:
+            return TensorSplit(torch.zeros(6, 3, 4, 4, dtype=torch.uint8), torch.tensor([0, 1] * 3), ["a", "b"])
 
     assert len(Noise(subset=4).splits(0).train) == 4
 
@@ -125,7 +126,7 @@ def test_a_folder_is_decoded_once_and_then_read_from_the_cache(tmp_path: Path, m
     assert first.classes == ["cat", "dog"]
     assert first.labels.tolist() == [0] * 300 + [1] * 300
 
-    monkeypatch.setattr(datamodules.folder_images, "decode_all", None)
+    monkeypatch.setattr(datamodules.datasets.folder_images, "decode_all", None)
     again = FolderImages(str(root)).read("train")
     assert torch.equal(again.tensor(), expected)
     assert again.fingerprint == first.fingerprint

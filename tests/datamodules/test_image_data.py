@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from datamodules import Digits, ImageDataModule
-from datamodules.images import TensorImages
-from datamodules.statistics import channel_histogram, channel_statistics
+from datamodules.datasets.channel_statistics import channel_histogram, channel_statistics
+from datamodules.datasets.split import TensorSplit
 from plasticity_lab.errors import UserError
 from tests.runs import fit, logged, state, tiny
 
 
 def test_statistics_are_numpys_however_the_images_are_read() -> None:
     pixels = torch.randint(0, 256, (700, 3, 5, 5), dtype=torch.uint8)
-    images = TensorImages(pixels, torch.zeros(700, dtype=torch.long), ["a"])
+    images = TensorSplit(pixels, torch.zeros(700, dtype=torch.long), ["a"])
     resident, streaming = channel_histogram(images, resident=True), channel_histogram(images, resident=False, workers=2)
     assert torch.equal(resident, streaming)
     mean, deviation = channel_statistics(resident)

@@ -11,8 +11,8 @@ import torch
 import torchvision
 
 from datamodules import TorchvisionImages
-from datamodules.file_hashes import files_below
-from datamodules.torchvision_sources import split_arguments
+from datamodules.datasets.file_hashes import files_below
+from datamodules.datasets.torchvision_sources import split_arguments
 from plasticity_lab.errors import UserError
 from tests.datamodules.test_datasets import picture
 

@@ -65,7 +65,7 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     data, module = finished.data, finished.model
     seen, found = probe(finished, 1000), {}
     assert len(seen.targets) == 100
-    old = torch.isin(seen.indices, data.course.stages.members(0))
+    old = torch.isin(seen.indices, data.schedule.stages.members(0))
     mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
     assert [len(part) for part in chosen.values()] == [100, 70, 30]
@@ -83,7 +83,7 @@ def test_a_smaller_part_sets_the_size_of_both() -> None:
     finished = fit(*tiny(entry(batch_size=64), GROWING))
     values, data, module = logged(finished.place.directory), finished.data, finished.model
     seen, mixed = probe(finished, 1000), torch.randperm(100, generator=generator(data.seed, "gradient norms"))
-    old = mixed[torch.isin(seen.indices, data.course.stages.members(0))[mixed]]
+    old = mixed[torch.isin(seen.indices, data.schedule.stages.members(0))[mixed]]
     with as_measured(finished, 1000):
         parts = [old[:30], old[30:60]]
         expected = sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in parts) / 2
