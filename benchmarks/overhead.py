@@ -148,7 +148,7 @@ def compare(
         model = kind(3, 10, **network.get("init_args", {}), **({"image_size": 32} if kind is Linear else {}))
         pairs.append(
             (
-                bare(model, images.tensor(), images.labels, epochs, precision, augment, device),
+                bare(model, images.tensor(), images.targets, epochs, precision, augment, device),
                 lightning(network, batches * BATCH, epochs, precision, device),
             )
         )

@@ -1,6 +1,7 @@
 """Data as they are at each moment of a run."""
 
 from datamodules.datasets.digits import Digits
+from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.datasets.folder_images import FolderImages
 from datamodules.datasets.image_dataset import ImageDataset
 from datamodules.datasets.torchvision_images import TorchvisionImages
@@ -26,6 +27,7 @@ __all__ = [
     "CropFlip",
     "Deficit",
     "Digits",
+    "ExampleDataset",
     "FolderImages",
     "Growth",
     "ImageDataModule",

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from datamodules.checks import check_run
 from datamodules.data_schedule import DataSchedule
 from datamodules.datasets.channel_statistics import channel_histogram
-from datamodules.datasets.image_dataset import ImageDataset
+from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.epoch_plan import EpochPlan
 from datamodules.growth.base import Growth
 from datamodules.growth.stage_schedule import StageSchedule
@@ -49,7 +50,7 @@ class ImageDataModule(SplitsOnDevice):
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: ExampleDataset,
         batch_size: int = 128,
         growth: Growth | None = None,
         deficits: list[Deficit] | None = None,
@@ -76,10 +77,12 @@ class ImageDataModule(SplitsOnDevice):
     def schedule(self) -> DataSchedule:
         """What the network is shown over time."""
         train = self.splits.train
-        stages = StageSchedule(self.growth, train.labels, len(train.classes), self.seed, self._epochs)
+        stages = StageSchedule(self.growth, train.targets, self.num_classes, self.seed, self._epochs)
         stages.check()
         for deficit in self.deficits:
-            deficit.check(self.image_size, self.num_classes)
+            deficit.check(train)
+        if self.augmentation:
+            self.augmentation.check(train)
         return DataSchedule(stages, BatchTransforms(self.deficits, self.augmentation, self.augmentation_during, self._epochs))
 
     def plan(self, trainer: Trainer) -> EpochPlan:
@@ -115,7 +118,10 @@ class ImageDataModule(SplitsOnDevice):
 
     def context(self, split: Literal["train", "validation"], *stream_key: int) -> BatchContext:
         """Return where a batch stands that the key tells from all others of its split."""
-        return BatchContext(self.seed, split, len(getattr(self.splits, split)), self.num_classes, *self.statistics, stream_key)
+        examples, normalisation = len(getattr(self.splits, split)), self.normalisation
+        mean = normalisation.mean if normalisation else torch.empty(0, device=self.device)
+        std = normalisation.std if normalisation else mean
+        return BatchContext(self.seed, split, examples, self.num_classes, mean, std, stream_key)
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that whatever is wrong with them shows before a logger writes.
@@ -125,10 +131,12 @@ class ImageDataModule(SplitsOnDevice):
         """
         if self.trainer and self.trainer.state.fn == "fit":
             self.check(self.trainer, self.trainer.lightning_module)
-        _ = self.loaders, self.statistics
+        _ = self.loaders, self.normalisation
         if not self.is_resident:
             for split in self.splits:
-                channel_histogram(split, False, self.workers)  # reads every image once, and remembers it
+                # Reads every image once, and remembers it.
+                if split.holds_images:
+                    channel_histogram(split, False, self.workers)
 
     def _order(self, epoch: int) -> Tensor:
         """Return an epoch's examples in the order they are seen: with `overfit_batches` always the first epoch's."""

@@ -133,6 +133,7 @@ NOT_SWITCHED = {
     "BatchContext",
     "StageCriterion",
     "ImageDataModule",
+    "ExampleDataset",
     "ImageDataset",
     "EpochEnd",
     "StageEnd",

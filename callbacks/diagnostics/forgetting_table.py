@@ -27,7 +27,7 @@ def forgetting_table(images: Split, counts: ForgettingStatistics) -> pd.DataFram
     state = counts.state_dict()
     columns = {
         "index": images.indices if isinstance(images, SubsetSplit) else torch.arange(len(images)),
-        "label": images.labels,
+        "label": images.targets,
         "given_label": state["given_label"],
         "wrong_label": counts.wrong_label.cpu().long(),
         "presentations": state["presentations"],

@@ -58,7 +58,7 @@ def blank_look(trainer: Trainer, module: LightningModule) -> Look:
     if isinstance(data, ImageDataModule):
         train = data.splits.train
         inputs = torch.zeros(2, *train.shape, device=device)
-        targets = torch.zeros_like(train.labels[:2], device=device)
+        targets = torch.zeros_like(train.targets[:2], device=device)
         probe = Probe(inputs, targets, torch.arange(2))
     else:
         probe = loader_probe(trainer, module, 2, run_seed(trainer, module))

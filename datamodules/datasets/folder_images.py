@@ -31,8 +31,8 @@ class FolderSplit(Split):
     def __init__(self, folder: Path, size: int | None, channels: Literal[1, 3]) -> None:
         self.size, self.channels, self.name = size, channels, folder.name
         classes, self.files, labels = list_files(folder)
-        self.classes, self.labels = [printable(name) for name in classes], torch.tensor(labels)
-        self.shape = tuple(decode(self.files[0], size, channels).shape)  # type: ignore[assignment]  # (channels, height, width)
+        self.classes, self.targets = [printable(name) for name in classes], torch.tensor(labels)
+        self.shape = tuple(decode(self.files[0], size, channels).shape)
         self._hashes = hash_files(self.files)
         self.fingerprint = hashlib.sha256(f"{size} {channels} {self._hashes.fingerprint}".encode()).hexdigest()
 

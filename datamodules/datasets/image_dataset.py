@@ -1,51 +1,47 @@
-"""Where images come from: a data set gives a train and a test split, and everything else is derived from those."""
+"""Where images come from."""
 
-from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import torch
-
-from datamodules.datasets.split import Split, SubsetSplit
-from datamodules.datasets.stratified import stratified
+from datamodules.datasets.channel_normalisation import ChannelNormalisation
+from datamodules.datasets.channel_statistics import channel_histogram, channel_statistics
+from datamodules.datasets.example_dataset import ExampleDataset
+from datamodules.datasets.split import Split
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import generator
 
 
-class Splits(NamedTuple):
-    """The three splits of a data set."""
+class ImageDataset(ExampleDataset):
+    """Images of one size, with labels or with real-valued targets.
 
-    train: Split
-    validation: Split
-    test: Split
-
-
-class ImageDataset(ABC):
-    """A labelled image data set. Your own: subclass, implement `read`, name the class in YAML.
+    Each channel is normalised by the mean and the standard deviation of the training split. Your
+    own: subclass, implement `read`, name the class in YAML.
 
     Args:
-        subset: number of training examples to use, stratified by class and drawn from the run's seed; None uses all.
-        validation: what `val/…` is measured on: `"test"` is the test split (as most plasticity papers do), a number in (0, 1) is
-            the share of the training split that is held out instead, stratified and drawn from the run's seed.
+        subset: as `ExampleDataset`.
+        validation: as `ExampleDataset`.
         size: height and width that `read` gives the images; None keeps theirs.
     """
 
-    def __init__(self, subset: int | None = None, validation: Literal["test"] | float = "test", size: int | None = None) -> None:
+    def __init__(
+        self,
+        subset: int | None = None,
+        validation: Literal["test"] | float = "test",
+        size: int | None = None,
+    ) -> None:
+        super().__init__(subset, validation)
         if size is not None and size < 1:
             raise UserError("size", value=size, fix="write 1 or more pixels")
-        self.subset, self.validation, self.size = subset, validation, size
+        self.size = size
 
-    @abstractmethod
-    def read(self, split: Literal["train", "test"]) -> Split:
-        """Return the whole train or test split."""
-
-    def splits(self, seed: int) -> Splits:
-        """Return train, validation and test split.
-
-        Raises:
-            UserError: if `subset` is not in 1…examples, `validation` not in (0, 1) or too small to hold out anything, or the
-                images are not squares of one size.
-        """
-        train, test = self.read("train"), self.read("test")
+    def check(self, train: Split, test: Split) -> None:
+        """Raise UserError unless the images are squares of one size."""
+        for split in (train, test):
+            if not split.holds_images:
+                raise UserError(
+                    "dataset",
+                    value=type(self).__name__,
+                    problem=f"inputs are {split.dtype} {split.shape}, not images",
+                    fix="give uint8 (channels, height, width), or subclass ExampleDataset",
+                )
         if train.shape != test.shape or train.shape[1] != train.shape[2]:
             shown = " and ".join(f"{shape[2]} x {shape[1]}" for shape in (train.shape, test.shape))
             raise UserError(
@@ -54,21 +50,7 @@ class ImageDataset(ABC):
                 problem=f"train and test images are {shown} pixels",
                 fix="set size: to make squares of one size",
             )
-        kept = torch.arange(len(train))
-        held_out = kept[:0]
-        if self.validation != "test":
-            held_out = stratified(train.labels, self._count(train), generator(seed, "validation"))
-            kept = kept[~torch.isin(kept, held_out)]
-        if self.subset is not None:
-            if not 1 <= self.subset <= len(kept):
-                raise UserError("subset", value=self.subset, problem=f"choose 1 to {len(kept)}, the training examples there are")
-            kept = kept[stratified(train.labels[kept], self.subset, generator(seed, "subset"))]
-        validation = test if self.validation == "test" else SubsetSplit(train, held_out)
-        return Splits(train if len(kept) == len(train) else SubsetSplit(train, kept), validation, test)
 
-    def _count(self, train: Split) -> int:
-        share = float(self.validation)
-        count = round(share * len(train))
-        if not (0 < share < 1 and 0 < count < len(train)):
-            raise UserError("validation", value=self.validation, fix="write 'test' or a share of the training split in (0, 1)")
-        return count
+    def normalisation(self, train: Split, resident: bool, workers: int) -> ChannelNormalisation:
+        """Return that of the training split's channels."""
+        return ChannelNormalisation(*channel_statistics(channel_histogram(train, resident, workers)))

@@ -124,7 +124,7 @@ class _Pictures(Split):
 
     def __init__(self, source: Any, dataset: TorchvisionImages) -> None:
         self.source, self.dataset = source, dataset
-        self.shape = tuple(self[0].shape)  # type: ignore[assignment]  # (channels, height, width)
+        self.shape = tuple(self[0].shape)
 
     def __len__(self) -> int:
         return len(self.source)

@@ -35,12 +35,12 @@ class Growth(Named, ABC):
         self.at, self.until = at, until
 
     @abstractmethod
-    def stage_indices(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+    def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
         """Return what each stage adds, int64 tensors of positions in the split, each at least once and none twice.
 
         Args:
-            labels: int64 (examples,), of the whole training split.
-            classes: number of classes.
+            targets: (examples, …), of the whole training split; of classes int64 (examples,).
+            classes: number of classes; None for another task.
             seed: the run's seed.
 
         Raises:

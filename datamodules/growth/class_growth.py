@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from datamodules.datasets.stratified import stratified as choose_stratified
+from datamodules.datasets.stratified import stratified
 from datamodules.growth.base import Growth
 from datamodules.growth.permutations import arrival_permutation
 from datamodules.growth.stage_criterion import StageCriterion
@@ -44,8 +44,15 @@ class ClassGrowth(Growth):
             raise UserError("uniform_fraction", value=uniform_fraction, fix="write a share in [0, 1]")
         self.stages, self.uniform_fraction, self.stratified = stages, uniform_fraction, stratified
 
-    def stage_indices(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+    def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
         """Deal out the examples."""
+        if classes is None:
+            raise UserError(
+                "growth",
+                value=repr(self),
+                problem="the data have no classes",
+                fix="use UniformGrowth",
+            )
         if self.uniform_fraction < 1 and self.stages > classes:
             raise UserError(
                 "stages",
@@ -53,16 +60,16 @@ class ClassGrowth(Growth):
                 problem=f"there are {classes} classes to deal",
                 fix="write fewer, or uniform_fraction: 1.0",
             )
-        order = arrival_permutation(len(labels), seed)
-        chosen = order[: round(self.uniform_fraction * len(labels))]
+        order = arrival_permutation(len(targets), seed)
+        chosen = order[: round(self.uniform_fraction * len(targets))]
         if self.stratified:
-            chosen = choose_stratified(labels, len(chosen), generator(seed, "growth, uniform part"))
+            chosen = stratified(targets, len(chosen), generator(seed, "growth, uniform part"))
             chosen = order[torch.isin(order, chosen)]
-            chosen = chosen[labels[chosen].argsort(stable=True)]
+            chosen = chosen[targets[chosen].argsort(stable=True)]
             dealt = [chosen[stage :: self.stages] for stage in range(self.stages)]
         else:
             dealt = list(chosen.tensor_split(self.stages))
         others = order[~torch.isin(order, chosen)]
         groups = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(self.stages)
-        by_class = [others[torch.isin(labels[others], group)] for group in groups]
+        by_class = [others[torch.isin(targets[others], group)] for group in groups]
         return [torch.cat(parts) for parts in zip(dealt, by_class, strict=True)]

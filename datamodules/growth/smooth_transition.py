@@ -38,9 +38,9 @@ class SmoothTransition(Growth):
             raise UserError("fraction", value=fraction, fix="write a share of the training split in (0, 1]")
         self.gamma, self.fraction = gamma, fraction
 
-    def stage_indices(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+    def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
         """Everything is there from the start."""
-        return [torch.arange(len(labels))]
+        return [torch.arange(len(targets))]
 
     def in_force(self, epoch: Epoch) -> str:
         """Its probabilities depend on the length of the run."""

@@ -17,8 +17,8 @@ class StageSchedule:
 
     Args:
         growth: how data grow; None is one stage with everything.
-        labels: int64 (examples,), of the training split.
-        classes: number of classes.
+        targets: (examples, …), of the training split.
+        classes: number of classes; None for another task.
         seed: the run's seed.
         epochs: epochs of the run.
 
@@ -27,9 +27,15 @@ class StageSchedule:
         stage_starts: where stages wait for the network, the first epoch of those after stage 0 that have begun.
     """
 
-    def __init__(self, growth: Growth | None, labels: Tensor, classes: int, seed: int, epochs: int) -> None:
+    def __init__(self, growth: Growth | None, targets: Tensor, classes: int | None, seed: int, epochs: int) -> None:
+        if growth and growth.until and classes is None:
+            raise UserError(
+                "until",
+                problem="ends a stage by train/accuracy, and the data have no classes",
+                fix="write at: [times] instead",
+            )
         self.growth, self.seed, self.epochs = growth, seed, epochs
-        self._added = growth.stage_indices(labels, classes, seed) if growth else [torch.arange(len(labels))]
+        self._added = growth.stage_indices(targets, classes, seed) if growth else [torch.arange(len(targets))]
         self.sizes = torch.tensor([len(added) for added in self._added]).cumsum(0).tolist()
         self.stage_starts: list[int] = []
         self._decided = 0

@@ -49,10 +49,10 @@ class UniformGrowth(Growth):
         known = given and self.until is None
         return f"UniformGrowth: {given[: epoch.now.stage + 1]}" if given and known else super().in_force(epoch)
 
-    def stage_indices(self, labels: Tensor, classes: int, seed: int) -> list[Tensor]:
+    def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
         """Cut the permutation at the stages' sizes."""
-        sizes = self.sizes(len(labels))
-        return list(arrival_permutation(len(labels), seed)[: sizes[-1]].tensor_split(sizes[:-1]))
+        sizes = self.sizes(len(targets))
+        return list(arrival_permutation(len(targets), seed)[: sizes[-1]].tensor_split(sizes[:-1]))
 
     def sizes(self, examples: int) -> list[int]:
         """Return the number of examples in each stage."""

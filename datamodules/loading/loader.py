@@ -45,8 +45,8 @@ class EpochLoader:
     ) -> None:
         self.split, self.batch_size, self.device, self.workers = split, batch_size, device, workers
         self.rank, self.ranks, self.order, self.drop_last = rank, ranks, order, drop_last
-        self.labels = split.labels.to(device) if resident else split.labels
-        self.pixels = split.tensor().to(device) if resident else None
+        self.targets = split.targets.to(device) if resident else split.targets
+        self.inputs = split.tensor().to(device) if resident else None
         self.epoch, self.batch_index = 0, 0
         if order is not None:
             self.sampler = self  # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a shuffling one
@@ -76,13 +76,13 @@ class EpochLoader:
         if self.order is None:
             self.batch_index = 0
         remaining = self.batches()[self.batch_index :]
-        for indices, images in zip(remaining, self._fetch(remaining), strict=True):
+        for indices, inputs in zip(remaining, self._fetch(remaining), strict=True):
             self.batch_index += 1
-            yield Batch(images, self.labels[indices.to(self.labels.device)], indices)
+            yield Batch(inputs, self.targets[indices.to(self.targets.device)], indices)
 
     def _fetch(self, batches: list[Tensor]) -> Iterator[Tensor]:
-        if self.pixels is not None:
-            yield from (self.pixels[indices.to(self.device, non_blocking=True)] for indices in batches)
+        if self.inputs is not None:
+            yield from (self.inputs[indices.to(self.device, non_blocking=True)] for indices in batches)
             return
         plan = [indices.tolist() for indices in batches]
         yield from stream_batches(self.split, plan, self.workers, pin_memory=self.device.type == "cuda")

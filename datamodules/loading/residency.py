@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from math import prod
 
 import torch
 
@@ -10,7 +11,7 @@ from datamodules.datasets.split import Split
 
 def fits_in_memory(splits: Iterable[Split], device: torch.device) -> bool:
     """Whether the splits together take at most half of the device's free memory."""
-    needed = sum(len(split) * torch.Size(split.shape).numel() for split in splits)
+    needed = sum(len(split) * prod(split.shape) * split.dtype.itemsize for split in splits)
     if device.type == "cuda":
         return needed <= torch.cuda.mem_get_info(device)[0] // 2
     return needed <= _free_memory() // 2

@@ -1,14 +1,15 @@
 """The splits of a data set on the device that trains on them."""
 
 from functools import cached_property
+from math import prod
 from typing import Literal
 
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from datamodules.datasets.channel_statistics import channel_histogram, channel_statistics
-from datamodules.datasets.image_dataset import ImageDataset, Splits
+from datamodules.datasets.channel_normalisation import ChannelNormalisation
+from datamodules.datasets.example_dataset import ExampleDataset, Splits
 from datamodules.loading.residency import fits_in_memory
 from plasticity_lab.errors import UserError
 
@@ -17,17 +18,18 @@ class SplitsOnDevice(LightningDataModule):
     """A data set's splits, what a network needs to know of them, and where they are held.
 
     Args:
-        dataset: where the images come from.
+        dataset: where the examples come from.
         batch_size: examples in a batch of one device.
         drop_last: leave out an epoch's last, smaller training batch.
-        resident: whether splits lie on the device; `auto` if all take at most half of its free memory.
+        resident: whether splits lie on the device; `auto` if all take at most half of its free
+            memory.
         workers: worker processes for splits that are not resident.
         seed: the run's seed.
     """
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: ExampleDataset,
         batch_size: int,
         drop_last: bool,
         resident: bool | Literal["auto"],
@@ -48,19 +50,26 @@ class SplitsOnDevice(LightningDataModule):
         return self.dataset.splits(self.seed)
 
     @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return len(self.splits.train.classes)
+    def num_classes(self) -> int | None:
+        """Number of classes; None if the task is not classification."""
+        return len(self.splits.train.classes) or None
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs that a network needs: classes, or numbers in a target."""
+        return self.splits.train.num_outputs
 
     @property
     def in_channels(self) -> int:
-        """Number of image channels."""
-        return self.splits.train.shape[0]
+        """Number of image channels; of inputs that are not images, the numbers in one."""
+        shape = self.splits.train.shape
+        return shape[0] if len(shape) == 3 else prod(shape)
 
     @property
     def image_size(self) -> int:
-        """Height (and width) of the images in pixels."""
-        return self.splits.train.shape[1]
+        """Height (and width) of the images in pixels; 1 where inputs are not images."""
+        shape = self.splits.train.shape
+        return shape[1] if len(shape) == 3 else 1
 
     @property
     def fingerprint(self) -> dict[str, str]:
@@ -68,21 +77,14 @@ class SplitsOnDevice(LightningDataModule):
         return {name: split.fingerprint for name, split in self.splits._asdict().items()}
 
     @cached_property
-    def statistics(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the training split's channels in 0…255, on the training device."""
-        mean, deviation = channel_statistics(channel_histogram(self.splits.train, self.is_resident, self.workers))
-        return mean.to(self.device), deviation.to(self.device)
+    def normalisation(self) -> ChannelNormalisation | None:
+        """What inputs go through before the network, on the training device; None is nothing."""
+        found = self.dataset.normalisation(self.splits.train, self.is_resident, self.workers)
+        return found and found.to(self.device)
 
-    @cached_property
-    def normalisation(self) -> tuple[Tensor, Tensor]:
-        """What is subtracted from grey levels and what they are multiplied by then, (channels, 1, 1) each."""
-        mean, deviation = self.statistics
-        return mean[:, None, None], (1 / deviation)[:, None, None]
-
-    def normalise(self, images: Tensor) -> Tensor:
-        """Return grey levels 0…255 as the network gets them, with mean 0 and deviation 1."""
-        shift, scale = self.normalisation
-        return (images - shift) * scale
+    def normalise(self, inputs: Tensor) -> Tensor:
+        """Return inputs as the network gets them: images with mean 0 and deviation 1."""
+        return inputs if self.normalisation is None else self.normalisation(inputs)
 
     @property
     def device(self) -> torch.device:
@@ -92,4 +94,6 @@ class SplitsOnDevice(LightningDataModule):
     @cached_property
     def is_resident(self) -> bool:
         """Whether the splits are held on the device."""
-        return fits_in_memory(self.splits, self.device) if self.resident == "auto" else self.resident
+        if self.resident == "auto":
+            return fits_in_memory(self.splits, self.device)
+        return self.resident

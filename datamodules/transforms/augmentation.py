@@ -5,6 +5,9 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from datamodules.datasets.split import Split
+from plasticity_lab.errors import UserError
+
 
 class Augmentation(ABC):
     """What is done to training batches. Your own: subclass, implement `__call__`, name the class in YAML."""
@@ -21,3 +24,13 @@ class Augmentation(ABC):
         Returns:
             The same shape and type.
         """
+
+    def check(self, train: Split) -> None:
+        """Raise UserError for what is not an image; one for other inputs overrides this."""
+        if not train.holds_images:
+            raise UserError(
+                "augmentation",
+                value=type(self).__name__,
+                problem=f"needs images, and inputs are {train.dtype} {train.shape}",
+                fix="remove it",
+            )

@@ -63,11 +63,12 @@ class BatchTransforms:
         share = self.augmented(now)
         if self.augmentation is None or share == 0:
             return batch
-        images = self.augmentation(batch.inputs, context.mean, generator(context.seed, "augment", *context.stream_key))
+        inputs = self.augmentation(batch.inputs, context.mean, generator(context.seed, "augment", *context.stream_key))
         if share < 1:
-            draws = torch.rand(len(images), generator=generator(context.seed, "augment or not", *context.stream_key))
-            images = torch.where((draws < share).to(images.device)[:, None, None, None], images, batch.inputs)
-        return batch._replace(inputs=images)
+            draws = torch.rand(len(inputs), generator=generator(context.seed, "augment or not", *context.stream_key))
+            augmented = (draws < share).to(inputs.device).view(-1, *[1] * (inputs.ndim - 1))
+            inputs = torch.where(augmented, inputs, batch.inputs)
+        return batch._replace(inputs=inputs)
 
     def apply_all_deficits(self, batch: Batch, context: BatchContext) -> Batch:
         """Return a batch with every deficit, in force or not, and not augmented."""

@@ -5,8 +5,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
 from datamodules.naming import Named
+from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Epoch, Time, Window
 
 
@@ -17,8 +19,9 @@ class BatchContext(NamedTuple):
         seed: the run's seed.
         split: `train` or `validation`.
         examples: how many examples the split has.
-        classes: number of classes.
-        mean: float32 (channels,), the training split's mean colour in 0…255.
+        classes: number of classes; None if the task is not classification.
+        mean: float32 (channels,), the training split's mean colour in 0…255; empty if inputs are not
+            images.
         std: float32 (channels,), its standard deviation.
         stream_key: what tells this batch from all others of the split: epoch, batch, rank.
     """
@@ -26,7 +29,7 @@ class BatchContext(NamedTuple):
     seed: int
     split: str
     examples: int
-    classes: int
+    classes: int | None
     mean: Tensor
     std: Tensor
     stream_key: tuple[int, ...]
@@ -54,8 +57,9 @@ class Deficit(Named, ABC):
         """Impair a batch.
 
         Args:
-            batch: images (examples, channels, height, width) in grey levels 0…255 (uint8, unless a deficit before this one has made
-                them float), labels (examples,); to be returned with the same shapes.
+            batch: images (examples, channels, height, width) in grey levels 0…255 (uint8, unless a
+                deficit before this one has made them float) or other inputs, and targets; to be
+                returned with the same shapes.
             context: where it stands.
         """
 
@@ -64,5 +68,25 @@ class Deficit(Named, ABC):
         window = self.during.in_force(epoch)
         return None if window is False else f"{self!r}{'' if window is True else f' {window}'}"
 
-    def check(self, image_size: int, classes: int) -> None:  # most can impair anything
-        """Raise UserError for what images of `image_size` pixels and `classes` classes cannot take."""
+    def check(self, train: Split) -> None:  # most can impair anything
+        """Raise UserError for what the examples of a training split cannot take."""
+
+    def need_images(self, train: Split) -> None:
+        """Raise UserError unless the inputs are images."""
+        if not train.holds_images:
+            raise UserError(
+                "deficits",
+                value=repr(self),
+                problem=f"needs images, and inputs are {train.dtype} {train.shape}",
+                fix="remove it",
+            )
+
+    def need_classes(self, train: Split) -> None:
+        """Raise UserError unless the targets are classes."""
+        if not train.classes:
+            raise UserError(
+                "deficits",
+                value=repr(self),
+                problem="changes class labels, and the data have no classes",
+                fix="remove it",
+            )

@@ -2,6 +2,7 @@
 
 import torch
 
+from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
 from datamodules.transforms.blur import blur
 from datamodules.transforms.deficit import BatchContext, Deficit
@@ -22,11 +23,15 @@ class Blur(Deficit):
         super().__init__(during)
         self.size = size
 
-    def check(self, image_size: int, classes: int) -> None:
+    def check(self, train: Split) -> None:
         """Refuse a size that images do not have."""
-        if not 1 <= self.size <= image_size:
+        self.need_images(train)
+        size = train.shape[1]
+        if not 1 <= self.size <= size:
             raise UserError(
-                "size", value=self.size, problem=f"images of {image_size} pixels can be blurred to 1 … {image_size} (no blur)"
+                "size",
+                value=self.size,
+                problem=f"images of {size} pixels can be blurred to 1 … {size} (no blur)",
             )
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
@@ -40,6 +45,10 @@ class VerticalFlip(Deficit):
     Args:
         during: as `Deficit`.
     """
+
+    def check(self, train: Split) -> None:
+        """Refuse what is not an image."""
+        self.need_images(train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Flip the images."""
@@ -56,6 +65,10 @@ class WhiteNoise(Deficit):
     """
 
     augmented = False
+
+    def check(self, train: Split) -> None:
+        """Refuse what is not an image."""
+        self.need_images(train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Replace the images."""

@@ -5,6 +5,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
 from datamodules.transforms.deficit import BatchContext, Deficit
 from plasticity_lab.errors import UserError
@@ -29,8 +30,13 @@ class LabelPermutation(Deficit):
         during: as `Deficit`.
     """
 
+    def check(self, train: Split) -> None:
+        """Refuse another task than classification."""
+        self.need_classes(train)
+
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Rename the classes."""
+        assert context.classes is not None
         return batch._replace(targets=class_permutation(context.classes, context.seed, batch.targets.device)[batch.targets])
 
 
@@ -59,7 +65,12 @@ class LabelNoise(Deficit):
             raise UserError("fraction", value=fraction, fix="write the share of wrong labels, in [0, 1]")
         self.fraction = fraction
 
+    def check(self, train: Split) -> None:
+        """Refuse another task than classification."""
+        self.need_classes(train)
+
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Mislabel some examples."""
+        assert context.classes is not None
         shifts = label_shifts(self.fraction, context.examples, context.classes, context.seed, context.split, batch.targets.device)
         return batch._replace(targets=(batch.targets + shifts[batch.indices.to(batch.targets.device)]) % context.classes)

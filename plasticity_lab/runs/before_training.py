@@ -33,7 +33,7 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
         data.check(trainer, module)
         if isinstance(module, ImageClassifier):
             _check_precision(module, trainer)
-            check_fit(module.network, data.splits.train.shape, data.num_classes)
+            check_fit(module.network, data.splits.train.shape, data.num_outputs)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
             data.schedule.check_history()

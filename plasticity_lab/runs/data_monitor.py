@@ -1,5 +1,6 @@
 """Shows what the network is shown."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor
 
 from datamodules import Batch, ImageDataModule
 from datamodules.data_schedule import DataState
-from datamodules.datasets.stratified import stratified
 from plasticity_lab.randomness import generator
 from plasticity_lab.runs.image_grid import labelled_grid
 
@@ -48,7 +48,9 @@ class DataMonitor(Callback):
         for logger in trainer.loggers:
             if values:
                 logger.log_metrics(values, trainer.global_step)
-            if shown != self.shown and isinstance(logger, TensorBoardLogger):
+            if shown == self.shown or not data.splits.train.holds_images:
+                continue
+            if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("data/as_seen", as_seen(data), trainer.global_step)
         self.shown = shown
 
@@ -69,19 +71,31 @@ def scalars(data: ImageDataModule) -> dict[str, float]:
 
 
 def as_seen(data: ImageDataModule) -> Tensor:
-    """Return a grid of the same training images, sorted by class, as the network sees them now; uint8 (3, height, width).
+    """Return a grid of the same training images, sorted by target, as the network sees them now; uint8 (3, height, width).
 
-    A label that is not the image's own is written as `own > given`; images that are not in the data yet are grey.
+    A label that is not the image's own is written as `own > given`, a real-valued target as its
+    first number. Images that are not in the data yet are grey.
     """
     train, now = data.splits.train, data.now
-    chosen = stratified(train.labels, min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
-    chosen = chosen[train.labels[chosen].argsort(stable=True)]
-    raw = Batch(train.__getitems__(chosen.tolist()).to(data.device), train.labels[chosen].to(data.device), chosen.to(data.device))
+    chosen = train.choose(min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
+    first = train.targets[chosen].flatten(1)[:, 0] if train.targets.ndim > 1 else train.targets[chosen]
+    chosen = chosen[first.argsort(stable=True)]
+    pixels, targets = train.__getitems__(chosen.tolist()), train.targets[chosen]
+    raw = Batch(pixels.to(data.device), targets.to(data.device), chosen.to(data.device))
     batch = data.schedule.transforms.apply(raw, data.context("train", now.epoch, NO_BATCH, 0), now)
     present = torch.isin(chosen, data.schedule.stages.members(now.stage))
     images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(torch.uint8)
     captions = [
-        "" if not there else train.classes[own] if own == given else f"{train.classes[own]} > {train.classes[given]}"
-        for there, own, given in zip(present.tolist(), raw.targets.tolist(), batch.targets.tolist(), strict=True)
+        _caption(train.classes, own, given) if there else ""
+        for there, own, given in zip(present, raw.targets.cpu(), batch.targets.cpu(), strict=True)
     ]
     return labelled_grid(images, captions)
+
+
+def _caption(classes: Sequence[str], own: Tensor, given: Tensor) -> str:
+    """Return a target as text, with what training is given in its place."""
+    if not classes:
+        return f"{float(own.flatten()[0]):.3g}"
+    if own == given:
+        return classes[int(own)]
+    return f"{classes[int(own)]} > {classes[int(given)]}"

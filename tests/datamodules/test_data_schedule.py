@@ -78,7 +78,7 @@ def test_evaluation_is_on_clean_images_and_if_asked_on_impaired_ones() -> None:
     deficits = [deficit("0ep", "100%"), deficit("2ep", "3ep", name="datamodules.LabelPermutation")]
     finished = fit(*tiny(data(deficits=deficits, also_evaluate_with_deficit=True)))
     module, network = finished.data, finished.model.eval()
-    mean, deviation = module.statistics
+    mean, deviation = module.normalisation.mean, module.normalisation.std
     renamed = torch.tensor([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])
     clean = impaired = 0
     for batch in module.test_dataloader():

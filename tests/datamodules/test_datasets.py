@@ -44,9 +44,9 @@ def make_folder(root: Path, count: int = 3, classes: tuple[str, ...] = ("cat", "
 def test_digits_are_scikit_learns_split_into_disjoint_stratified_halves_that_never_change() -> None:
     train, test = Digits().read("train"), Digits().read("test")
     assert (len(train), len(test), train.shape) == (1297, 500, (1, 16, 16))
-    assert torch.bincount(torch.cat([train.labels, test.labels])).tolist() == np.bincount(load_digits().target).tolist()
-    assert max(torch.bincount(test.labels)) - min(torch.bincount(test.labels)) <= 3
-    assert train.labels[:10].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 2, 5]
+    assert torch.bincount(torch.cat([train.targets, test.targets])).tolist() == np.bincount(load_digits().target).tolist()
+    assert max(torch.bincount(test.targets)) - min(torch.bincount(test.targets)) <= 3
+    assert train.targets[:10].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 2, 5]
     assert train.fingerprint != test.fingerprint
 
 
@@ -81,7 +81,7 @@ def test_a_subset_is_keyed_by_the_seed_and_drawn_from_the_training_split_alone()
     assert one.validation is one.test
     assert len(one.test) == 500
     assert torch.equal(one.train[7], one.train.tensor()[7])
-    assert one.train.labels[:5].tolist() == [3, 4, 9, 0, 1]
+    assert one.train.targets[:5].tolist() == [3, 4, 9, 0, 1]
 
 
 def test_a_held_out_fraction_is_disjoint_from_what_is_trained_on() -> None:
@@ -124,7 +124,7 @@ def test_a_folder_is_decoded_once_and_then_read_from_the_cache(tmp_path: Path, m
     expected = torch.stack([torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1) for file in first.files])  # type: ignore[attr-defined]
     assert torch.equal(first.tensor(), expected)
     assert first.classes == ["cat", "dog"]
-    assert first.labels.tolist() == [0] * 300 + [1] * 300
+    assert first.targets.tolist() == [0] * 300 + [1] * 300
 
     monkeypatch.setattr(datamodules.datasets.folder_images, "decode_all", None)
     again = FolderImages(str(root)).read("train")
@@ -235,7 +235,7 @@ def test_torchvisions_cifar10_is_read_as_it_is(tmp_path: Path, monkeypatch: pyte
     train = TorchvisionImages("CIFAR10", str(tmp_path)).read("train")
     expected = np.concatenate([pixels[f"data_batch_{batch}"] for batch in range(1, 6)]).reshape(-1, 3, 32, 32)
     assert np.array_equal(train.tensor().numpy(), expected)
-    assert train.labels[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    assert train.targets[:12].tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     assert train.classes[3] == "class3"
     assert len(TorchvisionImages("CIFAR10", str(tmp_path)).read("test")) == 20
 
@@ -249,7 +249,7 @@ def test_a_torchvision_data_set_of_files_is_decoded_and_resized(tmp_path: Path) 
             picture(number, (20 + number, 30)).save(folder / f"{number}.ppm")
     train = TorchvisionImages("GTSRB", str(tmp_path), download=False, size=16).read("train")
     assert train.tensor().shape == (6, 3, 16, 16)
-    assert train.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert train.targets.tolist() == [0, 0, 0, 1, 1, 1]
     with pytest.raises(UserError, match="size: None: the images are of different sizes; set size:"):
         TorchvisionImages("GTSRB", str(tmp_path), download=False).read("train")
 

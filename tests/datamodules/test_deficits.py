@@ -203,8 +203,8 @@ def test_a_data_set_is_never_changed() -> None:
     finished = fit(*tiny({"data": {"init_args": {"deficits": acting, "growth": growth}}}))
     fresh = Digits(subset=100).splits(0).train
     assert digest(finished.data.splits.train.tensor()) == digest(fresh.tensor())
-    assert digest(finished.data.loaders["train"].pixels) == digest(fresh.tensor())
-    assert digest(finished.data.loaders["train"].labels) == digest(fresh.labels)
+    assert digest(finished.data.loaders["train"].inputs) == digest(fresh.tensor())
+    assert digest(finished.data.loaders["train"].targets) == digest(fresh.targets)
 
 
 def test_your_own_deficit_stands_beside_ours() -> None:

@@ -38,7 +38,7 @@ def test_batches_are_normalised_with_the_training_splits_statistics() -> None:
 
 def test_what_the_network_needs_to_know_comes_from_the_data() -> None:
     data = ImageDataModule(Digits(subset=20))
-    assert (data.num_classes, data.in_channels, data.image_size) == (10, 1, 16)
+    assert (data.num_outputs, data.in_channels, data.image_size) == (10, 1, 16)
     assert set(data.fingerprint) == {"train", "validation", "test"}
 
 
@@ -52,7 +52,7 @@ def test_evaluation_is_never_augmented() -> None:
     """Not even in the middle of training, where the data module augments."""
     finished = fit(*tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}}))
     data, network, right = finished.data, finished.model.eval(), 0
-    mean, deviation = data.statistics
+    mean, deviation = data.normalisation.mean, data.normalisation.std
     for batch in data.test_dataloader():
         right += int((network((batch.inputs - mean) / deviation).argmax(1) == batch.targets).sum())
     assert logged(finished.place.directory)["val/accuracy"][-1][1] == pytest.approx(right / 500)

@@ -97,7 +97,7 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     finished = fit(*tiny(TELL, WATCH, fragment))
     seen, values = one(finished, Witness).seen, logged(finished.place.directory)
     stages = 2 if fragment is GROWING else 1
-    table, labels = pd.read_csv(finished.place.directory / "forgetting.csv"), finished.data.splits.train.labels.tolist()
+    table, labels = pd.read_csv(finished.place.directory / "forgetting.csv"), finished.data.splits.train.targets.tolist()
     most = max(len(history) for history in seen)
     rows, events = [], []
     for index, history in enumerate(seen):
