@@ -16,6 +16,9 @@ from datamodules.datasets.split import Split
 from datamodules.datasets.streaming import stream_batches
 from plasticity_lab.errors import UserError
 
+Size = int | tuple[int, int]
+"""Pixels of an image: height and width, or one number for a square."""
+
 _RULES = 2
 """How often what `decode` gives has been settled anew; images kept from before are then decoded again."""
 
@@ -38,14 +41,15 @@ def decoder() -> str:
     return " ".join([f"rules {_RULES}", *(f"{name} {features.version(name)}" for name in names)])
 
 
-def decode(path: Path, size: int | None, channels: Literal[1, 3]) -> Tensor:
+def decode(path: Path, size: Size | None, channels: Literal[1, 3]) -> Tensor:
     """Read an image file (grey, RGB, palette, 16-bit, with or without alpha) as a uint8 tensor (channels, height, width).
 
     As a viewer shows it: turned as its EXIF orientation says, transparent parts on white; of an animation, the first frame.
 
     Args:
         path: the file.
-        size: height and width to crop centrally and resize to (antialiased bilinear); None keeps the file's.
+        size: height and width to crop centrally and resize to (antialiased bilinear), one number
+            for a square; None keeps the file's.
         channels: 1 for grey, 3 for RGB (a grey image then has three equal channels).
 
     Raises:
@@ -73,7 +77,7 @@ def upright(image: Image.Image) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def to_tensor(image: Image.Image, size: int | None, channels: Literal[1, 3]) -> Tensor:
+def to_tensor(image: Image.Image, size: Size | None, channels: Literal[1, 3]) -> Tensor:
     """Convert a PIL image to a uint8 tensor (channels, height, width); see `decode`."""
     if image.mode == "F":
         raise ValueError("floating-point pixels; save it with 8 or 16 bits")
@@ -82,8 +86,10 @@ def to_tensor(image: Image.Image, size: int | None, channels: Literal[1, 3]) -> 
     elif image.has_transparency_data:
         image = _on_white(image)
     image = image.convert("RGB" if channels == 3 else "L")
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+        if image.size != (width, height):
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
     pixels = torch.from_numpy(np.array(image))
     return pixels.permute(2, 0, 1).contiguous() if channels == 3 else pixels[None]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datamodules.datasets.cache import disk_cached
-from datamodules.datasets.decoding import decode, decode_all, decoder
+from datamodules.datasets.decoding import Size, decode, decode_all, decoder
 from datamodules.datasets.file_hashes import hash_files
 from datamodules.datasets.file_names import printable
 from datamodules.datasets.folder_layout import check_classes, report_test_folder, split_folder
@@ -24,11 +24,11 @@ class FolderSplit(Split):
 
     Args:
         folder: holds one folder of image files for each class.
-        size: height and width to resize to; None keeps the files'.
+        size: height and width to resize to, one number for squares; None keeps the files'.
         channels: 1 for grey, 3 for RGB.
     """
 
-    def __init__(self, folder: Path, size: int | None, channels: Literal[1, 3]) -> None:
+    def __init__(self, folder: Path, size: Size | None, channels: Literal[1, 3]) -> None:
         self.size, self.channels, self.name = size, channels, folder.name
         classes, self.files, labels = list_files(folder)
         self.classes, self.targets = [printable(name) for name in classes], torch.tensor(labels)
@@ -69,7 +69,8 @@ class FolderImages(ImageDataset):
 
     Args:
         root: the folder that holds `train` and `test`; may begin with `~`.
-        size: height and width to crop centrally and resize to; None needs files of one size.
+        size: `[height, width]` to crop centrally and resize to, one number for squares; None
+            needs files of one size.
         channels: 3, or 1 for grey.
         subset: as `ImageDataset`.
         validation: as `ImageDataset`.
@@ -78,7 +79,7 @@ class FolderImages(ImageDataset):
     def __init__(
         self,
         root: str,
-        size: int | None = None,
+        size: Size | None = None,
         channels: Literal[1, 3] = 3,
         subset: int | None = None,
         validation: Literal["test"] | float = "test",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from datamodules.datasets.cache import disk_cached
-from datamodules.datasets.decoding import decode_all, decoder, to_tensor
+from datamodules.datasets.decoding import Size, decode_all, decoder, to_tensor
 from datamodules.datasets.file_hashes import files_below, hash_files
 from datamodules.datasets.file_names import one_line, printable
 from datamodules.datasets.image_dataset import ImageDataset
@@ -31,7 +31,8 @@ class TorchvisionImages(ImageDataset):
         name: the class's name in `torchvision.datasets`.
         root: where the files are, or are downloaded to; may begin with `~`.
         download: download what is missing, with a progress bar.
-        size: height and width to crop centrally and resize to; None needs images of one size.
+        size: `[height, width]` to crop centrally and resize to, one number for squares; None
+            needs images of one size.
         options: further arguments of the torchvision class, e.g. `{split: letters}` for EMNIST.
         subset: as `ImageDataset`.
         validation: as `ImageDataset`.
@@ -42,7 +43,7 @@ class TorchvisionImages(ImageDataset):
         name: str,
         root: str = "data",
         download: bool = True,
-        size: int | None = None,
+        size: Size | None = None,
         options: dict[str, Any] | None = None,
         subset: int | None = None,
         validation: Literal["test"] | float = "test",

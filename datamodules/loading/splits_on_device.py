@@ -66,10 +66,16 @@ class SplitsOnDevice(LightningDataModule):
         return shape[0] if len(shape) == 3 else prod(shape)
 
     @property
-    def image_size(self) -> int:
-        """Height (and width) of the images in pixels; 1 where inputs are not images."""
+    def image_size(self) -> int | tuple[int, int]:
+        """Height and width of the images in pixels, as one number for squares.
+
+        It is 1 where inputs are not images.
+        """
         shape = self.splits.train.shape
-        return shape[1] if len(shape) == 3 else 1
+        if len(shape) != 3:
+            return 1
+        _, height, width = shape
+        return height if height == width else (height, width)
 
     @property
     def fingerprint(self) -> dict[str, str]:

@@ -12,10 +12,11 @@ from plasticity_lab.timing import Time
 
 
 class Blur(Deficit):
-    """Low resolution, the "cataract" of Achille et al. (2019): images shrunk to `size` x `size` pixels and enlarged again.
+    """Low resolution, the "cataract" of Achille et al. (2019): images shrunk and enlarged again.
 
     Args:
-        size: pixels that are left in a row and a column, 1…image size (which is the identity). The paper's is 8 of 32.
+        size: pixels that are left of the shorter side, 1…that side (which is the identity); the
+            longer one shrinks by the same factor. The paper's is 8 of 32.
         during: as `Deficit`.
     """
 
@@ -26,7 +27,7 @@ class Blur(Deficit):
     def check(self, train: Split) -> None:
         """Refuse a size that images do not have."""
         self.need_images(train)
-        size = train.shape[1]
+        size = min(train.shape[1:])
         if not 1 <= self.size <= size:
             raise UserError(
                 "size",

@@ -72,7 +72,7 @@ def test_inputs_that_are_not_images_reach_the_network_as_they_are() -> None:
     data = module()
     inputs = torch.randn(3, 8)
     assert data.normalise(inputs) is inputs
-    assert ImageDataModule(MeanGrey()).normalise(torch.zeros(2, 1, 16, 16)).unique().numel() == 1
+    assert float(ImageDataModule(MeanGrey()).normalise(torch.zeros(2, 1, 16, 16)).max()) < 0
 
 
 def test_examples_without_classes_are_chosen_regardless() -> None:
