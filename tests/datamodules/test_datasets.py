@@ -288,7 +288,7 @@ def test_images_that_are_not_of_one_size_are_refused(tmp_path: Path) -> None:
     for split, size in (("train", (8, 9)), ("test", (12, 9))):
         (tmp_path / split / "cat").mkdir(parents=True)
         picture(0, size).save(tmp_path / split / "cat" / "0.png")
-    with pytest.raises(UserError, match=r"size: None: train and test images are .* pixels.* to make all of one size"):
+    with pytest.raises(UserError, match=r"size: None: train and test images .* are .* pixels.* to make all of one size"):
         FolderImages(str(tmp_path)).splits(0)
     assert FolderImages(str(tmp_path), size=6).splits(0).train.shape == (3, 6, 6)
     assert FolderImages(str(tmp_path), size=(4, 6)).splits(0).train.shape == (3, 4, 6)
