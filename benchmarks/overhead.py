@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules import CropFlip, ImageDataset
-from datamodules.images import Images, TensorImages
+from datamodules.datasets.split import Split, TensorSplit
 from lightning_modules.networks import Linear, ResNet
 from plasticity_lab.randomness import generator
 from plasticity_lab.runs.main import main
@@ -45,13 +45,13 @@ class RandomImages(ImageDataset):
         super().__init__()
         self.count = count
 
-    def read(self, split: Literal["train", "test"]) -> Images:
+    def read(self, split: Literal["train", "test"]) -> Split:
         """Return the whole train or test split."""
         count = self.count if split == "train" else BATCH
         pixels = torch.randint(
             0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator(0, split)
         )
-        return TensorImages(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
+        return TensorSplit(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
 
 
 def bare(
@@ -182,7 +182,7 @@ def compare(
         )
         pairs.append(
             (
-                bare(model, images.tensor(), images.labels, epochs, precision, augment, device),
+                bare(model, images.tensor(), images.targets, epochs, precision, augment, device),
                 lightning(network, batches * BATCH, epochs, precision, device),
             )
         )

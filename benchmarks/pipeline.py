@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datamodules import CropFlip
-from datamodules.blurring import blur
+from datamodules.transforms.blur import blur
 from lightning_modules.networks import ResNet
 from plasticity_lab.randomness import generator
 

@@ -25,11 +25,11 @@ def accuracy(seed: int) -> float:
     for _ in range(30):
         for batch in torch.split(torch.randperm(len(images)), 128):
             optimizer.zero_grad()
-            F.cross_entropy(network(images[batch]), train.labels[batch]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(network(images[batch]), train.targets[batch]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         schedule.step()
     with torch.no_grad():
-        right = network.eval()(test_images).argmax(1) == test.labels
+        right = network.eval()(test_images).argmax(1) == test.targets
     return float(right.float().mean()) * 100
 
 

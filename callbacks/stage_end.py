@@ -7,7 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.epoch_end import EpochEnd
 from datamodules import ImageDataModule
-from datamodules.stages import Stages
+from datamodules.growth.stage_schedule import StageSchedule
 from plasticity_lab.errors import UserError
 
 
@@ -29,7 +29,7 @@ class StageEnd(EpochEnd):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stages, finished = _waiting(trainer), trainer.current_epoch + 1
-        if stages is None or not stages.waits(finished):
+        if stages is None or not stages.needs_decision(finished):
             return
         accuracy = trainer.callback_metrics.get(self.monitor)
         if accuracy is None:
@@ -38,7 +38,7 @@ class StageEnd(EpochEnd):
                 value="train_accuracy",
                 problem="the module does not log train/accuracy, which it waits for",
             )
-        stages.decide(finished, trainer.strategy.broadcast(float(accuracy)))
+        stages.advance(finished, trainer.strategy.broadcast(float(accuracy)))
         if stages.ended:
             trainer.should_stop = True
 
@@ -46,17 +46,17 @@ class StageEnd(EpochEnd):
         stages = _waiting(trainer)
         if stages and stages.cut_off(trainer.current_epoch) and trainer.is_global_zero:
             print(
-                f"warning: max_epochs: {trainer.max_epochs}: reached in data stage {len(stages.starts)}, before the last "
+                f"warning: max_epochs: {trainer.max_epochs}: reached in data stage {len(stages.stage_starts)}, before the last "
                 f"one ({len(stages.sizes) - 1}) had ended; write a larger max_epochs",
                 file=sys.stderr,
             )
 
 
-def _waiting(trainer: Trainer) -> Stages | None:
+def _waiting(trainer: Trainer) -> StageSchedule | None:
     """Return the data stages of a run if they wait for the network."""
     data: Any = getattr(trainer, "datamodule", None)
     return (
-        data.course.stages
+        data.schedule.stages
         if isinstance(data, ImageDataModule) and data.growth and data.growth.until
         else None
     )

@@ -1,28 +1,33 @@
 """What a run's data must allow, asked before training begins."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from datamodules.timeline import epoch_batches, latest, positions
+from datamodules.epoch_plan import EpochPlan
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Position
 
-if TYPE_CHECKING:
-    from datamodules.image_data import ImageDataModule
 
+def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Sequence[str]) -> None:
+    """Raise UserError for what the run could not train on, and for times that it never reaches.
 
-def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> None:
-    """Raise UserError for what the run could not train on, and for times that it would never reach."""
+    Args:
+        plan: the epochs of the run.
+        trainer: the run's.
+        module: what is trained.
+        classes: names of the classes.
+    """
     if trainer.reload_dataloaders_every_n_epochs != 1:  # type: ignore[attr-defined]  # set by a helper of Trainer
         raise UserError(
             "reload_dataloaders_every_n_epochs",
             problem="must be 1, or a resumed run would see another epoch's order",
         )
-    timed = data.growth or data.deficits or data.augmentation_during
+    transforms = plan.schedule.transforms
+    timed = plan.schedule.stages.growth or transforms.deficits or transforms.augmentation_during
     if timed and (trainer.max_epochs is None or trainer.max_epochs < 0):
         raise UserError(
             "max_epochs",
@@ -30,30 +35,30 @@ def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> N
             problem="data that change over time need the number of epochs",
             fix="write it",
         )
-    if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # ends after one batch
-        data.course.stages.check_times()
-        check_windows(data, trainer)
-    check_batches(data, trainer, module)
-    if data.num_classes == 1:
-        only = data.splits.train.classes[0]
+    # A fast_dev_run ends after one batch.
+    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        plan.schedule.stages.check_times()
+        check_windows(plan)
+    check_batches(plan, module)
+    if len(classes) == 1:
         rank_zero_warn(
-            f"the data hold one class only, {only!r}: accuracy is 100 % by definition; add the classes it is told from"
+            f"the data hold one class only, {classes[0]!r}: accuracy is 100 % by definition; add the classes it is told from"
         )
 
 
-def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> None:
-    """Raise UserError if an epoch of some stage has no batch, or a last one that batch norm cannot take."""
-    for size in data.course.stages.sizes:
-        batches = epoch_batches(data, trainer, size)
+def check_batches(plan: EpochPlan, module: nn.Module) -> None:
+    """Raise UserError if an epoch has no batch, or a last one that batch norm cannot take."""
+    for size in plan.schedule.stages.sizes:
+        batches = plan.batches(size)
         if not batches:
             raise UserError(
                 "batch_size",
-                value=data.batch_size,
+                value=plan.batch_size,
                 problem=f"no full batch in {size} training examples",
                 fix="choose a smaller one",
             )
         if len(batches[-1]) == 1 and _has_batch_norm(module):
-            if data.batch_size == 1:
+            if plan.batch_size == 1:
                 raise UserError(
                     "batch_size",
                     value="1",
@@ -62,7 +67,7 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
                 )
             raise UserError(
                 "batch_size",
-                value=data.batch_size,
+                value=plan.batch_size,
                 problem=(
                     f"an epoch's last batch would hold one example, too few for batch norm, with {size} training examples"
                 ),
@@ -70,26 +75,21 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
             )
 
 
-def check_windows(data: "ImageDataModule", trainer: Trainer) -> None:
+def check_windows(plan: EpochPlan) -> None:
     """Raise UserError for a window that the run does not reach, or that ends before it starts."""
-    path, waits, epochs = (
-        positions(data, trainer),
-        bool(data.growth and data.growth.until),
-        trainer.max_epochs or 0,
-    )
-    end = latest(data, trainer)
-    for name, window in data.course.appearance.windows:
+    path, end, epochs = plan.positions(), plan.latest(), plan.max_epochs
+    for name, window in plan.schedule.transforms.windows:
         if window.start == window.stop:
             continue
         for time in window:
             if str(time) != "100%" and not time.reached(end, epochs):
                 raise UserError(
                     name,
-                    window,
-                    f"{time} is never reached: the run has {_extent(end)}",
-                    "write an earlier time",
+                    value=window,
+                    problem=f"{time} is never reached: the run has {_extent(end)}",
+                    fix="write an earlier time",
                 )
-        if not waits and not any(window.open(now, epochs) for now in path[:-1]):
+        if not plan.waits and not any(window.open(now, epochs) for now in path[:-1]):
             raise UserError(
                 name,
                 value=window,

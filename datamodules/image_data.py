@@ -5,19 +5,23 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Literal
 
-from torch import Tensor
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
 
-from datamodules.appearance import Appearance
-from datamodules.augmentation import Augmentation
 from datamodules.checks import check_run
-from datamodules.course import Course
-from datamodules.datasets import ImageDataset
-from datamodules.deficits import Deficit, Scene
-from datamodules.growth import Growth
-from datamodules.loader import Batch, EpochLoader
-from datamodules.splits_on_device import SplitsOnDevice
-from datamodules.stages import Stages
-from datamodules.statistics import channel_histogram
+from datamodules.data_schedule import DataSchedule
+from datamodules.datasets.channel_statistics import channel_histogram
+from datamodules.datasets.example_dataset import ExampleDataset
+from datamodules.epoch_plan import EpochPlan
+from datamodules.growth.base import Growth
+from datamodules.growth.stage_schedule import StageSchedule
+from datamodules.loading.batch import Batch
+from datamodules.loading.loader import EpochLoader
+from datamodules.loading.splits_on_device import SplitsOnDevice
+from datamodules.transforms.augmentation import Augmentation
+from datamodules.transforms.batch_transforms import BatchTransforms
+from datamodules.transforms.deficit import BatchContext, Deficit
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Position, Time, Window
 
@@ -48,7 +52,7 @@ class ImageDataModule(SplitsOnDevice):
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: ExampleDataset,
         batch_size: int = 128,
         growth: Growth | None = None,
         deficits: list[Deficit] | None = None,
@@ -83,17 +87,40 @@ class ImageDataModule(SplitsOnDevice):
         self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
 
     @cached_property
-    def course(self) -> Course:
+    def schedule(self) -> DataSchedule:
         """What the network is shown over time."""
         train = self.splits.train
-        stages = Stages(self.growth, train.labels, len(train.classes), self.seed, self._epochs)
+        stages = StageSchedule(
+            self.growth, train.targets, self.num_classes, self.seed, self._epochs
+        )
         stages.check()
         for deficit in self.deficits:
-            deficit.check(self.image_size, self.num_classes)
-        return Course(
+            deficit.check(train)
+        if self.augmentation:
+            self.augmentation.check(train)
+        return DataSchedule(
             stages,
-            Appearance(self.deficits, self.augmentation, self.augmentation_during, self._epochs),
+            BatchTransforms(
+                self.deficits, self.augmentation, self.augmentation_during, self._epochs
+            ),
         )
+
+    def plan(self, trainer: Trainer) -> EpochPlan:
+        """Return the epochs of a run by a trainer."""
+        return EpochPlan(
+            self.schedule,
+            self.batch_size,
+            self.drop_last,
+            trainer.world_size,
+            trainer.limit_train_batches,
+            trainer.accumulate_grad_batches,
+            trainer.max_epochs or 0,
+            trainer.max_steps,
+        )
+
+    def check(self, trainer: Trainer, module: nn.Module) -> None:
+        """Raise UserError for what a run of a module by a trainer could not train on or reach."""
+        check_run(self.plan(trainer), trainer, module, self.splits.train.classes)
 
     @property
     def _epochs(self) -> int:
@@ -108,19 +135,17 @@ class ImageDataModule(SplitsOnDevice):
         """Where the run is."""
         epoch = self.trainer.current_epoch if self.trainer else 0
         return Position(
-            epoch, self.trainer.global_step if self.trainer else 0, self.course.stages.stage(epoch)
+            epoch,
+            self.trainer.global_step if self.trainer else 0,
+            self.schedule.stages.stage(epoch),
         )
 
-    def scene(self, split: Literal["train", "validation"], *counters: int) -> Scene:
-        """Return where a batch stands that the counters tell from all others of its split."""
-        return Scene(
-            self.seed,
-            split,
-            len(getattr(self.splits, split)),
-            self.num_classes,
-            *self.statistics,
-            counters,
-        )
+    def context(self, split: Literal["train", "validation"], *stream_key: int) -> BatchContext:
+        """Return where a batch stands that the key tells from all others of its split."""
+        examples, normalisation = len(getattr(self.splits, split)), self.normalisation
+        mean = normalisation.mean if normalisation else torch.empty(0, device=self.device)
+        std = normalisation.std if normalisation else mean
+        return BatchContext(self.seed, split, examples, self.num_classes, mean, std, stream_key)
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that whatever is wrong with them shows before a logger writes.
@@ -130,18 +155,18 @@ class ImageDataModule(SplitsOnDevice):
                 cannot train on.
         """
         if self.trainer and self.trainer.state.fn == "fit":
-            check_run(self, self.trainer, self.trainer.lightning_module)
-        _ = self.loaders, self.statistics
+            self.check(self.trainer, self.trainer.lightning_module)
+        _ = self.loaders, self.normalisation
         if not self.is_resident:
             for split in self.splits:
-                channel_histogram(
-                    split, False, self.workers
-                )  # reads every image once, and remembers it
+                # Reads every image once, and remembers it.
+                if split.holds_images:
+                    channel_histogram(split, False, self.workers)
 
     def _order(self, epoch: int) -> Tensor:
         """Return an epoch's examples in the order they are seen: with `overfit_batches` always the first epoch's."""
         same = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
-        return self.course.stages.order(0 if same else epoch)
+        return self.schedule.stages.order(0 if same else epoch)
 
     @cached_property
     def loaders(self) -> dict[str, EpochLoader]:
@@ -186,11 +211,11 @@ class ImageDataModule(SplitsOnDevice):
     def training_pass(self) -> Iterator[Batch]:
         """Yield this rank's share of the present training data once more, as the network sees them now."""
         loader, now = copy.copy(self.loaders["train"]), self.now
-        loader.epoch, loader.position = now.epoch, 0
+        loader.epoch, loader.batch_index = now.epoch, 0
         for number, raw in enumerate(loader):
             moved = Batch(*(part.to(self.device) for part in raw))
-            batch = self.course.appearance.training(
-                moved, self.scene("train", now.epoch, -2 - number, self._rank), now
+            batch = self.schedule.transforms.apply(
+                moved, self.context("train", now.epoch, -2 - number, self._rank), now
             )
             yield self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
@@ -198,14 +223,14 @@ class ImageDataModule(SplitsOnDevice):
         """Turn pixels into what the network sees."""
         if self.trainer and self.trainer.training:
             now, loader = self.now, self.loaders["train"]
-            self.course.note(now)
-            scene = self.scene("train", loader.epoch, loader.position, self._rank)
-            batch = self.course.appearance.training(batch, scene, now)
+            self.schedule.record(now)
+            context = self.context("train", loader.epoch, loader.batch_index, self._rank)
+            batch = self.schedule.transforms.apply(batch, context, now)
         elif dataloader_idx == 1:
-            scene = self.scene(
-                "validation", self.now.epoch, self.loaders["validation"].position, self._rank
+            context = self.context(
+                "validation", self.now.epoch, self.loaders["validation"].batch_index, self._rank
             )
-            batch = self.course.appearance.impaired(batch, scene)
+            batch = self.schedule.transforms.apply_all_deficits(batch, context)
         return self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
     def _cast(self, batch: Batch) -> Batch:
@@ -219,20 +244,20 @@ class ImageDataModule(SplitsOnDevice):
         return int(progress.processed)
 
     def _check_stages(self) -> None:
-        if self.course.stages.waits(self._finished):
-            if self.course.trained:
+        if self.schedule.stages.needs_decision(self._finished):
+            if self.schedule.trained:
                 raise UserError(
                     "until: nothing ends the stages",
                     problem="add callbacks.StageEnd() to the trainer's callbacks",
                 )
             # A branch from a run that did not wait, or a checkpoint written before the accuracy was
             # known.
-            self.course.stages.skip(self._finished)
+            self.schedule.stages.skip_decision(self._finished)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been shown so far."""
-        return self.course.state_dict()
+        return self.schedule.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.course.load_state_dict(state_dict)
+        self.schedule.load_state_dict(state_dict)

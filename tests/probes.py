@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from callbacks import Level
-from datamodules import Augmentation, Batch, Deficit, Scene
+from datamodules import Augmentation, Batch, BatchContext, Deficit
 from lightning_modules import ImageClassifier
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.timing import Time
@@ -135,21 +135,21 @@ class Dim(Deficit):
         super().__init__(during)
         self.invert = invert
 
-    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         return batch._replace(inputs=255 - batch.inputs if self.invert else batch.inputs // 2)
 
 
 class Fade(Deficit):
     """Somebody's own deficit, in float."""
 
-    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         return batch._replace(inputs=batch.inputs * 0.3 - 5)
 
 
 class InPlace(Deficit):
     """Somebody's own deficit that writes into its batch."""
 
-    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         batch.inputs.fill_(7)
         batch.targets.zero_()
         return batch

@@ -195,7 +195,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a condition that is a number": (
         _growth(step=50, until=0.9),
-        "data.growth.until: not a Until: write .* Got value: 0.9",
+        "data.growth.until: not a StageCriterion: write .* Got value: 0.9",
     ),
     "a callback's value outside its range": (
         [
@@ -393,7 +393,7 @@ def test_streamed_images_are_all_read_before_training(
 ) -> None:
     root = make_folder(tmp_path / "images", count=8)
     chosen: Any = getattr(FolderImages(str(root), validation=0.5).splits(0), split)
-    file = chosen.files[5] if split == "test" else chosen.whole.files[int(chosen.indices[5])]
+    file = chosen.files[5] if split == "test" else chosen.parent.files[int(chosen.indices[5])]
     file.write_bytes(b"damaged")
     dataset = {
         "class_path": "datamodules.FolderImages",

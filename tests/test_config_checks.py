@@ -167,7 +167,7 @@ def test_a_fragment_without_the_config_it_belongs_on(capsys: pytest.CaptureFixtu
 def test_what_comes_from_data_and_seed_cannot_be_written_otherwise(
     arguments: list[str], message: str
 ) -> None:
-    sources = {"seed_everything": 0, "num_classes": 10, "in_channels": 1, "image_size": None}
+    sources = {"seed_everything": 0, "num_outputs": 10, "in_channels": 1, "image_size": None}
     with pytest.raises(UserError, match=f"^{message}"):
         check_links(given_settings(["fit", *tiny(), *arguments]), sources)
 

@@ -35,7 +35,7 @@ def test_whatever_changes_is_logged_and_pictured_when_it_does() -> None:
         augmentation=CROPS,
         augmentation_during=["0ep", "1ep"],
     )
-    values, first = logged(finished.place.directory), len(finished.data.course.stages.members(0))
+    values, first = logged(finished.place.directory), len(finished.data.schedule.stages.members(0))
     assert values["data/stage"] == [(0, 0), (2, 1), (6, 1), (7, 1)]
     assert values["data/examples"] == [(0, first), (2, 100), (6, 100), (7, 100)]
     assert values["data/augmented"] == [(2, 0), (6, 0), (7, 0)], "from the first change on"
@@ -55,7 +55,7 @@ def test_the_picture_is_what_the_network_sees() -> None:
     grids = {epoch: as_seen(at(data, epoch)) for epoch in (0, 1, 2)}
     assert len({tuple(grid.flatten().tolist()) for grid in grids.values()}) == 3
     cell = grids[0][:, 4 : 4 + 64, 4 : 4 + 64]
-    absent = 0 in {int(label) for label in data.splits.train.labels} - stage_classes(data)
+    absent = 0 in {int(label) for label in data.splits.train.targets} - stage_classes(data)
     assert bool((cell == 200).all()) is absent, "an image that is not there yet is grey"
     assert (grids[2] == 200).all(0).float().mean() < 0.01
 
@@ -69,8 +69,8 @@ def at(data: Any, epoch: int) -> Any:
 
 def stage_classes(data: Any) -> set[int]:
     train = data.splits.train
-    (first, _) = ClassGrowth(2, 0.0, at=[]).increments(train.labels, 10, 0)
-    return set(train.labels[first].tolist())
+    (first, _) = ClassGrowth(2, 0.0, at=[]).stage_indices(train.targets, 10, 0)
+    return set(train.targets[first].tolist())
 
 
 def test_a_grid_shows_what_can_be_shown_of_other_channels() -> None:

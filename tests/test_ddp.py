@@ -90,7 +90,7 @@ def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
             assert record["labels"][step] == [told[index] for index in record["seen"][step]], (
                 "the same labels"
             )
-    own = Digits(subset=100).splits(0).train.labels
+    own = Digits(subset=100).splits(0).train.targets
     permuted = {
         (int(own[index]), label)
         for index, label in zip(two[1]["seen"][0], two[1]["labels"][0], strict=True)

@@ -79,7 +79,7 @@ def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
     import torch
 
     from datamodules import CropFlip
-    from datamodules.blurring import blur
+    from datamodules.transforms.blur import blur
     from plasticity_lab.randomness import generator
 
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)

@@ -158,7 +158,7 @@ class Forgetting(Diagnostic):
         check_diagnostic(self, blank_look(trainer, pl_module))
         data: Any = getattr(trainer, "datamodule", None)
         state, begun = self._counts.state_dict(), len(self._counts.right)
-        self._counts = ForgettingStatistics(data.splits.train.labels.to(pl_module.device))
+        self._counts = ForgettingStatistics(data.splits.train.targets.to(pl_module.device))
         if begun:
             self._counts.load_state_dict(state)
 

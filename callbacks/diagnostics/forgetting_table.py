@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from datamodules.images import Images, Subset
+from datamodules.datasets.split import Split, SubsetSplit
 from plasticity_lab.files import write_atomically
 from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
 
 
-def forgetting_table(images: Images, counts: ForgettingStatistics) -> pd.DataFrame:
+def forgetting_table(images: Split, counts: ForgettingStatistics) -> pd.DataFrame:
     """Return a row for each example; a cell is empty where there is no such presentation.
 
     Args:
@@ -26,8 +26,8 @@ def forgetting_table(images: Images, counts: ForgettingStatistics) -> pd.DataFra
     """
     state = counts.state_dict()
     columns = {
-        "index": images.indices if isinstance(images, Subset) else torch.arange(len(images)),
-        "label": images.labels,
+        "index": images.indices if isinstance(images, SubsetSplit) else torch.arange(len(images)),
+        "label": images.targets,
         "given_label": state["given_label"],
         "wrong_label": counts.wrong_label.cpu().long(),
         "presentations": state["presentations"],
@@ -50,7 +50,7 @@ def forgetting_table(images: Images, counts: ForgettingStatistics) -> pd.DataFra
     return table
 
 
-def write_table(path: Path, images: Images, counts: ForgettingStatistics) -> None:
+def write_table(path: Path, images: Split, counts: ForgettingStatistics) -> None:
     """Write the table as a CSV file, whole or not at all."""
     with write_atomically(path) as unfinished:
         forgetting_table(images, counts).to_csv(unfinished, index=False)

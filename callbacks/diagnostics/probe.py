@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodules import Batch, ImageDataModule
-from datamodules.images import stratified
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Position
@@ -49,21 +48,21 @@ def training_probe(
         now: where the run is.
     """
     train = data.splits.train
-    chosen = stratified(train.labels, min(examples, len(train)), generator(data.seed, "probe"))
-    targets, indices = train.labels[chosen].to(data.device), chosen.to(data.device)
+    chosen = train.choose(min(examples, len(train)), generator(data.seed, "probe"))
+    targets, indices = train.targets[chosen].to(data.device), chosen.to(data.device)
     batch = Batch(train.__getitems__(chosen.tolist()).to(data.device), targets, indices)
     if with_deficits:
-        for deficit in data.course.appearance.acting(now):
-            batch = deficit(batch, data.scene("train", now.epoch, NO_BATCH))
+        for deficit in data.schedule.transforms.active_deficits(now):
+            batch = deficit(batch, data.context("train", now.epoch, NO_BATCH))
     return Probe(data.normalise(batch.inputs), targets, indices)
 
 
 def test_probe(data: ImageDataModule, examples: int) -> Probe:
     """Choose examples of the test split, the same share of every class, without deficits."""
     test, draws = data.splits.test, generator(data.seed, "probe", "test")
-    chosen = stratified(test.labels, min(examples, len(test)), draws)
+    chosen = test.choose(min(examples, len(test)), draws)
     inputs = data.normalise(test.__getitems__(chosen.tolist()).to(data.device))
-    return Probe(inputs, test.labels[chosen].to(data.device), chosen.to(data.device))
+    return Probe(inputs, test.targets[chosen].to(data.device), chosen.to(data.device))
 
 
 def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed: int) -> Probe:

@@ -50,7 +50,7 @@ def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
 
 def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
     """Return a look that knows what the network has been shown."""
-    members = data.course.stages.members
+    members = data.schedule.stages.members
     return replace(look, stage=stage, stage_members=members, test_probe=partial(test_probe, data))
 
 
@@ -62,7 +62,7 @@ def blank_look(trainer: Trainer, module: LightningModule) -> Look:
     if isinstance(data, ImageDataModule):
         train = data.splits.train
         inputs = torch.zeros(2, *train.shape, device=device)
-        targets = torch.zeros_like(train.labels[:2], device=device)
+        targets = torch.zeros_like(train.targets[:2], device=device)
         probe = Probe(inputs, targets, torch.arange(2))
     else:
         probe = loader_probe(trainer, module, 2, run_seed(trainer, module))

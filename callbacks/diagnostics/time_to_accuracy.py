@@ -130,7 +130,7 @@ def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
     data: Any = getattr(trainer, "datamodule", None)
     if not isinstance(data, ImageDataModule) or not data.growth:
         return Position(0, 0), False, True
-    past = data.course.past
+    past = data.schedule.history
     stage = past[-1][1].stage
     began = next(now for now, shown in past if shown.stage == stage)
-    return began, True, stage == len(data.course.stages.sizes) - 1
+    return began, True, stage == len(data.schedule.stages.sizes) - 1

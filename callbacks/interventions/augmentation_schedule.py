@@ -52,7 +52,7 @@ class AugmentationSchedule(Level):
                 problem=f"{data.augmentation_during} says it too",
                 fix="leave one out",
             )
-        data.course.appearance.augmentation_levels = self.levels
+        data.schedule.transforms.augmentation_levels = self.levels
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)

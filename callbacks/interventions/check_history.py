@@ -28,7 +28,7 @@ def check_past(trainer: Trainer, module: LightningModule, states: Mapping[str, A
     if "Clock" in states:
         clock.load_state_dict(states["Clock"])
     data = getattr(trainer, "datamodule", None)
-    clock.last = clock.last or (data.course.last if isinstance(data, ImageDataModule) else None)
+    clock.last = clock.last or (data.schedule.last if isinstance(data, ImageDataModule) else None)
     if clock.last is None:
         return
     for one in interventions(trainer):

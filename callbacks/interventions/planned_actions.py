@@ -9,7 +9,6 @@ from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
-from datamodules.timeline import latest, positions
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Position, Time
 
@@ -57,7 +56,7 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
             continue
         last = Position(epochs - 1, _MANY)
         if isinstance(data, ImageDataModule):
-            end = latest(data, trainer)
+            end = data.plan(trainer).latest()
             last = end._replace(epoch=end.epoch - 1, step=end.step - 1)
         if isinstance(one, Rewind):
             check_order(one, trainer)
@@ -74,7 +73,7 @@ def check_order(one: Rewind, trainer: Trainer) -> None:
     """Raise UserError if a rewind acts no later than the state is taken, or may do so."""
     data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
     if isinstance(data, ImageDataModule) and not (data.growth and data.growth.until):
-        path = positions(data, trainer, times(one))
+        path = data.plan(trainer).positions(times(one))
     else:
         kinds = {
             "epochs" if time.unit in ("ep", "%") else time.unit.removesuffix("s")

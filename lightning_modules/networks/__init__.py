@@ -1,7 +1,7 @@
 """Plain networks: each layer owns `reset_parameters()`, and `blocks` names the parts from bottom to top.
 
 Your own: a module whose constructor takes `in_channels` and `num_classes` (and `image_size` if it
-wants it), named in YAML.
+wants it: pixels of a square, or height and width), named in YAML.
 """
 
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN

@@ -9,6 +9,14 @@ from plasticity_lab.errors import UserError
 
 Norm = Literal["batch", "group", "none"]
 
+ImageSize = int | tuple[int, int]
+"""Pixels of an image: height and width, or one number for a square."""
+
+
+def height_and_width(size: ImageSize) -> tuple[int, int]:
+    """Return both, of squares too."""
+    return (size, size) if isinstance(size, int) else size
+
 
 def check_sizes(**sizes: int) -> None:
     """Refuse sizes below 1, by name."""

@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from math import prod
 from typing import Literal
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.layers import check_sizes
+from lightning_modules.networks.layers import ImageSize, check_sizes, height_and_width
 
 
 class MLP(nn.Module):
@@ -17,7 +18,7 @@ class MLP(nn.Module):
     Args:
         in_channels: image channels (set from the data).
         num_classes: classes (set from the data).
-        image_size: height and width of the images (set from the data).
+        image_size: height and width of the images, one number for squares (set from the data).
         widths: units of the hidden layers.
         norm: `batch` (between the linear layer and its activation) or `none`.
         activation: `relu` or `tanh`.
@@ -27,13 +28,13 @@ class MLP(nn.Module):
         self,
         in_channels: int,
         num_classes: int,
-        image_size: int,
+        image_size: ImageSize,
         widths: Sequence[int] = (2500, 2000, 1500, 1000, 500),
         norm: Literal["batch", "none"] = "batch",
         activation: Literal["relu", "tanh"] = "relu",
     ) -> None:
         super().__init__()
-        features = in_channels * image_size**2
+        features = in_channels * prod(height_and_width(image_size))
         for number, units in enumerate(widths, 1):
             check_sizes(widths=units)
             layers: dict[str, nn.Module] = {"linear": nn.Linear(features, units)}
@@ -59,14 +60,14 @@ class Linear(nn.Module):
     Args:
         in_channels: image channels (set from the data).
         num_classes: classes (set from the data).
-        image_size: height and width of the images (set from the data).
+        image_size: height and width of the images, one number for squares (set from the data).
     """
 
     blocks = ("head",)
 
-    def __init__(self, in_channels: int, num_classes: int, image_size: int) -> None:
+    def __init__(self, in_channels: int, num_classes: int, image_size: ImageSize) -> None:
         super().__init__()
-        self.head = nn.Linear(in_channels * image_size**2, num_classes)
+        self.head = nn.Linear(in_channels * prod(height_and_width(image_size)), num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (batch, channels, height, width) to logits (batch, classes)."""

@@ -9,6 +9,7 @@ from typing import Any
 import torchvision
 from torch import Tensor, nn
 
+from lightning_modules.networks.layers import ImageSize, height_and_width
 from plasticity_lab.errors import UserError
 
 _CONTAINERS = ("features", "encoder", "layers", "blocks", "trunk_output")
@@ -25,8 +26,8 @@ class TorchvisionNetwork(nn.Module):
     Args:
         in_channels: image channels (set from the data).
         num_classes: classes (set from the data).
-        image_size: height and width of the images (set from the data), for networks that depend on
-            it.
+        image_size: height and width of the images, one number for squares (set from the data), for
+            networks that depend on it.
         name: as torchvision lists it: `resnet18`, `vgg11_bn`, `vit_b_16`.
         options: further arguments, as `{zero_init_residual: true}`.
 
@@ -39,7 +40,7 @@ class TorchvisionNetwork(nn.Module):
         self,
         in_channels: int,
         num_classes: int,
-        image_size: int,
+        image_size: ImageSize,
         name: str,
         options: dict[str, Any] | None = None,
     ) -> None:
@@ -54,7 +55,11 @@ class TorchvisionNetwork(nn.Module):
                 fix=f"the nearest are {near}",
             )
         builder = torchvision.models.get_model_builder(name)
-        arguments = {**_sizes(builder, image_size), "num_classes": num_classes, **(options or {})}
+        arguments = {
+            **_sizes(builder, name, image_size),
+            "num_classes": num_classes,
+            **(options or {}),
+        }
         try:
             with _first_convolution_of(in_channels):
                 self.model: nn.Module = builder(**arguments)
@@ -70,11 +75,22 @@ class TorchvisionNetwork(nn.Module):
         return logits
 
 
-def _sizes(builder: Any, image_size: int) -> Mapping[str, Any]:
+def _sizes(builder: Any, name: str, image_size: ImageSize) -> Mapping[str, Any]:
     """Return what a network has to be told besides channels and classes."""
     kind = inspect.signature(builder).return_annotation
     parameters = inspect.signature(kind).parameters
-    sizes = {"image_size": image_size, "input_size": (image_size, image_size), "aux_logits": False}
+    if "image_size" in parameters and not isinstance(image_size, int):
+        raise UserError(
+            name,
+            value=f"image size {image_size}",
+            problem="takes square images only",
+            fix="set size: of the data set to one number, or use another network",
+        )
+    sizes = {
+        "image_size": image_size,
+        "input_size": height_and_width(image_size),
+        "aux_logits": False,
+    }
     return {name: value for name, value in sizes.items() if name in parameters}
 
 

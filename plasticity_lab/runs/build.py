@@ -153,6 +153,17 @@ def _instantiated(config: Config) -> Namespace:
         # The parser wraps what a constructor says about its values.
         if "Does not validate" not in str(error):
             raise
+        size = builder.shape[1:] if builder.shape else ()
+        if len(set(size)) == 2 and f"Got value: {size}" in str(error):
+            network = config.settings.model.init_args.network.class_path
+            raise UserError(
+                "network",
+                value=network.rpartition(".")[2],
+                problem=(
+                    f"image_size is one number, and images are {size[0]} x {size[1]} (height x width)"
+                ),
+                fix="write `image_size: int | tuple[int, int]` in its __init__, or use squares",
+            ) from error
         raise UserError(one_line(str(error))) from error
     return built
 

@@ -211,12 +211,12 @@ class Link(NamedTuple):
     name: str
 
 
+SIZES = {"in_channels": "in_channels", "num_classes": "num_outputs", "image_size": "image_size"}
+"""Arguments of a network that the data fill in, with what of the data does."""
+
 LINKS = [
     *(Link((part, "seed"), "seed_everything", "seed_everything") for part in ("model", "data")),
-    *(
-        Link(("model", "network", name), "the data", name)
-        for name in ("in_channels", "num_classes", "image_size")
-    ),
+    *(Link(("model", "network", name), "the data", source) for name, source in SIZES.items()),
 ]
 """What `CLI.add_arguments_to_parser` links."""
 

@@ -1,5 +1,6 @@
 """Shows what the network is shown."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,8 +9,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
 from datamodules import Batch, ImageDataModule
-from datamodules.course import Shown
-from datamodules.images import stratified
+from datamodules.data_schedule import DataState
 from plasticity_lab.randomness import generator
 from plasticity_lab.runs.image_grid import labelled_grid
 
@@ -32,12 +32,12 @@ class DataMonitor(Callback):
 
     def __init__(self, resumed: bool = False) -> None:
         self.resumed = resumed
-        self.shown: Shown | None = None
+        self.shown: DataState | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        if self.resumed and isinstance(data, ImageDataModule) and data.course.past:
-            self.shown = data.course.past[-1][1]
+        if self.resumed and isinstance(data, ImageDataModule) and data.schedule.history:
+            self.shown = data.schedule.history[-1][1]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -45,14 +45,16 @@ class DataMonitor(Callback):
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule) or not trainer.loggers:
             return
-        shown = data.course.past[-1][1]
+        shown = data.schedule.history[-1][1]
         if shown == self.shown and batch_idx:
             return
         values = scalars(data)
         for logger in trainer.loggers:
             if values:
                 logger.log_metrics(values, trainer.global_step)
-            if shown != self.shown and isinstance(logger, TensorBoardLogger):
+            if shown == self.shown or not data.splits.train.holds_images:
+                continue
+            if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("data/as_seen", as_seen(data), trainer.global_step)
         self.shown = shown
 
@@ -60,7 +62,7 @@ class DataMonitor(Callback):
 def scalars(data: ImageDataModule) -> dict[str, float]:
     """Return what is in force as numbers: a function of the past alone, so that runs which have it in common log the same."""
     values: dict[str, float] = {}
-    past = [shown for _, shown in data.course.past]
+    past = [shown for _, shown in data.schedule.history]
     shown = past[-1]
     if data.growth:
         values |= {"data/stage": shown.stage, "data/examples": shown.examples}
@@ -73,32 +75,35 @@ def scalars(data: ImageDataModule) -> dict[str, float]:
 
 
 def as_seen(data: ImageDataModule) -> Tensor:
-    """Return a grid of the same training images, sorted by class, as the network sees them now; uint8 (3, height, width).
+    """Return a grid of the same training images, sorted by target, as the network sees them now; uint8 (3, height, width).
 
-    A label that is not the image's own is written as `own > given`; images that are not in the data
-    yet are grey.
+    A label that is not the image's own is written as `own > given`, a real-valued target as its
+    first number. Images that are not in the data yet are grey.
     """
     train, now = data.splits.train, data.now
-    chosen = stratified(train.labels, min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
-    chosen = chosen[train.labels[chosen].argsort(stable=True)]
-    raw = Batch(
-        train.__getitems__(chosen.tolist()).to(data.device),
-        train.labels[chosen].to(data.device),
-        chosen.to(data.device),
+    chosen = train.choose(min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
+    first = (
+        train.targets[chosen].flatten(1)[:, 0] if train.targets.ndim > 1 else train.targets[chosen]
     )
-    batch = data.course.appearance.training(raw, data.scene("train", now.epoch, NO_BATCH, 0), now)
-    present = torch.isin(chosen, data.course.stages.members(now.stage))
+    chosen = chosen[first.argsort(stable=True)]
+    pixels, targets = train.__getitems__(chosen.tolist()), train.targets[chosen]
+    raw = Batch(pixels.to(data.device), targets.to(data.device), chosen.to(data.device))
+    batch = data.schedule.transforms.apply(raw, data.context("train", now.epoch, NO_BATCH, 0), now)
+    present = torch.isin(chosen, data.schedule.stages.members(now.stage))
     images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(
         torch.uint8
     )
     captions = [
-        ""
-        if not there
-        else train.classes[own]
-        if own == given
-        else f"{train.classes[own]} > {train.classes[given]}"
-        for there, own, given in zip(
-            present.tolist(), raw.targets.tolist(), batch.targets.tolist(), strict=True
-        )
+        _caption(train.classes, own, given) if there else ""
+        for there, own, given in zip(present, raw.targets.cpu(), batch.targets.cpu(), strict=True)
     ]
     return labelled_grid(images, captions)
+
+
+def _caption(classes: Sequence[str], own: Tensor, given: Tensor) -> str:
+    """Return a target as text, with what training is given in its place."""
+    if not classes:
+        return f"{float(own.flatten()[0]):.3g}"
+    if own == given:
+        return classes[int(own)]
+    return f"{classes[int(own)]} > {classes[int(given)]}"

@@ -23,11 +23,11 @@ def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> 
     Returns:
         uint8 (3, height, width).
     """
-    scale = max(1, _SIDE // images.shape[2])
+    scale = max(1, _SIDE // max(images.shape[2:]))
     colours = images[:, :3] if images.shape[1] >= 3 else images[:, :1]
     large = F.interpolate(colours.float(), scale_factor=scale).to(torch.uint8).expand(-1, 3, -1, -1)
-    side = large.shape[2]
-    across, down = side + _GAP, side + _CAPTION + _GAP
+    height, width = large.shape[2:]
+    across, down = width + _GAP, height + _CAPTION + _GAP
     sheet = Image.new(
         "RGB", (columns * across + _GAP, -(-len(images) // columns) * down + _GAP), "white"
     )
@@ -35,7 +35,7 @@ def labelled_grid(images: Tensor, captions: Sequence[str], columns: int = 8) -> 
     for place, (image, caption) in enumerate(zip(large, captions, strict=True)):
         left, top = _GAP + place % columns * across, _GAP + place // columns * down
         sheet.paste(Image.fromarray(image.permute(1, 2, 0).cpu().numpy()), (left, top))
-        while caption and pen.textlength(caption, font) > side:
+        while caption and pen.textlength(caption, font) > width:
             caption = caption[:-1]
-        pen.text((left + side / 2, top + side), caption, "black", font, anchor="ma")
+        pen.text((left + width / 2, top + height), caption, "black", font, anchor="ma")
     return torch.from_numpy(np.array(sheet)).permute(2, 0, 1)

@@ -24,7 +24,13 @@ from plasticity_lab.runs.command_line import (
     find_configs,
     one_line,
 )
-from plasticity_lab.runs.config_checks import Given, check_given, check_numbers, given_settings
+from plasticity_lab.runs.config_checks import (
+    SIZES,
+    Given,
+    check_given,
+    check_numbers,
+    given_settings,
+)
 from plasticity_lab.runs.trainer import WholeLimits
 from plasticity_lab.runs.type_hints import check_hints, check_nulls
 
@@ -49,10 +55,9 @@ class CLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Let data and seed reach the classes that want them."""
-        for name in ("in_channels", "num_classes", "image_size"):
-            parser.link_arguments(
-                f"data.{name}", f"model.init_args.network.init_args.{name}", apply_on="instantiate"
-            )
+        for name, source in SIZES.items():
+            target = f"model.init_args.network.init_args.{name}"
+            parser.link_arguments(f"data.{source}", target, apply_on="instantiate")
         for part in ("model", "data"):
             parser.link_arguments("seed_everything", f"{part}.init_args.seed")
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from datamodules.file_names import printable
+from datamodules.datasets.file_names import printable
 from plasticity_lab.checkpoint_files import (
     LAST,
     discard_unfinished,

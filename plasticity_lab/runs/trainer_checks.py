@@ -21,7 +21,6 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions.build_optimizer import build_optimizer
 from datamodules import ImageDataModule
-from datamodules.timeline import epoch_batches
 from lightning_modules import ImageClassifier
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.config_checks import LARGEST
@@ -85,8 +84,8 @@ def check_intervals(trainer: Trainer) -> None:
         and trainer.check_val_every_n_epoch is not None
     ):
         limit = trainer.limit_train_batches
-        for size in data.course.stages.sizes:
-            batches = len(epoch_batches(data, trainer, size))
+        for size in data.schedule.stages.sizes:
+            batches = len(data.plan(trainer).batches(size))
             batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
             if every > batches:
                 raise UserError(

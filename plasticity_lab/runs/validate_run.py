@@ -15,8 +15,7 @@ from callbacks.interventions.planned_actions import (
     interventions,
     times,
 )
-from datamodules import ImageDataModule, timeline
-from datamodules.checks import check_run
+from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier
 from lightning_modules.fitting import check_fit
 from plasticity_lab.errors import UserError
@@ -38,13 +37,13 @@ def validate_run(
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     check_trainer(trainer, module)
     if isinstance(data, ImageDataModule):
-        check_run(data, trainer, module)
+        data.check(trainer, module)
         if isinstance(module, ImageClassifier):
             _check_precision(module, trainer)
-            check_fit(module.network, data.splits.train.shape, data.num_classes)
+            check_fit(module.network, data.splits.train.shape, data.num_outputs)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
-            data.course.check_past()
+            data.schedule.check_history()
     check_resumable(trainer)
     check_interventions(trainer, module)
     check_diagnostics(trainer, module)
@@ -133,5 +132,6 @@ def timeline_table(trainer: Trainer) -> str:
             fix="use datamodules.ImageDataModule",
         )
     named = [time for one in interventions(trainer) for time in times(one)]
-    path = timeline.positions(data, trainer, named)
-    return timeline.table(data, trainer, path, events(trainer, path))
+    plan = data.plan(trainer)
+    path = plan.positions(named)
+    return plan.table(path, events(trainer, path))

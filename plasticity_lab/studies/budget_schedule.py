@@ -21,7 +21,6 @@ from callbacks.interventions import (
 from callbacks.interventions.build_optimizer import build_optimizer
 from callbacks.interventions.planned_actions import interventions, times
 from datamodules import ImageDataModule
-from datamodules.timeline import positions
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import Budget, budget
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
@@ -54,7 +53,7 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
         )
 
     named = [time for one in interventions(trainer) for time in times(one)]
-    path = positions(data, trainer, named)
+    path = data.plan(trainer).positions(named)
     schedule = _Schedule(trainer, module, optimizer, scheduler)
     rates: list[float] = []
     decays: list[float] = []
@@ -141,7 +140,7 @@ def _switches(
         for one in interventions(trainer)
         for time in times(one)
     ]
-    for name, window in data.course.appearance.windows:
+    for name, window in data.schedule.transforms.windows:
         kind = name.partition("(")[0]
         moments += [
             (f"{kind} begins {window.start}", window.start),

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from datamodules.datasets import ImageDataset
+from datamodules import ExampleDataset
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.epoch_signatures import instantiate
 
@@ -42,21 +42,24 @@ def device(config: dict[str, Any]) -> str:
 
 
 def data_key(config: dict[str, Any], fetch: bool = True) -> str:
-    """Return a hash of a run's images; where they are not read, what they are called; nothing for a data module of one's own."""
+    """Return a hash of a run's examples; where they are not read, what they are called.
+
+    Nothing for a data module of one's own.
+    """
     node = (config["data"].get("init_args") or {}).get("dataset")
     if node is None:
         return ""
     arguments = {**node["init_args"], "subset": None}
     if not fetch and "download" in arguments:
         arguments["download"] = False
-    return _images(json.dumps({**node, "init_args": arguments}), fetch)
+    return _examples(json.dumps({**node, "init_args": arguments}), fetch)
 
 
 @cache
-def _images(node: str, fetch: bool) -> str:
+def _examples(node: str, fetch: bool) -> str:
     try:
-        images: ImageDataset = instantiate(json.loads(node), ImageDataset)
-        return " ".join(images.read(split).fingerprint for split in ("train", "test"))
+        examples: ExampleDataset = instantiate(json.loads(node), ExampleDataset)
+        return " ".join(examples.read(split).fingerprint for split in ("train", "test"))
     except UserError:
         if fetch:
             raise

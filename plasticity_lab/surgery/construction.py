@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 Network = TypeVar("Network", bound=nn.Module)
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 """Of an image: channels, height, width."""
 
 _RESET = "reset_parameters"

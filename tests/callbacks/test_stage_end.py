@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from plasticity_lab.studies.state_hash import state_hash
-from tests.datamodules.test_course import data, growth
+from tests.datamodules.test_data_schedule import data, growth
 from tests.runs import fit, logged, state, tiny
 from tests.test_contracts import EVERY_KIND
 

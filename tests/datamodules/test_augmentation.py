@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules import CropFlip
-from datamodules.augmentation import crop_flip
+from datamodules.transforms.crop_flip import crop_flip
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 

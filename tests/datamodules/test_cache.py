@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor
 
-import datamodules.folder_images
+import datamodules.datasets.folder_images
 from datamodules import FolderImages
-from datamodules.cache import cache_directory, cached
-from datamodules.images import Images, Subset
-from datamodules.residency import fits
-from datamodules.statistics import channel_histogram
-from datamodules.workers import read_batches
+from datamodules.datasets.cache import cache_directory, disk_cached
+from datamodules.datasets.channel_statistics import channel_histogram
+from datamodules.datasets.split import Split, SubsetSplit
+from datamodules.datasets.streaming import stream_batches
+from datamodules.loading.residency import fits_in_memory
 from tests.datamodules.test_datasets import make_folder, picture
 
 
-def read(root: Path | str = "images") -> Images:
+def read(root: Path | str = "images") -> Split:
     return FolderImages(str(root)).read("train")
 
 
@@ -77,23 +77,25 @@ def test_other_content_under_the_same_names_sizes_and_times_is_read_anew(
     _bmp_folder(Path("images"), 0)
     whole = read()
     before = whole.tensor().clone()
-    histogram = channel_histogram(Subset(whole, torch.tensor([0])), resident=False)
+    histogram = channel_histogram(SubsetSplit(whole, torch.tensor([0])), resident=False)
     change()
     after = read()
     expected = torch.stack([after[0], after[1]])
     assert torch.equal(after.tensor(), expected)
     assert not torch.equal(expected, before)
-    found = channel_histogram(Subset(after, torch.tensor([0])), resident=False)
-    assert torch.equal(found, channel_histogram(Subset(after, torch.tensor([0])), resident=True))
+    found = channel_histogram(SubsetSplit(after, torch.tensor([0])), resident=False)
+    assert torch.equal(
+        found, channel_histogram(SubsetSplit(after, torch.tensor([0])), resident=True)
+    )
     assert not torch.equal(found, histogram)
 
 
 def test_images_are_decoded_again_by_another_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     _bmp_folder(Path("images"), 0)
     read().tensor()
-    monkeypatch.setattr(datamodules.folder_images, "decode_all", lambda *_: torch.ones(1))
+    monkeypatch.setattr(datamodules.datasets.folder_images, "decode_all", lambda *_: torch.ones(1))
     assert read().tensor().ndim == 4
-    monkeypatch.setattr(datamodules.folder_images, "decoder", lambda: "another Pillow")
+    monkeypatch.setattr(datamodules.datasets.folder_images, "decoder", lambda: "another Pillow")
     assert read().tensor().ndim == 1
 
 
@@ -145,24 +147,24 @@ def test_without_a_place_to_keep_them_images_are_decoded_each_time(
 
 
 def test_a_damaged_file_of_the_cache_is_made_again() -> None:
-    assert cached("key", lambda: torch.arange(1000)).sum() == 499500
+    assert disk_cached("key", lambda: torch.arange(1000)).sum() == 499500
     file = cache_directory() / "key.pt"
     for content in (file.read_bytes()[:900], b"", b"no tensor"):
         file.write_bytes(content)
-        assert cached("key", lambda: torch.arange(1000)).sum() == 499500
-    assert torch.equal(cached("key", lambda: torch.zeros(1)), torch.arange(1000))
+        assert disk_cached("key", lambda: torch.arange(1000)).sum() == 499500
+    assert torch.equal(disk_cached("key", lambda: torch.zeros(1)), torch.arange(1000))
 
 
 def test_images_come_from_workers_without_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     images = read(make_folder(Path("images")))
     batches = [[0, 1], [2], [3, 4, 5]]
-    expected = list(read_batches(images, batches, workers=2))
+    expected = list(stream_batches(images, batches, workers=2))
 
     def full(*_: Any, **__: Any) -> None:
         raise RuntimeError("unable to write to file </torch_1_2_3>: No space left on device (28)")
 
     monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
-    found = list(read_batches(images, batches, workers=2))
+    found = list(stream_batches(images, batches, workers=2))
     assert [len(pixels) for pixels in found] == [2, 1, 3]
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
@@ -179,6 +181,6 @@ def test_systems_that_do_not_say_how_much_memory_is_free(
         monkeypatch.setattr(os, "sysconf", sysconf)
     else:
         monkeypatch.delattr(os, "sysconf")
-    assert fits([images], torch.device("cpu"))
+    assert fits_in_memory([images], torch.device("cpu"))
     images.shape = (3, 2**15, 2**15)
-    assert not fits([images], torch.device("cpu"))
+    assert not fits_in_memory([images], torch.device("cpu"))

@@ -12,19 +12,19 @@ from torch.nn import functional as F
 
 from datamodules import (
     Batch,
+    BatchContext,
     Blur,
     CropFlip,
     Deficit,
     Digits,
     LabelNoise,
     LabelPermutation,
-    Scene,
     VerticalFlip,
     WhiteNoise,
 )
-from datamodules.appearance import Appearance
-from datamodules.blurring import blur, resize_matrix
-from datamodules.deficits import class_permutation, label_shifts
+from datamodules.transforms.batch_transforms import BatchTransforms
+from datamodules.transforms.blur import blur, resize_matrix
+from datamodules.transforms.label_deficits import class_permutation, label_shifts
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.timing import Position, Time, Window
@@ -58,9 +58,9 @@ def batch(images: Tensor | None = None) -> Batch:
     return Batch(pixels, torch.arange(len(pixels)) % 10, torch.arange(len(pixels)))
 
 
-def scene(**changes: Any) -> Scene:
+def context(**changes: Any) -> BatchContext:
     three = torch.tensor([120.0, 110.0, 100.0]), torch.tensor([60.0, 61.0, 62.0])
-    return Scene(0, "train", 60, 10, *three, (0, 1, 0))._replace(**changes)
+    return BatchContext(0, "train", 60, 10, *three, (0, 1, 0))._replace(**changes)
 
 
 def pillow(image: Tensor, size: int) -> Tensor:
@@ -115,22 +115,22 @@ def test_blur_keeps_what_has_no_detail() -> None:
 
 
 def test_a_vertical_flip_turns_rows() -> None:
-    flipped = VerticalFlip(ALWAYS)(batch(), scene())
+    flipped = VerticalFlip(ALWAYS)(batch(), context())
     assert np.array_equal(flipped.inputs.numpy(), batch().inputs.numpy()[:, :, ::-1])
     assert torch.equal(flipped.targets, batch().targets)
 
 
 def test_a_label_permutation_renames_classes_and_nothing_else() -> None:
-    renamed = LabelPermutation(ALWAYS)(batch(), scene())
+    renamed = LabelPermutation(ALWAYS)(batch(), context())
     assert torch.equal(renamed.inputs, batch().inputs)
     assert sorted(
         set(zip(batch().targets.tolist(), renamed.targets.tolist(), strict=True))
     ) == list(enumerate([2, 8, 7, 1, 9, 4, 3, 0, 5, 6])), "one name a class, all different; pinned"
     assert torch.equal(
-        LabelPermutation(ALWAYS)(batch(), scene(counters=(9, 9, 1))).targets, renamed.targets
+        LabelPermutation(ALWAYS)(batch(), context(stream_key=(9, 9, 1))).targets, renamed.targets
     ), "at all times"
     assert not torch.equal(
-        LabelPermutation(ALWAYS)(batch(), scene(seed=1)).targets, renamed.targets
+        LabelPermutation(ALWAYS)(batch(), context(seed=1)).targets, renamed.targets
     )
 
 
@@ -146,12 +146,12 @@ def test_a_permutation_is_never_nothing(seed: int) -> None:
 
 def test_label_noise_is_fixed_by_the_example() -> None:
     noise = LabelNoise(0.4, ALWAYS)
-    whole = noise(batch(), scene()).targets
+    whole = noise(batch(), context()).targets
     shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     mixed = Batch(*(part[shuffled] for part in batch()))
-    assert torch.equal(noise(mixed, scene(counters=(5, 2, 1))).targets, whole[shuffled])
-    assert not torch.equal(noise(batch(), scene(split="validation")).targets, whole)
-    assert not torch.equal(noise(batch(), scene(seed=1)).targets, whole)
+    assert torch.equal(noise(mixed, context(stream_key=(5, 2, 1))).targets, whole[shuffled])
+    assert not torch.equal(noise(batch(), context(split="validation")).targets, whole)
+    assert not torch.equal(noise(batch(), context(seed=1)).targets, whole)
 
 
 def test_label_noise_is_wrong_as_often_as_it_says() -> None:
@@ -169,17 +169,17 @@ def test_label_noise_is_wrong_as_often_as_it_says() -> None:
 
 
 def test_white_noise_is_standard_normal_once_normalised_and_drawn_anew() -> None:
-    noise, here = WhiteNoise(ALWAYS), scene()
+    noise, here = WhiteNoise(ALWAYS), context()
     images = noise(batch(), here).inputs
-    normalised = (images - here.mean[:, None, None]) / here.deviation[:, None, None]
+    normalised = (images - here.mean[:, None, None]) / here.std[:, None, None]
     assert normalised.mean((0, 2, 3)).abs().max() < 0.02
     assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.02
     assert torch.equal(noise(batch(), here).inputs, images)
     for other in (
-        scene(counters=(0, 2, 0)),
-        scene(counters=(0, 1, 1)),
-        scene(split="validation"),
-        scene(seed=1),
+        context(stream_key=(0, 2, 0)),
+        context(stream_key=(0, 1, 1)),
+        context(split="validation"),
+        context(seed=1),
     ):
         assert not torch.equal(noise(batch(), other).inputs, images)
     assert torch.equal(noise(batch(), here).targets, batch().targets)
@@ -191,7 +191,7 @@ def see(
     during: Window | None = None,
     now: Position = MOMENTS[0],
 ) -> Batch:
-    return Appearance(deficits, augmentation, during, epochs=10).training(batch(), scene(), now)
+    return BatchTransforms(deficits, augmentation, during, epochs=10).apply(batch(), context(), now)
 
 
 def test_deficits_act_in_the_order_written() -> None:
@@ -203,7 +203,7 @@ def test_deficits_act_in_the_order_written() -> None:
 def test_augmentation_comes_after_deficits() -> None:
     from plasticity_lab.randomness import generator
 
-    expected = Darken()(blur(batch().inputs, 8), scene().mean, generator(0, "augment", 0, 1, 0))
+    expected = Darken()(blur(batch().inputs, 8), context().mean, generator(0, "augment", 0, 1, 0))
     assert torch.equal(see(Blur(8, ALWAYS), augmentation=Darken()).inputs, expected)
 
 
@@ -218,7 +218,7 @@ def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
     noise = WhiteNoise((Time("2ep"), Time("4ep")))
     for epoch, off in ((1, False), (2, True), (3, True), (4, False)):
         now = Position(epoch, 0)
-        assert Appearance([noise], Darken(), None, 10).augmented(now) == (0 if off else 1)
+        assert BatchTransforms([noise], Darken(), None, 10).augmented(now) == (0 if off else 1)
     assert torch.equal(
         see(noise, augmentation=Darken(), now=Position(2, 0)).inputs,
         see(noise, now=Position(2, 0)).inputs,
@@ -262,8 +262,8 @@ def test_a_data_set_is_never_changed() -> None:
     finished = fit(*tiny({"data": {"init_args": {"deficits": acting, "growth": growth}}}))
     fresh = Digits(subset=100).splits(0).train
     assert state_hash(finished.data.splits.train.tensor()) == state_hash(fresh.tensor())
-    assert state_hash(finished.data.loaders["train"].pixels) == state_hash(fresh.tensor())
-    assert state_hash(finished.data.loaders["train"].labels) == state_hash(fresh.labels)
+    assert state_hash(finished.data.loaders["train"].inputs) == state_hash(fresh.tensor())
+    assert state_hash(finished.data.loaders["train"].targets) == state_hash(fresh.targets)
 
 
 def test_your_own_deficit_stands_beside_ours() -> None:
@@ -272,7 +272,7 @@ def test_your_own_deficit_stands_beside_ours() -> None:
     own = {"class_path": "tests.probes.Dim", "init_args": {"during": ["1ep", "2ep"]}}
     finished = fit(*tiny({"data": {"init_args": {"deficits": [own]}}}))
     assert state(finished)["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
-    assert finished.data.course.past[1][1].deficits == ("Dim(invert=False)",)
+    assert finished.data.schedule.history[1][1].deficits == ("Dim(invert=False)",)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])

@@ -9,15 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from datamodules import ClassGrowth, Growth, SmoothTransition, UniformGrowth, Until
-from datamodules.growth import permutation
-from datamodules.loader import training_order
-from datamodules.smooth_transition import share_of_all
-from datamodules.stages import Stages
+from datamodules import ClassGrowth, Growth, SmoothTransition, StageCriterion, UniformGrowth
+from datamodules.growth.permutations import arrival_permutation, epoch_permutation
+from datamodules.growth.smooth_transition import share_of_all
+from datamodules.growth.stage_schedule import StageSchedule
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Time
 
-NEXT = Until(1.0)
+NEXT = StageCriterion(1.0)
 
 
 def times(*texts: str) -> list[Time]:
@@ -28,8 +27,8 @@ def some_labels(count: int, classes: int, seed: int = 0) -> Tensor:
     return torch.randint(0, classes, (count,), generator=torch.Generator().manual_seed(seed))
 
 
-def stages(growth: Growth | None, labels: Tensor, epochs: int = 10, seed: int = 0) -> Stages:
-    return Stages(growth, labels, int(labels.max()) + 1, seed, epochs)
+def stages(growth: Growth | None, labels: Tensor, epochs: int = 10, seed: int = 0) -> StageSchedule:
+    return StageSchedule(growth, labels, int(labels.max()) + 1, seed, epochs)
 
 
 @given(
@@ -43,7 +42,7 @@ def test_stages_are_prefixes_of_one_permutation(
     sizes = sorted({round(fraction * count) for fraction in fractions})
     one = stages(UniformGrowth(counts=sizes, until=NEXT), some_labels(count, 5), seed=seed)
     assert one.sizes == sizes
-    order = permutation(count, seed)
+    order = arrival_permutation(count, seed)
     for stage, size in enumerate(sizes):
         assert one.members(stage).tolist() == sorted(order[:size].tolist())
 
@@ -113,7 +112,7 @@ def test_class_growth_is_the_partition_of_the_paper(
     """Berariu et al. 2021, A.3, and the identities that follow from it."""
     labels = torch.cat([torch.arange(classes), some_labels(count - classes, classes, seed)])
     number = min(number, classes)
-    added = ClassGrowth(number, share, even, until=NEXT).increments(labels, classes, seed)
+    added = ClassGrowth(number, share, even, until=NEXT).stage_indices(labels, classes, seed)
     assert sorted(torch.cat(added).tolist()) == list(range(count)), (
         "the stages partition the data; the last has them all"
     )
@@ -124,7 +123,7 @@ def test_class_growth_is_the_partition_of_the_paper(
     assert {len(group) for group in groups} <= {classes // number, -(-classes // number)}
     if even:
         return
-    uniform = permutation(count, seed)[: round(share * count)]  # step 2
+    uniform = arrival_permutation(count, seed)[: round(share * count)]  # step 2
     pieces = [part[torch.isin(part, uniform)] for part in added]
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1, "step 3: r|D|/(n+1) each"
     for part, piece, group in zip(added, pieces, groups, strict=True):
@@ -140,13 +139,13 @@ def classes_dealt(classes: int, number: int, seed: int) -> list[list[int]]:
     one_each = torch.arange(classes)
     return [
         one_each[part].tolist()
-        for part in ClassGrowth(number, 0.0, until=NEXT).increments(one_each, classes, seed)
+        for part in ClassGrowth(number, 0.0, until=NEXT).stage_indices(one_each, classes, seed)
     ]
 
 
 def test_stratified_class_growth_deals_every_class_alike() -> None:
     labels = torch.arange(400) % 8
-    added = ClassGrowth(4, 0.6, stratified=True, until=NEXT).increments(labels, 8, 0)
+    added = ClassGrowth(4, 0.6, stratified=True, until=NEXT).stage_indices(labels, 8, 0)
     groups = classes_dealt(8, 4, 0)
     for stage, part in enumerate(added):
         counts = torch.bincount(labels[part], minlength=8).tolist()
@@ -178,7 +177,7 @@ def test_a_smooth_transition_has_the_published_probabilities() -> None:
 @pytest.mark.parametrize("gamma", [0.3, 0.9])
 def test_a_smooth_transition_draws_by_them(gamma: float) -> None:
     one = stages(SmoothTransition(gamma, fraction=0.5), some_labels(4000, 10), epochs=20)
-    half = permutation(4000, 0)[:2000]
+    half = arrival_permutation(4000, 0)[:2000]
     for epoch in (0, 1, 5, 19):
         order = one.order(epoch)
         progress = (epoch + (torch.arange(4000) + 1) / 4000) / 20
@@ -194,10 +193,10 @@ def test_a_smooth_transition_ends_in_the_order_of_a_plain_run() -> None:
     for epoch in range(8):
         assert torch.equal(
             stages(SmoothTransition(0.0), some_labels(50, 5)).order(epoch),
-            training_order(50, 0, epoch),
+            epoch_permutation(50, 0, epoch),
         )
     stuck = stages(SmoothTransition(1.0, fraction=0.2), some_labels(50, 5)).order(7)
-    assert sorted(stuck.tolist()) == sorted(permutation(50, 0)[:10].tolist() * 5), (
+    assert sorted(stuck.tolist()) == sorted(arrival_permutation(50, 0)[:10].tolist() * 5), (
         "each of the part equally often"
     )
 
@@ -206,38 +205,40 @@ def test_a_grown_set_is_seen_in_the_order_of_a_plain_run() -> None:
     one = stages(UniformGrowth(fractions=[0.5, 1.0], at=times("50%")), some_labels(40, 4))
     assert [one.stage(epoch) for epoch in range(10)] == [0] * 5 + [1] * 5
     assert [len(one.order(epoch)) for epoch in (0, 4, 5, 9)] == [20, 20, 40, 40]
-    assert torch.equal(one.order(6), training_order(40, 0, 6))
-    assert set(one.order(4).tolist()) == set(permutation(40, 0)[:20].tolist())
+    assert torch.equal(one.order(6), epoch_permutation(40, 0, 6))
+    assert set(one.order(4).tolist()) == set(arrival_permutation(40, 0)[:20].tolist())
 
 
 def test_stages_wait_for_the_network_or_for_their_time() -> None:
-    until = Until(0.9, at_most=Time("3ep"))
+    until = StageCriterion(0.9, at_most=Time("3ep"))
     one = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
     for finished, accuracy in enumerate((0.5, 0.9, 0.1, 0.89, 0.2, 0.95, 0.99), start=1):
-        if one.waits(finished):
-            one.decide(finished, accuracy)
-        assert not one.waits(finished), "an epoch counts once"
+        if one.needs_decision(finished):
+            one.advance(finished, accuracy)
+        assert not one.needs_decision(finished), "an epoch counts once"
         assert one.ended == (finished == 7), "the last stage ends like the others"
-    assert one.starts == [2, 5, 6], "accuracy, time, accuracy"
+    assert one.stage_starts == [2, 5, 6], "accuracy, time, accuracy"
     assert [one.stage(epoch) for epoch in range(9)] == [0, 0, 1, 1, 1, 2, 3, 3, 3]
     other = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
     other.load_state_dict(one.state_dict())
-    assert other.starts == one.starts
+    assert other.stage_starts == one.stage_starts
     assert other.ended
 
 
 @pytest.mark.parametrize(("last", "epochs"), [("3ep", 3), ("15%", 3), ("1ep", 1)])
 def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, epochs: int) -> None:
-    growth = UniformGrowth(step=20, until=Until(0.9, at_most=Time("2ep"), last=Time(last)))
+    growth = UniformGrowth(step=20, until=StageCriterion(0.9, at_most=Time("2ep"), last=Time(last)))
     one = stages(growth, some_labels(40, 4), epochs=20)
     accuracies = [0.5, 0.5, *[1.0] * epochs]
     for finished, accuracy in enumerate(accuracies, start=1):
         assert not one.ended
-        one.decide(finished, accuracy)
-    assert one.starts == [2], "the accuracy that ends a stage does not count for the next"
+        one.advance(finished, accuracy)
+    assert one.stage_starts == [2], "the accuracy that ends a stage does not count for the next"
     assert one.ended
     longer = stages(
-        UniformGrowth(step=20, until=Until(0.9, last=Time("4ep"))), some_labels(40, 4), epochs=20
+        UniformGrowth(step=20, until=StageCriterion(0.9, last=Time("4ep"))),
+        some_labels(40, 4),
+        epochs=20,
     )
     longer.load_state_dict(one.state_dict())
     assert not longer.ended, "a branch with a longer last stage goes on"
@@ -246,11 +247,13 @@ def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, e
 def test_a_run_may_be_cut_off_by_max_epochs() -> None:
     for last, cut_off in ((None, True), (Time("5ep"), True), (Time("100%"), False)):
         one = stages(
-            UniformGrowth(step=20, until=Until(0.9, last=last)), some_labels(40, 4), epochs=3
+            UniformGrowth(step=20, until=StageCriterion(0.9, last=last)),
+            some_labels(40, 4),
+            epochs=3,
         )
         for finished in range(1, 4):
             assert not one.cut_off(finished - 1)
-            one.decide(finished, 0.5)
+            one.advance(finished, 0.5)
         assert one.cut_off(3) == cut_off
         assert not one.ended
 
@@ -308,23 +311,23 @@ BAD: dict[str, tuple[Any, str]] = {
         r"fraction: 0: write a share of the training split in \(0, 1\]",
     ),
     "an accuracy beyond one": (
-        lambda: Until(99),
+        lambda: StageCriterion(99),
         r"until: train_accuracy: 99: write a share in \(0, 1\]",
     ),
     "a stage of no time": (
-        lambda: Until(0.9, Time("0ep")),
+        lambda: StageCriterion(0.9, Time("0ep")),
         "until: at_most: 0ep: a stage lasts whole epochs",
     ),
     "a last stage of no time": (
-        lambda: Until(0.9, last=Time("0%")),
+        lambda: StageCriterion(0.9, last=Time("0%")),
         "until: last: 0%: a stage lasts whole epochs",
     ),
     "a last stage of steps": (
-        lambda: Until(0.9, last=Time("30st")),
+        lambda: StageCriterion(0.9, last=Time("30st")),
         "until: last: 30st: a stage lasts whole epochs",
     ),
     "a stage of steps": (
-        lambda: Until(0.9, Time("30st")),
+        lambda: StageCriterion(0.9, Time("30st")),
         "until: at_most: 30st: a stage lasts whole epochs",
     ),
 }
@@ -375,7 +378,7 @@ IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
         "until: 20 stages never fit into 10 epochs; write fewer stages",
     ),
     "a last stage that never fits": (
-        UniformGrowth(step=20, until=Until(0.9, last=Time("10ep"))),
+        UniformGrowth(step=20, until=StageCriterion(0.9, last=Time("10ep"))),
         "until: last: 10ep: with 1 stages before it more than max_epochs: 10; write a larger max_epochs",
     ),
     "times that fall": (

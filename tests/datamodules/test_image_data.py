@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from datamodules import Digits, ImageDataModule
-from datamodules.images import TensorImages
-from datamodules.statistics import channel_histogram, channel_statistics
+from datamodules.datasets.channel_statistics import channel_histogram, channel_statistics
+from datamodules.datasets.split import TensorSplit
 from plasticity_lab.errors import UserError
 from tests.runs import fit, logged, state, tiny
 
 
 def test_statistics_are_numpys_however_the_images_are_read() -> None:
     pixels = torch.randint(0, 256, (700, 3, 5, 5), dtype=torch.uint8)
-    images = TensorImages(pixels, torch.zeros(700, dtype=torch.long), ["a"])
+    images = TensorSplit(pixels, torch.zeros(700, dtype=torch.long), ["a"])
     resident, streaming = (
         channel_histogram(images, resident=True),
         channel_histogram(images, resident=False, workers=2),
@@ -41,7 +41,7 @@ def test_batches_are_normalised_with_the_training_splits_statistics() -> None:
 
 def test_what_the_network_needs_to_know_comes_from_the_data() -> None:
     data = ImageDataModule(Digits(subset=20))
-    assert (data.num_classes, data.in_channels, data.image_size) == (10, 1, 16)
+    assert (data.num_outputs, data.in_channels, data.image_size) == (10, 1, 16)
     assert set(data.fingerprint) == {"train", "validation", "test"}
 
 
@@ -57,7 +57,7 @@ def test_evaluation_is_never_augmented() -> None:
         *tiny({"data": {"init_args": {"augmentation": {"class_path": "datamodules.CropFlip"}}}})
     )
     data, network, right = finished.data, finished.model.eval(), 0
-    mean, deviation = data.statistics
+    mean, deviation = data.normalisation.mean, data.normalisation.std
     for batch in data.test_dataloader():
         right += int((network((batch.inputs - mean) / deviation).argmax(1) == batch.targets).sum())
     assert logged(finished.place.directory)["val/accuracy"][-1][1] == pytest.approx(right / 500)

@@ -8,26 +8,28 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.images import TensorImages
-from datamodules.loader import EpochLoader, shard, training_order
+from datamodules.datasets.split import TensorSplit
+from datamodules.growth.permutations import epoch_permutation
+from datamodules.loading.loader import EpochLoader
+from datamodules.loading.sharding import shard_batches
 from plasticity_lab.errors import UserError
 
 CPU = torch.device("cpu")
 
 
-def images(count: int = 10) -> TensorImages:
+def images(count: int = 10) -> TensorSplit:
     pixels = (
         torch.arange(count, dtype=torch.uint8)[:, None, None, None]
         .expand(count, 1, 2, 2)
         .contiguous()
     )
-    return TensorImages(pixels, torch.arange(count) % 3, ["a", "b", "c"])
+    return TensorSplit(pixels, torch.arange(count) % 3, ["a", "b", "c"])
 
 
 def loader(
     count: int = 10, batch_size: int = 4, training: bool = True, **arguments: Any
 ) -> EpochLoader:
-    order = partial(training_order, count, 0) if training else None
+    order = partial(epoch_permutation, count, 0) if training else None
     return EpochLoader(
         images(count), batch_size, CPU, order=order, **{"resident": True, **arguments}
     )
@@ -39,7 +41,9 @@ def test_ranks_share_an_epoch_without_duplicates(
 ) -> None:
     order = torch.randperm(count)
     drop_last = drop_last and equal
-    shards = [shard(order, batch_size, rank, ranks, equal, drop_last) for rank in range(ranks)]
+    shards = [
+        shard_batches(order, batch_size, rank, ranks, equal, drop_last) for rank in range(ranks)
+    ]
     dealt = [index for batches in shards for batch in batches for index in batch.tolist()]
     assert len(dealt) == len(set(dealt))
     assert len({len(batches) for batches in shards}) == 1, "ranks take equally many steps"
@@ -56,8 +60,8 @@ def test_ranks_with_a_share_of_the_batch_see_what_one_process_sees(
     count: int, share: int, ranks: int
 ) -> None:
     order = torch.randperm(count - count % ranks)
-    whole = shard(order, share * ranks, 0, 1, equal=True)
-    parts = [shard(order, share, rank, ranks, equal=True) for rank in range(ranks)]
+    whole = shard_batches(order, share * ranks, 0, 1, drop_remainder=True)
+    parts = [shard_batches(order, share, rank, ranks, drop_remainder=True) for rank in range(ranks)]
     for step, batch in enumerate(whole):
         assert sorted(batch.tolist()) == sorted(
             index for part in parts for index in part[step].tolist()
@@ -65,12 +69,12 @@ def test_ranks_with_a_share_of_the_batch_see_what_one_process_sees(
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone() -> None:
-    first, second = training_order(50, 0, 0), training_order(50, 0, 1)
-    assert torch.equal(training_order(50, 0, 0), first)
+    first, second = epoch_permutation(50, 0, 0), epoch_permutation(50, 0, 1)
+    assert torch.equal(epoch_permutation(50, 0, 0), first)
     assert not torch.equal(first, second)
-    assert not torch.equal(training_order(50, 1, 0), first)
+    assert not torch.equal(epoch_permutation(50, 1, 0), first)
     assert sorted(first.tolist()) == list(range(50))
-    assert training_order(10, 0, 0).tolist() == [5, 7, 8, 2, 4, 9, 3, 6, 0, 1]
+    assert epoch_permutation(10, 0, 0).tolist() == [5, 7, 8, 2, 4, 9, 3, 6, 0, 1]
 
 
 def test_a_batch_holds_images_labels_and_indices_that_belong_together() -> None:

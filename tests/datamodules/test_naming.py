@@ -13,7 +13,7 @@ import callbacks
 import datamodules
 from callbacks.diagnostics.base import Diagnostic
 from callbacks.interventions import Level, NormRecalibration, OneShot
-from datamodules import Batch, Deficit, Growth, Scene, Until
+from datamodules import Batch, BatchContext, Deficit, Growth, StageCriterion
 from datamodules.naming import TIMES
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import BESIDE
@@ -70,7 +70,7 @@ def build(node: dict[str, Any], **changed: Any) -> Any:
         if key in ("every", "to") and value in ("0ep", "1ep", "2st"):
             arguments[key] = Time(value)
         if key == "until":
-            arguments[key] = Until(value["train_accuracy"])
+            arguments[key] = StageCriterion(value["train_accuracy"])
     return class_of(node["class_path"])(**arguments)
 
 
@@ -164,7 +164,7 @@ class Dim(Deficit):
         self.gain = 0.0
         self.note = None
 
-    def __call__(self, batch: Batch, scene: Scene) -> Batch:
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         return batch._replace(inputs=batch.inputs * self._factor)
 
 
@@ -201,7 +201,7 @@ class Posterise(datamodules.Deficit):
     def __init__(self, levels: int, during: tuple[Time, Time], at: str = "top") -> None:
         super().__init__(during)
 
-    def __call__(self, batch: Any, scene: Any) -> Any:
+    def __call__(self, batch: Any, context: Any) -> Any:
         return batch
 
 
@@ -209,7 +209,7 @@ def test_only_moments_are_left_out() -> None:
     assert repr(Posterise(4, DURING)) == "Posterise(levels=4, at=top)"
     assert repr(callbacks.LearningRateFactor({"0ep": 2.0})) == "LearningRateFactor"
     assert (
-        repr(datamodules.UniformGrowth(counts=[1, 2], until=Until(0.5, Time("3ep"))))
+        repr(datamodules.UniformGrowth(counts=[1, 2], until=StageCriterion(0.5, Time("3ep"))))
         == "UniformGrowth(counts=[1, 2])"
     )
 

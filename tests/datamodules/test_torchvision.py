@@ -13,8 +13,8 @@ import torch
 import torchvision
 
 from datamodules import TorchvisionImages
-from datamodules.file_hashes import files_below
-from datamodules.torchvision_sources import ARRAYS, NOT_DOWNLOADED, split_arguments
+from datamodules.datasets.file_hashes import files_below
+from datamodules.datasets.torchvision_sources import ARRAYS, NOT_DOWNLOADED, split_arguments
 from plasticity_lab.errors import UserError
 from tests.datamodules.test_datasets import picture
 
@@ -190,12 +190,12 @@ def test_options_that_choose_the_labels_are_named_with_their_values(
 def test_one_target_of_several_is_chosen_by_an_option(tmp_path: Path) -> None:
     make_pets(tmp_path)
     breeds = TorchvisionImages("OxfordIIITPet", str(tmp_path), download=False, size=8).read("test")
-    assert (breeds.classes, breeds.labels.tolist()) == (["Abyssinian", "Beagle"], [0, 0, 1, 1])
+    assert (breeds.classes, breeds.targets.tolist()) == (["Abyssinian", "Beagle"], [0, 0, 1, 1])
     options = {"target_types": ["binary-category"]}
     animals = TorchvisionImages(
         "OxfordIIITPet", str(tmp_path), download=False, size=8, options=options
     ).read("train")
-    assert (animals.classes, animals.labels.tolist()) == (["Cat", "Dog"], [0, 0, 1, 1])
+    assert (animals.classes, animals.targets.tolist()) == (["Cat", "Dog"], [0, 0, 1, 1])
 
 
 @pytest.mark.parametrize("target", [None, (0, 1), torch.zeros(40)])

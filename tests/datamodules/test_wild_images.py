@@ -16,11 +16,11 @@ import pytest
 import torch
 from PIL import Image
 
-import datamodules.folder_layout
-import datamodules.image_files
+import datamodules.datasets.folder_layout
+import datamodules.datasets.image_files
 from datamodules import FolderImages
-from datamodules.decoding import decode
-from datamodules.images import Images
+from datamodules.datasets.decoding import decode
+from datamodules.datasets.split import Split
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.main import main
 from tests.datamodules.test_datasets import make_folder, picture
@@ -48,7 +48,7 @@ def refusal(root: Path | str) -> str:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the messages about a data set."""
     lines: list[str] = []
-    for module in (datamodules.image_files, datamodules.folder_layout):
+    for module in (datamodules.datasets.image_files, datamodules.datasets.folder_layout):
         monkeypatch.setattr(module, "rank_zero_info", lines.append)
     return lines
 
@@ -80,7 +80,7 @@ def test_plain_images_have_the_pixels_and_hashes_that_they_always_had() -> None:
     assert _digest(grey) == "aa21119c9a89ac3a717f2d033bbb5419830611ee479dede4196a4af694436fa3"
 
 
-def _digest(images: Images) -> str:
+def _digest(images: Split) -> str:
     return hashlib.sha256(images.tensor().numpy().tobytes()).hexdigest()
 
 

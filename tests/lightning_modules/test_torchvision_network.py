@@ -111,11 +111,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no logits": (
         {"class_path": "tests.own_networks.Features"},
-        r"network: Features: makes \(2, 1, 16, 16\) of 2 images; it must return logits \(batch, classes\) = \(2, 10\)",
+        r"network: Features: makes \(2, 1, 16, 16\) of 2 images; it must return \(batch, outputs\) = \(2, 10\)",
     ),
     "logits with others": (
         {"class_path": "tests.own_networks.WithFeatures"},
-        r"network: WithFeatures: makes tuple of 2 images; it must return logits",
+        r"network: WithFeatures: makes tuple of 2 images; it must return",
     ),
 }
 

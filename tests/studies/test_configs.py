@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from datamodules import ImageDataset
-from datamodules.images import Images, TensorImages
+from datamodules.datasets.split import Split, TensorSplit
 from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.study_context import StudyContext, open_study
@@ -23,14 +23,14 @@ FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))
 class Grey(ImageDataset):
     """50,000 and 10,000 images of nothing, which take no memory."""
 
-    def read(self, split: Literal["train", "test"]) -> Images:
+    def read(self, split: Literal["train", "test"]) -> Split:
         count = 50_000 if split == "train" else 10_000
         pixels = (
             torch.arange(100, dtype=torch.uint8)
             .repeat(count // 100)[:, None, None, None]
             .expand(-1, 3, 32, 32)
         )
-        return TensorImages(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
+        return TensorSplit(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
 
 
 @cache

@@ -155,7 +155,7 @@ def test_what_a_run_cannot_reach_does_not_name_it(copied: Path, file: str) -> No
     ("arm", "file"),
     [
         (WEIGHTS, "callbacks/diagnostics/weight_distance.py"),
-        ({"plain": {}}, "datamodules/loader.py"),
+        ({"plain": {}}, "datamodules/loading/loader.py"),
         (WEIGHTS, "lightning_modules/classifier.py"),
         (WEIGHTS, "plasticity_lab/runs/build.py"),
         (WEIGHTS, "plasticity_lab/studies/segment.py"),
@@ -211,7 +211,10 @@ def test_code_may_be_trusted(copied: Path) -> None:
     arms = {"plain": ARMS["plain"]}
     before = small(arms, seeds=1)
     run(before, 1, lambda *_: None)
-    edit(copied / "datamodules/loader.py", "from callbacks.diagnostics import HessianEigenvalues\n")
+    edit(
+        copied / "datamodules/loading/loader.py",
+        "from callbacks.diagnostics import HessianEigenvalues\n",
+    )
     assert small(arms, seeds=1).paths != before.paths
     assert small(arms, seeds=1, remember=True).paths == before.paths
     added = small({**arms, "shrunk": ARMS["shrunk by half"]}, seeds=1, remember=True)

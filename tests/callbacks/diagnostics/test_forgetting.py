@@ -12,7 +12,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics.forgetting import Forgetting, plot_events
 from callbacks.diagnostics.forgetting_table import write_table
-from datamodules.images import TensorImages
+from datamodules.datasets.split import TensorSplit
 from lightning_modules import ImageClassifier
 from plasticity_lab.measurements.forgetting_statistics import NEVER, ForgettingStatistics
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
@@ -131,7 +131,7 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     stages = 2 if fragment is GROWING else 1
     table, labels = (
         pd.read_csv(finished.place.directory / "forgetting.csv"),
-        finished.data.splits.train.labels.tolist(),
+        finished.data.splits.train.targets.tolist(),
     )
     most = max(len(history) for history in seen)
     rows, events = [], []
@@ -382,8 +382,8 @@ def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forg
     assert only["events/wrong"] == 0.5
 
 
-def images(labels: list[int]) -> TensorImages:
-    return TensorImages(
+def images(labels: list[int]) -> TensorSplit:
+    return TensorSplit(
         torch.zeros(len(labels), 1, 2, 2, dtype=torch.uint8),
         torch.tensor(labels),
         list("0123456789"),

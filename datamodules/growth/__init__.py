@@ -1,0 +1,1 @@
+"""Which training examples there are in which stage."""

@@ -1,0 +1,1 @@
+"""Batches: order, sharding, resident on the device or streamed."""

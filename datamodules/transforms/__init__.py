@@ -1,0 +1,1 @@
+"""What training examples look like: deficits and augmentation."""

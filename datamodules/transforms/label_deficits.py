@@ -1,0 +1,95 @@
+"""What is wrong with labels for a while."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from datamodules.datasets.split import Split
+from datamodules.loading.batch import Batch
+from datamodules.transforms.deficit import BatchContext, Deficit
+from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
+from plasticity_lab.timing import Time
+
+
+@lru_cache(maxsize=8)
+def class_permutation(classes: int, seed: int, device: torch.device) -> Tensor:
+    """Return one permutation of the classes, int64 (classes,), keyed by the seed; never the identity (if there are two classes)."""
+    draws = generator(seed, "LabelPermutation")
+    while True:
+        permutation = torch.randperm(classes, generator=draws)
+        if classes == 1 or not torch.equal(permutation, torch.arange(classes)):
+            return permutation.to(device)
+
+
+class LabelPermutation(Deficit):
+    """The names of the classes permuted, by one permutation for all examples; images stay (Achille et al. 2019, Fig. 2).
+
+    Args:
+        during: as `Deficit`.
+    """
+
+    def check(self, train: Split) -> None:
+        """Refuse another task than classification."""
+        self.need_classes(train)
+
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
+        """Rename the classes."""
+        assert context.classes is not None
+        return batch._replace(
+            targets=class_permutation(context.classes, context.seed, batch.targets.device)[
+                batch.targets
+            ]
+        )
+
+
+@lru_cache(maxsize=8)
+def label_shifts(
+    fraction: float, examples: int, classes: int, seed: int, split: str, device: torch.device
+) -> Tensor:
+    """Return by how many classes each example's label is off, int64 (examples,): 0, or for a `fraction` uniform in 1…classes-1.
+
+    A function of the example's index; those wrong at one fraction are wrong, in the same way, at
+    every larger one.
+    """
+    draws = generator(seed, "LabelNoise", split)
+    wrong = torch.rand(examples, generator=draws) < fraction
+    return (torch.randint(1, max(classes, 2), (examples,), generator=draws) * wrong).to(device)
+
+
+class LabelNoise(Deficit):
+    """Each label wrong with probability `fraction`: always the same examples, each with one wrong class (cf. Zhang et al. 2017).
+
+    Args:
+        fraction: in [0, 1]; 0 is the identity.
+        during: as `Deficit`.
+    """
+
+    def __init__(self, fraction: float, during: tuple[Time, Time]) -> None:
+        super().__init__(during)
+        if not 0 <= fraction <= 1:
+            raise UserError(
+                "fraction", value=fraction, fix="write the share of wrong labels, in [0, 1]"
+            )
+        self.fraction = fraction
+
+    def check(self, train: Split) -> None:
+        """Refuse another task than classification."""
+        self.need_classes(train)
+
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
+        """Mislabel some examples."""
+        assert context.classes is not None
+        shifts = label_shifts(
+            self.fraction,
+            context.examples,
+            context.classes,
+            context.seed,
+            context.split,
+            batch.targets.device,
+        )
+        return batch._replace(
+            targets=(batch.targets + shifts[batch.indices.to(batch.targets.device)])
+            % context.classes
+        )
