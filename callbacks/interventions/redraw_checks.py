@@ -6,7 +6,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelPruning
 
 from callbacks.network import unwrap
-from lightning_modules import ImageClassifier
+from lightning_modules import Supervised
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import check_redraw
 
@@ -28,8 +28,8 @@ def check_parameters_kept(who: str, trainer: Trainer) -> None:
 
 
 def check_initial_values(module: LightningModule, argument: str) -> None:
-    """Raise UserError unless a run's initial values can be drawn again: only `ImageClassifier` draws them under its seed."""
-    if not isinstance(module, ImageClassifier):
+    """Raise UserError unless a run's initial values can be drawn again: only `Supervised` draws them under its seed."""
+    if not isinstance(module, Supervised):
         raise UserError(
             argument, problem=f"{type(module).__name__} draws its initial values itself", fix="use ImageClassifier, or fresh draws"
         )

@@ -145,7 +145,7 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", r"\s*By default only one JsonargparseDeprecationWarning")  # LightningCLI's
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", "The number of training batches .* is smaller than the logging interval")  # logged per epoch
-    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # a Tally is the same on all ranks
+    warnings.filterwarnings("ignore", "It is recommended to use .*sync_dist=True")  # metrics are the same on all ranks
     warnings.filterwarnings("ignore", "torch.distributed.nn.functional.all_gather is deprecated")  # Lightning's
     warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
     warnings.filterwarnings("ignore", "You requested to overfit but enabled")  # an order that is the same in every epoch
