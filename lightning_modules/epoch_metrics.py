@@ -41,7 +41,7 @@ class Accuracy(Metric):
     """Share of examples whose largest logit is that of their label, in [0, 1].
 
     Not `torchmetrics.classification.MulticlassAccuracy(average="micro")`, which gives the same
-    values in three times the time, and has to be told the number of classes.
+    values more slowly, and has to be told the number of classes.
     """
 
     full_state_update = False

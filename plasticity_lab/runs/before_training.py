@@ -29,6 +29,8 @@ def check(trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] 
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     check_trainer(trainer, module)
+    if isinstance(module, Supervised):
+        module.rule.check(trainer)
     if isinstance(data, ImageDataModule):
         data.check(trainer, module)
         if isinstance(module, Supervised):

@@ -22,7 +22,7 @@ from tests.studies.test_fork import check as check_segments
 from tests.test_contracts import EVERY_KIND, check_resumes
 
 WAYS: dict[str, dict[str, Any]] = {
-    **{name: VARIANTS[name] for name in ("fp32", "bf16", "accumulation", "adam", "streaming")},
+    **{name: VARIANTS[name] for name in ("fp32", "bf16", "accumulation", "adam", "SAM", "streaming")},
     "all interventions": ALL,
     "frozen": {"trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Frozen"}]}},
 }
@@ -91,7 +91,7 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "way", [way if way in ("fp32", "all interventions") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+    "way", [way if way in ("fp32", "SAM", "all interventions") else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
 )
 def test_all_together_are_invisible(way: str) -> None:
     check_invisible(way, EVERYTHING)
