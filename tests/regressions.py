@@ -6,6 +6,7 @@ import torch
 
 from datamodules import Digits, ExampleDataset
 from datamodules.datasets.split import Split, TensorSplit
+from plasticity_lab.timing import Epoch
 
 
 class Vectors(ExampleDataset):
@@ -16,6 +17,9 @@ class Vectors(ExampleDataset):
         inputs = torch.randn(120, 8, generator=draws)
         return TensorSplit(inputs, torch.stack([inputs[:, 0] * inputs[:, 1], inputs[:, 2]], 1))
 
+    def in_force(self, epoch: Epoch) -> None:
+        """It is the same in all epochs."""
+
 
 class MeanGrey(Digits):
     """Digits whose target is their mean grey level, from 0 to 10."""
@@ -23,6 +27,9 @@ class MeanGrey(Digits):
     def read(self, split: Literal["train", "test"]) -> Split:
         images = super().read(split).tensor()
         return TensorSplit(images, images.float().mean((1, 2, 3)) / 25.5)
+
+    def in_force(self, epoch: Epoch) -> None:
+        """It is the same in all epochs."""
 
 
 def regression(dataset: str = "MeanGrey", **arguments: Any) -> dict[str, Any]:

@@ -16,9 +16,13 @@ from plasticity_lab.randomness import generator
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.main import main
 from plasticity_lab.runs.parse import parse
+from plasticity_lab.studies.logged_metrics import logged_metrics
+from plasticity_lab.studies.recipe import recipe
 from tests.registry import REGISTRY
 from tests.regressions import regression
 from tests.runs import fit, logged, state, tiny
+from tests.studies.test_fork import check as check_segments
+from tests.studies.test_fork import config
 from tests.test_contracts import EVERY_KIND, check_resumes
 
 SUPERVISED: dict[str, Any] = {
@@ -79,6 +83,19 @@ def test_the_timeline_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     fragments = regression("Vectors"), REGISTRY["ShrinkPerturb"].acting
     main(["fit", *tiny(*fragments), "--print_timeline"])
     assert "ShrinkPerturb" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dataset", ["MeanGrey", "Vectors"])
+def test_a_study_shares_its_epochs(dataset: str) -> None:
+    shrunk = {"class_path": "callbacks.ShrinkPerturb", "init_args": {"at": ["2ep"], "shrink": 0.5}}
+    plain = recipe(config(regression(dataset)))
+    other = recipe(config(regression(dataset), {"trainer": {"callbacks+": [shrunk]}}))
+    assert not plain.alone
+    assert plain.constant == other.constant
+    same = [mine == theirs for mine, theirs in zip(plain.epochs, other.epochs, strict=True)]
+    assert same == [True, True, False]
+    check_segments(regression(dataset))
+    assert {"train/r2", "test/r2"} < set(logged_metrics(config(regression(dataset))) or ())
 
 
 def _diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
