@@ -1,5 +1,17 @@
 """What is trained."""
 
 from lightning_modules.classifier import ImageClassifier
+from lightning_modules.objectives import Classification, Objective, Regression
+from lightning_modules.supervised import Supervised
+from lightning_modules.training_rules import SAM, Backpropagation, TrainingRule
 
-__all__ = ["ImageClassifier"]
+__all__ = [
+    "SAM",
+    "Backpropagation",
+    "Classification",
+    "ImageClassifier",
+    "Objective",
+    "Regression",
+    "Supervised",
+    "TrainingRule",
+]

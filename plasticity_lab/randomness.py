@@ -39,3 +39,25 @@ def seeded_global_rng(seed: int, purpose: str, *counters: int | str) -> Iterator
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, purpose, *counters))
         yield
+
+
+class RandomState:
+    """The global random streams as they are now, for code that is to draw the same once more.
+
+    Args:
+        device: whose stream is kept besides that of the CPU.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._cpu = torch.get_rng_state()
+        self._devices = [device] if device.type == "cuda" else []
+        self._cuda = [torch.cuda.get_rng_state(each) for each in self._devices]
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Draw from there; afterwards the streams are as they were found."""
+        with torch.random.fork_rng(devices=self._devices):
+            torch.set_rng_state(self._cpu)
+            for device, state in zip(self._devices, self._cuda, strict=True):
+                torch.cuda.set_rng_state(state, device)
+            yield

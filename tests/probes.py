@@ -70,7 +70,7 @@ class Silent(ImageClassifier):
     """A module that does not log its training accuracy."""
 
     def on_train_epoch_end(self) -> None:
-        self.train_tally.reset()
+        self.train_metrics.reset()
 
 
 class Peek(Callback):

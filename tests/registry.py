@@ -225,6 +225,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "SAM": {
+        "model": {
+            "class_path": "lightning_modules.Supervised",
+            "init_args": {
+                "objective": {"class_path": "lightning_modules.Classification"},
+                "rule": {"class_path": "lightning_modules.SAM", "init_args": {"rho": 0.1}},
+            },
+        }
+    },
     "no validation": {"trainer": {"limit_val_batches": 0}},
     "streaming": _data(resident=False, workers=2),
 }

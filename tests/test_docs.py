@@ -163,6 +163,8 @@ ACTS = {
     "deficit": "deficits/SaltAndPepper",
     "growth": "data/stage",
     "augmentation": "data/augmented",
+    "objective": "diagnostics/fisher/trace",
+    "training_rule": "val/accuracy",
     "one_shot": "interventions/NormClip",
     "level": "interventions/Momentum",
     "diagnostic": "diagnostics/confidence_noisy",

@@ -96,7 +96,7 @@ class Diagnostic(Named, Callback, ABC):
 
     def look_at(self, look: Look) -> Measured:
         """Measure, and leave everything as it was."""
-        with preserve_state(look.network):
+        with preserve_state(look.network), look.exact():
             return self.measure(look)
 
     def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
@@ -238,7 +238,7 @@ class ProbeDiagnostic(Diagnostic):
 
     def look_at(self, look: Look) -> Measured:
         """Measure, and leave everything as it was; nothing where the outputs are not finite."""
-        with preserve_state(look.network):
+        with preserve_state(look.network), look.exact():
             if self.norm_statistics == "estimated":
                 inputs, frozen = look.probe.inputs, look.frozen_norms
                 estimate_norm_statistics(look.network, inputs, frozen=frozen)

@@ -1,6 +1,7 @@
 """What a diagnostic is given."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 
 from callbacks.diagnostics.probe import Probe
 from lightning_modules.objectives import Classification, Objective
+from lightning_modules.training_rules import TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.functional import (
     Loss,
@@ -39,6 +41,7 @@ class Look:
         optimizers: the run's; none without a run.
         learning_rate: at which the first parameter group is trained; None without a run.
         frozen_norms: names of batch-norm layers that training keeps in evaluation mode.
+        rule: how training comes by its gradients; None is backpropagation.
 
     Examples:
         >>> probe = Probe(torch.randn(8, 3), torch.randint(2, (8,)), torch.arange(8))
@@ -60,6 +63,7 @@ class Look:
     optimizers: Sequence[Optimizer] = ()
     learning_rate: float | None = None
     frozen_norms: frozenset[str] = field(default=frozenset())
+    rule: TrainingRule | None = None
 
     @property
     def objective(self) -> Objective:
@@ -75,6 +79,10 @@ class Look:
                 fix="set self.objective = Classification() in its constructor, or Regression()",
             )
         return self.task
+
+    def exact(self) -> AbstractContextManager[None]:
+        """Return a context in which gradients are true ones, whatever the training rule."""
+        return nullcontext() if self.rule is None else self.rule.exact()
 
     @property
     def parameters(self) -> Parameters:

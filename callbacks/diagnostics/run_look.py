@@ -12,6 +12,7 @@ from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import Probe, loader_probe, test_probe, training_probe
 from callbacks.network import unwrap
 from datamodules import ImageDataModule
+from lightning_modules import TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
 
@@ -33,6 +34,7 @@ def choose_probe(
 def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
     """Return a look at the network that is trained, as it is now."""
     network = unwrap(module)
+    rule = getattr(module, "rule", None)
     look = Look(
         network,
         probe,
@@ -43,6 +45,7 @@ def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
         optimizers=trainer.optimizers,
         learning_rate=learning_rate(trainer),
         frozen_norms=frozenset(frozen_batch_norms(network)),
+        rule=rule if isinstance(rule, TrainingRule) else None,
     )
     data: Any = getattr(trainer, "datamodule", None)
     return with_data(look, data, data.now.stage) if isinstance(data, ImageDataModule) else look

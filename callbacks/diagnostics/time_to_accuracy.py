@@ -7,6 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 from callbacks.epoch_end import EpochEnd
 from datamodules import ImageDataModule
 from datamodules.naming import Named
+from lightning_modules import Objective
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Epoch, Position
 
@@ -64,8 +65,16 @@ class TimeToAccuracy(Named, EpochEnd):
         """Return what is logged in an epoch; studies share epochs with equal answers."""
         return f"{self!r}{' in the last stage' if epoch.in_last_stage else ''}"
 
-    def check(self, trainer: Trainer) -> None:
-        """Raise UserError, before training, if the run has no such split."""
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Raise UserError, before training, if the run has no such split, or no accuracy."""
+        objective = getattr(module, "objective", None)
+        if isinstance(objective, Objective) and "accuracy" not in objective.metrics():
+            raise UserError(
+                "TimeToAccuracy: objective",
+                value=type(objective).__name__,
+                problem="logs no accuracy",
+                fix="remove it",
+            )
         if self.split == "val" and trainer.limit_val_batches == 0:
             raise UserError(
                 "TimeToAccuracy: split",

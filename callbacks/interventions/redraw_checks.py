@@ -6,7 +6,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import ModelPruning
 
 from callbacks.network import unwrap
-from lightning_modules import ImageClassifier
+from lightning_modules import Supervised
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import check_redraw
 
@@ -35,7 +35,7 @@ def check_parameters_kept(who: str, trainer: Trainer) -> None:
 
 def check_initial_values(module: LightningModule, argument: str) -> None:
     """Raise UserError unless the module draws its initial values under the run's seed."""
-    if not isinstance(module, ImageClassifier):
+    if not isinstance(module, Supervised):
         raise UserError(
             argument,
             problem=f"{type(module).__name__} draws its initial values itself",

@@ -15,7 +15,7 @@ from torch import nn
 
 import callbacks
 from datamodules import ImageDataModule
-from lightning_modules import ImageClassifier
+from lightning_modules import Supervised
 from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs import run_directory, sessions
@@ -57,14 +57,14 @@ class Builder:
         return data
 
     def network(self, kind: type[nn.Module], /, *args: Any, **kwargs: Any) -> nn.Module:
-        """Build a network; `ImageClassifier` has been given one."""
+        """Build a network; `Supervised` has been given one."""
         if issubclass(kind, LightningModule):
             # What it holds is a whole network, whose input is an image; a part of a network has
             # another.
             for part in (*args, *kwargs.values()):
                 if isinstance(part, nn.Module) and self.shape is not None:
                     materialise(part, self.shape)
-        if issubclass(kind, ImageClassifier):
+        if issubclass(kind, Supervised):
             return kind(*args, **kwargs)
         try:
             return construct(kind, *args, **kwargs)
@@ -101,7 +101,8 @@ def build(
     predictions = None
     if config.command == "predict":
         predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
-        own.append(PredictionWriter(predictions, parts.data.splits.test.classes))
+        test = parts.data.splits.test
+        own.append(PredictionWriter(predictions, test.classes, test.num_outputs))
     trainer = _trainer(config, parts.trainer, place, own, record)
     listed = list(parts.trainer.callbacks or [])
     trainer.callbacks.extend(extra)  # type: ignore[attr-defined]  # set by a helper of Trainer

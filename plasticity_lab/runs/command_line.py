@@ -215,7 +215,7 @@ def silence_known_warnings() -> None:
     )  # logged per epoch
     warnings.filterwarnings(
         "ignore", "It is recommended to use .*sync_dist=True"
-    )  # a Tally is the same on all ranks
+    )  # metrics are the same on all ranks
     warnings.filterwarnings(
         "ignore", "torch.distributed.nn.functional.all_gather is deprecated"
     )  # Lightning's

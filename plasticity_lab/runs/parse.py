@@ -75,7 +75,7 @@ commands:
   fit       train, and measure the test split at the end
   validate  measure the validation split of a trained run
   test      measure the test split of a trained run
-  predict   write class probabilities of the test split"""
+  predict   write what the network predicts of the test split: class probabilities, or values"""
 
 OTHERS = """
   study     train a figure's worth of such runs from one file, see `{program} study --help`

@@ -1,13 +1,14 @@
 """A run that is built: it is checked, then trained or measured."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from torch import Tensor
 
 from callbacks.interventions.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
@@ -99,7 +100,7 @@ class Run:
         self._do("test")
 
     def predict(self) -> None:
-        """Write class probabilities of the test split to `predictions`."""
+        """Write what the network predicts of the test split to `predictions`."""
         self._do("predict")
 
     def _do(self, command: str) -> bool:
@@ -144,11 +145,19 @@ class Run:
             self.trainer.test(self.model, self.data, verbose=False)
         metrics |= self.trainer.callback_metrics
         if self.trainer.is_global_zero and not self.config.settings.trainer.fast_dev_run:
-            accuracies = {split: metrics.get(f"{split}/accuracy") for split in ("train", "test")}
-            shown = [
-                f"{split} accuracy {float(value):.2%}"
-                for split, value in accuracies.items()
-                if value is not None
-            ]
+            shown = list(_summary(metrics))
             print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
             print("\n".join(viewing_hint(self.trainer.loggers)))
+
+
+def _summary(metrics: Mapping[str, Tensor]) -> Iterator[str]:
+    """Yield the accuracy of training and test split as text, of another task all that is logged."""
+    names = sorted(
+        {tag.rpartition("/")[2] for tag in metrics if tag.startswith(("train/", "test/"))}
+    )
+    for name in ["accuracy"] if "accuracy" in names else names:
+        for split in ("train", "test"):
+            value = metrics.get(f"{split}/{name}")
+            if value is not None:
+                number = f"{float(value):.2%}" if name == "accuracy" else f"{float(value):.4f}"
+                yield f"{split} {name} {number}"

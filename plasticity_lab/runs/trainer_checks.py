@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions.build_optimizer import build_optimizer
 from datamodules import ImageDataModule
-from lightning_modules import ImageClassifier
+from lightning_modules import ImageClassifier, Supervised
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.config_checks import LARGEST
 
@@ -44,7 +44,7 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
     for one in callbacks:
         check_callback(one, trainer, module)
     check_monitors(trainer, module)
-    if isinstance(module, ImageClassifier):
+    if isinstance(module, Supervised):
         check_optimizer(module, trainer.strategy.root_device)
         check_schedule(module, trainer.max_epochs or 0)
 
@@ -146,9 +146,9 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
     """Return what callbacks of this run can monitor; None if a class of the user's own may log more."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if type(module) is not ImageClassifier or not all(
-        type(one).__module__.startswith(_OURS) for one in callbacks
-    ):
+    if not isinstance(module, Supervised) or type(module) not in (Supervised, ImageClassifier):
+        return None
+    if not all(type(callback).__module__.startswith(_OURS) for callback in callbacks):
         return None
     splits = ["train"]
     if trainer.limit_val_batches:
@@ -157,7 +157,7 @@ def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
             "val",
             *(["val_deficit"] if getattr(data, "also_evaluate_with_deficit", False) else []),
         ]
-    return {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
+    return {f"{split}/{name}" for split in splits for name in module.train_metrics.metrics}
 
 
 def check_monitors(trainer: Trainer, module: LightningModule) -> None:
@@ -227,7 +227,7 @@ def _is_known(one: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: s
     return not at_epoch_end or first < 1 or first >= every
 
 
-def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
+def check_optimizer(module: Supervised, device: torch.device) -> None:
     """Raise UserError for an optimizer that cannot take a step, tried on a parameter of its own."""
     parameter = torch.nn.Parameter(torch.ones(2, 2, device=device))
     optimizer = module.optimizer([parameter])
@@ -259,7 +259,7 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
         ) from error
 
 
-def check_schedule(module: ImageClassifier, epochs: int) -> None:
+def check_schedule(module: Supervised, epochs: int) -> None:
     """Raise UserError for a schedule that ends before the run, or leads to a rate that none can be."""
     optimizer, schedule = build_optimizer(module)
     if optimizer is None or schedule is None or isinstance(schedule, ReduceLROnPlateau):

@@ -16,7 +16,7 @@ from callbacks.interventions.planned_actions import (
     times,
 )
 from datamodules import ImageDataModule
-from lightning_modules import ImageClassifier
+from lightning_modules import Supervised
 from lightning_modules.fitting import check_fit
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.resumable import check_resumable
@@ -36,10 +36,13 @@ def validate_run(
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     check_trainer(trainer, module)
+    if isinstance(module, Supervised):
+        module.rule.check(trainer)
     if isinstance(data, ImageDataModule):
         data.check(trainer, module)
-        if isinstance(module, ImageClassifier):
+        if isinstance(module, Supervised):
             _check_precision(module, trainer)
+            module.objective.check(data.splits.train.targets, data.num_classes)
             check_fit(module.network, data.splits.train.shape, data.num_outputs)
         if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(past)
@@ -49,12 +52,12 @@ def validate_run(
     check_diagnostics(trainer, module)
     for one in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
         if isinstance(one, TimeToAccuracy):
-            one.check(trainer)
+            one.check(trainer, module)
     if checkpoint:
         check_past(trainer, module, checkpoint["callbacks"])
 
 
-def _check_precision(module: ImageClassifier, trainer: Trainer) -> None:
+def _check_precision(module: Supervised, trainer: Trainer) -> None:
     """Raise UserError for a network that was made in another precision than batches have."""
     kinds = {parameter.dtype for parameter in module.network.parameters()} - {torch.float32}
     if kinds and str(trainer.precision) not in ("64-true", "bf16-true", "16-true"):

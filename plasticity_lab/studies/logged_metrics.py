@@ -8,9 +8,10 @@ from callbacks import Dashboard, Diagnostic, Level, NormRecalibration, OneShot
 from callbacks.diagnostics.base import GROUPS
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from datamodules import ImageDataModule
-from lightning_modules import ImageClassifier
+from lightning_modules import Classification, ImageClassifier, Objective, Supervised
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.classes import class_of, is_builtin
+from plasticity_lab.studies.epoch_signatures import instantiate
 
 SILENT = {
     "BatchSizeFinder",
@@ -40,11 +41,12 @@ def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
         the tags in order; None if a class of the user's own or of another package may log something
         besides.
     """
-    parts = [class_of(config[part]["class_path"]) for part in ("model", "data")]
-    if parts != [ImageClassifier, ImageDataModule]:
+    objective = _objective(config["model"])
+    if objective is None or class_of(config["data"]["class_path"]) is not ImageDataModule:
         return None
     arguments = config["data"].get("init_args") or {}
-    tags = _of_module(config["trainer"], arguments) + _of_data(arguments)
+    names = ("loss", *objective.metrics())
+    tags = _of_module(names, config["trainer"], arguments) + _of_data(arguments)
     for node in _listed(config["trainer"].get("callbacks")):
         logged = _of_callback(node)
         if logged is None:
@@ -67,13 +69,26 @@ def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) ->
         )
 
 
-def _of_module(trainer: Mapping[str, Any], data: Mapping[str, Any]) -> list[str]:
+def _objective(model: Mapping[str, Any]) -> Objective | None:
+    """Return what a module is trained for; None if it is of the user's own."""
+    kind = class_of(model["class_path"])
+    if kind is ImageClassifier:
+        return Classification()
+    if kind is not Supervised:
+        return None
+    objective: Objective = instantiate(model["init_args"]["objective"], Objective)
+    return objective
+
+
+def _of_module(
+    names: Iterable[str], trainer: Mapping[str, Any], data: Mapping[str, Any]
+) -> list[str]:
     splits = ["train", "test"]
     if trainer.get("limit_val_batches") != 0:
         splits += ["val"]
         if data.get("also_evaluate_with_deficit"):
             splits += ["val_deficit"]
-    return [f"{split}/{name}" for split in splits for name in ("accuracy", "loss")]
+    return [f"{split}/{name}" for split in splits for name in names]
 
 
 def _of_data(data: Mapping[str, Any]) -> list[str]:

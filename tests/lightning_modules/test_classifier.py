@@ -1,32 +1,39 @@
 """The classifier's loss, metrics and schedule."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_modules.tally import Tally
+from lightning_modules import Classification, Objective, Regression
+from lightning_modules.epoch_metrics import EpochMetrics
 from tests.runs import fit, logged, tiny
 
 
-def test_a_tally_is_the_mean_over_examples_however_they_are_batched() -> None:
+def test_metrics_are_means_over_examples_however_they_are_batched() -> None:
     logits, labels = torch.randn(50, 7), torch.randint(0, 7, (50,))
-    tally, accuracy = Tally(), MulticlassAccuracy(7, average="micro")
+    metrics = EpochMetrics(Classification().metrics())
+    accuracy = MulticlassAccuracy(7, average="micro")
     for part in torch.split(torch.arange(50), 16):
-        tally.update(F.cross_entropy(logits[part], labels[part]), logits[part], labels[part])
+        loss = F.cross_entropy(logits[part], labels[part])
+        metrics.update(loss, logits[part], labels[part])
         accuracy.update(logits[part], labels[part])
-    values = tally.compute()
+    values = metrics.compute()
     assert torch.allclose(values["loss"], F.cross_entropy(logits, labels))
     assert values["accuracy"] == accuracy.compute()
 
 
-def test_a_tally_goes_on_from_its_state() -> None:
-    logits, labels = torch.randn(9, 3), torch.randint(0, 3, (9,))
-    one, other = Tally(), Tally()
-    one.update(F.cross_entropy(logits, labels), logits, labels)
+@pytest.mark.parametrize("objective", [Classification(), Regression()])
+def test_metrics_go_on_from_their_state(objective: Objective) -> None:
+    outputs = torch.randn(9, 3)
+    targets = torch.randint(0, 3, (9,)) if isinstance(objective, Classification) else outputs * 0.9
+    one, other = EpochMetrics(objective.metrics()), EpochMetrics(objective.metrics())
+    one.update(objective.loss(outputs, targets), outputs, targets)
     other.restore(one.state())
-    for tally in (one, other):
-        tally.update(F.cross_entropy(logits, labels), logits, labels)
+    for metrics in (one, other):
+        metrics.update(objective.loss(outputs, targets) / 3, outputs, targets)
     assert one.compute() == other.compute()
+    assert set(one.compute()) == {"loss", *objective.metrics()}
 
 
 def test_label_smoothing_is_for_training_only() -> None:

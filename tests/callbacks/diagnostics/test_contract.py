@@ -22,7 +22,10 @@ from tests.studies.test_fork import check as check_segments
 from tests.test_contracts import EVERY_KIND, check_resumes
 
 WAYS: dict[str, dict[str, Any]] = {
-    **{name: VARIANTS[name] for name in ("fp32", "bf16", "accumulation", "adam", "streaming")},
+    **{
+        name: VARIANTS[name]
+        for name in ("fp32", "bf16", "accumulation", "adam", "SAM", "streaming")
+    },
     "all interventions": ALL,
     "frozen": {
         "trainer": {
@@ -116,7 +119,9 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
 @pytest.mark.parametrize(
     "way",
     [
-        way if way in ("fp32", "all interventions") else pytest.param(way, marks=pytest.mark.slow)
+        way
+        if way in ("fp32", "SAM", "all interventions")
+        else pytest.param(way, marks=pytest.mark.slow)
         for way in WAYS
     ],
 )

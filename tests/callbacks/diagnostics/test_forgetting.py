@@ -58,7 +58,7 @@ class Telling(ImageClassifier):
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         self.answers = self(batch.inputs)
         loss = torch.nn.functional.cross_entropy(self.answers, batch.targets)
-        self.train_tally.update(loss, self.answers, batch.targets)
+        self.train_metrics.update(loss, self.answers, batch.targets)
         return loss
 
 

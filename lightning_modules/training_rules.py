@@ -1,0 +1,121 @@
+"""How gradients come about."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import ClassVar
+
+import torch
+from pytorch_lightning import Trainer
+from torch import Tensor, nn
+
+from plasticity_lab.errors import UserError
+
+
+class TrainingRule(ABC):
+    """What fills `.grad` of a network's parameters, from which an optimizer then makes its step.
+
+    Optimizer, schedule, precision, accumulation, interventions and diagnostics stay as they are.
+    Your own: subclass, implement `backward`, name the class in YAML as `rule` of
+    `lightning_modules.Supervised`.
+
+    Attributes:
+        passes_again: whether `backward` calls `loss_again`.
+    """
+
+    passes_again: ClassVar[bool] = False
+
+    @abstractmethod
+    def backward(self, network: nn.Module, loss: Tensor, loss_again: Callable[[], Tensor]) -> None:
+        """Add the gradients of a batch to `.grad`; whatever else is changed is to be restored.
+
+        Args:
+            network: in training mode.
+            loss: of the batch, with its graph.
+            loss_again: computes it anew at the present weights, with the random draws of the first
+                pass; buffers end as the first pass has left them.
+        """
+
+    def exact(self) -> AbstractContextManager[None]:
+        """Return a context in which backpropagation through the network gives true gradients.
+
+        Diagnostics measure in it. A rule whose network passes other signals back leaves that off
+        there.
+        """
+        return nullcontext()
+
+    def check(self, trainer: Trainer) -> None:  # noqa: B027  # most work in any run
+        """Raise UserError for a trainer that the rule cannot work with."""
+
+
+class Backpropagation(TrainingRule):
+    """The gradient of the loss."""
+
+    def backward(self, network: nn.Module, loss: Tensor, loss_again: Callable[[], Tensor]) -> None:
+        """Backpropagate."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+
+class SAM(TrainingRule):
+    """Sharpness-aware minimisation (Foret et al. 2021, https://arxiv.org/abs/2010.01412).
+
+    The gradient of the loss at w + rho g / |g|, where g is that at w, over all trained parameters.
+    Both passes have the same batch and the same dropout. Each batch has its own perturbation, also
+    where gradients are accumulated (the paper's m-sharpness). Statistics of batch norm follow the
+    first pass, and metrics count it alone. A step takes twice the time.
+
+    Args:
+        rho: radius of the perturbation, 0 or more; 0 is backpropagation. The paper's default is
+            0.05.
+
+    Raises:
+        UserError: for a radius below 0.
+
+    Example:
+        ```yaml
+        rule: {class_path: lightning_modules.SAM, init_args: {rho: 0.05}}
+        ```
+    """
+
+    passes_again = True
+
+    def __init__(self, rho: float = 0.05) -> None:
+        if not rho >= 0:
+            raise UserError("rho", value=rho, fix="write 0 (backpropagation) or more")
+        self.rho = rho
+
+    def check(self, trainer: Trainer) -> None:
+        """Refuse float16, whose scaled losses are no losses, and several ranks, which is untested."""
+        if str(trainer.precision).startswith("16"):
+            raise UserError(
+                "precision",
+                value=trainer.precision,
+                problem="SAM would see losses as they are scaled for float16",
+                fix="use bf16-mixed",
+            )
+        if trainer.world_size > 1:
+            raise UserError(
+                "devices",
+                value=trainer.world_size,
+                problem="SAM is for one process",
+                fix="use --trainer.devices 1",
+            )
+
+    def backward(self, network: nn.Module, loss: Tensor, loss_again: Callable[[], Tensor]) -> None:
+        """Backpropagate at the perturbed weights."""
+        parameters = [value for value in network.parameters() if value.requires_grad]
+        slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
+        moved = [(value, g) for value, g in zip(parameters, slopes, strict=True) if g is not None]
+
+        # Weights are restored from copies: subtracting would not give back their last bits.
+        own = [value.detach().clone() for value, _ in moved]
+        norm = torch.nn.utils.get_total_norm([slope for _, slope in moved])
+        with torch.no_grad():
+            for value, slope in moved:
+                value.add_(slope * (self.rho / (norm + 1e-12)))
+        try:
+            loss_again().backward()  # type: ignore[no-untyped-call]
+        finally:
+            with torch.no_grad():
+                for (value, _), kept in zip(moved, own, strict=True):
+                    value.copy_(kept)
