@@ -200,6 +200,7 @@ SWITCHED = {
     *DATASETS,
     *NETWORKS,
     "Dashboard",
+    "SAM",
 }
 QUESTIONS = ("parameters", "normalisation statistics", "optimizer state", "learning-rate clock")
 
