@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from torch import nn
 
 from lightning_modules import Regression
@@ -17,6 +16,7 @@ from plasticity_lab.randomness import generator
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.main import main
 from plasticity_lab.runs.parse import parse
+from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from plasticity_lab.studies.logged_metrics import logged_metrics
 from tests.registry import REGISTRY
 from tests.regressions import regression
