@@ -85,7 +85,9 @@ class DataSchedule:
         ]
 
     def check_history(self) -> None:
-        """Raise UserError if this schedule times something, for a moment that has passed, otherwise than it was.
+        """Raise UserError if this schedule disagrees with the recorded history.
+
+        Anything that it does not mention is ignored.
 
         What it does not time at all (a deficit that it does not have, augmentation without a
         window) may have been otherwise.
@@ -95,7 +97,7 @@ class DataSchedule:
             self._check(now, shown)
 
     def _passed(self) -> list[tuple[Position, DataState]]:
-        """Return the past, and what was in force at those moments of it that only this schedule names."""
+        """Return the history, and what was active at moments that only this schedule names."""
         steps = [
             int(time.number)
             for _, window in self.transforms.windows

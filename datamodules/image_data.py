@@ -1,4 +1,7 @@
-"""A data set as a Lightning data module: batches on the training device, a function of seed, epoch, step and rank."""
+"""A data set as a Lightning data module, with batches on the training device.
+
+They are a function of seed, epoch, step and rank.
+"""
 
 import copy
 from collections.abc import Iterator
@@ -148,7 +151,7 @@ class ImageDataModule(SplitsOnDevice):
         return BatchContext(self.seed, split, examples, self.num_classes, mean, std, stream_key)
 
     def prepare_data(self) -> None:
-        """Read the splits, in one process first, so that whatever is wrong with them shows before a logger writes.
+        """Read the splits, in one process first, so that errors show before a logger writes.
 
         Raises:
             UserError: for images that cannot be read, and for what the run would never reach or
@@ -164,7 +167,7 @@ class ImageDataModule(SplitsOnDevice):
                     channel_histogram(split, False, self.workers)
 
     def _order(self, epoch: int) -> Tensor:
-        """Return an epoch's examples in the order they are seen: with `overfit_batches` always the first epoch's."""
+        """Return an epoch's examples in order; with `overfit_batches` the first epoch's."""
         same = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
         return self.schedule.stages.order(0 if same else epoch)
 
@@ -209,7 +212,7 @@ class ImageDataModule(SplitsOnDevice):
     predict_dataloader = test_dataloader
 
     def training_pass(self) -> Iterator[Batch]:
-        """Yield this rank's share of the present training data once more, as the network sees them now."""
+        """Yield this rank's share of the training data again, as the network sees them now."""
         loader, now = copy.copy(self.loaders["train"]), self.now
         loader.epoch, loader.batch_index = now.epoch, 0
         for number, raw in enumerate(loader):
@@ -234,7 +237,7 @@ class ImageDataModule(SplitsOnDevice):
         return self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 
     def _cast(self, batch: Batch) -> Batch:
-        """Return a batch in the precision of the network: a no-op but for `64-true`, `bf16-true` and `16-true`."""
+        """Return a batch in the network's precision: a no-op except for `…-true` precisions."""
         cast: Any = self.trainer.precision_plugin.convert_input(batch) if self.trainer else batch
         return Batch(*cast)
 

@@ -1,4 +1,4 @@
-"""The identity of what acts over time: its class, and the arguments that it was constructed with."""
+"""The identity of what acts over time: its class and its constructor's arguments."""
 
 import inspect
 import re
@@ -9,13 +9,13 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Levels, Time, Window
 
 TIMES = ("at", "during", "until", "levels", "every")
-"""Arguments that say when something happens, which are no part of what it is, if their values are moments."""
+"""Arguments that say when something happens; not part of the identity if they are moments."""
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 
 
 class Named:
-    """Shown by its class and the arguments that it was constructed with, times apart: `Blur(size=4)`.
+    """Has a `repr` of its class and its arguments without times: `Blur(size=4)`.
 
     This text is the identity of an object, by which checkpoints and studies tell it from others. It
     is taken from the constructor call itself, so that no argument can be missing from it, whatever
@@ -56,7 +56,7 @@ def _arguments(call: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
 
 
 def _says_when(value: Any) -> bool:
-    """Whether a value is made of moments: a `levels` of one's own may be a number of grey levels."""
+    """Whether a value is made of moments: your own `levels` may be a number of grey levels."""
     if isinstance(value, Mapping):
         return all(map(_says_when, value))
     if isinstance(value, list | tuple):

@@ -9,7 +9,7 @@ from plasticity_lab.surgery.schemes import Scheme
 
 
 class ImageClassifier(Supervised):
-    """A network trained by cross-entropy, with accuracy and loss of every split logged once an epoch.
+    """A network trained by cross-entropy; logs accuracy and loss of every split each epoch.
 
     Args:
         network: any module from images (batch, channels, height, width) to logits (batch, classes).

@@ -11,7 +11,7 @@ from plasticity_lab.surgery.construction import Shape
 
 
 def check_fit(network: nn.Module, shape: Shape, outputs: int) -> None:
-    """Raise UserError unless a network makes (batch, outputs) of inputs, in training and in evaluation.
+    """Raise UserError unless a network returns (batch, outputs), in both of its modes.
 
     A copy is run on two inputs of zeros, so that the network and all random streams stay as they
     are.

@@ -128,7 +128,7 @@ class Classification(Objective):
 
 
 class R2(R2Score):
-    """Share of the targets' variance that outputs explain, the mean over the numbers of a target."""
+    """Fraction of the targets' variance that outputs explain, the mean over values."""
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Add a batch: outputs (batch, numbers) and targets, (batch, numbers) or (batch,)."""

@@ -85,7 +85,7 @@ class SAM(TrainingRule):
         self.rho = rho
 
     def check(self, trainer: Trainer) -> None:
-        """Refuse float16, whose scaled losses are no losses, and several ranks, which is untested."""
+        """Refuse float16, whose losses are scaled, and several ranks, which are untested."""
         if str(trainer.precision).startswith("16"):
             raise UserError(
                 "precision",

@@ -26,7 +26,9 @@ def channel_statistics(histogram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def channel_histogram(images: Split, resident: bool, workers: int = 0) -> Tensor:
-    """Count how often each grey level occurs in each channel; exact, so the same whichever way the images are read.
+    """Count how often each grey level occurs in each channel.
+
+    Exact, so the same whichever way the images are read.
 
     Args:
         images: the split.

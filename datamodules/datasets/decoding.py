@@ -20,7 +20,7 @@ Size = int | tuple[int, int]
 """Pixels of an image: height and width, or one number for a square."""
 
 _RULES = 2
-"""How often what `decode` gives has been settled anew; images kept from before are then decoded again."""
+"""Version of what `decode` returns; images cached by another one are decoded again."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,13 +36,15 @@ _TURNS = {
 
 @cache
 def decoder() -> str:
-    """Name what decides the pixels of a file: the rules of this module, and the versions of Pillow and its codecs."""
+    """Name what decides the pixels of a file: this module's rules, Pillow and its codecs."""
     names = ["pil", *features.get_supported_codecs(), "webp", "avif"]
     return " ".join([f"rules {_RULES}", *(f"{name} {features.version(name)}" for name in names)])
 
 
 def decode(path: Path, size: Size | None, channels: Literal[1, 3]) -> Tensor:
-    """Read an image file (grey, RGB, palette, 16-bit, with or without alpha) as a uint8 tensor (channels, height, width).
+    """Read an image file as a uint8 tensor (channels, height, width).
+
+    It may be grey, RGB, a palette or 16-bit, with or without alpha.
 
     As a viewer shows it: turned as its EXIF orientation says, transparent parts on white; of an
     animation, the first frame.
@@ -98,7 +100,10 @@ def to_tensor(image: Image.Image, size: Size | None, channels: Literal[1, 3]) ->
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Convert 16-bit grey to 8 bits (Pillow's own conversion clips it to 255), its transparent level to white."""
+    """Convert 16-bit grey to 8 bits, its transparent level to white.
+
+    Pillow's own conversion clips it to 255.
+    """
     pixels = np.asarray(image, np.float64)
     if "transparency" in image.info:
         pixels = np.where(pixels == image.info["transparency"], 65535, pixels)
@@ -106,7 +111,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Lay an image with an alpha channel, a transparent colour or a palette with transparency on a white ground."""
+    """Lay an image with transparency on a white ground."""
     layer = image.convert("RGBA")
     ground = Image.new("RGB", image.size, "white")
     ground.paste(layer, mask=layer)

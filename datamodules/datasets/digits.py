@@ -13,7 +13,9 @@ from plasticity_lab.randomness import generator
 
 
 class Digits(ImageDataset):
-    """1,797 real handwritten digits (Alpaydin & Kaynak 1998), bundled with scikit-learn: 8 x 8 pixels shown at 16 x 16.
+    """1,797 real handwritten digits, bundled with scikit-learn: 8 x 8 pixels shown at 16 x 16.
+
+    Alpaydin & Kaynak 1998.
 
     A fixed stratified split: 1,297 train, 500 test. Needs no download.
 

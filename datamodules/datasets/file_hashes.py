@@ -50,7 +50,7 @@ def hash_files(files: Sequence[Path]) -> FileHashes:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return all files in a folder and its folders, sorted, also those behind links, which may lead in circles."""
+    """Return all files below a folder, sorted, also behind links, which may lead in circles."""
     files: list[Path] = []
     seen: set[tuple[int, int]] = set()
     for place, inner, names in os.walk(folder, followlinks=True):

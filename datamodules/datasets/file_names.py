@@ -14,5 +14,5 @@ def printable(name: object) -> str:
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says as one line of at most 200 characters, its kind if it says nothing."""
+    """Return an error's text as one line of at most 200 characters, or else its class."""
     return printable(" ".join(str(error).split()))[:200] or type(error).__name__

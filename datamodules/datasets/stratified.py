@@ -5,7 +5,9 @@ from torch import Tensor
 
 
 def stratified(labels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Choose `size` examples with every class as frequent as in `labels`, up to rounding (largest remainders).
+    """Choose examples with every class as frequent as in all, up to rounding.
+
+    By largest remainders.
 
     Args:
         labels: int64 tensor (examples,).

@@ -45,7 +45,7 @@ def stream_batches(
 
 
 def _hand_over(images: Tensor) -> Tensor | NDArray[np.uint8]:
-    """Prepare a batch for the way from a worker: in shared memory, or, where that is full, as an array through a pipe."""
+    """Prepare a batch for the way from a worker: by shared memory, or else through a pipe."""
     if get_worker_info() is None:
         return images
     try:

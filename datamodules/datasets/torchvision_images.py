@@ -22,7 +22,9 @@ from plasticity_lab.errors import UserError
 
 
 class TorchvisionImages(ImageDataset):
-    """A classification data set of torchvision (CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST, KMNIST, STL10, GTSRB, Food101, …).
+    """A classification data set of torchvision, by its name.
+
+    CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST, KMNIST, STL10, GTSRB, Food101 and others.
 
     Images are as torchvision gives them: not turned by their EXIF orientation.
 
@@ -191,7 +193,7 @@ class _Pictures(Split):
         return picture, target
 
     def _name(self, index: int) -> str:
-        """Return the path of an image if the data set lists its files, as most do under one name or another."""
+        """Return the path of an image if the data set lists its files, as most do."""
         for files in vars(self.source).values():
             if isinstance(files, list) and len(files) == len(self.source):
                 entry = files[index][0] if isinstance(files[index], tuple) else files[index]

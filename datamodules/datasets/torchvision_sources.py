@@ -1,4 +1,4 @@
-"""Which data sets of torchvision are read by name, how each is asked for a split, and what it holds then."""
+"""The data sets of torchvision: how each is asked for a split, and what it holds then."""
 
 from typing import Any, Literal, NamedTuple
 
@@ -36,7 +36,7 @@ NOT_DOWNLOADED = ("FER2013", "ImageNet")
 """Data sets that torchvision does not download, and which take no argument `download`."""
 
 ARRAYS = {**dict.fromkeys(_BY_FLAG, "targets"), "STL10": "labels", "SVHN": "labels"}
-"""Data sets that hold all their images in one array of bytes, `data`, and the attribute that holds the labels.
+"""Data sets that hold all images in one array, `data`, and the attribute of their labels.
 
 Images of the others are decoded one at a time.
 """

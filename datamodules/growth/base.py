@@ -12,7 +12,9 @@ from plasticity_lab.timing import Epoch, Position, Time
 
 
 class Growth(Named, ABC):
-    """How the training split becomes the data of an epoch. Your own: subclass, implement `stage_indices`, name the class in YAML.
+    """How the training split becomes the data of an epoch.
+
+    Your own: subclass, implement `stage_indices`, name the class in YAML.
 
     The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those
     before them. Validation, test and the statistics of normalisation are those of the whole data
@@ -46,7 +48,9 @@ class Growth(Named, ABC):
 
     @abstractmethod
     def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
-        """Return what each stage adds, int64 tensors of positions in the split, each at least once and none twice.
+        """Return what each stage adds, int64 tensors of positions in the split.
+
+        Each position stands there at most once, and every stage adds some.
 
         Args:
             targets: (examples, …), of the whole training split; of classes int64 (examples,).

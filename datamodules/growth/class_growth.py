@@ -13,7 +13,9 @@ from plasticity_lab.timing import Time
 
 
 class ClassGrowth(Growth):
-    """Stages of which a part arrives uniformly and the rest class by class (Berariu et al. 2021, A.3).
+    """Stages of which a part arrives uniformly and the rest class by class.
+
+    Berariu et al. 2021, A.3, https://arxiv.org/abs/2106.00042.
 
     The classes are dealt, in an order keyed by the seed, to the stages as evenly as possible,
     earlier stages first. A share `uniform_fraction` of the examples is dealt to the stages

@@ -11,12 +11,17 @@ from plasticity_lab.timing import Epoch
 
 
 def share_of_all(progress: Tensor, gamma: float) -> Tensor:
-    """Return p = 1 - gamma^(50 progress), the probability of drawing from all data at that share of the run (in [0, 1])."""
+    """Return p = 1 - gamma^(50 progress), the probability of drawing from all data.
+
+    `progress` is the fraction of the run, in [0, 1].
+    """
     return 1 - gamma ** (50 * progress)
 
 
 class SmoothTransition(Growth):
-    """A fading bias: examples come from all data more and more often, otherwise from a fixed part (Berariu et al. 2021, Fig. 3).
+    """A fading bias: examples come from all data more and more often.
+
+    Otherwise from a fixed part (Berariu et al. 2021, Fig. 3, https://arxiv.org/abs/2106.00042).
 
     Every epoch has as many examples as the split. The n-th of the run's N is drawn from all with
     probability 1 - gamma^(50 n/N), else from the part, which is the one that `UniformGrowth` begins

@@ -61,7 +61,7 @@ class StageSchedule:
         return self.growth.stage(epoch, self.epochs) if self.growth else 0
 
     def order(self, epoch: int) -> Tensor:
-        """Return the examples of an epoch in the order they are seen, int64 positions in the split."""
+        """Return the examples of an epoch in order, int64 positions in the split."""
         if self.growth is None:
             return epoch_permutation(self.sizes[0], self.seed, epoch)
         members = self.members(self.stage(epoch))
@@ -89,7 +89,7 @@ class StageSchedule:
             self.stage_starts.append(finished)
 
     def skip_decision(self, finished: int) -> None:
-        """Leave undecided whether the stage ends after `finished` epochs: their accuracy is not known."""
+        """Leave open whether the stage ends after `finished` epochs, as no accuracy is known."""
         self._decided, self._accuracy = finished, None
 
     @property
@@ -102,7 +102,7 @@ class StageSchedule:
         return self._in_last and self._long_enough
 
     def cut_off(self, finished: int) -> bool:
-        """Return whether the run has reached `max_epochs` after `finished` epochs before its last stage ended."""
+        """Return whether `max_epochs` came before the end of the last stage."""
         until = self.growth and self.growth.until
         return bool(until and not until.to_the_cap and finished >= self.epochs and not self.ended)
 

@@ -10,7 +10,10 @@ from plasticity_lab.timing import Epoch, Time
 
 
 class UniformGrowth(Growth):
-    """Stages of increasing size, drawn uniformly: warm starts (Ash & Adams 2020, Fig. 1 and 2; Berariu et al. 2021, Fig. 1 and 4).
+    """Stages of increasing size, drawn uniformly: warm starts.
+
+    Ash & Adams 2020, Fig. 1 and 2, https://arxiv.org/abs/1910.08475; Berariu et al. 2021, Fig. 1
+    and 4, https://arxiv.org/abs/2106.00042.
 
     Args:
         fractions: share of the split in each stage, increasing in (0, 1]; `[1.0]` is the identity.

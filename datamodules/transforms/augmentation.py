@@ -10,7 +10,10 @@ from plasticity_lab.errors import UserError
 
 
 class Augmentation(ABC):
-    """What is done to training batches. Your own: subclass, implement `__call__`, name the class in YAML."""
+    """What is done to training batches.
+
+    Your own: subclass, implement `__call__`, name the class in YAML.
+    """
 
     @abstractmethod
     def __call__(self, images: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 
 @lru_cache(maxsize=8)
 def resize_matrix(old: int, new: int, device: torch.device) -> Tensor:
-    """Return the antialiased bilinear resize of a row of pixels as float32 (new, old), its weights multiples of 2^-15.
+    """Return the antialiased bilinear resize of a row of pixels, float32 (new, old).
+
+    Its weights are multiples of 2^-15.
 
     A weighted sum of grey levels 0…255 is then exact in float32, whatever the order of summation.
     """

@@ -12,7 +12,7 @@ from plasticity_lab.errors import UserError
 def crop_flip(
     images: Tensor, rows: Tensor, columns: Tensor, flips: Tensor, padding: int, fill: Tensor
 ) -> Tensor:
-    """Pad, crop back to size at a place of its own for each image, and mirror some of them left to right.
+    """Pad images, crop each at a place of its own, and mirror some left to right.
 
     Args:
         images: (examples, channels, height, width).
@@ -41,7 +41,9 @@ def crop_flip(
 
 
 class CropFlip(Augmentation):
-    """Random translation and horizontal mirroring, the augmentation of the critical-period papers (Achille et al. 2019).
+    """Random translation and horizontal mirroring (Achille et al. 2019).
+
+    The augmentation of the critical-period papers, https://arxiv.org/abs/1711.08856.
 
     Args:
         padding: largest translation in pixels; 0 translates nothing.

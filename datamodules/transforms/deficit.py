@@ -36,7 +36,9 @@ class BatchContext(NamedTuple):
 
 
 class Deficit(Named, ABC):
-    """Something wrong with a batch during a window of the run. Your own: subclass, implement `__call__`, name the class in YAML.
+    """Something wrong with a batch during a window of the run.
+
+    Your own: subclass, implement `__call__`, name the class in YAML.
 
     A deficit is a pure function: whatever it draws comes from `randomness.generator(context.seed,
     …)`. It acts before augmentation.
@@ -65,7 +67,7 @@ class Deficit(Named, ABC):
         """
 
     def in_force(self, epoch: Epoch) -> str | None:
-        """Return what is wrong in an epoch, by which studies tell whether two runs can share it; None if nothing."""
+        """Return what is wrong in an epoch, None if nothing; studies share epochs by it."""
         window = self.during.in_force(epoch)
         return None if window is False else f"{self!r}{'' if window is True else f' {window}'}"
 

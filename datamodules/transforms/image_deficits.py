@@ -41,7 +41,9 @@ class Blur(Deficit):
 
 
 class VerticalFlip(Deficit):
-    """Every image upside down; high-level statistics change, low-level ones stay (Achille et al. 2019, Fig. 2).
+    """Every image upside down (Achille et al. 2019, Fig. 2).
+
+    High-level statistics change, low-level ones stay.
 
     Args:
         during: as `Deficit`.
@@ -57,7 +59,9 @@ class VerticalFlip(Deficit):
 
 
 class WhiteNoise(Deficit):
-    """Images replaced by noise, "sensory deprivation" (Achille et al. 2019, Fig. 2); labels stay. Augmentation is off meanwhile.
+    """Images replaced by noise, "sensory deprivation" (Achille et al. 2019, Fig. 2).
+
+    Labels stay. Augmentation is off meanwhile.
 
     Every pixel is drawn anew for every batch, from N(0, 1) once normalised.
 

@@ -15,7 +15,10 @@ from plasticity_lab.timing import Time
 
 @lru_cache(maxsize=8)
 def class_permutation(classes: int, seed: int, device: torch.device) -> Tensor:
-    """Return one permutation of the classes, int64 (classes,), keyed by the seed; never the identity (if there are two classes)."""
+    """Return one permutation of the classes, int64 (classes,), keyed by the seed.
+
+    It is never the identity, if there are two classes.
+    """
     draws = generator(seed, "LabelPermutation")
     while True:
         permutation = torch.randperm(classes, generator=draws)
@@ -24,7 +27,9 @@ def class_permutation(classes: int, seed: int, device: torch.device) -> Tensor:
 
 
 class LabelPermutation(Deficit):
-    """The names of the classes permuted, by one permutation for all examples; images stay (Achille et al. 2019, Fig. 2).
+    """The names of the classes permuted; images stay (Achille et al. 2019, Fig. 2).
+
+    By one permutation for all examples.
 
     Args:
         during: as `Deficit`.
@@ -48,7 +53,9 @@ class LabelPermutation(Deficit):
 def label_shifts(
     fraction: float, examples: int, classes: int, seed: int, split: str, device: torch.device
 ) -> Tensor:
-    """Return by how many classes each example's label is off, int64 (examples,): 0, or for a `fraction` uniform in 1…classes-1.
+    """Return by how many classes each label is off, int64 (examples,).
+
+    0, or for a `fraction` of the examples uniform in 1…classes-1.
 
     A function of the example's index; those wrong at one fraction are wrong, in the same way, at
     every larger one.
@@ -59,7 +66,9 @@ def label_shifts(
 
 
 class LabelNoise(Deficit):
-    """Each label wrong with probability `fraction`: always the same examples, each with one wrong class (cf. Zhang et al. 2017).
+    """Each label wrong with probability `fraction` (cf. Zhang et al. 2017).
+
+    Always the same examples, each with one wrong class.
 
     Args:
         fraction: in [0, 1]; 0 is the identity.

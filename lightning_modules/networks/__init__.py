@@ -1,4 +1,6 @@
-"""Plain networks: each layer owns `reset_parameters()`, and `blocks` names the parts from bottom to top.
+"""Plain networks, whose `blocks` name their parts from bottom to top.
+
+Each layer owns `reset_parameters()`.
 
 Your own: a module whose constructor takes `in_channels` and `num_classes` (and `image_size` if it
 wants it: pixels of a square, or height and width), named in YAML.

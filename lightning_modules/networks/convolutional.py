@@ -7,7 +7,7 @@ from plasticity_lab.errors import UserError
 
 
 class _PlainCNN(nn.Module):
-    """A chain of convolution blocks, a 1x1 convolution to the classes, and the mean over all places."""
+    """Convolution blocks, a 1x1 convolution to the outputs, and the mean over positions."""
 
     def __init__(
         self, in_channels: int, num_classes: int, plan: list[tuple[int, int, int]], norm: Norm
@@ -28,7 +28,9 @@ class _PlainCNN(nn.Module):
 
 
 class AllCNN(_PlainCNN):
-    """All-CNN as Achille et al. 2019 (https://arxiv.org/abs/1711.08856) use it: nine convolutions, global average pooling.
+    """All-CNN as Achille et al. 2019 use it: nine convolutions, global average pooling.
+
+    https://arxiv.org/abs/1711.08856
 
     96 - 96 - 192/2 - 192 - 192 - 192/2 - 192 - 192 (1x1) - classes (1x1), each but the last with
     batch norm and ReLU. (Springenberg's original has 96 channels in the third.)
@@ -65,7 +67,9 @@ class AllCNN(_PlainCNN):
 
 
 class DepthCNN(_PlainCNN):
-    """The depth-varying network of Achille et al. 2019, as restated by Kleinman et al. 2023 (https://arxiv.org/abs/2210.04643).
+    """The depth-varying network of Achille et al. 2019.
+
+    As restated by Kleinman et al. 2023, https://arxiv.org/abs/2210.04643.
 
     96 - [96·2^(i-1) - 96·2^i/2] for i = 1…n - 96·2^n - 96·2^n (1x1) - classes (1x1), with batch
     norm and ReLU.

@@ -26,7 +26,10 @@ def check_sizes(**sizes: int) -> None:
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:
-    """Return batch norm, group norm in groups of 16 channels (fewer groups where that does not divide), or nothing."""
+    """Return batch norm, group norm in groups of 16 channels, or the identity.
+
+    There are fewer groups where 16 does not divide the channels.
+    """
     if norm == "batch":
         return nn.BatchNorm2d(channels)
     if norm == "group":
@@ -38,7 +41,10 @@ def normalisation(norm: Norm, channels: int) -> nn.Module:
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int, norm: Norm) -> nn.Conv2d:
-    """Return a convolution that keeps the size (up to its stride), with a bias only where no normalisation follows."""
+    """Return a convolution that keeps the size, up to its stride.
+
+    It has a bias only where no normalisation follows.
+    """
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=norm == "none")
 
 

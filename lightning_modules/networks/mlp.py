@@ -11,7 +11,9 @@ from lightning_modules.networks.layers import ImageSize, check_sizes, height_and
 
 
 class MLP(nn.Module):
-    """A fully connected network; the default is that of Achille et al. 2019 on MNIST padded to 32 x 32 (12.565 M weights).
+    """A fully connected network.
+
+    The default is that of Achille et al. 2019 on MNIST padded to 32 x 32 (12.565 M weights).
 
     Ash & Adams 2020 describe `widths: [100, 100, 100], norm: none, activation: tanh`.
 
@@ -55,7 +57,7 @@ class MLP(nn.Module):
 
 
 class Linear(nn.Module):
-    """Multinomial logistic regression on the pixels: convex, so the control without plasticity to lose.
+    """Multinomial logistic regression: convex, the control without plasticity to lose.
 
     Args:
         in_channels: image channels (set from the data).

@@ -18,7 +18,10 @@ def every(stride: int, x: Tensor) -> Tensor:
 
 
 class PostActivation(nn.Module):
-    """Two 3x3 convolutions and a shortcut, activated after the sum (He et al. 2015, https://arxiv.org/abs/1512.03385)."""
+    """Two 3x3 convolutions and a shortcut, activated after the sum (He et al. 2015).
+
+    https://arxiv.org/abs/1512.03385
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
         super().__init__()
@@ -40,7 +43,9 @@ class PostActivation(nn.Module):
 
 
 class PreActivation(nn.Module):
-    """Normalisation and ReLU before each convolution; the shortcut's 1x1 convolution takes the activated input.
+    """Normalisation and ReLU before each convolution (He et al. 2016).
+
+    The shortcut's 1x1 convolution takes the activated input.
 
     He et al. 2016, https://arxiv.org/abs/1603.05027, in the form of the critical-period papers'
     code: no normalisation in the shortcut, and none after the last block.

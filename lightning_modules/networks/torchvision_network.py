@@ -17,7 +17,7 @@ _CONTAINERS = ("features", "encoder", "layers", "blocks", "trunk_output")
 
 
 class TorchvisionNetwork(nn.Module):
-    """A classification network of torchvision by its name, untrained unless `options` names weights.
+    """A network of torchvision by its name, untrained unless `options` names weights.
 
     It is torchvision's own, with as many outputs as there are classes, and with a first convolution
     for the images' channels, which torchvision's initialisation draws like any other. Auxiliary

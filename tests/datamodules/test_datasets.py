@@ -238,7 +238,7 @@ def test_a_bad_file_among_many_is_named_although_a_worker_process_finds_it(tmp_p
 
 
 def make_cifar10(root: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Write files in the layout of CIFAR-10's archive (five training batches, a test batch, class names)."""
+    """Write files in the layout of CIFAR-10's archive."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     pixels = {}

@@ -96,7 +96,7 @@ def test_blur_is_antialiased() -> None:
 
 
 def test_blur_is_exact_arithmetic() -> None:
-    """Every sum fits float32's 24 bits, so no order of summation, batch or device can change a pixel."""
+    """Every sum fits float32's 24 bits, so that no order of summation changes a pixel."""
     images = photographs()
     pixels = images.double()
     for new, old in ((8, 32), (32, 8)):

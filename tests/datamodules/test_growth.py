@@ -166,7 +166,10 @@ def test_class_order_is_keyed_by_the_seed() -> None:
 
 
 def test_a_smooth_transition_has_the_published_probabilities() -> None:
-    """Over 500 epochs p = 0.5 and 0.9 at these epochs (papers' derived values), and at the end 0.995 at worst."""
+    """Over 500 epochs p is 0.5 and 0.9 at these epochs (papers' derived values).
+
+    At the end it is 0.995 at worst.
+    """
     check = {0.1: (3.0, 10), 0.3: (5.8, 19), 0.5: (10, 33), 0.7: (19.4, 65), 0.9: (65.8, 219)}
     for gamma, (half, most) in check.items():
         assert float(share_of_all(torch.tensor(half / 500), gamma)) == pytest.approx(0.5, abs=0.006)

@@ -32,7 +32,7 @@ OTHERS: dict[str, list[Any]] = {
 
 
 def nodes() -> dict[str, dict[str, Any]]:
-    """Return the config of each registered class that acts over time, as it stands in the registry."""
+    """Return the config of each registered class that acts over time."""
     found: dict[str, dict[str, Any]] = {}
     fragments = [*(entry.acting for entry in REGISTRY.values()), *DIAGNOSTICS.values()]
     for node in [node for fragment in fragments for node in _nodes(fragment)]:

@@ -1,4 +1,4 @@
-"""Torchvision's data sets: which are read by name, how they are asked for, and what their options and files may be."""
+"""Torchvision's data sets: names, splits, options and files."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""Images as they are found: transparent, turned, damaged, badly named, laid out otherwise, behind links, among other files."""
+"""Images as they are found: transparent, turned, damaged, badly named, behind links."""
 
 import csv
 import hashlib
