@@ -28,7 +28,7 @@ def check_run(data: "ImageDataModule", trainer: Trainer, module: nn.Module) -> N
             "max_epochs",
             value=trainer.max_epochs,
             problem="data that change over time need the number of epochs",
-            fix="write it",
+            fix="set it",
         )
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # ends after one batch
         data.course.stages.check_times()
@@ -58,7 +58,7 @@ def check_batches(data: "ImageDataModule", trainer: Trainer, module: nn.Module) 
                     "batch_size",
                     value="1",
                     problem="batch norm needs more than one example in a batch",
-                    fix="write 2 or more",
+                    fix="set 2 or more",
                 )
             raise UserError(
                 "batch_size",
@@ -87,14 +87,14 @@ def check_windows(data: "ImageDataModule", trainer: Trainer) -> None:
                     name,
                     window,
                     f"{time} is never reached: the run has {_extent(end)}",
-                    "write an earlier time",
+                    "set an earlier time",
                 )
         if not waits and not any(window.open(now, epochs) for now in path[:-1]):
             raise UserError(
                 name,
                 value=window,
                 problem="is never open",
-                fix="write [start, stop] with start before stop and inside the run",
+                fix="set [start, stop] with start before stop and inside the run",
             )
 
 

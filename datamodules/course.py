@@ -7,7 +7,7 @@ from datamodules.stages import Stages
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Position
 
-_WAY_OUT = "what has passed cannot be changed: start afresh, or name a later time"
+_WAY_OUT = "what has passed cannot be changed: start a new run, or name a later time"
 
 
 class Shown(NamedTuple):

@@ -39,7 +39,7 @@ class ImageDataset(ABC):
         size: int | None = None,
     ) -> None:
         if size is not None and size < 1:
-            raise UserError("size", value=size, fix="write 1 or more pixels")
+            raise UserError("size", value=size, fix="set 1 or more pixels")
         self.subset, self.validation, self.size = subset, validation, size
 
     @abstractmethod
@@ -85,7 +85,7 @@ class ImageDataset(ABC):
             raise UserError(
                 "validation",
                 value=self.validation,
-                fix="write 'test' or a share of the training split in (0, 1)",
+                fix="set 'test' or a share of the training split in (0, 1)",
             )
         return count
 

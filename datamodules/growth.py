@@ -46,7 +46,7 @@ class Until:
         """Check the ranges."""
         if not 0 < self.train_accuracy <= 1:
             raise UserError(
-                "until: train_accuracy", value=self.train_accuracy, fix="write a share in (0, 1]"
+                "until: train_accuracy", value=self.train_accuracy, fix="set a share in (0, 1]"
             )
         for name, time in (("at_most", self.at_most), ("last", self.last)):
             if time and (time.unit not in ("ep", "%") or time.number == 0):
@@ -54,7 +54,7 @@ class Until:
                     f"until: {name}",
                     value=time,
                     problem="a stage lasts whole epochs",
-                    fix="write '350ep' or '30%'",
+                    fix="set '350ep' or '30%'",
                 )
 
     @property
@@ -102,7 +102,7 @@ class Growth(Named, ABC):
         if (at is None) == (until is None):
             raise UserError(
                 "growth",
-                fix="write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}",
+                fix="set either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}",
             )
         for time in at or []:
             if time.unit not in ("ep", "%"):
@@ -110,7 +110,7 @@ class Growth(Named, ABC):
                     "at",
                     value=time,
                     problem="a stage begins with an epoch",
-                    fix="write '80ep' or '50%'",
+                    fix="set '80ep' or '50%'",
                 )
         self.at, self.until = at, until
 
@@ -182,10 +182,10 @@ class UniformGrowth(Growth):
         if sum(given is not None for given in (fractions, counts, step)) != 1:
             raise UserError(
                 "growth",
-                fix="write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000",
+                fix="set one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000",
             )
         if step is not None and step < 1:
-            raise UserError("step", value=step, fix="write 1 or more examples")
+            raise UserError("step", value=step, fix="set 1 or more examples")
         for name, sizes in (("fractions", fractions), ("counts", counts)):
             if (
                 sizes is not None and list(sizes) != sorted({size for size in sizes if size > 0})
@@ -194,7 +194,7 @@ class UniformGrowth(Growth):
                     name,
                     value=sizes,
                     problem="stages must grow",
-                    fix="write increasing numbers above 0",
+                    fix="set increasing numbers above 0",
                 )
         if fractions and fractions[-1] > 1:
             raise UserError(
@@ -241,6 +241,6 @@ class UniformGrowth(Growth):
                 "step",
                 value=step,
                 problem=f"{stages} stages of it are more than the {examples} training examples",
-                fix="write fewer times",
+                fix="set fewer times",
             )
         return [min(stage * step, examples) for stage in range(1, stages + 1)]

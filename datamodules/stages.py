@@ -113,7 +113,7 @@ class Stages:
             raise UserError(
                 f"growth: stages of {self.sizes} examples",
                 problem="each must add some",
-                fix="write fewer stages",
+                fix="set fewer stages",
             )
         if self._at is not None and len(self._at) != len(self.sizes) - 1:
             raise UserError(
@@ -132,7 +132,7 @@ class Stages:
             raise UserError(
                 "until",
                 problem=f"{len(self.sizes)} stages never fit into {epochs} epochs",
-                fix="write fewer stages, or more epochs",
+                fix="set fewer stages, or more epochs",
             )
         last = self.growth.until and self.growth.until.last
         if last and last.unit == "ep" and len(self.sizes) - 1 + last.number > epochs:
@@ -140,7 +140,7 @@ class Stages:
                 "until: last",
                 value=last,
                 problem=f"with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}",
-                fix="write a larger max_epochs, or a shorter last",
+                fix="set a larger max_epochs, or a shorter last",
             )
         begins = [
             0,
@@ -155,7 +155,7 @@ class Stages:
                 raise UserError(
                     self._shown,
                     problem=f"stage {stage} would have no epoch of {epochs}",
-                    fix="write increasing times inside the run",
+                    fix="set increasing times inside the run",
                 )
 
     def check_past(self, way_out: str) -> None:

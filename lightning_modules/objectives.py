@@ -54,9 +54,7 @@ class Classification(Objective):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
-            raise UserError(
-                "label_smoothing", value=label_smoothing, fix="write a number in [0, 1)"
-            )
+            raise UserError("label_smoothing", value=label_smoothing, fix="set a number in [0, 1)")
         self.label_smoothing = label_smoothing
 
     @property

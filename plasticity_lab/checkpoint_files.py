@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, readable again, and refused by name when damaged."""
+"""Checkpoint files: written whole or not at all, read as data, refused when damaged."""
 
 import io
 import os
@@ -20,7 +20,7 @@ COMMITS = "commits"
 """Entry of a checkpoint: how often `last.ckpt` had been written, this time included."""
 
 FAILED = "failed"
-"""Entry of a checkpoint that was written because its run had failed, in the middle of whatever it did."""
+"""Entry of a checkpoint that was written because its run had failed, in the middle of a step."""
 
 _HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 
@@ -30,7 +30,7 @@ class ForeignObjects(UserError):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the place and moves there, so that a kill leaves the previous file or the new one, never half of it.
+    """Writes checkpoints whole or not at all: a kill leaves the previous file or the new one.
 
     What could not be read back is never moved there. Hyperparameters of which that is true (a
     callable, a class) are left out: the run's `config.yaml` holds them.
@@ -87,7 +87,8 @@ def check_plain(checkpoint: Mapping[str, Any]) -> None:
             "checkpoint",
             value=": ".join(keys),
             problem=(
-                f"{value!r:.60} of type {kind} could not be read back, so that the run could not be resumed"
+                f"{value!r:.60} of type {kind} could not be read back, so that the run could not "
+                "be resumed"
             ),
             fix="save tensors, numbers, texts, and lists and dicts of them",
         )
@@ -139,7 +140,7 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
                 fix=f"name a file in it, as {path}/checkpoints/{LAST}",
             )
         raise UserError(
-            "ckpt_path", value=path, problem="no such file", fix="name a checkpoint or write 'last'"
+            "ckpt_path", value=path, problem="no such file", fix="name a checkpoint, or set 'last'"
         )
     try:
         checkpoint: dict[str, Any] = torch.load(
@@ -151,14 +152,15 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
             r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason
         ):
             raise ForeignObjects(
-                f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because that could run code; "
-                "name a checkpoint of tensors and plain values, or a new directory"
+                f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because "
+                "that could run code; name a checkpoint of tensors and plain values, or a new "
+                "directory"
             ) from error
         raise UserError(
             "ckpt_path",
             value=path,
             problem=f"truncated or not a checkpoint ({reason[:120]})",
-            fix="name another or write 'last'",
+            fix="name another, or set 'last'",
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(
         checkpoint
@@ -170,23 +172,24 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
         raise UserError(
             "ckpt_path",
             value=path,
-            problem="holds weights only, training cannot go on from it",
-            fix="name another or write 'last'",
+            problem="holds weights only, training cannot resume from it",
+            fix="name another, or set 'last'",
         )
     if trainable and checkpoint.get(FAILED):
         raise UserError(
             "ckpt_path",
             value=path,
             problem=(
-                "was written when the run failed, in the middle of a step, and training would not resume exactly"
+                "was written when the run failed, in the middle of a step, and training would "
+                "not resume exactly"
             ),
-            fix="name another or write 'last'",
+            fix="name another, or set 'last'",
         )
     return checkpoint
 
 
 def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | None:
-    """Return what `--ckpt_path last` means in a folder of checkpoints; None if there is nothing to start from.
+    """Return the checkpoint that `--ckpt_path last` means; None if there is none to start from.
 
     It is `last.ckpt`, or if that is damaged or was removed, the readable checkpoint that was
     trained longest. Those of a run that was killed before it had written any `last.ckpt` do not
@@ -214,7 +217,7 @@ def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | Non
 
 
 def discard_unfinished(folder: Path) -> None:
-    """Remove the files that a killed run was writing, and the checkpoints that it wrote after its `last.ckpt`.
+    """Remove a killed run's unfinished files, and checkpoints written after its `last.ckpt`.
 
     They are written again when training resumes from `last.ckpt`, and would get other names if they
     were there.
@@ -229,7 +232,7 @@ def discard_unfinished(folder: Path) -> None:
 
 
 def _commits(path: Path) -> int:
-    """Return how often `last.ckpt` had been written before a checkpoint; -1 if that is not known."""
+    """Return how often `last.ckpt` had been written before a checkpoint; -1 if unknown."""
     try:
         return int(read_checkpoint(path).get(COMMITS, -1))
     except UserError:

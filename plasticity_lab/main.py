@@ -1,4 +1,4 @@
-"""The installed command: `plasticity-lab fit …` as `train.py`, `study …` and `measure …` as theirs."""
+"""The installed command `plasticity-lab`: `train.py` and, by subcommand, `study` and `measure`."""
 
 import signal
 import sys

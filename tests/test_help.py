@@ -44,13 +44,13 @@ INSTALLED = "/usr/bin/plasticity-lab"
 def test_the_installed_command_speaks_of_itself(said: Say) -> None:
     text = said(INSTALLED, "--help")
     assert text.startswith(
-        "usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study} ...\n"
+        "usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study,measure} ...\n"
     )
     assert "\n  plasticity-lab fit --config configs/digits.yaml\n" in text
     assert (
-        "\n  study     train a figure's worth of such runs from one file, see `plasticity-lab study --help`\n"
-        in text
-    )
+        "\n  study     train a figure's worth of such runs from one file, see "
+        "`plasticity-lab study --help`\n"
+    ) in text
     assert ".py" not in text
 
 

@@ -21,7 +21,8 @@ def layout(names: Sequence[str]) -> Layout:
             by block; all others share one.
     """
     charts = {
-        "accuracy and interventions": r"((train|val|val_deficit|test)/accuracy$|interventions/.*)",  # a moment is a dot at 1
+        # The moment of an intervention is a dot at 1.
+        "accuracy and interventions": r"((train|val|val_deficit|test)/accuracy$|interventions/.*)",
         "loss": r"(train|val|val_deficit|test)/loss$",
         "data": r"(data/(?!examples)|deficits/).*",
         "examples": r"data/examples$",

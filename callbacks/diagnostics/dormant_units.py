@@ -44,7 +44,7 @@ class DormantUnits(ProbeDiagnostic):
         """Check the arguments."""
         super().__post_init__()
         if not self.tau >= 0:
-            raise UserError("tau", value=self.tau, fix="write 0 or more")
+            raise UserError("tau", value=self.tau, fix="set 0 or more")
 
     def check(self, look: Look) -> None:
         """Refuse a network without ReLU."""

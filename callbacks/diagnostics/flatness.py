@@ -54,11 +54,11 @@ class Flatness(ProbeDiagnostic):
         super().__post_init__()
         self.noise = tuple(self.noise)
         if not all(level > 0 for level in self.noise) or len(set(self.noise)) < len(self.noise):
-            raise UserError("noise", list(self.noise), fix="write different numbers above 0")
+            raise UserError("noise", list(self.noise), fix="set different numbers above 0")
         if self.draws < 1:
-            raise UserError("draws", value=self.draws, fix="write 1 or more")
+            raise UserError("draws", value=self.draws, fix="set 1 or more")
         if not self.rho > 0:
-            raise UserError("rho", value=self.rho, fix="write a number above 0")
+            raise UserError("rho", value=self.rho, fix="set a number above 0")
 
     def check(self, look: Look) -> None:
         """Refuse a module whose loss is not known."""

@@ -149,7 +149,10 @@ class Forgetting(Diagnostic):
         if state and len(state["right"]) != len(data.splits.train):
             raise UserError(
                 "Forgetting",
-                problem=f"the checkpoint counted {len(state['right'])} examples, here are {len(data.splits.train)}",
+                problem=(
+                    f"the checkpoint counted {len(state['right'])} examples, here are "
+                    f"{len(data.splits.train)}"
+                ),
                 fix="use its data, or remove Forgetting",
             )
 

@@ -48,9 +48,7 @@ class TimeToAccuracy(Named, EpochEnd):
     def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
         super().__init__(f"{split}/accuracy")
         if not 0 < accuracy <= 1:
-            raise UserError(
-                "TimeToAccuracy: accuracy", value=accuracy, fix="write a share in (0, 1]"
-            )
+            raise UserError("TimeToAccuracy: accuracy", value=accuracy, fix="set a share in (0, 1]")
         self.accuracy, self.split = accuracy, split
         self.stages: list[int] = []
         self._measured: float | None = None
@@ -71,7 +69,7 @@ class TimeToAccuracy(Named, EpochEnd):
                 "TimeToAccuracy: split",
                 value="val",
                 problem="the run does not validate (limit_val_batches: 0)",
-                fix="write train",
+                fix="set train",
             )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -112,7 +110,7 @@ class TimeToAccuracy(Named, EpochEnd):
                 "TimeToAccuracy: split",
                 value=self.split,
                 problem=f"the module does not log {self.monitor}",
-                fix="leave it out",
+                fix="remove it",
             )
         return float(trainer.strategy.broadcast(float(value)))
 

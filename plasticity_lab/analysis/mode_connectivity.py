@@ -72,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--points", type=int, default=30, help="networks on the line, ends included"
     )
-    where = "a new file for the numbers, with the picture beside it; by default the picture goes to the first checkpoint's run"
+    where = (
+        "a new file for the numbers, with the picture beside it; by default the picture goes to "
+        "the first checkpoint's run"
+    )
     parser.add_argument("--json", type=Path, default=None, help=where)
     return parser
 
@@ -98,7 +101,7 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
         UserError: for a missing checkpoint or config, or networks of different shapes.
     """
     if points < 2:
-        raise UserError("points", value=points, fix="write 2 or more")
+        raise UserError("points", value=points, fix="set 2 or more")
     if missing := [path for path in (one, other) if not path.is_file()]:
         raise UserError(missing[0], problem="no such file", fix="name a checkpoint")
     states = [read_checkpoint(path) for path in (one, other)]

@@ -10,7 +10,8 @@ def linear_cka(one: Tensor, other: Tensor) -> float:
 
     https://arxiv.org/abs/1905.00414
 
-    |Y'X|² / (|X'X| |Y'Y|) of centred columns, with Frobenius norms. Rotations and factors of either change nothing.
+    |Y'X|² / (|X'X| |Y'Y|) of centred columns, with Frobenius norms. Rotations and factors of either
+    change nothing.
 
     Args:
         one: (examples, columns).

@@ -79,7 +79,7 @@ def sam_sharpness(loss: Loss, parameters: Mapping[str, Tensor], rho: float) -> f
 
     Example:
         >>> w = torch.tensor([1.0], requires_grad=True)
-        >>> round(sam_sharpness(lambda parameters: parameters["w"].pow(2).sum(), {"w": w}, rho=0.05), 4)
+        >>> round(sam_sharpness(lambda p: p["w"].pow(2).sum(), {"w": w}, rho=0.05), 4)
         0.1025
     """
     here = loss(dict(parameters))

@@ -1,4 +1,7 @@
-"""The command line: LightningCLI's, with one-line errors and with config files found wherever the project is installed."""
+"""LightningCLI's command line, with errors in one line and configs found anywhere.
+
+Configs are found wherever the project is installed.
+"""
 
 import hashlib
 import logging
@@ -24,13 +27,14 @@ from plasticity_lab.project import ROOT
 from plasticity_lab.timing import Time
 
 INSTALLED = "plasticity-lab"
-"""The command that is installed, which does what `train.py` and, by its subcommand `study`, `study.py` do."""
+"""The installed command: `train.py` and, by its subcommands, `study.py` and `measure.py`."""
 
 _LONGEST_NAME = 200  # bytes, of a folder of runs
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
-    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
-    r"|Expected a <class 'NoneType'>|Not a valid subclass of|Subclass types expect|a class path \(str\)|a dict with"
+    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but"
+    r"|Problem with given class_path|Expected a <class 'NoneType'>|Not a valid subclass of"
+    r"|Subclass types expect|a class path \(str\)|a dict with"
 )
 _TIME = "Not of type Time: "
 
@@ -46,7 +50,10 @@ class ParseError(Exception):
 
 
 class Parser(LightningArgumentParser):
-    """A parser that raises its errors, and takes no abbreviated options (a mistyped key would pass for another)."""
+    """A parser that raises its errors and takes no abbreviated options.
+
+    A mistyped key would pass for an abbreviation.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
@@ -57,7 +64,7 @@ class Parser(LightningArgumentParser):
 
 
 def one_line(message: str) -> str:
-    """Keep of a parser's nested message the keys on the way to the problem, the reasons and the value.
+    """Shorten a parser's nested message to the keys, the reasons and the value.
 
     Args:
         message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `-
@@ -68,13 +75,13 @@ def one_line(message: str) -> str:
     reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
     kind = re.search(r"Not a valid subclass of (\w+)", message)
     way_out = (
-        f"not a {kind[1]}: write the class path of one, or its keys and values, as in the configs"
+        f"not a {kind[1]}: set the class path of one, or its keys and values, as in the configs"
         if kind
         else None
     )
     reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
-        reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
+        reason = f"no class is named {unknown[1]}; use its full path, as in the configs"
     needs = re.search(r"the following arguments are required: ((\w+).*)", reason)
     # Of the classes that were given, the one in which the argument is still empty.
     who = (
@@ -85,15 +92,15 @@ def one_line(message: str) -> str:
         else None
     )
     if needs and who:
-        reason = f"{who[1]}: {needs[1]}: has no default; write a value"
+        reason = f"{who[1]}: {needs[1]}: has no default; set a value"
     if "add_function_arguments" in message:
         adapter = (
             "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
         )
-        reason = f"a function; write the path of a class, for torchvision's networks {adapter}"
+        reason = f"a function; set the path of a class, for torchvision's networks {adapter}"
     if "surrogates not allowed" in reason:
         reason = (
-            "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
+            "a name that is not UTF-8, which a config cannot hold; use the name of a link to it"
         )
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
@@ -103,7 +110,10 @@ def one_line(message: str) -> str:
 
 
 def find_configs(args: list[str]) -> list[str]:
-    """Replace config files that are not below the working directory by those that the project was installed with."""
+    """Replace config files that do not exist here by those of the installed project.
+
+    "Here" is below the working directory.
+    """
     args = [
         part
         for arg in args
@@ -117,7 +127,10 @@ def find_configs(args: list[str]) -> list[str]:
 
 
 def run_name(configs: list[Any]) -> str:
-    """Name a kind of run after its config files: `digits+blur`; a run's own config.yaml gives the name of that kind again."""
+    """Name a kind of run after its config files: `digits+blur`.
+
+    A run's own config.yaml gives the name of its kind.
+    """
     paths = [Path(str(config)).absolute() for config in configs]
     name = (
         "+".join(
@@ -143,7 +156,7 @@ def run_dir_of(configs: list[Any]) -> str | None:
 
 
 def program(script: str) -> str:
-    """Return the name by which usage and errors call this program: that of the installed command where it was called.
+    """Return the name by which usage and errors call this program.
 
     Args:
         script: the file of a checkout that does the same: `train.py`, `study.py` or `measure.py`.
@@ -177,7 +190,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         program: whose name the line begins with.
 
     Raises:
-        SystemExit: with code 2 for a mistake, 1 for a run that could not go on, 130 for Ctrl-C.
+        SystemExit: with code 2 for a mistake, 1 for a run that failed, 130 for Ctrl-C.
     """
     code, line = 2, ""
     try:

@@ -1,4 +1,4 @@
-"""What is asked of settings before they are parsed, and of the parsed ones before anything is built."""
+"""Checks of settings before they are parsed, and of parsed ones before anything is built."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ def _keys_and_values(file: str) -> dict[str, Any]:
             "config",
             value=file,
             problem="holds no keys and values",
-            fix="write some, or leave it out",
+            fix="write some, or remove it",
         )
     if not isinstance(settings, dict):
         raise UserError(
@@ -98,7 +98,7 @@ def check_given(given: Sequence[Given]) -> None:
             raise UserError(
                 ".".join(key),
                 value="null",
-                fix=f"write keys and values below it (in {source}), or leave it out",
+                fix=f"write keys and values below it (in {source}), or remove it",
             )
         for section in SECTIONS:
             if section not in settings:
@@ -112,7 +112,7 @@ def check_given(given: Sequence[Given]) -> None:
                     section,
                     value=_as_yaml(content),
                     problem=f"is not keys and values (in {source})",
-                    fix="write some below it, or leave it out",
+                    fix="write some below it, or remove it",
                 )
             if "class_path" in content:
                 named.add(section)
@@ -137,7 +137,7 @@ def _empty(node: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def check_numbers(settings: Any) -> None:
-    """Raise UserError for a number that no setting can be: not a number, infinite, or absurdly large.
+    """Raise UserError for a number that no setting can be: NaN, infinite, or absurdly large.
 
     Args:
         settings: the parsed ones.
@@ -147,17 +147,20 @@ def check_numbers(settings: Any) -> None:
             continue
         shown = f"{'.'.join(key)}: {_as_yaml(value)}"
         if not math.isfinite(value):
-            raise UserError(shown, problem="is not a finite number", fix="write one")
+            raise UserError(shown, problem="is not a finite number", fix="set one")
         if abs(value) > (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
             raise UserError(
                 shown,
                 problem="is larger than any setting can be",
-                fix=f"write a number below {LARGEST:g}",
+                fix=f"set a number below {LARGEST:g}",
             )
 
 
 def _leaves(node: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield key and value of each setting; classes in a list are named, and `init_args` is left out."""
+    """Yield key and value of each setting.
+
+    Classes in a list stand by name, and `init_args` is skipped.
+    """
     if hasattr(node, "as_dict"):
         node = node.as_dict()
     if isinstance(node, Mapping):
@@ -178,7 +181,9 @@ def _as_yaml(value: Any) -> str:
 
 
 def check_length(trainer: Any) -> None:
-    """Raise UserError if nothing says when the run ends, for which Lightning would take 1,000 epochs.
+    """Raise UserError if nothing says when the run ends.
+
+    Lightning would train 1,000 epochs.
 
     Args:
         trainer: its parsed settings.
@@ -193,7 +198,7 @@ def check_length(trainer: Any) -> None:
             "trainer.max_epochs",
             value="null",
             problem="nothing says when the run ends",
-            fix="write the number of epochs",
+            fix="set the number of epochs",
         )
 
 
@@ -222,7 +227,7 @@ LINKS = [
 
 
 def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
-    """Raise UserError for a value that was written by hand but comes from the seed or the data, and differs.
+    """Raise UserError for a value that differs from the seed or the data that it comes from.
 
     Args:
         given: what the user wrote.
@@ -239,5 +244,5 @@ def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
                     ".".join(link.key),
                     f"{_as_yaml(wrong)} (in {source})",
                     f"comes from {link.source}, where it is {right}",
-                    "leave it out",
+                    "remove it",
                 )

@@ -18,16 +18,16 @@ NO_BATCH = -1  # tells the grid's draws from those of every batch
 
 
 class DataMonitor(Callback):
-    """Logs what an `ImageDataModule` has in force, at each epoch's first batch and whenever it changes.
+    """Logs what is active in an `ImageDataModule`, at each epoch's start and at every change.
 
     Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, 1 while one of the
-    class is in force and 0 from then on; `data/augmented`, the share of images, from the first
+    class is active and 0 from then on; `data/augmented`, the share of images, from the first
     moment at which not all are. On a change also `data/as_seen`: the same 32 training images as the
     network sees them; those that are not in the data yet are grey.
 
     Args:
-        resumed: whether the log already shows what was in force at the checkpoint that the run goes
-            on from.
+        resumed: whether the log already shows what was active at the checkpoint that the run
+            resumes from.
     """
 
     def __init__(self, resumed: bool = False) -> None:
@@ -58,7 +58,10 @@ class DataMonitor(Callback):
 
 
 def scalars(data: ImageDataModule) -> dict[str, float]:
-    """Return what is in force as numbers: a function of the past alone, so that runs which have it in common log the same."""
+    """Return what is active as numbers, a function of the past alone.
+
+    Runs with a common past log the same.
+    """
     values: dict[str, float] = {}
     past = [shown for _, shown in data.course.past]
     shown = past[-1]
@@ -73,7 +76,9 @@ def scalars(data: ImageDataModule) -> dict[str, float]:
 
 
 def as_seen(data: ImageDataModule) -> Tensor:
-    """Return a grid of the same training images, sorted by class, as the network sees them now; uint8 (3, height, width).
+    """Return a grid of some training images as the network sees them now, sorted by class.
+
+    uint8, (3, height, width); the same images each time.
 
     A label that is not the image's own is written as `own > given`; images that are not in the data
     yet are grey.

@@ -1,4 +1,4 @@
-"""Writes what a network predicts."""
+"""Predictions of a network, as a file."""
 
 import csv
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from plasticity_lab.errors import UserError
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes class probabilities as CSV: one row an example with its index, label, predicted class and each class's probability.
+    """Writes class probabilities as CSV, one row an example.
+
+    A row is index, label, predicted class, and the probability of each class.
 
     Args:
         path: the file.
@@ -55,5 +57,5 @@ class PredictionWriter(BasePredictionWriter):
         with self.path.open("a", newline="") as file:
             writer = csv.writer(file)
             for index, label, best, probabilities in rows:
-                shown = [f"{probability:.6f}" for probability in probabilities]
-                writer.writerow([index, self.classes[label], self.classes[best], *shown])
+                cells = [f"{probability:.6f}" for probability in probabilities]
+                writer.writerow([index, self.classes[label], self.classes[best], *cells])

@@ -27,14 +27,16 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.runs.config_checks import LARGEST
 
 _OURS = ("callbacks.", "pytorch_lightning.", "plasticity_lab.")
-"""Packages of callbacks that are known to log nothing a callback could monitor, but for LearningRateMonitor."""
+"""Packages of callbacks known to log nothing to monitor, except LearningRateMonitor."""
 
 _MOST_EPOCHS = 10_000
 """Of a schedule that is tried out."""
 
 
 def check_trainer(trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError for what the run would fail at: intervals, monitors, other callbacks, optimizer, schedule.
+    """Raise UserError for settings of the trainer that the run would fail at.
+
+    Intervals, monitors, callbacks, optimizer and schedule.
 
     Args:
         trainer: the run's, with its data module attached.
@@ -51,21 +53,21 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
 
 
 def check_intervals(trainer: Trainer) -> None:
-    """Raise UserError for a validation that would never come, or gradients that are never applied."""
+    """Raise UserError for validation that never comes or gradients that are never applied."""
     if trainer.accumulate_grad_batches < 1:
         raise UserError(
-            "accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="write 1 or more"
+            "accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="set 1 or more"
         )
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
         raise UserError(
             "gradient_clip_val",
             value=trainer.gradient_clip_val,
             problem="would turn gradients around",
-            fix="write 0 (none) or more",
+            fix="set 0 (none) or more",
         )
     if trainer.check_val_every_n_epoch is not None and trainer.check_val_every_n_epoch < 1:
         raise UserError(
-            "check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="write 1 or more"
+            "check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="set 1 or more"
         )
     # Absent where the interval is a time.
     every = getattr(trainer, "val_check_interval", 1.0)
@@ -73,8 +75,7 @@ def check_intervals(trainer: Trainer) -> None:
         raise UserError(
             "val_check_interval",
             value=every,
-            problem="write 1 batch or more",
-            fix="limit_val_batches: 0 leaves validation out",
+            fix="set 1 batch or more, or limit_val_batches: 0 for no validation",
         )
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if not isinstance(data, ImageDataModule) or trainer.limit_val_batches == 0:
@@ -94,19 +95,20 @@ def check_intervals(trainer: Trainer) -> None:
                     value=every,
                     problem=f"an epoch of {size} examples has {batches} batches",
                     fix=(
-                        "write at most as many, or set check_val_every_n_epoch: null to count batches across epochs"
+                        "set at most as many, or set check_val_every_n_epoch: null to count "
+                        "batches across epochs"
                     ),
                 )
 
 
 def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError for a callback of Lightning's that this module or this machine has no use for."""
+    """Raise UserError for a Lightning callback that cannot work with this module or machine."""
     name = type(one).__name__
     if isinstance(one, BackboneFinetuning) and not hasattr(module, "backbone"):
         raise UserError(
             name,
             problem=f"{type(module).__name__} has no `backbone`",
-            fix="leave it out, or train a module of your own that has one",
+            fix="remove it, or train a module of your own that has one",
         )
     if isinstance(one, LearningRateFinder):
         wanted = [one._attr_name] if one._attr_name else ["lr", "learning_rate"]
@@ -115,22 +117,23 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
             raise UserError(
                 name,
                 problem=(
-                    f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config"
+                    f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer "
+                    "is built from the config"
                 ),
-                fix="leave it out, and set the optimizer's lr",
+                fix="remove it, and set the optimizer's lr",
             )
     if isinstance(one, LearningRateMonitor) and not trainer.loggers:
         raise UserError(
             name,
             problem="there is no logger to log to",
-            fix="leave it out, or leave out logger: false",
+            fix="remove it, or remove logger: false",
         )
     if isinstance(one, GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
         raise UserError(
             f"{name}: accumulate_grad_batches",
             value=trainer.accumulate_grad_batches,
             problem="says the same thing twice",
-            fix="leave one of them out",
+            fix="remove one of them",
         )
     if (
         isinstance(one, DeviceStatsMonitor)
@@ -140,12 +143,12 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
         raise UserError(
             name,
             problem="psutil is not installed",
-            fix=f"install it (pip install psutil), or leave {name} out",
+            fix=f"install it (pip install psutil), or remove {name}",
         )
 
 
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
-    """Return what callbacks of this run can monitor; None if a class of the user's own may log more."""
+    """Return what callbacks can monitor; None if a class of the user's own may log more."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     if type(module) is not ImageClassifier or not all(
         type(one).__module__.startswith(_OURS) for one in callbacks
@@ -162,7 +165,7 @@ def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
 
 
 def check_monitors(trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError for a callback that monitors what is not logged, or not yet when it first looks."""
+    """Raise UserError for a callback that monitors what is not logged, or not logged yet."""
     metrics = metrics_of(trainer, module)
     if metrics is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
@@ -198,15 +201,12 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
                 fix=f"there are {', '.join(sorted(metrics))}",
             )
         if not _is_known(one, trainer, monitor):
+            moments = "training epochs" if monitor.startswith("train") else "validations"
             raise UserError(
                 f"{name}: monitor",
                 value=monitor,
                 problem=f"is not known yet when {name} first looks at it",
-                fix=(
-                    "let it look at the "
-                    f"{('ends of training epochs' if monitor.startswith('train') else 'ends of validations')}"
-                    ", or validate every epoch"
-                ),
+                fix=f"let it look at the ends of {moments}, or validate every epoch",
             )
 
 
@@ -236,11 +236,11 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
         # torch takes any number of both, with which no run can converge.
         if not 0 <= group.get("momentum", 0) < 1:
             raise UserError(
-                "optimizer: momentum", value=group["momentum"], fix="write a number in [0, 1)"
+                "optimizer: momentum", value=group["momentum"], fix="set a number in [0, 1)"
             )
         if not 0 <= group.get("dampening", 0) <= 1:
             raise UserError(
-                "optimizer: dampening", value=group["dampening"], fix="write a number in [0, 1]"
+                "optimizer: dampening", value=group["dampening"], fix="set a number in [0, 1]"
             )
 
     def closure() -> torch.Tensor:
@@ -261,7 +261,7 @@ def check_optimizer(module: ImageClassifier, device: torch.device) -> None:
 
 
 def check_schedule(module: ImageClassifier, epochs: int) -> None:
-    """Raise UserError for a schedule that ends before the run, or leads to a rate that none can be."""
+    """Raise UserError for a schedule that ends before the run, or reaches an impossible rate."""
     optimizer, schedule = build_optimizer(module)
     if optimizer is None or schedule is None or isinstance(schedule, ReduceLROnPlateau):
         return

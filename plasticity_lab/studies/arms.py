@@ -1,4 +1,4 @@
-"""The arms of a study: what sets each apart from the control, and how it spends its learning rate."""
+"""The arms of a study: how each differs from the control and spends its learning rate."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -52,7 +52,10 @@ def arms(work: StudyContext) -> list[Arm]:
 
 
 def described(work: StudyContext) -> Iterator[str]:
-    """Yield, for each arm, a line for each key that sets it apart from its control, and its budget as `studies.budget` has it."""
+    """Yield how each arm differs from its control, a line for each key, and its budget.
+
+    The budget is that of `studies.budget`.
+    """
     found = arms(work)
     names = {arm.run: arm.name for arm in found}
     for arm in found:

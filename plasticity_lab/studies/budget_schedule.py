@@ -134,7 +134,10 @@ class _Schedule:
 def _switches(
     data: ImageDataModule, trainer: Trainer, path: list[Position]
 ) -> Iterator[tuple[str, int]]:
-    """Yield what changes inside a run, and at which step: times of interventions, edges of windows, data stages."""
+    """Yield what changes inside a run and at which step.
+
+    Times of interventions, edges of windows, data stages.
+    """
     epochs = trainer.max_epochs or 0
     moments = [
         (f"{type(one).__name__} {time}", time)

@@ -50,7 +50,10 @@ def line(work: StudyContext, one: Outcome) -> str:
     if compared is None or len(compared.differences) < 2:
         return f"{one.claim.id}  {one.claim.text}: {one.said}"
     count = seeds(work, len(compared.differences))
-    return f"{one.claim.id}  {one.claim.text}: {one.said}\n    {here(work, one)}; {count} seeds, p = {probability(one.p)}"
+    return (
+        f"{one.claim.id}  {one.claim.text}: {one.said}\n"
+        f"    {here(work, one)}; {count} seeds, p = {probability(one.p)}"
+    )
 
 
 def seeds(work: StudyContext, count: int) -> str:
@@ -78,7 +81,10 @@ def here(work: StudyContext, one: Outcome) -> str:
             f"{side} ({reading.over})" for side, reading in zip(sides, claim.pair, strict=True)
         ]
     if arm.metric != control.metric:
-        return f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} {sides[1]}"
+        return (
+            f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} "
+            f"{sides[1]}"
+        )
     return f"{seen}; {what} {sides[0]} against {sides[1]}"
 
 

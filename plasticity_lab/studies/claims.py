@@ -11,8 +11,14 @@ from plasticity_lab.studies.metrics import read_over, scale
 COMPARED = ("arm", "control", "metric", "over", "control_metric", "control_over", "minus", "as")
 KEYS = ("id", "claim", "paper", "reported", *COMPARED, "expect", "effect", "within", "of")
 NEEDED = ("id", "claim", "paper", "arm", "control", "expect")
-OF = "the effect that the margin must be less than half of: a number, or {arm: ..., control: ...} to be measured"
-CITATION = "name the paper with its year and figure, as 'Achille et al. 2019, Fig. 1 left'; what it reports goes into reported:"
+OF = (
+    "the effect that the margin must be less than half of: a number, or {arm: ..., control: ...} "
+    "to be measured"
+)
+CITATION = (
+    "name the paper with its year and figure, as 'Achille et al. 2019, Fig. 1 left'; what it "
+    "reports goes into reported:"
+)
 
 
 class Reading(NamedTuple):
@@ -122,7 +128,7 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
     if not re.search(r"\b(18|19|20)\d\d[a-z]?\W+\w", str(entry["paper"])):
         raise UserError(f"{name}: paper", value=entry["paper"], problem=CITATION)
     if entry.get("as", "difference") not in ("difference", "ratio"):
-        raise UserError(f"{name}: as", value=entry["as"], fix="write difference or ratio")
+        raise UserError(f"{name}: as", value=entry["as"], fix="set difference or ratio")
     over = entry.get("over", over)
     metric = entry.get("metric", metric)
     arm, control = (
@@ -188,12 +194,10 @@ def _check_expectation(claim: Claim, name: str) -> None:
                 f"{name}: effect",
                 value=claim.effect,
                 problem="goes with lower or higher",
-                fix="with same write of",
+                fix="remove it; expect: same takes of",
             )
         if claim.within <= none:
-            raise UserError(
-                f"{name}: within", value=claim.within, fix=f"write a number above {none}"
-            )
+            raise UserError(f"{name}: within", value=claim.within, fix=f"set a number above {none}")
         if (
             isinstance(claim.of, float)
             and claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2
@@ -216,13 +220,13 @@ def _check_expectation(claim: Claim, name: str) -> None:
                 problem=f"{claim.expect} needs a number {side} {none}: arm against control",
             )
     else:
-        raise UserError(f"{name}: expect", value=claim.expect, fix="write lower, higher or same")
+        raise UserError(f"{name}: expect", value=claim.expect, fix="set lower, higher or same")
 
 
 def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str]) -> Pair:
     if not isinstance(entry, dict):
         raise UserError(
-            name, value=entry, fix="write arm and control, each with variables and their values"
+            name, value=entry, fix="set arm and control, each with variables and their values"
         )
     if name.endswith((": minus", ": of")) and (
         unknown := [key for key in entry if key not in Pair._fields]
@@ -238,7 +242,7 @@ def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str])
             raise UserError(
                 f"{name}: {key}",
                 value=entry.get(key),
-                fix="write variables and their values, as {arm: warm}",
+                fix="set variables and their values, as {arm: warm}",
             )
     pair = Pair(Reading(entry["arm"], *arm), Reading(entry["control"], *control))
     if pair.arm == pair.control:
@@ -257,12 +261,12 @@ def _number(entry: dict[str, Any], name: str, key: str, ratio: bool) -> float | 
         raise UserError(
             f"{name}: {key}",
             value=value,
-            fix=f"write a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}",
+            fix=f"set a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}",
         )
     if value is not None and (not isfinite(value) or (ratio and value <= 0)):
         raise UserError(
             f"{name}: {key}",
             value=value,
-            fix=f"write a finite {('ratio above 0' if ratio else 'number')}",
+            fix=f"set a finite {('ratio above 0' if ratio else 'number')}",
         )
     return None if value is None else float(value)

@@ -52,17 +52,20 @@ def run(
         shutil.rmtree(work.home / FAILED, ignore_errors=True)
         _train(work, jobs, engine, say)
     except KeyboardInterrupt:
-        raise UserError("", problem="stopped", fix="the same command goes on from here") from None
+        raise UserError(
+            "", problem="stopped", fix="run the same command again to continue"
+        ) from None
     except OSError as error:
         raise UserError(
             error.filename,
             problem=error.strerror,
-            fix="what is done is kept, the same command goes on from here",
+            fix="what is done is kept, run the same command again to continue",
         ) from error
     missing = [one.name for number, one in enumerate(work.study.runs) if not work.finished(number)]
     count = len(work.study.runs)
     say(
-        f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: {work.home}"
+        f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: "
+        f"{work.home}"
     )
     return missing
 
@@ -98,7 +101,8 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
         (work.home / FAILED / f"{segment.end}.txt").write_text(said)
         line = said.splitlines()[-1]
         bar.write(
-            f"failed  epochs {segment.first} to {segment.stop} of {work.study.runs[segment.run].name}: {line}"
+            f"failed  epochs {segment.first} to {segment.stop} of "
+            f"{work.study.runs[segment.run].name}: {line}"
         )
 
     with bar:
@@ -108,7 +112,10 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
 
 
 def without_metric(work: StudyContext, number: int) -> str:
-    """Say that a run has not logged what the study reports, as only shows now where classes of the user's own log; else ""."""
+    """Report that a run has not logged the study's metric; "" if it has.
+
+    With classes of the user's own, it only shows once they have logged.
+    """
     metric = work.study.report.get("metric")
     found = everything(work.folder(number)) if metric else {}
     if not metric or metric in found:
@@ -119,14 +126,14 @@ def without_metric(work: StudyContext, number: int) -> str:
 
 
 def damaged(work: StudyContext) -> Iterator[str]:
-    """Yield a line for each state of the study that is there in part only, which counts as not trained."""
+    """Yield a line for each state of the study that is incomplete, and so counts as untrained."""
     for state in dict.fromkeys(state for path in work.paths for state in path.states):
         if wrong := work.store.damage(state):
             yield f"damaged {work.store.root / state}: {wrong}; it is trained again"
 
 
 def plan(work: StudyContext) -> str:
-    """Say what would be trained, what each run is, what sets each arm apart from the control, and how it spends its rate."""
+    """Print what would be trained, how the arms differ, and how each spends its rate."""
     lines = [summary(work, segments(work.paths, work.store), 1)]
     for one, path, config in zip(work.study.runs, work.paths, work.configs, strict=True):
         epochs = f"{'at most ' if may_end_early(config) else ''}{len(path.states) - 1} epochs"
@@ -146,7 +153,10 @@ def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
         for parts in (segments(work.paths, EmptyStore()), todo)
     )
     limit = "at most " if any(map(may_end_early, work.configs)) else ""
-    line = f"{work.study.name}: {len(work.paths)} runs of {limit}{asked} epochs, {whole} trained ({whole / asked:.2f} of them)"
+    line = (
+        f"{work.study.name}: {len(work.paths)} runs of {limit}{asked} epochs, {whole} trained "
+        f"({whole / asked:.2f} of them)"
+    )
     line += (
         f"; missing are {missing} epochs in {len(todo)} segments"
         if todo
@@ -187,7 +197,10 @@ def status(work: StudyContext) -> str:
 
 
 def gc(work: StudyContext) -> str:
-    """Drop states that no missing segment of the study needs; a finished run's own last state stays in its directory."""
+    """Delete states that no missing segment of the study needs.
+
+    A finished run's own last state stays in its directory.
+    """
     needed = {segment.start for segment in segments(work.paths, work.store)}
     states = {
         state for path in work.paths for state in path.states if work.store.has_checkpoint(state)
@@ -197,4 +210,7 @@ def gc(work: StudyContext) -> str:
         file = work.store.checkpoint(state)
         freed += file.stat().st_size if file.stat().st_nlink == 1 else 0
         file.unlink()
-    return f"{len(states)} states dropped, {freed / 1e6:.0f} MB freed; {len(needed - {None})} kept for what is missing"
+    return (
+        f"{len(states)} states dropped, {freed / 1e6:.0f} MB freed; {len(needed - {None})} kept "
+        "for what is missing"
+    )

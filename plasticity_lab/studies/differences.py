@@ -40,7 +40,10 @@ def _class(value: Any) -> Any:
 
 
 def _keyed(value: Any) -> dict[str, Any] | None:
-    """Return a mapping, or a list of classes as one from their names, numbered where a class stands twice."""
+    """Return a mapping, or a list of classes as a mapping from their names.
+
+    A class that stands there twice is numbered.
+    """
     if isinstance(value, dict):
         return value
     if not isinstance(value, list) or not all(_class(one) for one in value):
@@ -60,10 +63,12 @@ def _short(path: str) -> str:
 def _written(value: Any) -> str:
     """Write a value as text: a class with its arguments as a call, all else as JSON."""
     if _class(value):
-        arguments = value.get("init_args") or {}
-        return f"{_short(value['class_path'])}({', '.join(f'{name}={_written(one)}' for name, one in arguments.items())})"
+        init_args = value.get("init_args") or {}
+        arguments = [f"{name}={_written(argument)}" for name, argument in init_args.items()]
+        return f"{_short(value['class_path'])}({', '.join(arguments)})"
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {_written(one)}' for name, one in value.items())}}}"
+        entries = [f"{name}: {_written(entry)}" for name, entry in value.items()]
+        return f"{{{', '.join(entries)}}}"
     return "none" if value is None else json.dumps(value, default=str, ensure_ascii=False)

@@ -1,4 +1,7 @@
-"""What a run is in each of its epochs: two runs share an epoch if they have been the same up to its end."""
+"""Compute a signature for each epoch of a run.
+
+Runs with equal signatures up to an epoch share its training.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +40,7 @@ class EpochSignatures(NamedTuple):
 
     Attributes:
         constant: what it is in all epochs, as JSON.
-        epochs: what is in force in each epoch besides, as JSON.
+        epochs: what else is active in each epoch, as JSON.
         alone: why it shares no part of itself with others, "" if it does.
     """
 
@@ -47,15 +50,15 @@ class EpochSignatures(NamedTuple):
 
 
 def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> EpochSignatures:
-    """Take a resolved config apart into what is constant and what is in force in each epoch.
+    """Take a resolved config apart into what is constant and what is active in each epoch.
 
     A run is compared by parts only if every class in it is known to be a function of its arguments
-    and of what is in force. That is so for this project's and torch's classes; one of your own says
+    and of what is active. That is so for this project's and torch's classes; one of your own says
     so by a method `in_force(epoch) -> str | None` in its own body (never inherited), which training
     must follow: where it returns None, the class does nothing and logs nothing. Any other makes the
     whole config, `max_epochs` included, one constant.
 
-    The code of what acts over time counts where that is in force: before, a run is the one that
+    The code of what acts over time counts where that is active: before, a run is the one that
     does not name it.
 
     Args:
@@ -134,7 +137,10 @@ class _Part(NamedTuple):
         )
 
     def said(self, epoch: Epoch) -> list[Any] | None:
-        """Return what is in force; of a class that is not ours with its name, as two may say the same and mean another."""
+        """Return what is active, with the name of a class that is not ours.
+
+        Two such classes may have equal values of different meaning.
+        """
         in_force = self.one.in_force(epoch)
         if in_force is None:
             return None
@@ -162,7 +168,7 @@ def epochs(growth: Any, count: int) -> Iterator[Epoch]:
 
 
 def may_end_early(config: dict[str, Any]) -> bool:
-    """Whether a run's number of epochs is only a limit, as its last data stage waits for the network."""
+    """Whether a run's number of epochs is only a limit: its last stage waits for the network."""
     node = (config["data"].get("init_args") or {}).get("growth")
     until = instantiate(node, Growth).until if node else None
     return until is not None and not until.to_the_cap
@@ -177,7 +183,7 @@ def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     unknown = [
         path for path in class_paths({**config, "trainer": trainer}) if not is_shareable(path)
     ]
-    return f"{unknown[0]}: makes no promise of what is in force (in_force)" if unknown else ""
+    return f"{unknown[0]}: does not declare what is active when (in_force)" if unknown else ""
 
 
 def instantiate(node: dict[str, Any], kind: type = Callback) -> Any:

@@ -9,7 +9,10 @@ from plasticity_lab.studies.study_context import StudyContext
 
 
 def forgetting_correlations(work: StudyContext) -> str:
-    """Say how alike an arm's seeds rank their common examples by forgetting, if `callbacks.Forgetting` counted; else nothing."""
+    """Describe how alike an arm's seeds rank their common examples by forgetting.
+
+    Empty unless `callbacks.Forgetting` counted.
+    """
     arms: dict[str, list[Path]] = {}
     for number, run in enumerate(work.study.runs):
         if work.is_materialised(number) and (work.folder(number) / "forgetting.csv").exists():

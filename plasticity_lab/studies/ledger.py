@@ -28,21 +28,32 @@ HEAD = """# Results
 
 What papers claim, and what came out here: every claim of every study in `configs/studies`.
 
-A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is the ratio of arm to
-control. The interval is over seeds (initial weights, order, subset), not over the images of the test split.
-* **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on the other side; or
+A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is \
+the ratio of arm to
+control. The interval is over seeds (initial weights, order, subset), not over the images of the \
+test split.
+* **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on \
+the other side; or
   it holds 0, but not the effect that the paper's would be in this study, where that is stated.
-* **not after Holm**: the p-value adjusted for the number of directional claims on this page ("p, Holm") is above .05.
+* **not after Holm**: the p-value adjusted for the number of directional claims on this page \
+("p, Holm") is above .05.
   Such a verdict is an observation, not a test.
-* **same within** a margin is two one-sided tests at 5 %: **reproduced** where the 90 % interval lies within the
-  margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of must be shown, and
+* **same within** a margin is two one-sided tests at 5 %: **reproduced** where the 90 % interval \
+lies within the
+  margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of \
+must be shown, and
   the margin be less than half of it.
-* **too weak to tell**: none of these, with the number of seeds that tell with a probability of 80 % if the difference
-  is the one seen (or the paper's), where more seeds would tell. So is a claim of which a finished run has no value,
+* **too weak to tell**: none of these, with the number of seeds that tell with a probability of \
+80 % if the difference
+  is the one seen (or the paper's), where more seeds would tell. So is a claim of which a finished \
+run has no value,
   such as a time that was never reached.
-* "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the differences, which with n
-  seeds gives no less than 2 / 2^n, and is done for up to 12; "80 %" is the smallest effect (of "same": margin) that
-  so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not finished.
+* "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the \
+differences, which with n
+  seeds gives no less than 2 / 2^n, and is done for up to 12; "80 %" is the smallest effect (of \
+"same": margin) that
+  so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not \
+finished.
 * A commit with "+" had uncommitted changes."""
 
 
@@ -106,7 +117,9 @@ def all_studies(
 
 
 def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], file: Path) -> None:
-    """Write what came out of all claims, and the figures of their studies into the folder beside it that is named as the file.
+    """Write the outcome of all claims, with the figures of their studies beside the file.
+
+    The folder of figures has the file's name.
 
     Args:
         works: studies that have been run.
@@ -178,7 +191,10 @@ def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: P
     ]
     said += filter(None, [forgetting_correlations(work), censored(work, chosen.metric)])
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
-    means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
+    means = (
+        "<details><summary>Means of all "
+        f"arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
+    )
     picture = f"![{work.study.name}]({_link(figure, file)})"
     return "\n\n".join(
         [title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means]
@@ -202,7 +218,10 @@ def _count(study: Study, found: Sequence[Outcome], file: Path) -> str:
 def _waiting(study: Unopened, file: Path) -> str:
     """Return a study's claims, folded."""
     rows = "\n".join(
-        f"* **{claim.id}** {claim.text} ({claim.paper}{f'; reported: {claim.reported}' if claim.reported else ''})"
+        (
+            f"* **{claim.id}** {claim.text} "
+            f"({claim.paper}{f'; reported: {claim.reported}' if claim.reported else ''})"
+        )
         for claim in study.claims
     )
     name = f'<a href="{_link(study.file, file)}">{study.name}</a>'
@@ -210,7 +229,10 @@ def _waiting(study: Unopened, file: Path) -> str:
 
 
 def _link(target: Path, file: Path) -> str:
-    """Return a link relative to a file; of a study outside this repository the path that was given, if it is absolute."""
+    """Return a link relative to a file.
+
+    Of a study outside this repository, the path that was given, if it is absolute.
+    """
     if target.is_absolute() and not target.is_relative_to(ROOT) and target.suffix == ".yaml":
         return target.as_posix()
     return Path(os.path.relpath(target.absolute(), file.absolute().parent)).as_posix()

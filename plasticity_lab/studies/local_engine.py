@@ -23,7 +23,9 @@ POLL = 1.0
 
 
 def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress) -> None:
-    """Train segments as `scheduler.train` says; a worker that computes nothing for `workers.PATIENCE` has failed.
+    """Train segments in worker processes of this machine, as `scheduler.train` specifies.
+
+    A worker that computes nothing for `workers.PATIENCE` has failed.
 
     Args:
         todo: what to train.
@@ -63,7 +65,7 @@ class LocalExecutor:
         return Start.STARTED
 
     def wait(self, epoch: Callable[[], None]) -> list[Ended]:
-        """Wait until a worker shows life, a second at most; end those that have not for too long."""
+        """Wait up to a second for signs of life; end workers that gave none for too long."""
         # Time that this process itself was stopped for does not count as a worker's silence.
         since = time.monotonic()
         if not self.working:
@@ -107,7 +109,10 @@ def _ended(worker: Worker, store: Store) -> str:
         else:
             wrong = failure_output(worker.place / "log.txt", code)
             if worker.hung:
-                wrong = f"{wrong}\ngave no sign of life for {workers.PATIENCE / 60:.3g} minutes, and was ended"
+                wrong = (
+                    f"{wrong}\ngave no sign of life for {workers.PATIENCE / 60:.3g} minutes, and "
+                    "was ended"
+                )
     except OSError as error:
         wrong = f"trained, but cannot be kept: {error.strerror}: {error.filename}"
     finally:

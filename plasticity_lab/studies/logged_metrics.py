@@ -31,7 +31,7 @@ SILENT = {
 
 
 def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
-    """Return the tags of all scalars that a run may log, `<…>` in them standing for what depends on the run.
+    """Return the tags that a run may log, `<…>` in them for what depends on the run.
 
     Args:
         config: its resolved config.
@@ -54,7 +54,7 @@ def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
 
 
 def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) -> None:
-    """Raise UserError, which names the key, for a metric that no run logs; it says which there will be."""
+    """Raise UserError for a metric that no run logs, naming its key and the tags there are."""
     known: set[str] = set()
     for config in configs:
         tags = logged_metrics(config)

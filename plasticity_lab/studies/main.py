@@ -41,9 +41,10 @@ EXAMPLES = """examples:
 
 `{program} COMMAND --help` shows what a command takes."""
 
-RUN = f"""run may be started several times at once, also for studies that share runs: each segment is trained by one of them.
-A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever,
-is ended, and its segment is trained once more."""
+RUN = f"""run may be started several times at once, also for studies that share runs: each segment is
+trained by one of them. A worker of the local engine that has computed nothing for
+{PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever, is ended, and its segment is
+trained once more."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -138,7 +139,7 @@ def work_on(given: argparse.Namespace) -> int:
     """Do what is asked for; return the exit code."""
     for name in ("jobs", "threads"):
         if getattr(given, name, 1) < 1:
-            raise UserError(name, value=getattr(given, name), fix="write 1 or more")
+            raise UserError(name, value=getattr(given, name), fix="set 1 or more")
     files = [file if file.exists() else ROOT / file for file in given.study]
     fetch, root, share = (
         given.command in ("run", "verify"),

@@ -47,7 +47,7 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
             else lambda points: points[0][1]
         )
     raise UserError(
-        key, value=text, fix="write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"
+        key, value=text, fix="set 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"
     )
 
 
@@ -72,7 +72,9 @@ def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tu
 def measured(
     folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str
 ) -> pd.DataFrame:
-    """Return one row for each run that has a metric, none if none has: its variables, and its values over time as one in `value`.
+    """Return one row for each run that has a metric, with its value; None if none has.
+
+    A row holds the run's variables and, in `value`, its values over time as one.
 
     Shares (accuracies) are in percent.
     """
@@ -86,7 +88,9 @@ def measured(
 def curves(
     folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str
 ) -> pd.DataFrame:
-    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before), `epoch`, `value`.
+    """Return one row for each value of a metric over time.
+
+    A row holds its run's variables, `step` (batches trained before), `epoch` and `value`.
 
     Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps;
     they are NaN where it is not.
@@ -110,7 +114,10 @@ def scale(metric: str) -> int:
 
 
 def written(value: float, metric: str, sign: str = "") -> str:
-    """Write a value of a metric: percentages with two decimals, others with three significant digits or as whole numbers."""
+    """Format a value of a metric: percentages with two decimals, others with three digits.
+
+    Large values as whole numbers.
+    """
     form = ".2f" if scale(metric) == 100 else ",.0f" if abs(value) >= 100 else "#.3g"
     return f"{value:{sign}{form}}"
 

@@ -26,7 +26,8 @@ def origin(work: StudyContext, done: int) -> str:
     commits = sorted({_commit(one["git"] or {}) for one in sessions})
     return (
         f"{done} of {len(work.study.runs)} runs of {work.study.file.name}, seeds {_seeds(work)}; "
-        f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}; {', '.join(sorted({one['device'] for one in sessions}))}, "
+        f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}; "
+        f"{', '.join(sorted({one['device'] for one in sessions}))}, "
         f"{work.threads} thread{'s' * (work.threads > 1)} each; {duration(seconds)} of training"
     )
 

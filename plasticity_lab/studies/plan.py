@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from plasticity_lab.studies.epoch_signatures import epoch_signatures
 
 MAX_SEGMENT_EPOCHS = 50
-"""Epochs after which a segment is cut, so that a kill costs little and later studies find places to go on from."""
+"""Epochs after which a segment ends: a kill costs little, and later runs can branch there."""
 
 
 class StoreView(Protocol):
@@ -19,13 +19,13 @@ class StoreView(Protocol):
         """Whether the epochs up to a state have been trained and logged."""
 
     def has_checkpoint(self, state: str) -> bool:
-        """Whether the state itself is there, to go on from."""
+        """Whether the state itself is stored, to train from."""
 
     def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
 
     def start(self, state: str) -> str | None:
-        """Return what the segment that ended in a logged state goes on from; None is a fresh network."""
+        """Return the state from which a logged state was trained; None is a fresh network."""
 
 
 class EmptyStore:
@@ -59,7 +59,7 @@ class Segment(NamedTuple):
     """Epochs that are trained in one piece, and what is measured then.
 
     Attributes:
-        start: state it goes on from; None is a fresh network.
+        start: the state that it continues from; None is a fresh network.
         end: state it ends in.
         first: its first epoch.
         stop: the first epoch after it; equal to `first` if only the test split is still to be
@@ -96,7 +96,7 @@ def state_chain(config: dict[str, Any], salt: str, code: Callable[[Any], str]) -
 
 
 def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
-    """Return what has still to be trained: for every run, all from the last state that is kept to its end.
+    """Return the segments still to train: for each run, all after its latest stored checkpoint.
 
     What is there has a beginning that is there too, or that is trained again.
     """
@@ -145,7 +145,7 @@ def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
 
 
 def epochs_to_follow(todo: Sequence[Segment]) -> dict[str, int]:
-    """Return, for the end of each segment, how many epochs the longest chain from its beginning has."""
+    """Return, for each segment's end, the epochs of the longest chain from its beginning."""
     longest: dict[str | None, int] = defaultdict(int)
     for segment in sorted(todo, key=lambda segment: -segment.stop):
         length = segment.stop - segment.first + longest[segment.end]

@@ -165,7 +165,7 @@ def _code_and_machine(task: Task) -> str:
 
 
 def check_machine(expected: str, found: str) -> None:
-    """Raise RuntimeError if a node would train other numbers than those that its states are named by."""
+    """Raise RuntimeError if a node's environment is not the one that its states are named by."""
     if differ := [
         pair
         for pair in zip(expected.splitlines(), found.splitlines(), strict=True)
@@ -173,6 +173,7 @@ def check_machine(expected: str, found: str) -> None:
     ]:
         wanted, has = differ[0]
         raise RuntimeError(
-            f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start it on a machine like the nodes, "
+            f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start "
+            "it on a machine like the nodes, "
             "with the same code, and give --gpus where that has a GPU"
         )

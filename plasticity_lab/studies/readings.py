@@ -60,7 +60,8 @@ def check_claims(work: StudyContext) -> list[Claim]:
                 raise UserError(
                     name,
                     problem=(
-                        "shares no seed with the runs that it is compared with, and seeds are compared in pairs"
+                        "shares no seed with the runs that it is compared with, and seeds are "
+                        "compared in pairs"
                     ),
                 )
             check_length(
@@ -91,7 +92,10 @@ def _variables(work: StudyContext) -> str:
 
 
 def matching(work: StudyContext, values: dict[str, Any]) -> list[int]:
-    """Return the numbers of the runs that have some values; a variable that is null is another than one that is absent."""
+    """Return the numbers of the runs that have some values.
+
+    A variable that is null differs from one that is absent.
+    """
     wanted = values.items()
     return [number for number, run in enumerate(work.study.runs) if wanted <= run.values.items()]
 

@@ -34,7 +34,10 @@ def named(work: StudyContext, number: int) -> dict[str, Any]:
 
 
 def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
-    """Return a row for each value of `hue` and `x`: runs, mean, standard deviation, and the paired difference to the control."""
+    """Return a row for each value of `hue` and `x`.
+
+    Runs, mean, standard deviation, and the paired difference to the control.
+    """
     keys = [name for name in (chosen.hue, chosen.x) if name]
     papers = {shown(key): value for key, value in (chosen.paper or {}).items()}
     rows = []
@@ -55,7 +58,9 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
 
 
 def write_report(work: StudyContext) -> Path:
-    """Write table (CSV, Markdown), figure (PNG, SVG) and claims (Markdown) of what is done so far; return their folder.
+    """Write table, figure and claims of the finished runs; return their folder.
+
+    The table as CSV and Markdown, the figure as PNG and SVG, the claims as Markdown.
 
     Raises:
         UserError: if nothing is.

@@ -1,4 +1,7 @@
-"""Which segment of a study is trained next, and what becomes of one that fails; who trains it is an executor's matter."""
+"""Choose which segment of a study is trained next, and handle those that fail.
+
+Executors train them.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -65,7 +68,7 @@ class Executor(Protocol):
         """Begin to train a segment whose beginning is there."""
 
     def wait(self, epoch: Callable[[], None]) -> list[Ended]:
-        """Wait a while for what is being trained, tell epochs as they are known, and return what has ended."""
+        """Wait a while for running segments, report epochs, and return what has ended."""
 
     def stop(self) -> None:
         """End all that is being trained."""
@@ -74,7 +77,7 @@ class Executor(Protocol):
 def train(
     todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, executor: Executor
 ) -> None:
-    """Train segments, each after what it goes on from.
+    """Train segments, each after the one that it continues from.
 
     One that fails is tried twice, and stops none but those after it; one that is preempted is
     started again. A segment that another runner trains is waited for.
@@ -106,7 +109,7 @@ def train(
                     tell.finished(segment)
             if not able and not running:
                 for segment in waiting:
-                    tell.failed(segment, "what it goes on from has failed")
+                    tell.failed(segment, "the segment that it continues from has failed")
                 return
 
             for segment, wrong, preempted in executor.wait(tell.epoch):

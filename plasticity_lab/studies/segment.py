@@ -25,7 +25,7 @@ class Task(NamedTuple):
 
     Attributes:
         state: id of the state that the segment ends in.
-        start: id of the state that it goes on from; None is a fresh network.
+        start: id of the state that it continues from; None is a fresh network.
         checkpoint: file of that state.
         first: its first epoch.
         stop: the first epoch after it; None is the end of the run, whenever that is.
@@ -118,7 +118,7 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     )
     run.check()
     if not run.fit():
-        raise RuntimeError("max_time was over before the segment was; leave it out of studies")
+        raise RuntimeError("max_time was over before the segment was; remove it of studies")
     if task.test:
         run.trainer.loggers = [ResumableTensorBoardLogger(place / "test", lambda: True)]
         run.trainer.test(run.model, run.data, verbose=False)

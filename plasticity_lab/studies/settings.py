@@ -88,7 +88,9 @@ def settings(work: StudyContext) -> Settings:
             "report: control", value=shown(chosen.control), problem=f"is no value of {chosen.x}"
         )
     if chosen.figure not in FIGURES:
-        raise UserError("report: figure", value=chosen.figure, fix=f"write {', '.join(FIGURES)}")
+        raise UserError(
+            "report: figure", value=chosen.figure, fix=f"set one of {', '.join(FIGURES)}"
+        )
     numbers = all(isinstance(run.values[chosen.x], int | float) for run in runs)
     texts = all(isinstance(run.values[chosen.x], str) for run in runs)
     if "figure" not in given and not numbers:
@@ -98,13 +100,15 @@ def settings(work: StudyContext) -> Settings:
             "report: figure",
             value="line",
             problem=f"{chosen.x} has numbers and other values",
-            fix="write bar",
+            fix="set bar",
         )
     return chosen
 
 
 def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]) -> None:
-    """Raise UserError for a span of `read_over` that is longer than a run, over which arms would not be compared alike.
+    """Raise UserError for a span of `read_over` that is longer than a run.
+
+    Arms would not be compared alike over it.
 
     Args:
         key: what the error names.
@@ -121,7 +125,7 @@ def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]
                 key,
                 value=over,
                 problem=f"{work.study.runs[number].name} has {epochs} epochs",
-                fix="write fewer",
+                fix="set fewer",
             )
 
 

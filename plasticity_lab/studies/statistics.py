@@ -1,4 +1,7 @@
-"""Statistics of paired differences, one value for each seed: intervals, tests, power. Functions of numbers alone."""
+"""Statistics of paired differences, one for each seed: intervals, tests, power.
+
+Functions of numbers alone.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 LEVEL = 0.05
-"""Probability with which a test may err where there is nothing."""
+"""Probability of a false positive that a test may have."""
 
 POWER = 0.8
 """Probability with which a design should find what is there."""
@@ -44,7 +47,10 @@ class Interval(NamedTuple):
 
 
 def interval(values: Sequence[float], confidence: float = 1 - LEVEL) -> Interval:
-    """Return Student's interval of a mean; that of a single value is infinite, that of none has no mean."""
+    """Return Student's interval of a mean.
+
+    Of a single value it is infinite; of no value there is no mean.
+    """
     mean = sum(values) / len(values) if values else float("nan")
     if len(values) < 2:
         return Interval(mean, float("-inf"), float("inf"))
@@ -85,7 +91,9 @@ def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> f
 
 
 def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
-    """Return the exact p-value of a mean of 0: the share of all ways to flip signs that give one as far from it (Fisher 1935).
+    """Return the exact p-value of a mean of 0 by flipping signs (Fisher 1935).
+
+    It is the share of all ways to flip signs that give a mean as far from 0.
 
     It supposes of the differences nothing but that they are symmetric where there is no effect.
     With n of them no two-sided p is below 2 / 2^n: .25 for 3 seeds, .0625 for 5, .0078 for 8.
@@ -102,7 +110,9 @@ def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-side
 
 
 def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test) -> float:
-    """Return the p-value of two one-sided tests for a mean within ±margin (TOST; Schuirmann 1987): the larger of both.
+    """Return the larger p-value of two one-sided tests for a mean within ±margin.
+
+    TOST; Schuirmann 1987.
 
     At 5 % it is significant just where the 90 % interval lies within the margin.
     """
@@ -113,7 +123,10 @@ def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm 1979): the smallest times n, the next times n - 1, …, never falling."""
+    """Return p-values adjusted for their number (Holm 1979).
+
+    The smallest times n, the next times n - 1, …, never falling.
+    """
     adjusted, largest = [0.0] * len(values), 0.0
     for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
         largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
@@ -137,7 +150,10 @@ def power(effect: float, deviation: float, seeds: int) -> float:
     )
 
     def missed(spread: Numbers) -> Numbers:
-        """Probability that the mean, in standard errors, is not beyond the critical value times the spread that was estimated."""
+        """Probability that the test rejects, given the spread that was estimated.
+
+        The mean, in standard errors, is then beyond the critical value times that spread.
+        """
         return np.asarray(
             special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift)
         )
@@ -162,7 +178,7 @@ def equivalence_power(
     error, critical = deviation / sqrt(seeds), float(stats.t.ppf(1 - level, seeds - 1))
 
     def found(spread: Numbers) -> Numbers:
-        """Probability that the interval of the mean lies within the margin, given the spread that was estimated."""
+        """Probability that the interval lies within the margin, given the estimated spread."""
         room, shift = margin / error - critical * spread, truth / error
         return np.asarray(special.ndtr(room - shift) - special.ndtr(-room - shift))
 
@@ -172,7 +188,9 @@ def equivalence_power(
 def _over_spreads(
     chance: Callable[[Numbers], Numbers], seeds: int, edge: float = float("inf")
 ) -> float:
-    """Return the mean of a probability over the standard deviations that so many values may have where the true one is 1.
+    """Return the mean of a probability over standard deviations estimated from so many values.
+
+    The true standard deviation is 1.
 
     Args:
         chance: the probability, given some of them.
@@ -192,21 +210,29 @@ def _over_spreads(
 
 
 def smallest_effect(deviation: float, seeds: int) -> float:
-    """Return the effect that a paired t test at 5 % finds with a probability of 80 %; see `power`."""
+    """Return the effect that a paired t test at 5 % finds with probability 80 %.
+
+    See `power`.
+    """
     return deviation * float(
         optimize.brentq(lambda effect: power(effect, 1.0, seeds) - POWER, 1e-3, 20.0)
     )
 
 
 def smallest_margin(deviation: float, seeds: int) -> float:
-    """Return the margin within which a difference of none is found with a probability of 80 %; see `equivalence_power`."""
+    """Return the margin within which no difference is found with probability 80 %.
+
+    See `equivalence_power`.
+    """
     return deviation * float(
         optimize.brentq(lambda margin: equivalence_power(margin, 1.0, seeds) - POWER, 1e-3, 40.0)
     )
 
 
 def seeds_needed(reaches: Callable[[int], float]) -> int | None:
-    """Return the smallest number of seeds, from 2 on, whose power is 80 %; None if it is more than 1,000.
+    """Return the smallest number of seeds with a power of 80 %; None if above 1,000.
+
+    At least 2.
 
     Args:
         reaches: the power with a number of seeds; it rises with it.

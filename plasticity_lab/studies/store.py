@@ -20,7 +20,7 @@ TEST = "test"
 class Store(NamedTuple):
     """States by id: `<root>/<id>/` with the segment that ended in it.
 
-    `done.json` says what it goes on from, how it was trained, and how long each of its files is;
+    `done.json` holds what it continues from, how it was trained, and how long each of its files is;
     beside it lie event files, `state.ckpt` unless it was dropped, and in `test/` what was measured
     on the test split. A segment is trained elsewhere and moved here as a whole. What is missing or
     shorter than it was counts as not trained. Whoever trains a segment holds its lock, which ends
@@ -38,7 +38,7 @@ class Store(NamedTuple):
         return bool(entry) and not self._short(state, entry, lambda name: not _of_test(name))
 
     def has_checkpoint(self, state: str) -> bool:
-        """Whether the state itself is there, to go on from."""
+        """Whether the state itself is stored, to train from."""
         return self.checkpoint(state).is_file() and self.has_logs(state)
 
     def has_test(self, state: str) -> bool:
@@ -55,7 +55,7 @@ class Store(NamedTuple):
         return self._entry(state)
 
     def start(self, state: str) -> str | None:
-        """Return what the segment that ended in a state goes on from; None is a fresh network."""
+        """Return the state from which a state was trained; None is a fresh network."""
         start: str | None = self._entry(state)["start"]
         return start
 
@@ -78,7 +78,7 @@ class Store(NamedTuple):
         return True
 
     def damage(self, state: str) -> str:
-        """Say what is wrong with a state that is there in part; "" for one that is whole, or not there at all."""
+        """Describe what is wrong with an incomplete state; "" if it is whole or absent."""
         if not (self.root / state).is_dir():
             return ""
         entry = self._entry(state)
@@ -105,7 +105,9 @@ class Store(NamedTuple):
         return place
 
     def commit(self, place: Path, state: str) -> None:
-        """Move a finished segment to its place, whole, in place of what is damaged; what is whole is equal and stays.
+        """Move a finished segment to its place, whole; a damaged one there is replaced.
+
+        A whole one there is equal and stays.
 
         Whoever publishes holds the segment's lock.
 

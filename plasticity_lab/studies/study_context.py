@@ -86,7 +86,7 @@ class StudyContext(NamedTuple):
         return self.store.has_test(end) and self.store.whole(end)
 
     def is_materialised(self, number: int) -> bool:
-        """Whether a run's directory holds all that it ends in now, not what it ended in with other settings."""
+        """Whether a run's directory holds its results under the present settings."""
         folder = self.folder(number)
         entry = read_json(folder / RUN_FILE)
         return entry.get("state") == self.paths[number].states[-1] and not short(
@@ -94,7 +94,9 @@ class StudyContext(NamedTuple):
         )
 
     def materialise(self, number: int) -> bool:
-        """Give a finished run its directory, with its whole history, whole or not at all; return whether it is new.
+        """Write a finished run's directory with its whole history; return whether it is new.
+
+        It is written whole or not at all.
 
         Event files of all its segments are linked, named by their first epoch: readers take them in
         the order of their names.
@@ -131,7 +133,7 @@ class StudyContext(NamedTuple):
         return True
 
     def _links(self, number: int) -> dict[Path, Path]:
-        """Return what a run's directory has of its segments: from each of its files to the segment's."""
+        """Return what a run's directory gets from its segments: target file to segment's file."""
         end, folder = self.paths[number].states[-1], self.folder(number)
         links: dict[Path, Path] = {}
         for state in self.store.ancestors(end):
@@ -210,7 +212,10 @@ def open_study(
 
 
 def _namesake(study: Study, file: Path) -> Path | None:
-    """Return the file that a folder's study was last read from, if that is there and another study of the same name."""
+    """Return the file from which a folder's study was last read, if it holds another study.
+
+    Another study of the same name, whose file still exists; else None.
+    """
     if not file.is_absolute() or not file.is_file() or file.name == study.file.name:
         return None
     if file.samefile(study.file) or file.read_bytes() == study.file.read_bytes():

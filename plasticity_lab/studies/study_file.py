@@ -37,7 +37,10 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its directory is called: `removed=5,seed=0`; a name too long for a folder ends in a hash of the whole."""
+        """Return the name of its directory: `removed=5,seed=0`.
+
+        A name too long for a folder ends in a hash of the whole.
+        """
         named = [
             shown(value) if key == "arm" else f"{key}={shown(value)}"
             for key, value in self.values.items()
@@ -109,11 +112,11 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
             f"{file}: name",
             value=content["name"],
             problem="is a folder's",
-            fix="write letters, digits, '-', '_' and '.'",
+            fix="use letters, digits, '-', '_' and '.'",
         )
     if len(str(content["name"]).encode()) > LONGEST_NAME:
         raise UserError(
-            file, value="name", problem="is a folder's", fix=f"write at most {LONGEST_NAME} bytes"
+            file, value="name", problem="is a folder's", fix=f"use at most {LONGEST_NAME} bytes"
         )
     axes, arms, common = (
         _of_kind(content, key, kind)
@@ -179,7 +182,7 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
         or not entry
         or not all(isinstance(values, list) and values for values in entry.values())
     ):
-        raise UserError(f"axes: entry {number}", fix="write a list of values for each key")
+        raise UserError(f"axes: entry {number}", fix="set a list of values for each key")
     lengths = {key: len(values) for key, values in entry.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -193,7 +196,7 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
             (one for one in values if _is_variable(key) and isinstance(one, list | dict)), None
         ):
             raise UserError(
-                f"axes: {key}", nest, fix="a variable names runs: write a number or a text"
+                f"axes: {key}", nest, fix="a variable names runs: set a number or a text"
             )
     return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
 
@@ -243,7 +246,7 @@ def _listed(files: Any) -> list[str]:
 def _check_variables(
     axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts: Sequence[Sequence[dict[str, Any]]]
 ) -> None:
-    """Raise UserError for a variable that nothing uses, most likely a key of the config without its dots.
+    """Raise UserError for a variable that nothing uses, most likely a key without its dots.
 
     In axes a variable may also name what another key of its entry changes, or all runs by a single
     value; the seed alone changes nothing that it could name.
@@ -269,6 +272,6 @@ def _check_variables(
 
 
 _UNUSED = (
-    "nothing uses this variable; compute with it in braces, or write a key of the config with its "
+    "nothing uses this variable; compute with it in braces, or set a key of the config with its "
     "dots, as data.init_args.deficits"
 )

@@ -65,7 +65,10 @@ class Outcome(NamedTuple):
 
 
 def outcomes(work: StudyContext) -> list[Outcome]:
-    """Return what the finished runs of a study say about its claims; p-values are adjusted for these claims only."""
+    """Return the verdict on each claim of a study, from its finished runs.
+
+    P-values are adjusted for these claims only.
+    """
     return adjusted([_outcome(work, claim) for claim in check_claims(work)])
 
 
@@ -134,7 +137,10 @@ def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if high < effect:
         return (
             CONTRADICTED,
-            f"an effect of {amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)} is excluded",
+            (
+                f"an effect of {amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)} is "
+                "excluded"
+            ),
         )
     here = _needed(lambda seeds: power(seen.mean, deviation, seeds))
     return TOO_WEAK, ", ".join(
@@ -157,7 +163,10 @@ def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tupl
                 f"the effect it is a matter of is not shown, {gap(claim, effect)}; {needed}",
             )
         if margin >= abs(effect.mean) / 2:
-            half = f"the margin is not less than half of the effect it is a matter of, {gap(claim, effect)}"
+            half = (
+                "the margin is not less than half of the effect it is a matter of, "
+                f"{gap(claim, effect)}"
+            )
             return TOO_WEAK, f"{half}; more seeds do not help"
     if equivalence_test(values, margin) <= LEVEL:
         return REPRODUCED, ""

@@ -1,4 +1,4 @@
-"""Whether shared training is what it says it is, on this machine: a run is trained again, from scratch and alone."""
+"""Check shared training on this machine: train a run again, from scratch and alone."""
 
 import random
 import shutil
@@ -51,7 +51,10 @@ def verify(work: StudyContext, number: int | None = None) -> str:
         raise UserError(
             "verify",
             name,
-            f"trained alone it has other {', '.join(differ)}: runs must not be shared on this device",
+            (
+                f"trained alone it has other {', '.join(differ)}: runs must not be shared on "
+                "this device"
+            ),
         )
     shutil.rmtree(store.root)
     return name

@@ -74,7 +74,7 @@ def over_words(over: str | None) -> str:
 
 
 def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
-    """Return what has to be said of `val/…` where it is measured on the test split in all runs, else nothing."""
+    """Return a note where `val/…` is measured on the test split in all runs, else ""."""
     if metric.split("/")[0] not in ("val", "val_deficit"):
         return ""
     data = [(config["data"].get("init_args") or {}).get("dataset") or {} for config in configs]

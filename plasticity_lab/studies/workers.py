@@ -29,7 +29,10 @@ PULSE = 30.0
 """Seconds between looks at how much a worker has computed."""
 
 WORK = 1.0
-"""Seconds of processor time since the last sign of life that are another: a process that waits for ever does not come to it."""
+"""Seconds of processor time since the last sign of life that make another one.
+
+A process that waits for ever does not reach it.
+"""
 
 ALIVE = "alive"
 EPOCH = "epoch"
@@ -64,7 +67,10 @@ class Worker:
 
 
 def start_forkserver() -> ForkServerContext:
-    """Start the process that has imported everything once, from which each worker is forked in milliseconds."""
+    """Start the process from which workers are forked in milliseconds.
+
+    It has imported everything once.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["plasticity_lab.studies.workers"])
     given = os.environ.get("PYTHONPATH")
@@ -82,7 +88,10 @@ def start_forkserver() -> ForkServerContext:
 
 
 def start(context: ForkServerContext, task: Task) -> tuple[Connection, Any]:
-    """Start a worker; return the pipe through which it sends `EPOCH` and `ALIVE`, and its process."""
+    """Start a worker; return its process and the pipe for `EPOCH` and `ALIVE`.
+
+    The pipe comes first.
+    """
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(task, writer))
     process.start()
@@ -125,7 +134,10 @@ def _work(task: Task, pipe: Connection) -> None:
 
 
 def _show_life(send: Callable[[str], None]) -> None:
-    """Send a sign of life whenever the process has computed; one that is stopped or waits for ever sends none."""
+    """Send a sign of life whenever the process has computed for a while.
+
+    One that is stopped or waits for ever sends none.
+    """
     shown = time.process_time()
     while True:
         time.sleep(PULSE)

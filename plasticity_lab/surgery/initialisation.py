@@ -127,7 +127,10 @@ def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | N
         if not torch.equal(tensor, other[name]):
             raise UserError(
                 name,
-                problem="cannot be drawn again, as it is drawn from elsewhere than torch's global stream",
+                problem=(
+                    "cannot be drawn again, as it is drawn from elsewhere than torch's global "
+                    "stream"
+                ),
                 fix="use that, without a generator of its own or numpy's",
             )
 
@@ -192,6 +195,7 @@ class _Rule(NamedTuple):
 
 def _unknown(network: nn.Module) -> str:
     return (
-        f"{type(network).__name__}: how its values were drawn is not known, as it was made by hand; "
+        f"{type(network).__name__}: how its values were drawn is not known, as it was made by "
+        "hand; "
         "build it by plasticity_lab.surgery.construct"
     )

@@ -31,7 +31,7 @@ def select_layers(
     if (last is None) == (not layers):
         raise UserError(
             "last, layers",
-            fix="write either last: 3 (blocks from the top) or layers: [names or patterns]",
+            fix="set either last: 3 (blocks from the top) or layers: [names or patterns]",
         )
     names = _blocks(network, last) if last is not None else _matching(network, layers or [])
     chosen = {

@@ -160,7 +160,7 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         == "mode_connectivity: error: nowhere.ckpt: no such file; name a checkpoint"
     )
     assert (
-        refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: write 2 or more"
+        refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: set 2 or more"
     )
     shutil.copy(one, "alone.ckpt")
     assert "no config.yaml in" in refused("alone.ckpt", one)

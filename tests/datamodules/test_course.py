@@ -91,7 +91,7 @@ def test_stages_that_wait_need_a_module_that_says_how_well_it_does(
         fit(*tiny({**fragment, "model": {"class_path": "tests.probes.Silent"}}))
     assert stop.value.code == 2
     assert re.search(
-        "error: until: train_accuracy: the module does not log train/accuracy",
+        "error: until: train_accuracy: waits for train/accuracy, which the module does not log",
         capsys.readouterr().err,
     )
 

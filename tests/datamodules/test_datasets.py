@@ -104,8 +104,8 @@ def test_a_held_out_fraction_is_disjoint_from_what_is_trained_on() -> None:
     [
         ({"subset": 0}, "subset: 0: choose 1 to 1297"),
         ({"subset": 1298}, "subset: 1298: choose 1 to 1297"),
-        ({"validation": 1.0}, r"validation: 1.0: write 'test' or a share .* in \(0, 1\)"),
-        ({"validation": 0.0001}, "validation: 0.0001: write 'test'"),
+        ({"validation": 1.0}, r"validation: 1.0: set 'test' or a share .* in \(0, 1\)"),
+        ({"validation": 0.0001}, "validation: 0.0001: set 'test'"),
     ],
 )
 def test_impossible_splits_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -336,7 +336,7 @@ def test_images_that_are_not_squares_of_one_size_are_refused(
     ):
         FolderImages(str(tmp_path)).splits(0)
     assert FolderImages(str(tmp_path), size=6).splits(0).train.shape == (3, 6, 6)
-    with pytest.raises(UserError, match="size: 0: write 1 or more pixels"):
+    with pytest.raises(UserError, match="size: 0: set 1 or more pixels"):
         FolderImages(str(tmp_path), size=0)
 
 

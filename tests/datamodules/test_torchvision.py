@@ -93,13 +93,10 @@ def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
 
 def _names() -> list[str]:
     """Return the names that are read, as the message of another one lists them."""
-    with pytest.raises(UserError, match="write one of") as caught:
+    with pytest.raises(UserError, match="set one of") as caught:
         split_arguments("none", "train", {})
     return (
-        str(caught.value)
-        .split("write one of ")[1]
-        .removesuffix(", or use FolderImages")
-        .split(", ")
+        str(caught.value).split("set one of ")[1].removesuffix(", or use FolderImages").split(", ")
     )
 
 
@@ -143,7 +140,7 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
         (
             "EMNIST",
             {},
-            "options: split: None: EMNIST needs one of balanced, byclass, bymerge, digits, letters, mnist; write",
+            "options: split: None: EMNIST needs one of balanced, byclass, bymerge, digits, letters, mnist; set",
         ),
         (
             "EMNIST",
@@ -154,7 +151,7 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
             "OxfordIIITPet",
             {"target_types": ["category", "binary-category"]},
             r"options: target_types: \['category', 'binary-category'\]: OxfordIIITPet needs one of category, binary-category; "
-            r"write options: \{target_types: category\}, for example",
+            r"set options: \{target_types: category\}, for example",
         ),
         (
             "OxfordIIITPet",
@@ -164,18 +161,18 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
         (
             "OxfordIIITPet",
             {"split": "test"},
-            "options: split: TorchvisionImages sets it for OxfordIIITPet; leave it out",
+            "options: split: TorchvisionImages sets it for OxfordIIITPet; remove it",
         ),
         (
             "CIFAR10",
             {"train": False},
-            "options: train: TorchvisionImages sets it for CIFAR10; leave it out",
+            "options: train: TorchvisionImages sets it for CIFAR10; remove it",
         ),
         ("CIFAR10", {"download": True}, "options: download: TorchvisionImages sets it"),
         (
             "Kinetics",
             {},
-            "name: Kinetics: not a torchvision data set of labelled images that is read by name; write one of C",
+            "name: Kinetics: not a torchvision data set of labelled images that is read by name; set one of C",
         ),
         ("CelebA", {}, "name: CelebA: not a torchvision data set of labelled images"),
     ],

@@ -473,12 +473,12 @@ MUST = r"; it must hold train/<class>/… and test/<class>/… \(val/ or valid/ 
         ),
         (
             _one_below,
-            f"root: .*: there is none, but in a folder below; write root: .*images/inner{MUST}",
+            f"root: .*: there is none, but in a folder below; set root: .*images/inner{MUST}",
         ),
         (_classes_at_once, f"root: .*: no train folder among 'cat', 'dog'{MUST}"),
         (_no_test, f"root: .*: no test folder among 'testing', 'train'{MUST}"),
         (shutil.rmtree, f"root: .*: no such folder{MUST}"),
-        (_a_file, f"root: .*: a file; unpack it and write the folder{MUST}"),
+        (_a_file, f"root: .*: a file; unpack it and set the folder{MUST}"),
         (_empty, f"root: .*: no folders there{MUST}"),
     ],
 )

@@ -96,7 +96,7 @@ VIT = {"patch_size": 4, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a function": (
         {"class_path": "torchvision.models.resnet18"},
-        r"model.network: a function; write the path of a class, for torchvision's networks class_path: .*TorchvisionNetwork",
+        r"model.network: a function; set the path of a class, for torchvision's networks class_path: .*TorchvisionNetwork",
     ),
     "other channels": (
         {"class_path": "torchvision.models.VisionTransformer", "init_args": VIT},

@@ -121,7 +121,7 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         ),
         4,
     ),
-    "growth that goes on otherwise": (
+    "growth that continues otherwise": (
         epochs(9, growing(fractions=[0.2, 0.5, 1.0], at=["3ep", "6ep"])),
         epochs(9, growing(fractions=[0.2, 0.5, 0.8], at=["3ep", "6ep"])),
         6,
