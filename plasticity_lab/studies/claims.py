@@ -92,6 +92,11 @@ class Claim(NamedTuple):
         return log(value) if self.ratio else value
 
     @property
+    def none(self) -> int:
+        """The value of no effect: a ratio of 1, a difference of 0."""
+        return 1 if self.ratio else 0
+
+    @property
     def pairs(self) -> list[Pair]:
         """All pairs that have to be measured."""
         return [pair for pair in (self.pair, self.minus, self.of) if isinstance(pair, Pair)]
@@ -131,10 +136,8 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
         raise UserError(f"{name}: as", value=entry["as"], fix="set difference or ratio")
     over = entry.get("over", over)
     metric = entry.get("metric", metric)
-    arm, control = (
-        (metric, over),
-        (entry.get("control_metric", metric), entry.get("control_over", over)),
-    )
+    arm = (metric, over)
+    control = (entry.get("control_metric", metric), entry.get("control_over", over))
     for key, value in (("over", arm[1]), ("control_over", control[1])):
         read_over(value, f"{name}: {key}")
     ratio = entry.get("as") == "ratio"
@@ -154,73 +157,79 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
             problem="is the claim's own difference, which leaves 0",
             fix="name other runs",
         )
-    measured = isinstance(entry.get("of"), dict)
-    of = (
-        _pair(entry["of"], f"{name}: of", arm, control)
-        if measured
-        else _number(entry, name, "of", ratio)
-    )
-    effect, within = _number(entry, name, "effect", ratio), _number(entry, name, "within", ratio)
-    text = {key: str(entry.get(key, "")) for key in ("id", "claim", "paper", "reported")}
+    of: Pair | float | None = None
+    if isinstance(entry.get("of"), dict):
+        of = _pair(entry["of"], f"{name}: of", arm, control)
+    elif "of" in entry:
+        of = _number(entry, name, "of", ratio)
     claim = Claim(
-        text["id"],
-        text["claim"],
-        text["paper"],
-        text["reported"],
-        pair,
-        minus,
-        ratio,
-        entry["expect"],
-        effect,
-        within,
-        of,
+        id=str(entry["id"]),
+        text=str(entry["claim"]),
+        paper=str(entry["paper"]),
+        reported=str(entry.get("reported", "")),
+        pair=pair,
+        minus=minus,
+        ratio=ratio,
+        expect=entry["expect"],
+        effect=_number(entry, name, "effect", ratio),
+        within=_number(entry, name, "within", ratio),
+        of=of,
     )
     _check_expectation(claim, name)
     return claim
 
 
 def _check_expectation(claim: Claim, name: str) -> None:
-    none = 1 if claim.ratio else 0
+    """Raise UserError unless a claim has the numbers that its expectation needs, and no others."""
     if claim.expect == "same":
-        if claim.within is None or claim.of is None:
-            missing = (
-                "within: the largest difference that counts as none"
-                if claim.within is None
-                else f"of: {OF}"
-            )
-            raise UserError(f"{name}: expect", value="same", problem=f"needs {missing}")
-        if claim.effect is not None:
-            raise UserError(
-                f"{name}: effect",
-                value=claim.effect,
-                problem="goes with lower or higher",
-                fix="remove it; expect: same takes of",
-            )
-        if claim.within <= none:
-            raise UserError(f"{name}: within", value=claim.within, fix=f"set a number above {none}")
-        if (
-            isinstance(claim.of, float)
-            and claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2
-        ):
-            raise UserError(
-                f"{name}: within",
-                value=claim.within,
-                problem=f"is not less than half of {claim.of}, the effect it is a matter of ({OF})",
-            )
+        _check_same(claim, name)
     elif claim.expect in ("lower", "higher"):
-        if key := next((key for key in ("within", "of") if getattr(claim, key) is not None), None):
-            raise UserError(f"{name}: {key}", problem="goes with expect: same")
-        if claim.effect is not None and (
-            claim.effect <= none if claim.expect == "higher" else claim.effect >= none
-        ):
-            side = "above" if claim.expect == "higher" else "below"
-            raise UserError(
-                f"{name}: effect",
-                value=claim.effect,
-                problem=f"{claim.expect} needs a number {side} {none}: arm against control",
-            )
+        _check_directional(claim, name)
     else:
         raise UserError(f"{name}: expect", value=claim.expect, fix="set lower, higher or same")
+
+
+def _check_same(claim: Claim, name: str) -> None:
+    if claim.within is None:
+        missing = "within: the largest difference that counts as none"
+        raise UserError(f"{name}: expect", value="same", problem=f"needs {missing}")
+    if claim.of is None:
+        raise UserError(f"{name}: expect", value="same", problem=f"needs of: {OF}")
+    if claim.effect is not None:
+        raise UserError(
+            f"{name}: effect",
+            value=claim.effect,
+            problem="goes with lower or higher",
+            fix="remove it; expect: same takes of",
+        )
+    if claim.within <= claim.none:
+        raise UserError(
+            f"{name}: within", value=claim.within, fix=f"set a number above {claim.none}"
+        )
+    if not isinstance(claim.of, float):
+        return
+    if claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2:
+        raise UserError(
+            f"{name}: within",
+            value=claim.within,
+            problem=f"is not less than half of {claim.of}, the effect it is a matter of ({OF})",
+        )
+
+
+def _check_directional(claim: Claim, name: str) -> None:
+    for key in ("within", "of"):
+        if getattr(claim, key) is not None:
+            raise UserError(f"{name}: {key}", problem="goes with expect: same")
+    if claim.effect is None:
+        return
+    side = "above" if claim.expect == "higher" else "below"
+    wrong_side = claim.effect <= claim.none if side == "above" else claim.effect >= claim.none
+    if wrong_side:
+        raise UserError(
+            f"{name}: effect",
+            value=claim.effect,
+            problem=f"{claim.expect} needs a number {side} {claim.none}: arm against control",
+        )
 
 
 def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str]) -> Pair:

@@ -12,15 +12,12 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
     """
     if old == new:
         return
-    # No list of classes is an empty one.
-    sides = [
-        _keyed([] if one is None and isinstance(other, list) else one)
-        for one, other in ((old, new), (new, old))
-    ]
-    if None in sides or _class(old) != _class(new):
+    # A missing list of classes is an empty one.
+    before = _keyed([] if old is None and isinstance(new, list) else old)
+    after = _keyed([] if new is None and isinstance(old, list) else new)
+    if before is None or after is None or _class(old) != _class(new):
         yield f"{key}: {_written(old)} -> {_written(new)}"
         return
-    before, after = (side or {} for side in sides)
     # Keys such as times are values themselves, and are shown together.
     if isinstance(old, dict) and key and {*before} != {*after}:
         yield f"{key}: {_written(old)} -> {_written(new)}"
@@ -46,14 +43,14 @@ def _keyed(value: Any) -> dict[str, Any] | None:
     """
     if isinstance(value, dict):
         return value
-    if not isinstance(value, list) or not all(_class(one) for one in value):
+    if not isinstance(value, list) or not all(_class(node) for node in value):
         return None
-    named: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for node in value:
         name = _short(node["class_path"])
-        count = sum(other.partition(" ")[0] == name for other in named)
-        named[f"{name} {count + 1}" if count else name] = node
-    return named
+        count = sum(earlier.partition(" ")[0] == name for earlier in by_name)
+        by_name[f"{name} {count + 1}" if count else name] = node
+    return by_name
 
 
 def _short(path: str) -> str:

@@ -43,11 +43,11 @@ def short(folder: Path, known: Mapping[str, int]) -> str:
     """
     for name, length in known.items():
         file = folder / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != length and not (name.endswith(".ckpt") and found is None):
-            return (
-                f"{name} is missing" if found is None else f"{name} has {found} bytes of {length}"
-            )
+        size = file.stat().st_size if file.is_file() else None
+        if size is None and not name.endswith(".ckpt"):
+            return f"{name} is missing"
+        if size is not None and size != length:
+            return f"{name} has {size} bytes of {length}"
     return ""
 
 

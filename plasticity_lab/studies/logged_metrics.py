@@ -86,12 +86,14 @@ def _of_data(data: Mapping[str, Any]) -> list[str]:
 
 
 def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
-    path, arguments, name = node["class_path"], node.get("init_args") or {}, _name(node)
+    path = node["class_path"]
+    arguments = node.get("init_args") or {}
+    name = _name(node)
     kind = class_of(path)
     if path.startswith("pytorch_lightning."):
-        return (
-            ["lr-<optimizer>"] if name == "LearningRateMonitor" else [] if name in SILENT else None
-        )
+        if name == "LearningRateMonitor":
+            return ["lr-<optimizer>"]
+        return [] if name in SILENT else None
     if issubclass(kind, Diagnostic) and vars(kind).get("tags") is not None:
         group = GROUPS[arguments.get("norm_statistics", "estimated")]
         return [f"{group}/{tag}" for tag in kind.tags]

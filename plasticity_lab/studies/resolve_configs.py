@@ -23,7 +23,7 @@ def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
         UserError: for a config that train.py would refuse, or two runs with the same one.
     """
     parsed: dict[str, dict[str, Any]] = {}
-    found: list[dict[str, Any]] = []
+    configs: list[dict[str, Any]] = []
     for run in runs:
         kind = json.dumps(
             [[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str
@@ -33,24 +33,23 @@ def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
         seed = run.overrides.get(SEED, parsed[kind][SEED])
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise UserError(SEED, value=seed, fix=f"set a whole number in 0…{2**32 - 1}")
-        found.append({**parsed[kind], SEED: seed})
-        if (first := found.index(found[-1])) < len(found) - 1:
+        configs.append({**parsed[kind], SEED: seed})
+        if (first := configs.index(configs[-1])) < len(configs) - 1:
             raise UserError(
                 run.name,
                 problem=f"is the same run as {runs[first].name}",
                 fix="let them differ, or remove one",
             )
-    return found
+    return configs
 
 
 def _parsed(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overrides.yaml"
         file.write_text(yaml.safe_dump(nested(run.overrides), sort_keys=False))
-        arguments = [
-            "fit",
-            *(part for config in [*run.configs, file] for part in ("--config", str(config))),
-        ]
+        arguments = ["fit"]
+        for config_file in [*run.configs, file]:
+            arguments += ["--config", str(config_file)]
         try:
             config = parse(arguments).resolved()
         except UserError as error:

@@ -54,11 +54,8 @@ def interval(values: Sequence[float], confidence: float = 1 - LEVEL) -> Interval
     mean = sum(values) / len(values) if values else float("nan")
     if len(values) < 2:
         return Interval(mean, float("-inf"), float("inf"))
-    half = (
-        float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
-        * stdev(values)
-        / sqrt(len(values))
-    )
+    critical = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    half = critical * stdev(values) / sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -71,19 +68,15 @@ def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> f
     Raises:
         ZeroDivisionError: for fewer than two values.
     """
-    mean, error = (
-        sum(values) / len(values),
-        stdev(values) / sqrt(len(values)) if len(values) > 1 else 1 / 0,
-    )
+    if len(values) < 2:
+        raise ZeroDivisionError("the spread of fewer than two values is not known")
+    mean = sum(values) / len(values)
+    error = stdev(values) / sqrt(len(values))
     if not error:
-        one_sided = 0.5 ** len(values) if mean > 0 else 1.0
-        return (
-            one_sided
-            if alternative == "greater"
-            else min(1.0, 2 * 0.5 ** len(values))
-            if mean
-            else 1.0
-        )
+        flips = 0.5 ** len(values)
+        if alternative == "greater":
+            return flips if mean > 0 else 1.0
+        return min(1.0, 2 * flips) if mean else 1.0
     t = mean / error
     if alternative == "greater":
         return float(stats.t.sf(t, len(values) - 1))
@@ -93,9 +86,8 @@ def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> f
 def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
     """Return the exact p-value of a mean of 0 by flipping signs (Fisher 1935).
 
-    It is the share of all ways to flip signs that give a mean as far from 0.
-
-    It supposes of the differences nothing but that they are symmetric where there is no effect.
+    It is the share of all ways to flip signs that give a mean as far from 0. The one assumption is
+    that differences are symmetric where there is no effect.
     With n of them no two-sided p is below 2 / 2^n: .25 for 3 seeds, .0625 for 5, .0078 for 8.
     """
     total = sum(values)
@@ -105,16 +97,15 @@ def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-side
         for signs in product((1, -1), repeat=len(values))
     ]
     if alternative == "greater":
-        return sum(one >= total - tie for one in sums) / len(sums)
-    return sum(abs(one) >= abs(total) - tie for one in sums) / len(sums)
+        return sum(flipped >= total - tie for flipped in sums) / len(sums)
+    return sum(abs(flipped) >= abs(total) - tie for flipped in sums) / len(sums)
 
 
 def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test) -> float:
     """Return the larger p-value of two one-sided tests for a mean within ±margin.
 
-    TOST; Schuirmann 1987.
-
-    At 5 % it is significant just where the 90 % interval lies within the margin.
+    TOST; Schuirmann 1987. At 5 % it is significant just where the 90 % interval lies within the
+    margin.
     """
     return max(
         test([margin + value for value in values], "greater"),
@@ -127,8 +118,10 @@ def holm(values: Sequence[float]) -> list[float]:
 
     The smallest times n, the next times n - 1, …, never falling.
     """
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+    adjusted = [0.0] * len(values)
+    largest = 0.0
+    ascending = sorted(range(len(values)), key=lambda place: values[place])
+    for rank, place in enumerate(ascending):
         largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
         adjusted[place] = largest
     return adjusted
@@ -144,15 +137,13 @@ def power(effect: float, deviation: float, seeds: int) -> float:
     """
     if not deviation:
         return float(effect != 0)
-    shift, critical = (
-        abs(effect) / deviation * sqrt(seeds),
-        float(stats.t.ppf(1 - LEVEL / 2, seeds - 1)),
-    )
+    shift = abs(effect) / deviation * sqrt(seeds)
+    critical = float(stats.t.ppf(1 - LEVEL / 2, seeds - 1))
 
     def missed(spread: Numbers) -> Numbers:
-        """Probability that the test rejects, given the spread that was estimated.
+        """Probability that the test does not reject, given the spread that was estimated.
 
-        The mean, in standard errors, is then beyond the critical value times that spread.
+        The mean, in standard errors, is then within the critical value times that spread.
         """
         return np.asarray(
             special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift)
@@ -175,14 +166,15 @@ def equivalence_power(
     """
     if not deviation:
         return float(abs(truth) < margin)
-    error, critical = deviation / sqrt(seeds), float(stats.t.ppf(1 - level, seeds - 1))
+    error = deviation / sqrt(seeds)
+    critical = float(stats.t.ppf(1 - level, seeds - 1))
 
-    def found(spread: Numbers) -> Numbers:
+    def detected(spread: Numbers) -> Numbers:
         """Probability that the interval lies within the margin, given the estimated spread."""
         room, shift = margin / error - critical * spread, truth / error
         return np.asarray(special.ndtr(room - shift) - special.ndtr(-room - shift))
 
-    return _over_spreads(found, seeds, edge=margin / error / critical)
+    return _over_spreads(detected, seeds, edge=margin / error / critical)
 
 
 def _over_spreads(
@@ -201,12 +193,10 @@ def _over_spreads(
     low, high = max(0.0, scale - 9), min(scale + 9, edge * scale)
     if high <= low:
         return 0.0
+    # Gauss-Legendre quadrature over the distribution of the estimate.
     places = low + (high - low) * (_PLACES + 1) / 2
-    return float(
-        (high - low)
-        / 2
-        * np.sum(_SHARES * chance(places / scale) * stats.chi.pdf(places, seeds - 1))
-    )
+    values = chance(places / scale) * stats.chi.pdf(places, seeds - 1)
+    return float((high - low) / 2 * np.sum(_SHARES * values))
 
 
 def smallest_effect(deviation: float, seeds: int) -> float:
@@ -244,5 +234,8 @@ def seeds_needed(reaches: Callable[[int], float]) -> int | None:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) >= POWER else (middle, high)
+        if reaches(middle) >= POWER:
+            high = middle
+        else:
+            low = middle
     return high if high <= LARGEST else None

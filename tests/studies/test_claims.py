@@ -117,7 +117,7 @@ def test_a_ratio_is_tested_by_logarithms() -> None:
     (found,) = outcomes(work)
     assert found.compared is not None
     assert found.said == "reproduced"
-    assert claim_table.here(work, found) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
+    assert claim_table.result(work, found) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
     same = read(**{**SAME, "as": "ratio", "within": 1.2, "of": 2})
     assert judge(same, [0.01, -0.01, 0.02]) == ("reproduced", "")
 
@@ -133,7 +133,7 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
     (found,) = outcomes(work := logged([{"minus": minus, "expect": "higher"}], val__loss=values))
     assert found.compared is not None
     assert found.compared.differences == pytest.approx([2.0, 1.9, 2.5])
-    assert claim_table.here(work, found) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
+    assert claim_table.result(work, found) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
 
 
 def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
@@ -147,10 +147,10 @@ def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
     one, other = outcomes(work)
     assert one.verdict == "reproduced"
     assert (
-        claim_table.here(work, one)
+        claim_table.result(work, one)
         == "+4.17 [+3.45, +4.88]; test loss 6.00 against training loss 1.83"
     )
-    assert claim_table.here(work, other).endswith(
+    assert claim_table.result(work, other).endswith(
         "; training loss 1.83 (last epoch) against 1.00 (first)"
     )
 

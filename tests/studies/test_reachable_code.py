@@ -219,8 +219,8 @@ def test_code_may_be_trusted(copied: Path) -> None:
     run(before, 1, lambda *_: None)
     edit(copied / "datamodules/loader.py", "from callbacks.diagnostics import HessianEigenvalues\n")
     assert small(arms, seeds=1).paths != before.paths
-    assert small(arms, seeds=1, remember=True).paths == before.paths
-    added = small({**arms, "shrunk": ARMS["shrunk by half"]}, seeds=1, remember=True)
+    assert small(arms, seeds=1, trust_code=True).paths == before.paths
+    added = small({**arms, "shrunk": ARMS["shrunk by half"]}, seeds=1, trust_code=True)
     assert added.paths[0] == before.paths[0]
     assert added.paths[1].states[:3] == before.paths[0].states[:3], (
         "an arm that is added shares what is trusted"

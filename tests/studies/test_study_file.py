@@ -213,7 +213,7 @@ def test_an_expression_is_of_a_sensible_size(text: str, message: str | None) -> 
         ({"arms": {"a": [1]}}, r"arms: a: \[1\]: write keys and values, or nothing"),
         ({"arms": {"a": {"trainer": {"max_epochs": 3}}}}, "trainer: write its keys with dots"),
         ({"report": ["x"]}, "report: .*: write keys and values"),
-        ({"claims": {"id": "A1"}}, "claims: .*: set a list"),
+        ({"claims": {"id": "A1"}}, "claims: .*: write a list, as in configs/studies"),
         ({"set": {"removed": 3}}, "set: removed: is no key of a config"),
         ({"name": "../one"}, r"name: \.\./one: is a folder's"),
         (
