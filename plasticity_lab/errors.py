@@ -30,7 +30,10 @@ class UserError(Exception):
     def __init__(
         self, key: object, value: object = NOTHING, problem: object = "", fix: object = ""
     ) -> None:
-        self.key, self.value, self.problem, self.fix = str(key), value, str(problem), str(fix)
+        self.key = str(key)
+        self.value = value
+        self.problem = str(problem)
+        self.fix = str(fix)
         super().__init__(key, value, problem, fix)
 
     def __str__(self) -> str:

@@ -117,8 +117,8 @@ class Time:
 def _canonical(text: str) -> str:
     if text == "stages":
         return text
-    found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
-    if found is None or bool(found["head"]) == bool(found["unit"]):
+    match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+    if match is None or bool(match["head"]) == bool(match["unit"]):
         raise UserError(
             f"{text!r} is not a time",
             fix=(
@@ -128,8 +128,8 @@ def _canonical(text: str) -> str:
                 "stage but the first)"
             ),
         )
-    number = Fraction(found["number"])
-    if found["unit"] == "%":
+    number = Fraction(match["number"])
+    if match["unit"] == "%":
         if number > 100:
             raise UserError(
                 f"{text!r} lies beyond the end of the run",
@@ -140,9 +140,10 @@ def _canonical(text: str) -> str:
             f"{text!r} is not a time",
             problem="only '%' takes a fraction, epochs, steps and stages are whole",
         )
-    whole = str(number.numerator) if number.denominator == 1 else found["number"].strip("0")
-    whole = f"0{whole}" if whole.startswith(".") else whole
-    return f"{found['head'] or ''}{whole}{found['unit'] or ''}"
+    digits = str(number.numerator) if number.denominator == 1 else match["number"].strip("0")
+    if digits.startswith("."):
+        digits = f"0{digits}"
+    return f"{match['head'] or ''}{digits}{match['unit'] or ''}"
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
         ),
         (
             {"callback": GradientAccumulationScheduler({0: 2}), "accumulate_grad_batches": 2},
-            "GradientAccumulationScheduler: accumulate_grad_batches: 2: says the same thing twice",
+            "GradientAccumulationScheduler: accumulate_grad_batches: 2: sets what GradientAcc",
         ),
         ({"accumulate_grad_batches": 0}, "accumulate_grad_batches: 0: set 1 or more"),
         ({"check_val_every_n_epoch": 0}, "check_val_every_n_epoch: 0: set 1 or more"),

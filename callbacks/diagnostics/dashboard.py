@@ -50,7 +50,14 @@ class Dashboard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        names = [name for one in callbacks if isinstance(one, Diagnostic) for name in one.charts]
-        for logger in trainer.loggers if trainer.is_global_zero else ():
+        if not trainer.is_global_zero:
+            return
+        names = [
+            name
+            for callback in callbacks
+            if isinstance(callback, Diagnostic)
+            for name in callback.charts
+        ]
+        for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_custom_scalars(layout(names))

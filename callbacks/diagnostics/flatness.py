@@ -67,9 +67,9 @@ class Flatness(ProbeDiagnostic):
     def measure(self, look: Look) -> Measured:
         """Return mean changes and the sharpness."""
         parameters, loss = look.parameters, look.loss
-        here = loss_near(loss, parameters, parameters, 0)
+        loss_here = loss_near(loss, parameters, parameters, 0)
         kinds = ("loss_change", "relative_loss_change")
-        found = {f"{kind}/{level}": 0.0 for level in self.noise for kind in kinds}
+        changes = {f"{kind}/{level}": 0.0 for level in self.noise for kind in kinds}
         for draw in range(self.draws if self.noise else 0):
             noise = gaussian_direction(parameters, look.seed, draw)
             directions = {
@@ -78,6 +78,6 @@ class Flatness(ProbeDiagnostic):
             }
             for level in self.noise:
                 for kind, direction in directions.items():
-                    change = loss_near(loss, parameters, direction, level) - here
-                    found[f"{kind}/{level}"] += change / self.draws
-        return {**found, "sam_sharpness": sam_sharpness(loss, parameters, self.rho)}
+                    change = loss_near(loss, parameters, direction, level) - loss_here
+                    changes[f"{kind}/{level}"] += change / self.draws
+        return {**changes, "sam_sharpness": sam_sharpness(loss, parameters, self.rho)}

@@ -78,23 +78,24 @@ class TimeToAccuracy(Named, EpochEnd):
             self._measured = self._read(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        measured, self._measured = (
-            self._read(trainer) if self.split == "train" else self._measured,
-            None,
-        )
+        measured = self._read(trainer) if self.split == "train" else self._measured
+        self._measured = None
         if measured is None:
             return
-        name, step = (
-            f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}",
-            max(0, trainer.global_step - 1),
-        )
+        name = f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}"
+        step = max(0, trainer.global_step - 1)
         began, growing, is_last = _stage(trainer)
         values: dict[str, float] = {}
         if measured >= self.accuracy and began.stage not in self.stages:
+            # Times count from the beginning of the run, of the stage, and of the last stage.
+            starts: dict[str, Position] = {}
+            if not self.stages:
+                starts[""] = Position(0, 0)
+            if growing:
+                starts[f"/stage{began.stage}"] = began
+            if is_last:
+                starts["/last_stage"] = began
             now = Position(trainer.current_epoch + 1, trainer.global_step)
-            starts = {"": Position(0, 0)} if not self.stages else {}
-            starts |= {f"/stage{began.stage}": began} if growing else {}
-            starts |= {"/last_stage": began} if is_last else {}
             for part, start in starts.items():
                 values[f"{name}{part}/epochs"] = now.epoch - start.epoch
                 values[f"{name}{part}/steps"] = now.step - start.step
@@ -119,8 +120,9 @@ class TimeToAccuracy(Named, EpochEnd):
         return {"stages": list(self.stages), "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a checkpoint's."""
-        self.stages, self._measured = list(state_dict["stages"]), state_dict["measured"]
+        """Restore a checkpoint's stages and pending validation."""
+        self.stages = list(state_dict["stages"])
+        self._measured = state_dict["measured"]
 
 
 def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
@@ -130,5 +132,5 @@ def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
         return Position(0, 0), False, True
     past = data.course.past
     stage = past[-1][1].stage
-    began = next(now for now, shown in past if shown.stage == stage)
+    began = next(now for now, state in past if state.stage == stage)
     return began, True, stage == len(data.course.stages.sizes) - 1

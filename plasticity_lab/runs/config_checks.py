@@ -92,7 +92,7 @@ def check_given(given: Sequence[Given]) -> None:
 
     The parser would refuse the keys of such a class one by one, as if they were mistyped.
     """
-    named: set[str] = set()
+    has_class: set[str] = set()
     for source, settings in given:
         for key in _empty(settings, ()):
             raise UserError(
@@ -105,7 +105,7 @@ def check_given(given: Sequence[Given]) -> None:
                 continue
             content = settings[section]
             if source == f"--{section}" and isinstance(content, str):
-                named.add(section)
+                has_class.add(section)
                 continue
             if not isinstance(content, dict):
                 raise UserError(
@@ -115,8 +115,8 @@ def check_given(given: Sequence[Given]) -> None:
                     fix="write some below it, or remove it",
                 )
             if "class_path" in content:
-                named.add(section)
-            if section != "trainer" and content and section not in named:
+                has_class.add(section)
+            if section != "trainer" and content and section not in has_class:
                 raise UserError(
                     section,
                     problem=f"no class_path says what the keys in {source} belong to",
@@ -145,12 +145,13 @@ def check_numbers(settings: Any) -> None:
     for key, value in _leaves(settings, ()):
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        shown = f"{'.'.join(key)}: {_as_yaml(value)}"
+        name = ".".join(key)
         if not math.isfinite(value):
-            raise UserError(shown, problem="is not a finite number", fix="set one")
+            raise UserError(name, _as_yaml(value), "is not a finite number", "set one")
         if abs(value) > (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
             raise UserError(
-                shown,
+                name,
+                value=_as_yaml(value),
                 problem="is larger than any setting can be",
                 fix=f"set a number below {LARGEST:g}",
             )
@@ -183,17 +184,13 @@ def _as_yaml(value: Any) -> str:
 def check_length(trainer: Any) -> None:
     """Raise UserError if nothing says when the run ends.
 
-    Lightning would train 1,000 epochs.
+    Lightning would then train 1,000 epochs.
 
     Args:
         trainer: its parsed settings.
     """
-    ends = (
-        trainer.max_epochs,
-        trainer.max_time,
-        None if trainer.max_steps == -1 else trainer.max_steps,
-    )
-    if all(end is None for end in ends) and not trainer.fast_dev_run:
+    endless = trainer.max_epochs is None and trainer.max_time is None
+    if endless and trainer.max_steps in (None, -1) and not trainer.fast_dev_run:
         raise UserError(
             "trainer.max_epochs",
             value="null",

@@ -1,5 +1,6 @@
-"""Shows what the network is shown."""
+"""What the network sees, in the log."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from plasticity_lab.randomness import generator
 from plasticity_lab.runs.image_grid import labelled_grid
 
 EXAMPLES = 32
-NO_BATCH = -1  # tells the grid's draws from those of every batch
+# Distinguishes the grid's draws from those of every batch.
+NO_BATCH = -1
 
 
 class DataMonitor(Callback):
@@ -32,12 +34,12 @@ class DataMonitor(Callback):
 
     def __init__(self, resumed: bool = False) -> None:
         self.resumed = resumed
-        self.shown: Shown | None = None
+        self.logged: Shown | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
         if self.resumed and isinstance(data, ImageDataModule) and data.course.past:
-            self.shown = data.course.past[-1][1]
+            self.logged = data.course.past[-1][1]
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -45,16 +47,16 @@ class DataMonitor(Callback):
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule) or not trainer.loggers:
             return
-        shown = data.course.past[-1][1]
-        if shown == self.shown and batch_idx:
+        active = data.course.past[-1][1]
+        if active == self.logged and batch_idx:
             return
         values = scalars(data)
         for logger in trainer.loggers:
             if values:
                 logger.log_metrics(values, trainer.global_step)
-            if shown != self.shown and isinstance(logger, TensorBoardLogger):
+            if active != self.logged and isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("data/as_seen", as_seen(data), trainer.global_step)
-        self.shown = shown
+        self.logged = active
 
 
 def scalars(data: ImageDataModule) -> dict[str, float]:
@@ -63,27 +65,28 @@ def scalars(data: ImageDataModule) -> dict[str, float]:
     Runs with a common past log the same.
     """
     values: dict[str, float] = {}
-    past = [shown for _, shown in data.course.past]
-    shown = past[-1]
+    history = [active for _, active in data.course.past]
+    now = history[-1]
     if data.growth:
-        values |= {"data/stage": shown.stage, "data/examples": shown.examples}
-    for name in sorted({name for earlier in past for name in earlier.deficits}):
+        values |= {"data/stage": now.stage, "data/examples": now.examples}
+    for name in sorted({name for active in history for name in active.deficits}):
         tag = f"deficits/{name.split('(')[0]}"
-        values[tag] = max(values.get(tag, 0), name in shown.deficits)
-    if data.augmentation and any(earlier.augmented != 1 for earlier in past):
-        values["data/augmented"] = shown.augmented
+        values[tag] = max(values.get(tag, 0), name in now.deficits)
+    if data.augmentation and any(active.augmented != 1 for active in history):
+        values["data/augmented"] = now.augmented
     return values
 
 
 def as_seen(data: ImageDataModule) -> Tensor:
     """Return a grid of some training images as the network sees them now, sorted by class.
 
-    uint8, (3, height, width); the same images each time.
-
-    A label that is not the image's own is written as `own > given`; images that are not in the data
-    yet are grey.
+    uint8, (3, height, width); the same images each time. A label that is not the image's own is
+    written as `own > given`; images that are not in the data yet are grey.
     """
-    train, now = data.splits.train, data.now
+    train = data.splits.train
+    now = data.now
+
+    # The images as they are stored, and as the network sees them.
     chosen = stratified(train.labels, min(EXAMPLES, len(train)), generator(data.seed, "as seen"))
     chosen = chosen[train.labels[chosen].argsort(stable=True)]
     raw = Batch(
@@ -92,18 +95,19 @@ def as_seen(data: ImageDataModule) -> Tensor:
         chosen.to(data.device),
     )
     batch = data.course.appearance.training(raw, data.scene("train", now.epoch, NO_BATCH, 0), now)
+
+    # Those that are not in the data yet are grey and have no caption.
     present = torch.isin(chosen, data.course.stages.members(now.stage))
-    images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200).to(
-        torch.uint8
-    )
+    images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200)
     captions = [
-        ""
-        if not there
-        else train.classes[own]
-        if own == given
-        else f"{train.classes[own]} > {train.classes[given]}"
-        for there, own, given in zip(
+        _caption(train.classes, own, label) if is_present else ""
+        for is_present, own, label in zip(
             present.tolist(), raw.targets.tolist(), batch.targets.tolist(), strict=True
         )
     ]
-    return labelled_grid(images, captions)
+    return labelled_grid(images.to(torch.uint8), captions)
+
+
+def _caption(classes: Sequence[str], own: int, label: int) -> str:
+    """Return the name of an image's class, and that of its label where it is another."""
+    return classes[own] if own == label else f"{classes[own]} > {classes[label]}"

@@ -44,8 +44,8 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
     """
     check_intervals(trainer)
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    for one in callbacks:
-        check_callback(one, trainer, module)
+    for callback in callbacks:
+        check_callback(callback, trainer, module)
     check_monitors(trainer, module)
     if isinstance(module, ImageClassifier):
         check_optimizer(module, trainer.strategy.root_device)
@@ -80,38 +80,38 @@ def check_intervals(trainer: Trainer) -> None:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if not isinstance(data, ImageDataModule) or trainer.limit_val_batches == 0:
         return
-    if (
-        isinstance(every, int)
-        and not isinstance(every, bool)
-        and trainer.check_val_every_n_epoch is not None
-    ):
-        limit = trainer.limit_train_batches
-        for size in data.course.stages.sizes:
-            batches = len(epoch_batches(data, trainer, size))
-            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-            if every > batches:
-                raise UserError(
-                    "val_check_interval",
-                    value=every,
-                    problem=f"an epoch of {size} examples has {batches} batches",
-                    fix=(
-                        "set at most as many, or set check_val_every_n_epoch: null to count "
-                        "batches across epochs"
-                    ),
-                )
+
+    # Validation after a number of batches comes only in epochs that have so many.
+    counts_batches = isinstance(every, int) and not isinstance(every, bool)
+    if not counts_batches or trainer.check_val_every_n_epoch is None:
+        return
+    limit = trainer.limit_train_batches
+    for size in data.course.stages.sizes:
+        batches = len(epoch_batches(data, trainer, size))
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        if every > batches:
+            raise UserError(
+                "val_check_interval",
+                value=every,
+                problem=f"an epoch of {size} examples has {batches} batches",
+                fix=(
+                    "set at most as many, or set check_val_every_n_epoch: null to count batches "
+                    "across epochs"
+                ),
+            )
 
 
-def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> None:
+def check_callback(callback: Callback, trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError for a Lightning callback that cannot work with this module or machine."""
-    name = type(one).__name__
-    if isinstance(one, BackboneFinetuning) and not hasattr(module, "backbone"):
+    name = type(callback).__name__
+    if isinstance(callback, BackboneFinetuning) and not hasattr(module, "backbone"):
         raise UserError(
             name,
             problem=f"{type(module).__name__} has no `backbone`",
             fix="remove it, or train a module of your own that has one",
         )
-    if isinstance(one, LearningRateFinder):
-        wanted = [one._attr_name] if one._attr_name else ["lr", "learning_rate"]
+    if isinstance(callback, LearningRateFinder):
+        wanted = [callback._attr_name] if callback._attr_name else ["lr", "learning_rate"]
         holders = (module, module.hparams)
         if not any(hasattr(holder, key) for holder in holders for key in wanted):
             raise UserError(
@@ -122,24 +122,22 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
                 ),
                 fix="remove it, and set the optimizer's lr",
             )
-    if isinstance(one, LearningRateMonitor) and not trainer.loggers:
+    if isinstance(callback, LearningRateMonitor) and not trainer.loggers:
         raise UserError(
             name,
             problem="there is no logger to log to",
             fix="remove it, or remove logger: false",
         )
-    if isinstance(one, GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
+    accumulates = isinstance(callback, GradientAccumulationScheduler)
+    if accumulates and trainer.accumulate_grad_batches != 1:
         raise UserError(
             f"{name}: accumulate_grad_batches",
             value=trainer.accumulate_grad_batches,
-            problem="says the same thing twice",
+            problem=f"sets what {name} sets, too",
             fix="remove one of them",
         )
-    if (
-        isinstance(one, DeviceStatsMonitor)
-        and one._cpu_stats is not False
-        and not find_spec("psutil")
-    ):
+    reads_cpu = isinstance(callback, DeviceStatsMonitor) and callback._cpu_stats is not False
+    if reads_cpu and not find_spec("psutil"):
         raise UserError(
             name,
             problem="psutil is not installed",
@@ -150,17 +148,15 @@ def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> 
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
     """Return what callbacks can monitor; None if a class of the user's own may log more."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    if type(module) is not ImageClassifier or not all(
-        type(one).__module__.startswith(_OURS) for one in callbacks
-    ):
+    known = all(type(callback).__module__.startswith(_OURS) for callback in callbacks)
+    if not known or type(module) is not ImageClassifier:
         return None
     splits = ["train"]
     if trainer.limit_val_batches:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        splits += [
-            "val",
-            *(["val_deficit"] if getattr(data, "also_evaluate_with_deficit", False) else []),
-        ]
+        splits.append("val")
+        if getattr(data, "also_evaluate_with_deficit", False):
+            splits.append("val_deficit")
     return {f"{split}/{name}" for split in splits for name in ("loss", "accuracy")}
 
 
@@ -170,23 +166,21 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
     if metrics is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    monitored = [
-        one
-        for one in callbacks
-        # Those of this project that read a metric say themselves what they miss.
-        if isinstance(one, EarlyStopping | ModelCheckpoint)
-        and one.monitor
-        and not isinstance(one, EpochEnd)
-    ]
-    for one in monitored:
-        name, monitor = type(one).__name__, str(one.monitor)
-        if isinstance(one, EarlyStopping) and not one.strict:
-            continue
-        if isinstance(one, ModelCheckpoint) and monitor in ("epoch", "step"):
-            continue
-        if monitor.startswith("lr-") and any(
-            isinstance(other, LearningRateMonitor) for other in callbacks
+    logs_rates = any(isinstance(callback, LearningRateMonitor) for callback in callbacks)
+    for callback in callbacks:
+        # Those of this project that read a metric check themselves whether it is logged.
+        if not isinstance(callback, EarlyStopping | ModelCheckpoint) or isinstance(
+            callback, EpochEnd
         ):
+            continue
+        if not callback.monitor:
+            continue
+        name, monitor = type(callback).__name__, str(callback.monitor)
+        if isinstance(callback, EarlyStopping) and not callback.strict:
+            continue
+        if isinstance(callback, ModelCheckpoint) and monitor in ("epoch", "step"):
+            continue
+        if monitor.startswith("lr-") and logs_rates:
             continue
         if monitor not in metrics:
             reason = "is not measured by this run"
@@ -200,7 +194,7 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
                 problem=reason,
                 fix=f"there are {', '.join(sorted(metrics))}",
             )
-        if not _is_known(one, trainer, monitor):
+        if not _is_known(callback, trainer, monitor):
             moments = "training epochs" if monitor.startswith("train") else "validations"
             raise UserError(
                 f"{name}: monitor",
@@ -210,21 +204,23 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
             )
 
 
-def _is_known(one: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: str) -> bool:
+def _is_known(callback: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: str) -> bool:
     """Whether a metric has been logged when a callback looks at it for the first time."""
     every = trainer.check_val_every_n_epoch
     if every is None:
         return True
-    chosen = (
-        one._check_on_train_epoch_end
-        if isinstance(one, EarlyStopping)
-        else one._save_on_train_epoch_end
-    )
-    validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
-    at_epoch_end = validates_once or not trainer.limit_val_batches if chosen is None else chosen
+
+    # Lightning decides when the callback looks, unless that is set.
+    is_stopping = isinstance(callback, EarlyStopping)
+    attribute = "_check_on_train_epoch_end" if is_stopping else "_save_on_train_epoch_end"
+    at_epoch_end: bool | None = getattr(callback, attribute)
+    if at_epoch_end is None:
+        validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
+        at_epoch_end = validates_once or not trainer.limit_val_batches
+
     if monitor.startswith("train"):
         return at_epoch_end or every > 1
-    first = one._every_n_epochs if isinstance(one, ModelCheckpoint) else 1
+    first = callback._every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
     return not at_epoch_end or first < 1 or first >= every
 
 

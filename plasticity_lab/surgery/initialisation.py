@@ -122,9 +122,11 @@ def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | N
     rule, names = _Rule.of(network, holder), list(names)
     for name in names:
         rule.check(name)
-    one, other = (redraw(network, names, lambda name: (0, "check", name), holder) for _ in range(2))
-    for name, tensor in one.items():
-        if not torch.equal(tensor, other[name]):
+    first, second = (
+        redraw(network, names, lambda name: (0, "check", name), holder) for _ in range(2)
+    )
+    for name, tensor in first.items():
+        if not torch.equal(tensor, second[name]):
             raise UserError(
                 name,
                 problem=(
@@ -185,10 +187,10 @@ class _Rule(NamedTuple):
         }
         built = {full.removeprefix(self.start): shape for full, shape in built.items()}
         if now != built:
-            there = ", ".join(sorted(now.keys() ^ built.keys()) or sorted(now))
+            changed = ", ".join(sorted(now.keys() ^ built.keys()) or sorted(now))
             raise UserError(
                 name or "the network itself",
-                problem=f"cannot be drawn again, as {there} changed after the network was built",
+                problem=f"cannot be drawn again, as {changed} changed after the network was built",
                 fix="change it in the network's constructor, or choose other layers",
             )
 
