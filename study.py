@@ -1,4 +1,4 @@
-"""`python study.py run|plan|status|verify|gc|report STUDY.yaml…`: a figure's worth of runs from one YAML file."""
+"""A figure's worth of runs: `python study.py run|plan|status|verify|gc|report STUDY.yaml…`."""
 
 import signal
 

@@ -1,4 +1,6 @@
-"""What configs/diagnostics/all.yaml costs: seconds in it, over those of the rest of the same run. About 10 minutes on CIFAR-10.
+"""Measure what configs/diagnostics/all.yaml costs, about 10 minutes on CIFAR-10.
+
+The seconds spent in diagnostics over those of the rest of the same run.
 
 OMP_NUM_THREADS=1 python benchmarks/all_diagnostics.py --config FILE … [--json FILE]
 """
@@ -82,7 +84,7 @@ def trained(configs: list[str], *more: str) -> Stopwatch:
 
 
 def everything(configs: list[str], epochs: int) -> dict[str, Any]:
-    """Return what configs/diagnostics/all.yaml costs, as a share of the rest of the same training."""
+    """Return the cost of configs/diagnostics/all.yaml over the rest of the same training."""
     watch = trained(
         [*configs, str(ROOT / "configs/diagnostics/all.yaml")], "--trainer.max_epochs", str(epochs)
     )

@@ -1,4 +1,6 @@
-"""How the code reads, in numbers: `python benchmarks/code_numbers.py [ROOT]` prints JSON of a checkout.
+"""Print how the code reads, in numbers.
+
+`python benchmarks/code_numbers.py [ROOT]` prints JSON of a checkout.
 
 Counts product code, tests and benchmarks apart. The last three numbers are traced in small runs: in
 how many files of the project a function runs between an image's index and its logits, because of
@@ -44,8 +46,8 @@ import yaml
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
 base = ["fit", "--config", str(ROOT / "configs/digits.yaml"), "--trainer.max_epochs", "2",
-        "--data.init_args.dataset.init_args.subset", "200", "--trainer.enable_progress_bar", "false",
-        "--trainer.enable_model_summary", "false"]
+        "--data.init_args.dataset.init_args.subset", "200",
+        "--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
 
 def functions(args):
     seen.clear()

@@ -1,4 +1,6 @@
-"""What measurements cost, against what is usually done instead, in one process. About 4 minutes on one core.
+"""Compare the cost of measurements with what is usually done instead, in one process.
+
+About 4 minutes on one core.
 
     OMP_NUM_THREADS=1 python benchmarks/diagnostics.py [--json FILE]
 
@@ -59,7 +61,7 @@ def trained() -> Run:
 
 
 def one_by_one(network: nn.Module, images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return |grad log p(y|x)|² of each example, one backward pass after the other, as public code does."""
+    """Return |grad log p(y|x)|² of each example, one backward pass each, as public code does."""
     parameters, found = detached_parameters(network), []
     for image in images:
         shares = forward(network, parameters, image[None]).log_softmax(1)[0]
@@ -104,7 +106,10 @@ def fisher(network: nn.Module, chosen: Probe) -> dict[str, float]:
 
 
 def power_iteration(product: LinearOperator, size: int, count: int) -> tuple[list[float], int]:
-    """Return eigenvalues by power iteration with deflation (as PyHessian: 100 steps each, relative change 1e-3), and products."""
+    """Return eigenvalues by power iteration with deflation, and the number of products.
+
+    As PyHessian does it: 100 steps each, relative change 1e-3.
+    """
     draws, vectors, values, products = (
         torch.Generator().manual_seed(0),
         list[Tensor](),

@@ -1,4 +1,7 @@
-"""Draw what diagnostics read with estimated and with running statistics of batch norm, from the first step on, on digits."""
+"""Draw diagnostics with estimated and with running statistics of batch norm, on digits.
+
+They are drawn from the first step on.
+"""
 
 import argparse
 import json
@@ -51,7 +54,10 @@ def train(seed: int, epochs: int, folder: Path) -> pd.DataFrame:
 
 
 def draw(points: pd.DataFrame, file: Path) -> None:
-    """Draw a panel for each quantity, over optimizer steps, both axes logarithmic where values span decades."""
+    """Draw a panel for each quantity over optimizer steps.
+
+    Both axes are logarithmic where values span decades.
+    """
     matplotlib.use("Agg")
     import seaborn as sns
     from matplotlib import pyplot as plt

@@ -193,7 +193,10 @@ def compare(
 def determinism(
     network: dict[str, Any], batches: int, precision: str, device: str, repeats: int
 ) -> float:
-    """Return the speed with deterministic kernels relative to without, both through train.py, taking turns."""
+    """Return the speed with deterministic kernels relative to that without, in turns.
+
+    Both are trained through train.py.
+    """
     pairs = [
         [lightning(network, batches * BATCH, 2, precision, device, on) for on in (False, True)]
         for _ in range(repeats)

@@ -1,4 +1,6 @@
-"""The digits run as a plain PyTorch loop: an independent check of the accuracy that `train.py` reaches.
+"""Train the digits run as a plain PyTorch loop.
+
+It checks, independently, the accuracy that `train.py` reaches.
 
 OMP_NUM_THREADS=1 python benchmarks/plain_digits.py
 """
@@ -36,5 +38,6 @@ def accuracy(seed: int) -> float:
 if __name__ == "__main__":
     values = [accuracy(seed) for seed in range(5)]
     print(
-        f"test accuracy {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} % over seeds 0 to 4"
+        f"test accuracy {statistics.mean(values):.2f} ± {statistics.stdev(values):.2f} % over "
+        "seeds 0 to 4"
     )

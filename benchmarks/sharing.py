@@ -1,4 +1,6 @@
-"""What sharing epochs and a second job are worth: a study of digits, three times in one run. About 10 minutes on two cores.
+"""Measure what sharing epochs and a second job save, on a study of digits trained three times.
+
+About 10 minutes on two cores.
 
 python benchmarks/sharing.py [--json benchmarks/sharing.json]
 """

@@ -1,4 +1,4 @@
-"""The one memory of what has been done to a run."""
+"""The history of a run: what interventions have done to it, and when."""
 
 import os
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ class Act(NamedTuple):
 
     Attributes:
         where: the position of the batch before which it was done.
-        name: what was done, with its arguments.
+        name: the intervention, with its arguments.
         value: the value set, for a level; None for a one-shot.
         before: the position of the batch trained before; None at the beginning.
     """
@@ -47,7 +47,7 @@ class Clock(Callback):
         initial_seed: the seed that the initial values were drawn from: a branch may have another.
         now: the position of the batch that is trained.
         last: the position of the last batch that was trained; None before the first.
-        acts: what was done, in order.
+        acts: what interventions have done, in order.
         added: whether a callback has added it, in a Trainer that was not built by `plasticity_lab`.
     """
 
@@ -62,7 +62,7 @@ class Clock(Callback):
     def of(trainer: Trainer) -> "Clock":
         """Return the clock of a run."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        (clock,) = [one for one in callbacks if isinstance(one, Clock)]
+        (clock,) = [callback for callback in callbacks if isinstance(callback, Clock)]
         return clock
 
     @staticmethod
@@ -83,8 +83,10 @@ class Clock(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        here = Position(trainer.current_epoch, trainer.global_step)
-        self.now = data.now if isinstance(data, ImageDataModule) else here
+        if isinstance(data, ImageDataModule):
+            self.now = data.now
+        else:
+            self.now = Position(trainer.current_epoch, trainer.global_step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -104,7 +106,7 @@ class Clock(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the history of a checkpoint."""
         self.initial_seed = state_dict["initial_seed"]
         self.last = Position(*state_dict["last"]) if state_dict["last"] else None
         self.acts = [

@@ -16,7 +16,7 @@ class StageEnd(EpochEnd):
 
     The run then ends as if `max_epochs` were reached: checkpoints, test split and logs are those of
     a run of so many epochs, and a run resumed from its end trains no further. All ranks decide
-    alike. Train.py adds it where it is needed.
+    alike. `train.py` adds it where it is needed.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class StageEnd(EpochEnd):
             raise UserError(
                 "until",
                 value="train_accuracy",
-                problem="the module does not log train/accuracy, which it waits for",
+                problem="waits for train/accuracy, which the module does not log",
             )
         stages.advance(finished, trainer.strategy.broadcast(float(accuracy)))
         if stages.ended:
@@ -46,8 +46,9 @@ class StageEnd(EpochEnd):
         stages = _waiting(trainer)
         if stages and stages.cut_off(trainer.current_epoch) and trainer.is_global_zero:
             print(
-                f"warning: max_epochs: {trainer.max_epochs}: reached in data stage {len(stages.stage_starts)}, before the last "
-                f"one ({len(stages.sizes) - 1}) had ended; write a larger max_epochs",
+                f"warning: max_epochs: {trainer.max_epochs}: reached in data stage "
+                f"{len(stages.stage_starts)}, before the last one ({len(stages.sizes) - 1}) had "
+                "ended; set a larger max_epochs",
                 file=sys.stderr,
             )
 
@@ -55,8 +56,6 @@ class StageEnd(EpochEnd):
 def _waiting(trainer: Trainer) -> StageSchedule | None:
     """Return the data stages of a run if they wait for the network."""
     data: Any = getattr(trainer, "datamodule", None)
-    return (
-        data.schedule.stages
-        if isinstance(data, ImageDataModule) and data.growth and data.growth.until
-        else None
-    )
+    if isinstance(data, ImageDataModule) and data.growth and data.growth.until:
+        return data.schedule.stages
+    return None

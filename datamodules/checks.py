@@ -33,7 +33,7 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
             "max_epochs",
             value=trainer.max_epochs,
             problem="data that change over time need the number of epochs",
-            fix="write it",
+            fix="set it",
         )
     # A fast_dev_run ends after one batch.
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -42,7 +42,8 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
     check_batches(plan, module)
     if len(classes) == 1:
         rank_zero_warn(
-            f"the data hold one class only, {classes[0]!r}: accuracy is 100 % by definition; add the classes it is told from"
+            f"the data hold one class only, {classes[0]!r}: accuracy is 100 % by definition; "
+            f"add the classes it is told from"
         )
 
 
@@ -63,13 +64,14 @@ def check_batches(plan: EpochPlan, module: nn.Module) -> None:
                     "batch_size",
                     value="1",
                     problem="batch norm needs more than one example in a batch",
-                    fix="write 2 or more",
+                    fix="set 2 or more",
                 )
             raise UserError(
                 "batch_size",
                 value=plan.batch_size,
                 problem=(
-                    f"an epoch's last batch would hold one example, too few for batch norm, with {size} training examples"
+                    f"an epoch's last batch would hold one example, too few for batch norm, "
+                    f"with {size} training examples"
                 ),
                 fix="set drop_last: true, or another batch_size",
             )
@@ -85,16 +87,16 @@ def check_windows(plan: EpochPlan) -> None:
             if str(time) != "100%" and not time.reached(end, epochs):
                 raise UserError(
                     name,
-                    value=window,
-                    problem=f"{time} is never reached: the run has {_extent(end)}",
-                    fix="write an earlier time",
+                    window,
+                    f"{time} is never reached: the run has {_extent(end)}",
+                    "set an earlier time",
                 )
         if not plan.waits and not any(window.open(now, epochs) for now in path[:-1]):
             raise UserError(
                 name,
                 value=window,
                 problem="is never open",
-                fix="write [start, stop] with start before stop and inside the run",
+                fix="set [start, stop] with start before stop and inside the run",
             )
 
 

@@ -7,7 +7,7 @@ from datamodules.transforms.batch_transforms import BatchTransforms
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Position
 
-_WAY_OUT = "what has passed cannot be changed: start afresh, or name a later time"
+_WAY_OUT = "what has passed cannot be changed: start a new run, or name a later time"
 
 
 class DataState(NamedTuple):
@@ -117,7 +117,8 @@ class DataSchedule:
             raise UserError(
                 "growth",
                 problem=(
-                    f"at epoch {now.epoch} the checkpoint was trained on {shown.examples} examples in "
+                    f"at epoch {now.epoch} the checkpoint was trained on {shown.examples} "
+                    "examples in "
                     f"stage {shown.stage}, here it is {self.stages.sizes[stage]} in stage {stage}"
                 ),
                 fix=_WAY_OUT,

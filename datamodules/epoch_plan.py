@@ -156,7 +156,10 @@ def growth_line(stages: StageSchedule) -> str:
     line = f"{stages.growth!r}: {sizes} examples"
     if until:
         limit = f", or at most {until.at_most}" if until.at_most else ""
-        line += f"; each stage lasts until an epoch's train/accuracy reaches {until.train_accuracy}{limit}"
+        line += (
+            f"; each stage lasts until an epoch's train/accuracy reaches "
+            f"{until.train_accuracy}{limit}"
+        )
         last = f"the last stage lasts {until.last}" if until.last else "the last stage too"
         end = f", and the run ends with it, at the latest after {stages.epochs} epochs (max_epochs)"
         line += (

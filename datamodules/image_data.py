@@ -73,13 +73,13 @@ class ImageDataModule(SplitsOnDevice):
                 "also_evaluate_with_deficit",
                 value="true",
                 problem="there are no deficits",
-                fix="add some, or leave it out",
+                fix="add some, or remove it",
             )
         if augmentation_during and augmentation is None:
             raise UserError(
                 "augmentation_during",
                 problem="there is no augmentation",
-                fix="add augmentation, or leave it out",
+                fix="add augmentation, or remove it",
             )
         self.growth, self.deficits, self.also_evaluate_with_deficit = (
             growth,

@@ -78,9 +78,7 @@ class Classification(Objective):
 
     def __init__(self, label_smoothing: float = 0.0) -> None:
         if not 0 <= label_smoothing < 1:
-            raise UserError(
-                "label_smoothing", value=label_smoothing, fix="write a number in [0, 1)"
-            )
+            raise UserError("label_smoothing", value=label_smoothing, fix="set a number in [0, 1)")
         self.label_smoothing = label_smoothing
 
     def check(self, targets: Tensor, classes: int | None) -> None:
@@ -155,7 +153,9 @@ class Regression(Objective):
             raise UserError(
                 "objective",
                 value="Regression",
-                problem=f"targets are {found}, not floating-point (examples,) or (examples, numbers)",
+                problem=(
+                    f"targets are {found}, not floating-point (examples,) or (examples, numbers)"
+                ),
                 fix="give such targets, or use Classification",
             )
 

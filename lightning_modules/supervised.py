@@ -169,7 +169,7 @@ class Supervised(LightningModule):
                 "lr_scheduler: monitor",
                 value=monitor,
                 problem="the schedule steps when only train/loss is known",
-                fix="write that",
+                fix="set that",
             )
         # Lightning would step a plateau scheduler after the epoch's checkpoint is written, and
         # never on resuming from it.

@@ -81,7 +81,7 @@ class SAM(TrainingRule):
 
     def __init__(self, rho: float = 0.05) -> None:
         if not rho >= 0:
-            raise UserError("rho", value=rho, fix="write 0 (backpropagation) or more")
+            raise UserError("rho", value=rho, fix="set 0 (backpropagation) or more")
         self.rho = rho
 
     def check(self, trainer: Trainer) -> None:

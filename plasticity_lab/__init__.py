@@ -1,1 +1,1 @@
-"""Everything but what is trained, what it sees, and what is done to it and measured of it: runs, studies, analyses."""
+"""All but data, networks and callbacks: measurements, surgery, runs, studies, analyses."""

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, readable again, and refused by name when damaged."""
+"""Checkpoint files: written whole or not at all, read as data, refused when damaged."""
 
 import io
 import os
@@ -20,7 +20,7 @@ COMMITS = "commits"
 """Entry of a checkpoint: how often `last.ckpt` had been written, this time included."""
 
 FAILED = "failed"
-"""Entry of a checkpoint that was written because its run had failed, in the middle of whatever it did."""
+"""Entry of a checkpoint that was written because its run had failed, in the middle of a step."""
 
 _HYPERPARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 
@@ -30,7 +30,7 @@ class ForeignObjects(UserError):
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the place and moves there, so that a kill leaves the previous file or the new one, never half of it.
+    """Writes checkpoints whole or not at all: a kill leaves the previous file or the new one.
 
     What could not be read back is never moved there. Hyperparameters of which that is true (a
     callable, a class) are left out: the run's `config.yaml` holds them.
@@ -42,7 +42,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def __init__(self, resumed_from: Path | None = None) -> None:
         super().__init__()
         self.commits: int = read_checkpoint(resumed_from).get(COMMITS, 0) if resumed_from else 0
-        self._kept: dict[tuple[str, str], bool] = {}
+        self._readable: dict[tuple[str, str], bool] = {}
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
@@ -61,33 +61,36 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 checkpoint[part] = {
                     key: value
                     for key, value in checkpoint[part].items()
-                    if self._keeps(part, key, value)
+                    if self._is_readable(part, key, value)
                 }
         with write_atomically(place) as unfinished:
             torch.save(checkpoint, unfinished)
             try:
                 torch.load(unfinished, map_location="cpu", weights_only=True, mmap=True)
-            except Exception:  # torch.load raises half a dozen kinds
+            # It raises half a dozen kinds.
+            except Exception:
                 check_plain(checkpoint)
                 raise
 
-    def _keeps(self, part: str, key: str, value: Any) -> bool:
-        if (part, key) not in self._kept:
-            self._kept[part, key] = _is_plain(value)
-        return self._kept[part, key]
+    def _is_readable(self, part: str, key: str, value: Any) -> bool:
+        """Whether a hyperparameter can be read back; looked up once for each of them."""
+        if (part, key) not in self._readable:
+            self._readable[part, key] = _is_plain(value)
+        return self._readable[part, key]
 
 
 def check_plain(checkpoint: Mapping[str, Any]) -> None:
     """Raise UserError for a value of a checkpoint that could not be read back, naming it."""
-    found = _foreign(checkpoint)
-    if found is not None:
-        keys, value = found
+    foreign = _foreign(checkpoint)
+    if foreign is not None:
+        keys, value = foreign
         kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
         raise UserError(
             "checkpoint",
             value=": ".join(keys),
             problem=(
-                f"{value!r:.60} of type {kind} could not be read back, so that the run could not be resumed"
+                f"{value!r:.60} of type {kind} could not be read back, so that the run could not "
+                "be resumed"
             ),
             fix="save tensors, numbers, texts, and lists and dicts of them",
         )
@@ -102,8 +105,10 @@ def _foreign(value: Any, keys: tuple[str, ...] = ()) -> tuple[tuple[str, ...], A
         entries = dict(value)
     elif isinstance(value, list | tuple):
         entries = dict(enumerate(value))
-    inner = (_foreign(part, (*keys, str(key))) for key, part in entries.items())
-    return next((found for found in inner if found is not None), (keys, value))
+    for key, part in entries.items():
+        if inner := _foreign(part, (*keys, str(key))):
+            return inner
+    return keys, value
 
 
 def _is_plain(value: Any) -> bool:
@@ -113,7 +118,8 @@ def _is_plain(value: Any) -> bool:
         torch.save(value, buffer)
         buffer.seek(0)
         torch.load(buffer, map_location="cpu", weights_only=True)
-    except Exception:  # pickle and torch raise many kinds
+    # pickle and torch raise many kinds.
+    except Exception:
         return False
     return True
 
@@ -139,26 +145,28 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
                 fix=f"name a file in it, as {path}/checkpoints/{LAST}",
             )
         raise UserError(
-            "ckpt_path", value=path, problem="no such file", fix="name a checkpoint or write 'last'"
+            "ckpt_path", value=path, problem="no such file", fix="name a checkpoint, or set 'last'"
         )
     try:
         checkpoint: dict[str, Any] = torch.load(
             path, map_location="cpu", weights_only=True, mmap=True
         )
-    except Exception as error:  # torch.load raises half a dozen kinds
+    # torch.load raises half a dozen kinds.
+    except Exception as error:
         reason = " ".join(str(error).split())
         if foreign := re.search(
             r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason
         ):
             raise ForeignObjects(
-                f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because that could run code; "
-                "name a checkpoint of tensors and plain values, or a new directory"
+                f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because "
+                "that could run code; name a checkpoint of tensors and plain values, or a new "
+                "directory"
             ) from error
         raise UserError(
             "ckpt_path",
             value=path,
             problem=f"truncated or not a checkpoint ({reason[:120]})",
-            fix="name another or write 'last'",
+            fix="name another, or set 'last'",
         ) from error
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(
         checkpoint
@@ -170,23 +178,24 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
         raise UserError(
             "ckpt_path",
             value=path,
-            problem="holds weights only, training cannot go on from it",
-            fix="name another or write 'last'",
+            problem="holds weights only, training cannot resume from it",
+            fix="name another, or set 'last'",
         )
     if trainable and checkpoint.get(FAILED):
         raise UserError(
             "ckpt_path",
             value=path,
             problem=(
-                "was written when the run failed, in the middle of a step, and training would not resume exactly"
+                "was written when the run failed, in the middle of a step, and training would "
+                "not resume exactly"
             ),
-            fix="name another or write 'last'",
+            fix="name another, or set 'last'",
         )
     return checkpoint
 
 
 def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | None:
-    """Return what `--ckpt_path last` means in a folder of checkpoints; None if there is nothing to start from.
+    """Return the checkpoint that `--ckpt_path last` means; None if there is none to start from.
 
     It is `last.ckpt`, or if that is damaged or was removed, the readable checkpoint that was
     trained longest. Those of a run that was killed before it had written any `last.ckpt` do not
@@ -195,7 +204,7 @@ def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | Non
     Raises:
         ForeignObjects: if a checkpoint is whole but cannot be read; nothing may be trained over it.
     """
-    found = []
+    candidates = []
     paths = sorted(folder.glob("*.ckpt"), key=lambda path: path.name != LAST)
     removed = not (folder / LAST).exists()
     for path in paths:
@@ -209,12 +218,12 @@ def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | Non
         if path.name == LAST:
             return path
         if not (trainable and removed and checkpoint.get(COMMITS) == 0):
-            found.append((checkpoint["global_step"], path.stat().st_mtime_ns, path))
-    return max(found)[2] if found else None
+            candidates.append((checkpoint["global_step"], path.stat().st_mtime_ns, path))
+    return max(candidates)[2] if candidates else None
 
 
 def discard_unfinished(folder: Path) -> None:
-    """Remove the files that a killed run was writing, and the checkpoints that it wrote after its `last.ckpt`.
+    """Remove a killed run's unfinished files, and checkpoints written after its `last.ckpt`.
 
     They are written again when training resumes from `last.ckpt`, and would get other names if they
     were there.
@@ -229,7 +238,7 @@ def discard_unfinished(folder: Path) -> None:
 
 
 def _commits(path: Path) -> int:
-    """Return how often `last.ckpt` had been written before a checkpoint; -1 if that is not known."""
+    """Return how often `last.ckpt` had been written before a checkpoint; -1 if unknown."""
     try:
         return int(read_checkpoint(path).get(COMMITS, -1))
     except UserError:
@@ -249,20 +258,21 @@ def check_network(
     Raises:
         UserError: naming the first parameter that differs.
     """
-    found = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
     wanted = {name: tuple(value.shape) for name, value in expected.items()}
-    for name in (*wanted, *found):
-        if found.get(name) != wanted.get(name):
-            there, here = (
-                f"has shape {shape}" if shape is not None else "is missing"
-                for shape in (found.get(name), wanted.get(name))
-            )
+    for name in (*wanted, *saved):
+        if saved.get(name) != wanted.get(name):
+            theirs, ours = _shape_words(saved.get(name)), _shape_words(wanted.get(name))
             raise UserError(
                 "ckpt_path",
-                path,
-                f"of another network: {name} {there} there and {here} here",
-                "use the run's own config",
+                value=path,
+                problem=f"of another network: {name} {theirs} there and {ours} here",
+                fix="use the run's own config",
             )
+
+
+def _shape_words(shape: tuple[int, ...] | None) -> str:
+    return "is missing" if shape is None else f"has shape {shape}"
 
 
 def check_optimizer(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
@@ -276,11 +286,11 @@ def check_optimizer(checkpoint: Mapping[str, Any], expected: Mapping[str, Any], 
     Raises:
         UserError: if the number of parameter groups or the names of their settings differ.
     """
-    there, here = checkpoint["optimizer_states"][0]["param_groups"], expected["param_groups"]
-    if len(there) != len(here) or any(
-        set(one) - {"initial_lr"} != set(other) - {"initial_lr"}
-        for one, other in zip(there, here, strict=True)
-    ):
+    saved = checkpoint["optimizer_states"][0]["param_groups"]
+    # A schedule adds the initial rate.
+    saved_keys = [set(group) - {"initial_lr"} for group in saved]
+    expected_keys = [set(group) - {"initial_lr"} for group in expected["param_groups"]]
+    if saved_keys != expected_keys:
         raise UserError(
             "ckpt_path",
             value=path,

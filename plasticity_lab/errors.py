@@ -1,4 +1,4 @@
-"""What a user did wrong, told in one line, and other ways in which a run ends early."""
+"""A user's mistakes, each reported in one line, and other ways in which a run ends early."""
 
 import signal
 
@@ -8,16 +8,21 @@ class NOTHING:
 
 
 class UserError(Exception):
-    """A mistake in the input that the user can mend: shown as one line without a traceback, before training starts.
+    """A mistake in the input that the user can fix, shown as one line before training starts.
 
-    The line is `key: value: problem; fix`, without what is left out. (No `ValueError`: the parser
-    would take that for a value of another type.)
+    The line is `key: value: problem; fix`, without parts that are empty. (It is no `ValueError`:
+    the parser would take that for a value of another type.)
 
     Args:
         key: what is wrong, as the user wrote it: a key of the config, a file, a class.
-        value: what stands there.
-        problem: what is wrong with it; where the fix says it all, nothing.
-        fix: what to do.
+        value: its value.
+        problem: what is wrong with it; empty where the fix says it all.
+        fix: what to do instead, as an imperative.
+
+    Example:
+        ```python
+        raise UserError("batch_size", value=0, fix="set 1 or more")  # batch_size: 0: set 1 or more
+        ```
     """
 
     exit_code = 2
@@ -25,14 +30,20 @@ class UserError(Exception):
     def __init__(
         self, key: object, value: object = NOTHING, problem: object = "", fix: object = ""
     ) -> None:
-        self.key, self.value, self.problem, self.fix = str(key), value, str(problem), str(fix)
+        self.key = str(key)
+        self.value = value
+        self.problem = str(problem)
+        self.fix = str(fix)
         super().__init__(key, value, problem, fix)
 
     def __str__(self) -> str:
         """Return the line."""
         value = "" if self.value is NOTHING else str(self.value)
-        parts = [part for part in (self.key, value, self.problem) if part]
-        return f"{': '.join(parts)}{('; ' if self.problem or not parts else ': ') if self.fix else ''}{self.fix}"
+        line = ": ".join(part for part in (self.key, value, self.problem) if part)
+        if not self.fix:
+            return line
+        separator = "; " if self.problem or not line else ": "
+        return f"{line}{separator}{self.fix}"
 
     def within(self, *keys: object) -> "UserError":
         """Return the same mistake below other keys, the outermost first."""

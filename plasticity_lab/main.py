@@ -1,4 +1,4 @@
-"""The installed command: `plasticity-lab fit …` as `train.py`, `study …` and `measure …` as theirs."""
+"""The installed command `plasticity-lab`: `train.py` and, by subcommand, `study` and `measure`."""
 
 import signal
 import sys
@@ -14,7 +14,8 @@ def main() -> None:
     if sys.argv[1:2] == ["study"]:
         from plasticity_lab.studies.main import main as study
 
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `… plan | head` ends quietly
+        # So that `… plan | head` ends quietly.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         study(sys.argv[2:])
     elif sys.argv[1:2] == ["measure"]:
         from plasticity_lab.analysis.measure import main as measure

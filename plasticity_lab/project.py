@@ -18,21 +18,27 @@ BESIDE = ("callbacks", "datamodules", "lightning_modules")
 
 
 def hidden() -> str:
-    """Return which of this project's packages another one of its name hides, in one line; empty if none."""
+    """Return in one line which of this project's packages is hidden by another of its name.
+
+    Empty if none is.
+    """
     for name in BESIDE:
-        found = find_spec(name)
-        file = Path(found.origin) if found and found.origin else None
+        spec = find_spec(name)
+        file = Path(spec.origin) if spec and spec.origin else None
         if file is None or file.parent.parent.resolve() != CODE.resolve():
-            there = f"{file.parent} hides" if file else "nothing is found for"
+            problem = f"{file.parent} hides" if file else "nothing is found for"
             return (
-                f"{name}: {there} plasticity-lab's package of this name; take its folder off PYTHONPATH, or rename it, "
-                "as plasticity-lab's own classes are named by theirs"
+                f"{name}: {problem} plasticity-lab's package of this name; take its folder off "
+                "PYTHONPATH, or rename it, as plasticity-lab's own classes are named by theirs"
             )
     return ""
 
 
 def find_own_classes() -> None:
-    """Let a config name classes of modules in the working directory; this project's packages come first."""
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.append(here)
+    """Let configs name classes of modules in the working directory.
+
+    This project's packages come first.
+    """
+    working_directory = os.getcwd()
+    if working_directory not in sys.path:
+        sys.path.append(working_directory)

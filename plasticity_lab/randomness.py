@@ -1,4 +1,7 @@
-"""The only source of random draws: a generator for every purpose, keyed by the run's seed and never by what was drawn before."""
+"""The only source of random draws: a generator for every purpose, keyed by the run's seed.
+
+A draw never depends on what was drawn before it.
+"""
 
 import hashlib
 import json
@@ -9,12 +12,13 @@ import torch
 
 
 def derive_seed(seed: int, purpose: str, *counters: int | str) -> int:
-    """Hash (seed, purpose, counters) to a 63-bit integer, the same on every platform and in every release.
+    """Hash (seed, purpose, counters) to a 63-bit integer, the same on every platform.
 
     Args:
         seed: the run's seed.
         purpose: what is drawn, e.g. `"order"`.
-        counters: what tells apart the draws of one purpose, e.g. the epoch, or a parameter's name.
+        counters: what distinguishes the draws of one purpose, e.g. the epoch, or a parameter's
+            name.
     """
     text = json.dumps([seed, purpose, *counters])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
@@ -32,9 +36,9 @@ def generator(seed: int, purpose: str, *counters: int | str) -> torch.Generator:
 
 @contextmanager
 def seeded_global_rng(seed: int, purpose: str, *counters: int | str) -> Iterator[None]:
-    """Run code that can only draw from the global CPU stream, such as `reset_parameters()`, on a keyed one.
+    """Seed the global CPU stream for code that can only draw from it, and restore it afterwards.
 
-    The global stream is left as it was found.
+    Such code is a layer's `reset_parameters()`.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, purpose, *counters))

@@ -1,4 +1,4 @@
-"""When things happen in a run: moments (`Time`), the position they are compared with, and values in force (`Levels`)."""
+"""When things happen in a run: moments (`Time`), positions, windows, and values over time."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,10 @@ _PATTERN = re.compile(r"(?P<head>stage)?(?P<number>\d+(\.\d+)?)(?P<unit>ep|st|%)
 
 
 class Position(NamedTuple):
-    """Where a run is: about to train the next batch of 0-based `epoch`, after `step` optimizer steps, in data `stage`."""
+    """The position of a run: before the next batch of `epoch`, after `step` optimizer steps.
+
+    `epoch` counts from 0; `stage` is the stage of the data.
+    """
 
     epoch: int
     step: int
@@ -86,7 +89,7 @@ class Time:
 
     @cached_property
     def number(self) -> Fraction:
-        """The number in front of the unit (1 for `stages`: its first moment is the start of stage 1)."""
+        """The number before the unit; 1 for `stages`, whose first moment is stage 1."""
         return Fraction(re.sub(r"[^\d.]", "", self.text) or 1)
 
     def reached(self, now: Position, epochs: int) -> bool:
@@ -102,7 +105,10 @@ class Time:
                 return now.stage >= self.number
 
     def crossed(self, before: Position | None, now: Position, epochs: int) -> bool:
-        """Whether the moment lies after `before` (None: nothing has been trained) and not after `now`."""
+        """Whether the moment lies after `before` and not after `now`.
+
+        `before` is None where nothing has been trained.
+        """
         if self.unit == "stages":
             return now.stage > (before.stage if before else 0)
         return self.reached(now, epochs) and not (before and self.reached(before, epochs))
@@ -111,18 +117,19 @@ class Time:
 def _canonical(text: str) -> str:
     if text == "stages":
         return text
-    found = _PATTERN.fullmatch(text) if isinstance(text, str) else None
-    if found is None or bool(found["head"]) == bool(found["unit"]):
+    match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
+    if match is None or bool(match["head"]) == bool(match["unit"]):
         raise UserError(
             f"{text!r} is not a time",
             fix=(
-                "write '80ep' (start of 0-based epoch 80), '4000st' (after 4,000 optimizer steps), "
-                "'50%' (of max_epochs), 'stage2' (start of data stage 2) or 'stages' (start of every "
+                "set '80ep' (start of 0-based epoch 80), '4000st' (after 4,000 optimizer steps), "
+                "'50%' (of max_epochs), 'stage2' (start of data stage 2) or 'stages' (start of "
+                "every "
                 "stage but the first)"
             ),
         )
-    number = Fraction(found["number"])
-    if found["unit"] == "%":
+    number = Fraction(match["number"])
+    if match["unit"] == "%":
         if number > 100:
             raise UserError(
                 f"{text!r} lies beyond the end of the run",
@@ -133,9 +140,10 @@ def _canonical(text: str) -> str:
             f"{text!r} is not a time",
             problem="only '%' takes a fraction, epochs, steps and stages are whole",
         )
-    whole = str(number.numerator) if number.denominator == 1 else found["number"].strip("0")
-    whole = f"0{whole}" if whole.startswith(".") else whole
-    return f"{found['head'] or ''}{whole}{found['unit'] or ''}"
+    digits = str(number.numerator) if number.denominator == 1 else match["number"].strip("0")
+    if digits.startswith("."):
+        digits = f"0{digits}"
+    return f"{match['head'] or ''}{digits}{match['unit'] or ''}"
 
 
 @dataclass(frozen=True)
@@ -161,11 +169,11 @@ class Window:
                 "during",
                 value=self,
                 problem="'stages' are several moments",
-                fix="write one of them, such as 'stage1'",
+                fix="set one of them, such as 'stage1'",
             )
         if self.start.unit == self.stop.unit and self.stop.number < self.start.number:
             raise UserError(
-                "during", value=self, problem="ends before it starts", fix="write [start, stop]"
+                "during", value=self, problem="ends before it starts", fix="set [start, stop]"
             )
 
     def __iter__(self) -> Iterator[Time]:
@@ -187,9 +195,9 @@ class Window:
 
 
 class Levels(Generic[Value]):
-    """A value as a function of time: each entry holds from its moment on; before the first, none does.
+    """A value as a function of time: each entry holds from its moment on; none before the first.
 
-    Entries are checked in the order written and the last one reached is in force, so they must
+    Entries are checked in the order written and the last one reached is active, so they must
     increase in time within a unit.
 
     Args:
@@ -203,12 +211,12 @@ class Levels(Generic[Value]):
     def __init__(self, levels: Mapping[str, Value]) -> None:
         self.entries = [(Time(moment), value) for moment, value in levels.items()]
         if not self.entries:
-            raise UserError("levels is empty", fix="write at least one '{moment: value}'")
+            raise UserError("levels is empty", fix="set at least one '{moment: value}'")
         if any(time.unit == "stages" for time, _ in self.entries):
             raise UserError(
                 "levels",
                 problem="'stages' are several moments",
-                fix="write them one by one, as 'stage1'",
+                fix="set them one by one, as 'stage1'",
             )
         latest: dict[str, Time] = {}
         for time, _ in self.entries:
@@ -220,13 +228,13 @@ class Levels(Generic[Value]):
             latest[time.unit] = time
 
     def at(self, now: Position, epochs: int) -> Value | None:
-        """Return the value in force at `now` in a run of `epochs` epochs, None before the first moment."""
+        """Return the value active at `now` in a run of `epochs` epochs; None before the first."""
         return next(
             (value for time, value in reversed(self.entries) if time.reached(now, epochs)), None
         )
 
     def in_force(self, epoch: Epoch) -> Value | str | None:
-        """Return the value in force during an epoch, or all levels if that is not known."""
+        """Return the value active during an epoch, or all levels if that is unknown."""
         if all(epoch.knows(time) for time, _ in self.entries):
             return self.at(epoch.now, epoch.epochs)
         return f"{ ({str(time): value for time, value in self.entries}) } of {epoch.epochs} epochs"

@@ -1,4 +1,4 @@
-"""Every test runs in an empty folder, with its own cache, and leaves the environment and the random streams as they were."""
+"""Every test runs in an empty folder with its own cache, environment and random streams."""
 
 import os
 import random

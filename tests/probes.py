@@ -50,7 +50,7 @@ class RankRecord(Callback):
 
 
 class EpochLengths(Callback):
-    """Remembers how many batches each epoch was to have, as progress bars show it, and how many it had."""
+    """Records how many batches each epoch announces to progress bars, and how many it has."""
 
     def __init__(self) -> None:
         self.announced: list[float] = []
@@ -74,7 +74,7 @@ class Silent(ImageClassifier):
 
 
 class Peek(Callback):
-    """Remembers, at the last batch's start, what the optimizer remembers of each parameter, and its momentum."""
+    """Records, at the last batch's start, the optimizer state of each parameter and momentum."""
 
     def __init__(self) -> None:
         self.memory: dict[str, str] = {}

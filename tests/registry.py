@@ -1,4 +1,4 @@
-"""Everything that can be switched on, with settings under which it acts and settings under which it is nothing."""
+"""Everything that can be switched on, with settings that act and settings that are a no-op."""
 
 from typing import Any, NamedTuple
 

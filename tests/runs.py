@@ -45,7 +45,7 @@ TINY: dict[str, Any] = {
 
 
 def tiny(*fragments: dict[str, Any]) -> list[str]:
-    """Write the tiny run and some fragments as files of the working directory; return the arguments that name them."""
+    """Write the tiny run and some fragments as files; return the arguments that name them."""
     arguments = []
     for number, fragment in enumerate((TINY, *fragments)):
         file = Path(f"tiny{number}.yaml")
@@ -55,7 +55,7 @@ def tiny(*fragments: dict[str, Any]) -> list[str]:
 
 
 def fit(*arguments: str) -> Any:
-    """Run `train.py fit` in this process; return the `Run`, of which tests know what its parts are."""
+    """Run `train.py fit` in this process; return the `Run` with its parts."""
     return main(["fit", *arguments])
 
 

@@ -1,4 +1,4 @@
-"""What bad input gets: one line that names key, value and way out, exit code 2, and nothing written."""
+"""What bad input gets: one line that names key, value and fix, exit code 2, and nothing written."""
 
 import json
 import os
@@ -61,11 +61,11 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a mistyped network": (
         ["--model.init_args.network", "ResNett"],
-        "model.network: no class is named ResNett; write its full path",
+        "model.network: no class is named ResNett; use its full path",
     ),
     "a mistyped optimizer": (
         ["--model.init_args.optimizer", "SDG"],
-        "model.optimizer: no class is named SDG; write its full path",
+        "model.optimizer: no class is named SDG; use its full path",
     ),
     "a mistyped data set": (
         ["--data.init_args.dataset.class_path", "datamodules.Digitz"],
@@ -79,22 +79,25 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["--model.init_args.optimizer.init_args.lr", "-1"],
         "optimizer, lr_scheduler: Invalid learning rate: -1.0",
     ),
-    "a batch of none": (["--data.init_args.batch_size", "0"], "batch_size: 0: write 1 or more"),
+    "a batch of none": (["--data.init_args.batch_size", "0"], "batch_size: 0: set 1 or more"),
     "no full batch": (
         ["--data.init_args.drop_last", "true", "--data.init_args.batch_size", "101"],
         "batch_size: 101: no full batch in 100 training examples; choose a smaller one",
     ),
     "a last batch of one": (
         ["--data.init_args.batch_size", "33"],
-        "batch_size: 33: an epoch's last batch would hold one example, .*; set drop_last: true, or another batch_size",
+        (
+            "batch_size: 33: an epoch's last batch would hold one example, .*; set drop_last: "
+            "true, or another batch_size"
+        ),
     ),
     "workers below none": (
         ["--data.init_args.workers", "-1"],
-        r"workers: -1: write 0 \(none\) or more",
+        r"workers: -1: set 0 \(none\) or more",
     ),
     "a seed below zero": (
         ["--seed_everything", "-1"],
-        "seed_everything: -1: write a whole number in 0…4294967295",
+        "seed_everything: -1: set a whole number in 0…4294967295",
     ),
     "a strategy that is none": (
         ["--trainer.strategy", "foo"],
@@ -111,11 +114,11 @@ CASES: dict[str, tuple[list[str], str]] = {
             "--model.init_args.network.init_args.width",
             "0",
         ],
-        "width: 0: write 1 or more",
+        "width: 0: set 1 or more",
     ),
     "smoothing beyond one": (
         ["--model.init_args.label_smoothing", "1"],
-        r"label_smoothing: 1.0: write a number in \[0, 1\)",
+        r"label_smoothing: 1.0: set a number in \[0, 1\)",
     ),
     "more examples than there are": (
         ["--data.init_args.dataset.init_args.subset", "5000"],
@@ -128,7 +131,7 @@ CASES: dict[str, tuple[list[str], str]] = {
             "--data.init_args.augmentation.init_args.padding",
             "-3",
         ],
-        "padding: -3: write 0",
+        "padding: -3: set 0",
     ),
     "no reload": (
         ["--trainer.reload_dataloaders_every_n_epochs", "0"],
@@ -141,15 +144,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "an absent checkpoint": (
         ["--ckpt_path", "absent.ckpt"],
-        "ckpt_path: absent.ckpt: no such file; name a checkpoint or write 'last'",
+        "ckpt_path: absent.ckpt: no such file; name a checkpoint, or set 'last'",
     ),
     "a time without a unit": (
         _deficit("0ep", "10"),
-        "data.deficits.during: '10' is not a time: write '80ep'",
+        "data.deficits.during: '10' is not a time: set '80ep'",
     ),
     "a time that is a number": (
         _deficit("0ep", 10),
-        "data.deficits.during: 10 is not a time: write '80ep'",
+        "data.deficits.during: 10 is not a time: set '80ep'",
     ),
     "a window of one moment": (
         _deficit("0ep"),
@@ -157,19 +160,22 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a window that ends before it starts": (
         _deficit("2ep", "1ep"),
-        r"during: \[2ep, 1ep\]: ends before it starts; write",
+        r"during: \[2ep, 1ep\]: ends before it starts; set",
     ),
     "a window of another unit that does": (
         _deficit("2ep", "3st"),
-        r"Blur\(size=4\): during: \[2ep, 3st\]: is never open; write",
+        r"Blur\(size=4\): during: \[2ep, 3st\]: is never open; set",
     ),
     "a window that never ends": (
         _deficit("0ep", "9ep"),
-        r"Blur\(size=4\): during: \[0ep, 9ep\]: 9ep is never reached: the run has 3 epochs, 12 steps, and stages 0 … 0",
+        (
+            r"Blur\(size=4\): during: \[0ep, 9ep\]: 9ep is never reached: the run has 3 epochs, "
+            "12 steps, and stages 0 … 0"
+        ),
     ),
     "one of two windows that never ends": (
         [*_deficit("0ep", "9ep"), *_deficit("0ep", "1ep")],
-        r"during: \[0ep, 9ep\]: 9ep is never reached: .*; write an earlier time",
+        r"during: \[0ep, 9ep\]: 9ep is never reached: .*; set an earlier time",
     ),
     "a timeline of no training": (
         ["test", "--config", "configs/digits.yaml", "--print_timeline"],
@@ -177,25 +183,25 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a callback without an argument that it needs": (
         ["--trainer.callbacks+", json.dumps({"class_path": "callbacks.Margins"})],
-        "trainer.callbacks: Margins: every: has no default; write a value",
+        "trainer.callbacks: Margins: every: has no default; set a value",
     ),
     "a deficit without its time": (
         [
             "--data.init_args.deficits",
             json.dumps([{"class_path": "datamodules.Blur", "init_args": {"size": 4}}]),
         ],
-        "data.deficits: Blur: during: has no default; write a value",
+        "data.deficits: Blur: during: has no default; set a value",
     ),
     "a network without its name": (
         [
             "--model.init_args.network",
             json.dumps({"class_path": "lightning_modules.networks.TorchvisionNetwork"}),
         ],
-        "model: TorchvisionNetwork: name: has no default; write a value",
+        "model: TorchvisionNetwork: name: has no default; set a value",
     ),
     "a condition that is a number": (
         _growth(step=50, until=0.9),
-        "data.growth.until: not a StageCriterion: write .* Got value: 0.9",
+        "data.growth.until: not a StageCriterion: set .* Got value: 0.9",
     ),
     "a callback's value outside its range": (
         [
@@ -215,7 +221,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a window of many moments": (
         _deficit("0ep", "stages"),
-        "'stages' are several moments; write one of them",
+        "'stages' are several moments; set one of them",
     ),
     "more than all of the run": (_deficit("0ep", "120%"), "'120%' lies beyond the end of the run"),
     "a blur of no size": (
@@ -228,20 +234,20 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "noise beyond all labels": (
         _deficit("0ep", "1ep", name="LabelNoise", fraction=1.5),
-        "fraction: 1.5: write the share of wrong labels",
+        "fraction: 1.5: set the share of wrong labels",
     ),
     "a mistyped deficit": (_deficit("0ep", "1ep", name="Blurr"), "data.deficits: .*Blurr"),
     "deficits to evaluate with that are none": (
         ["--data.init_args.also_evaluate_with_deficit", "true"],
-        "also_evaluate_with_deficit: true: there are no deficits; add some, or leave it out",
+        "also_evaluate_with_deficit: true: there are no deficits; add some, or remove it",
     ),
     "a window of no augmentation": (
         ["--data.init_args.augmentation_during", "[0ep, 1ep]"],
-        "augmentation_during: there is no augmentation; add augmentation, or leave it out",
+        "augmentation_during: there is no augmentation; add augmentation, or remove it",
     ),
     "fractions that do not grow": (
         _growth(fractions=[0.5, 0.5], at=["1ep"]),
-        r"fractions: \[0.5, 0.5\]: stages must grow; write increasing numbers above 0",
+        r"fractions: \[0.5, 0.5\]: stages must grow; set increasing numbers above 0",
     ),
     "fractions beyond all": (
         _growth(fractions=[0.5, 2.0], at=["1ep"]),
@@ -253,7 +259,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "more stages than classes": (
         _growth("ClassGrowth", stages=11, uniform_fraction=0.5, until={"train_accuracy": 0.9}),
-        "stages: 11: there are 10 classes to deal; write fewer, or uniform_fraction: 1.0",
+        "stages: 11: there are 10 classes to deal; set fewer, or uniform_fraction: 1.0",
     ),
     "more stages than times": (
         _growth(fractions=[0.2, 0.5, 1.0], at=["1ep"]),
@@ -269,16 +275,19 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a stage inside an epoch": (
         _growth(fractions=[0.5, 1.0], at=["5st"]),
-        "at: 5st: a stage begins with an epoch; write '80ep'",
+        "at: 5st: a stage begins with an epoch; set '80ep'",
     ),
     "an accuracy in percent": (
         _growth(step=50, until={"train_accuracy": 99}),
-        r"train_accuracy: 99.0: write a share in \(0, 1\]",
+        r"train_accuracy: 99.0: set a share in \(0, 1\]",
     ),
-    "no end of stages": (_growth(fractions=[0.5, 1.0]), r"growth: write either at: \[times\]"),
+    "no end of stages": (_growth(fractions=[0.5, 1.0]), r"growth: set either at: \[times\]"),
     "a last batch of one in a later stage": (
         _growth(counts=[50, 65], at=["1ep"]),
-        "batch_size: 32: an epoch's last batch would hold one example, too few for batch norm, with 65 training examples; set drop",
+        (
+            "batch_size: 32: an epoch's last batch would hold one example, too few for batch "
+            "norm, with 65 training examples; set drop"
+        ),
     ),
     "no end of epochs": (
         [*_deficit("0ep", "1ep"), "--trainer.max_epochs", "-1"],
@@ -339,7 +348,7 @@ def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             "# nothing yet\n",
-            "config: bad.yaml: holds no keys and values; write some, or leave it out",
+            "config: bad.yaml: holds no keys and values; set some, or remove it",
         ),
     ],
 )
@@ -352,7 +361,7 @@ def test_one_line_for_names_that_are_not_utf8(capsys: pytest.CaptureFixture[str]
     name = os.fsdecode(b"caf\xe9")
     refused(
         ["fit", *tiny(), "--run_dir", name],
-        r"run_dir: .*caf\\udce9: TensorBoard needs a name in UTF-8; write another",
+        r"run_dir: .*caf\\udce9: TensorBoard needs a name in UTF-8; set another",
         capsys,
     )
     folder = [
@@ -363,7 +372,7 @@ def test_one_line_for_names_that_are_not_utf8(capsys: pytest.CaptureFixture[str]
     ]
     refused(
         ["fit", *tiny(), *folder],
-        "data.*: a name that is not UTF-8, which a config cannot hold; write the name of a link",
+        "data.*: a name that is not UTF-8, which a config cannot hold; use the name of a link",
         capsys,
     )
 
@@ -431,14 +440,17 @@ def test_a_directory_that_holds_another_run_is_left_alone(
     fit(*tiny(), "--run_dir", "mine")
     refused(
         ["fit", *tiny(), "--run_dir", "mine"],
-        "run_dir: .*mine: holds this run; go on with it by --ckpt_path last, or",
+        "run_dir: .*mine: holds this run; resume it with --ckpt_path last, or",
         capsys,
     )
     other = ["--seed_everything", "1", "--run_dir", "mine"]
-    differs = r"run_dir: .*mine: holds another run, which differs in seed_everything \(0 there, 1 here\).*; name a new directory"
+    differs = (
+        r"run_dir: .*mine: holds another run, which differs in seed_everything \(0 there, 1 "
+        r"here\).*; name a new directory"
+    )
     refused(
         ["fit", *tiny(), *other],
-        f"{differs}; to branch off it, write --ckpt_path .*mine/checkpoints/last.ckpt and",
+        f"{differs}; to branch off it, set --ckpt_path .*mine/checkpoints/last.ckpt and",
         capsys,
     )
     refused(["fit", *tiny(), *other, "--ckpt_path", "last"], differs, capsys)
@@ -466,7 +478,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused(capsys: pytest.CaptureFixture
     wider = ["--model.init_args.network", "lightning_modules.networks.Linear", "--ckpt_path", file]
     refused(
         ["fit", *tiny(), *wider],
-        r"ckpt_path: mine/.*: of another network: network.head.weight has shape \(10, 4\) there and",
+        (
+            r"ckpt_path: mine/.*: of another network: network.head.weight has shape \(10, 4\) "
+            "there and"
+        ),
         capsys,
     )
     Path("text.ckpt").write_text("no checkpoint")
@@ -506,7 +521,7 @@ def test_a_checkpoint_of_another_optimizer_or_of_weights_alone_is_not_gone_on_fr
     only = ["--ckpt_path", "mine/checkpoints/weights.ckpt"]
     refused(
         ["fit", *tiny(fragment), *only],
-        "ckpt_path: .*weights.ckpt: holds weights only, training cannot go on from it",
+        "ckpt_path: .*weights.ckpt: holds weights only, training cannot resume from it",
         capsys,
     )
     assert main(["test", *tiny(fragment), *only]).place.checkpoint == Path(
@@ -522,7 +537,10 @@ def test_a_plateau_of_something_else_is_refused(capsys: pytest.CaptureFixture[st
         "class_path": "pytorch_lightning.cli.ReduceLROnPlateau",
         "init_args": {"monitor": "val/accuracy", "mode": "max"},
     }
-    message = "lr_scheduler: monitor: val/accuracy: the schedule steps when only train/loss is known; write that"
+    message = (
+        "lr_scheduler: monitor: val/accuracy: the schedule steps when only train/loss is known; "
+        "set that"
+    )
     refused(["fit", *tiny({"model": {"init_args": {"lr_scheduler": plateau}}})], message, capsys)
 
 

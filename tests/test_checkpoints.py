@@ -51,7 +51,10 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def killed(run: Callable[[], object], epoch: int, name: str, before: bool) -> None:
-    """Run in a process that dies while it writes a checkpoint of an epoch: before the file is in its place, or right after."""
+    """Run in a process that dies as it writes an epoch's checkpoint.
+
+    Before the file is in its place, or right after.
+    """
     pid = os.fork()
     if pid == 0:
         replace = Path.replace
@@ -136,7 +139,10 @@ class Remembers(Callback):
 def test_a_state_that_could_not_be_read_back_ends_the_run_in_one_line(
     kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And leaves the checkpoint before it, from which the run resumes; a state that is so from the start is not trained with."""
+    """The checkpoint before it stays, and the run resumes from it.
+
+    A state that is so from the start is not trained with.
+    """
 
     def ends(epoch: int, *arguments: str) -> None:
         own = {
@@ -146,7 +152,10 @@ def test_a_state_that_could_not_be_read_back_ends_the_run_in_one_line(
         with pytest.raises(SystemExit) as stop:
             fit(*tiny({"trainer": {"callbacks+": [own]}}), *arguments)
         assert stop.value.code == 2
-        message = r"error: checkpoint: callbacks: Remembers: scores: 0: best: .* of type \S+ could not be read back, .*; save"
+        message = (
+            r"error: checkpoint: callbacks: Remembers: scores: 0: best: .* of type \S+ could not "
+            "be read back, .*; save"
+        )
         assert re.search(message, capsys.readouterr().err)
 
     ends(1, "--run_dir", "mine")
@@ -167,7 +176,10 @@ def test_whole_checkpoints_that_cannot_be_read_are_never_trained_over(
     with pytest.raises(SystemExit) as stop:
         fit(*command)
     assert stop.value.code == 2
-    message = r"error: ckpt_path: .*last.ckpt: holds numpy\S+, which is not read because that could run code; name a checkpoint of"
+    message = (
+        r"error: ckpt_path: .*last.ckpt: holds numpy\S+, which is not read because that could "
+        "run code; name a checkpoint of"
+    )
     assert re.search(message, capsys.readouterr().err)
     assert {
         file: file.read_bytes() for file in Path("mine").rglob("*.*") if file.is_file()
@@ -232,7 +244,10 @@ def test_a_failed_runs_state_never_reaches_another_run(capsys: pytest.CaptureFix
     with pytest.raises(SystemExit) as stop:
         fit(*tiny(fits), "--ckpt_path", "failed/on_exception.ckpt")
     assert stop.value.code == 2
-    message = "error: ckpt_path: failed/on_exception.ckpt: was written when the run failed, .*; name another or write 'last'"
+    message = (
+        "error: ckpt_path: failed/on_exception.ckpt: was written when the run failed, .*; name "
+        "another, or set 'last'"
+    )
     assert re.search(message, capsys.readouterr().err)
     assert state(fit(*tiny(fits), "--run_dir", "two")) == expected
 

@@ -31,7 +31,7 @@ from tests.test_bad_input import refused
         ),
         (
             {"trainer": {"gradient_clip_val": math.inf}},
-            "trainer.gradient_clip_val: .inf: is not a finite number; write one",
+            "trainer.gradient_clip_val: .inf: is not a finite number; set one",
         ),
         (
             {"data": {"dataset": {"validation": -math.inf}}},
@@ -74,7 +74,7 @@ def test_numbers_that_settings_are() -> None:
 def test_a_rate_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
     rate = {"model": {"init_args": {"optimizer": {"init_args": {"lr": math.nan}}}}}
     refused(
-        ["fit", *tiny(rate)], "model.optimizer.lr: .nan: is not a finite number; write one", capsys
+        ["fit", *tiny(rate)], "model.optimizer.lr: .nan: is not a finite number; set one", capsys
     )
     level = {"class_path": "callbacks.WeightDecaySchedule", "init_args": {"levels": {"1ep": 1e30}}}
     refused(
@@ -97,13 +97,13 @@ def test_a_rate_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ("trainer: {max_epochs: 1} # é".encode("latin-1"), "bad.yaml: is not UTF-8 text"),
         ("trainer: {max_epochs: 1}".encode("utf-16"), "bad.yaml: is not UTF-8 text"),
-        (b"- trainer", "config: bad.yaml: holds list .'trainer'.; write keys and values"),
+        (b"- trainer", "config: bad.yaml: holds list .'trainer'.; set keys and values"),
         (
             b"trainer: null",
-            r"trainer: null: is not keys and values \(in bad.yaml\); write some below it",
+            r"trainer: null: is not keys and values \(in bad.yaml\); set some below it",
         ),
         (b"trainer: []", r"trainer: \[\]: is not keys and values"),
-        (b"data: {init_args: null}", "data.init_args: null: write keys and values below it"),
+        (b"data: {init_args: null}", "data.init_args: null: set keys and values below it"),
         (b"data: 3", "data: 3: is not keys and values"),
     ],
 )
@@ -136,7 +136,10 @@ def test_a_fragment_without_the_config_it_belongs_on(capsys: pytest.CaptureFixtu
     Path("folder.yaml").write_text(
         "data: {init_args: {dataset: {class_path: datamodules.FolderImages}}}"
     )
-    message = "data: no class_path says what the keys in folder.yaml belong to; put a config that names one before it"
+    message = (
+        "data: no class_path says what the keys in folder.yaml belong to; put a config that "
+        "names one before it"
+    )
     refused(["fit", "--config", "folder.yaml"], message, capsys)
     refused(["fit", "--config", "folder.yaml", *tiny()], message, capsys)
 
@@ -146,7 +149,10 @@ def test_a_fragment_without_the_config_it_belongs_on(capsys: pytest.CaptureFixtu
     [
         (
             ["--model.init_args.seed", "5"],
-            r"model.seed: 5 \(in --model.init_args.seed\): comes from seed_everything, where it is 0",
+            (
+                r"model.seed: 5 \(in --model.init_args.seed\): comes from seed_everything, where "
+                "it is 0"
+            ),
         ),
         (["--data.init_args.seed=5"], "data.seed: 5 .*: comes from seed_everything"),
         (
@@ -160,7 +166,7 @@ def test_a_fragment_without_the_config_it_belongs_on(capsys: pytest.CaptureFixtu
                     {"class_path": "tests.networks.SmallNet", "init_args": {"in_channels": 3}}
                 ),
             ],
-            "model.network.in_channels: 3 .*: comes from the data, where it is 1; leave it out",
+            "model.network.in_channels: 3 .*: comes from the data, where it is 1; remove it",
         ),
     ],
 )
@@ -217,10 +223,13 @@ class Untyped(OneShot):
 
 def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> None:
     own = {"class_path": "tests.test_config_checks.Untyped", "init_args": {"at": ["1ep"]}}
-    message = r"Untyped: argument at has no type hint, so that \['1ep'\] stays plain text; write `at: list\[Time\]` in its __init__"
+    message = (
+        r"Untyped: argument at has no type hint, so that \['1ep'\] stays plain text; set `at: "
+        r"list\[Time\]` in its __init__"
+    )
     refused(["fit", *tiny({"trainer": {"callbacks+": [own]}})], message, capsys)
     with pytest.raises(
-        UserError, match=r"Untyped: argument until has no type hint, .*; write `until: Time`"
+        UserError, match=r"Untyped: argument until has no type hint, .*; set `until: Time`"
     ):
         check_hints({"class_path": own["class_path"], "init_args": {"until": "3ep"}})
     check_hints({"class_path": own["class_path"], "init_args": {"until": 3}})
@@ -231,7 +240,7 @@ def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> 
     [
         (
             {"class_path": "datamodules.Digits", "init_args": {"validation": None}},
-            "Digits: validation: null: is no .*; write one",
+            "Digits: validation: null: is no .*; set one",
         ),
         (
             {"class_path": "datamodules.ImageDataModule", "init_args": {"batch_size": None}},
@@ -253,7 +262,7 @@ def test_no_validation(capsys: pytest.CaptureFixture[str]) -> None:
     nothing = {"data": {"init_args": {"dataset": {"init_args": {"validation": None}}}}}
     refused(
         ["fit", *tiny(nothing)],
-        "Digits: validation: null: is no .*; write one, or leave it out",
+        "Digits: validation: null: is no .*; set one, or remove it",
         capsys,
     )
 

@@ -1,4 +1,7 @@
-"""The contracts of every registered class: doing nothing is nothing, acting acts, and a resume is bitwise."""
+"""The contracts of every registered class.
+
+An identity setting is a no-op, another acts, and a resume is bitwise.
+"""
 
 import inspect
 import shutil

@@ -11,14 +11,14 @@ from plasticity_lab.errors import NOTHING, UserError
 @pytest.mark.parametrize(
     ("fields", "line"),
     [
-        (("perturb", -1, "", "write 0 or more"), "perturb: -1: write 0 or more"),
+        (("perturb", -1, "", "set 0 or more"), "perturb: -1: set 0 or more"),
         (
-            ("name", None, "a study needs one", "write it"),
-            "name: None: a study needs one; write it",
+            ("name", None, "a study needs one", "set it"),
+            "name: None: a study needs one; set it",
         ),
         (
-            ("norm", NOTHING, "the network has none", "leave it out"),
-            "norm: the network has none; leave it out",
+            ("norm", NOTHING, "the network has none", "remove it"),
+            "norm: the network has none; remove it",
         ),
         (("budget", NOTHING, "the run has no step"), "budget: the run has no step"),
         (("a line of another's",), "a line of another's"),

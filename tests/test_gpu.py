@@ -32,7 +32,7 @@ def test_resume_is_bitwise_while_data_change() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
 def test_resume_is_bitwise_in_mixed_precision(precision: str) -> None:
-    """16-mixed scales the loss, and keeps the scale in the checkpoint; the CPU has only bf16-mixed."""
+    """16-mixed scales the loss and keeps the scale in the checkpoint; CPUs have bf16-mixed only."""
     check_resumes(
         REGISTRY["everything at once"].acting,
         GPU,

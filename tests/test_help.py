@@ -48,9 +48,9 @@ def test_the_installed_command_speaks_of_itself(said: Say) -> None:
     )
     assert "\n  plasticity-lab fit --config configs/digits.yaml\n" in text
     assert (
-        "\n  study     train a figure's worth of such runs from one file, see `plasticity-lab study --help`\n"
-        in text
-    )
+        "\n  study     train a figure's worth of such runs from one file, see "
+        "`plasticity-lab study --help`\n"
+    ) in text
     assert ".py" not in text
 
 

@@ -50,7 +50,7 @@ def wait_for_training(process: "subprocess.Popen[str]", directory: Path) -> None
 
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
-    """Each kill comes at a random moment after the start: while importing, decoding, training, validating or writing."""
+    """Each kill comes at a random moment, from importing to writing."""
     whole, killed = Path("whole"), Path("killed")
     run("fit", *tiny(LONG), "--run_dir", str(whole))
     moment, kills, progress = random.Random(0), 0, set()
@@ -67,9 +67,8 @@ def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
         output = process.communicate()[0]
         assert process.returncode in (0, -signal.SIGKILL), output
         progress |= {file.name for file in (killed / "checkpoints").glob("epoch=*")}
-        if (
-            process.returncode == 0
-        ):  # it got through: its end is compared below, and the next kills hit a run from its beginning
+        # One that got through is compared, and the next kills hit a run from its beginning.
+        if process.returncode == 0:
             assert final(killed) == final(whole)
             shutil.rmtree(killed)
     run("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")

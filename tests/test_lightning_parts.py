@@ -1,4 +1,7 @@
-"""Lightning's own callbacks, loggers, precisions and strategies: they work, and resume bitwise, or are refused in one line."""
+"""Lightning's own parts work and resume bitwise, or are refused in one line.
+
+Callbacks, loggers, precisions and strategies.
+"""
 
 import csv
 import json
@@ -48,7 +51,10 @@ def test_resume_is_bitwise_with(name: str) -> None:
 
 
 EARLY = _callback("EarlyStopping", monitor="val/loss", patience=1, check_on_train_epoch_end=False)
-"""Looks at a validation's end: one that looks at an epoch's end needs values that a checkpoint written between lacks."""
+"""Monitors at a validation's end.
+
+At an epoch's end, it would need values that a checkpoint written between lacks.
+"""
 
 
 @pytest.mark.slow
@@ -60,15 +66,21 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None
 REFUSED = {
     "averaging that Lightning does not resume": (
         _callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=1, annealing_epochs=2),
-        "trainer.callbacks: StochasticWeightAveraging: Lightning does not resume it exactly; use .*WeightAveraging",
+        (
+            "trainer.callbacks: StochasticWeightAveraging: Lightning does not resume it exactly; "
+            "use .*WeightAveraging"
+        ),
     ),
     "a batch size that stands in no config": (
         _callback("BatchSizeFinder", max_trials=2),
-        "trainer.callbacks: BatchSizeFinder: what it finds stands in no config, .* write it to data.init_args.batch_size",
+        (
+            "trainer.callbacks: BatchSizeFinder: what it finds stands in no config, .* set it in "
+            "data.init_args.batch_size"
+        ),
     ),
     "a rate that stands in no config": (
         _callback("LearningRateFinder"),
-        "LearningRateFinder: .*leave",
+        "LearningRateFinder: .*remove",
     ),
     "checkpoints of the middle of a step": (
         _callback("ModelCheckpoint", save_on_exception=True, monitor="val/loss"),
@@ -83,7 +95,7 @@ REFUSED = {
                 ],
             }
         },
-        "precision: bf16-true: diagnostics measure in float32; leave them out, or use 32-true",
+        "precision: bf16-true: diagnostics measure in float32; remove them, or use 32-true",
     ),
 }
 
@@ -101,7 +113,10 @@ def test_one_line_for_slurm_variables_that_lightning_refuses(
         monkeypatch.setenv(name, value)
     refused(
         ["fit", *tiny()],
-        "trainer: You set `--ntasks=2` in your SLURM bash script, but this variable is not supported",
+        (
+            "trainer: You set `--ntasks=2` in your SLURM bash script, but this variable is not "
+            "supported"
+        ),
         capsys,
     )
 
@@ -236,7 +251,10 @@ def test_a_tensorboard_log_in_a_fixed_folder_has_each_value_once_after_a_failure
 def test_one_line_for_ranks_whose_end_is_not_returned(
     strategy: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    message = f"trainer.strategy: {strategy}: it trains in child processes, and does not return .*; use ddp"
+    message = (
+        f"trainer.strategy: {strategy}: it trains in child processes, and does not return .*; "
+        "use ddp"
+    )
     refused(
         ["fit", *tiny(), "--trainer.devices", "2", "--trainer.strategy", strategy], message, capsys
     )

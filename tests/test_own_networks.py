@@ -183,9 +183,7 @@ RESETS: dict[str, dict[str, Any]] = {
 def test_pruning_beside_a_reset_is_refused(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = {"pruning_fn": "l1_unstructured", "amount": 0.5}
     pruning = {"class_path": "pytorch_lightning.callbacks.ModelPruning", "init_args": arguments}
-    message = (
-        f"{name}: ModelPruning replaces the parameters that it acts on; leave one of the two out"
-    )
+    message = f"{name}: ModelPruning replaces the parameters that it acts on; remove one of the two"
     refused(
         ["fit", *tiny(callbacks(pruning, one(name, at=["1ep"], **RESETS[name])))], message, capsys
     )
@@ -197,6 +195,9 @@ def test_networks_that_cannot_be_trained_are_refused(capsys: pytest.CaptureFixtu
         "network: Frozen: has no parameter to train; let some require gradients",
         capsys,
     )
-    double = "network: Double: has parameters of torch.float64, and batches are of torch.float32; leave that to trainer.precision"
+    double = (
+        "network: Double: has parameters of torch.float64, and batches are of torch.float32; let "
+        "trainer.precision convert it"
+    )
     refused(["fit", *tiny(network("Double"))], double, capsys)
     fit(*tiny(network("Double")), "--trainer.precision", "64-true", "--trainer.max_epochs", "1")

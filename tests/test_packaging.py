@@ -110,6 +110,7 @@ def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
     hidden = run("fit", "--config", "configs/digits.yaml", path=str(tmp_path / "other"))
     (line,) = hidden.stderr.splitlines()
     assert line.startswith(
-        f"plasticity-lab: error: callbacks: {tmp_path}/other/callbacks hides plasticity-lab's package"
+        f"plasticity-lab: error: callbacks: {tmp_path}/other/callbacks hides plasticity-lab's "
+        "package"
     ), line
     assert hidden.returncode == 2

@@ -108,7 +108,10 @@ def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(
             break
         line = capsys.readouterr().err.splitlines()[-1]
         assert re.fullmatch(
-            "train.py: max_time is over before the run is; resume with: python train.py fit --config .*last",
+            (
+                "train.py: max_time is over before the run is; resume with: python train.py fit "
+                "--config .*last"
+            ),
             line,
         )
     counts = [trainer.global_step for trainer in steps]

@@ -43,7 +43,7 @@ def test_one_moment_has_one_text(written: str, canonical: str) -> None:
 
 @given(st.one_of(st.integers(), st.floats(allow_nan=False)).map(str))
 def test_a_bare_number_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=r"is not a time: write '80ep'"):
+    with pytest.raises(UserError, match=r"is not a time: set '80ep'"):
         Time(text)
 
 

@@ -1,4 +1,4 @@
-"""The command line: runs, where they are kept, how they go on, and what is made of them."""
+"""The command line: runs, where they are kept, how they resume, and what is made of them."""
 
 import csv
 import json
@@ -149,7 +149,10 @@ def test_a_truncated_checkpoint_is_named_and_the_one_before_it_taken(
         fit(*tiny(), "--ckpt_path", str(last))
     assert stop.value.code == 2
     assert re.search(
-        r"error: ckpt_path: .*last.ckpt: truncated or not a checkpoint .*; name another or write 'last'",
+        (
+            "error: ckpt_path: .*last.ckpt: truncated or not a checkpoint .*; name another, or "
+            "set 'last'"
+        ),
         capsys.readouterr().err,
     )
     resumed = fit(*tiny(), "--ckpt_path", "last")
@@ -180,7 +183,7 @@ def test_the_command_line_beats_the_checkpoint_and_makes_a_branch() -> None:
 
 
 def test_a_branch_takes_rate_and_schedule_from_its_own_config() -> None:
-    """As if the parent had been trained with them on the clock, but with its weights and momentum."""
+    """As if the parent had been trained with them, but with its own weights and momentum."""
     parent = fit(*tiny(), "--trainer.max_epochs", "2")
     change = [
         "--model.init_args.optimizer.init_args.lr",
@@ -320,7 +323,10 @@ def test_without_a_terminal_progress_is_one_line_an_epoch(
     fit(*tiny(), "--trainer.enable_progress_bar", "true")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
     assert len(lines) == 3
-    pattern = r"epoch 3/3  [\d.]+ s  train/accuracy 0.\d{4}  train/loss \d.\d{4}  val/accuracy 0.\d{4}  val/loss \d.\d{4}"
+    pattern = (
+        r"epoch 3/3  [\d.]+ s  train/accuracy 0.\d{4}  train/loss \d.\d{4}  val/accuracy 0.\d{4} "
+        r" val/loss \d.\d{4}"
+    )
     assert re.fullmatch(pattern, lines[2])
 
 

@@ -78,7 +78,10 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
         ),
         (
             {"callback": EarlyStopping("val/loss"), "limit_val_batches": 0},
-            "EarlyStopping: monitor: val/loss: is not measured with limit_val_batches: 0; there are train/accuracy, train/loss$",
+            (
+                "EarlyStopping: monitor: val/loss: is not measured with limit_val_batches: 0; "
+                "there are train/accuracy, train/loss$"
+            ),
         ),
         (
             {"callback": EarlyStopping("train/loss"), "val_check_interval": 0.5},
@@ -93,7 +96,7 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
         ),
         (
             {"callback": BackboneFinetuning()},
-            "BackboneFinetuning: ImageClassifier has no `backbone`; leave it out",
+            "BackboneFinetuning: ImageClassifier has no `backbone`; remove it",
         ),
         (
             {"callback": LearningRateFinder()},
@@ -101,18 +104,21 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
         ),
         (
             {"callback": LearningRateMonitor()},
-            "LearningRateMonitor: there is no logger to log to; leave it out",
+            "LearningRateMonitor: there is no logger to log to; remove it",
         ),
         (
             {"callback": GradientAccumulationScheduler({0: 2}), "accumulate_grad_batches": 2},
-            "GradientAccumulationScheduler: accumulate_grad_batches: 2: says the same thing twice",
+            "GradientAccumulationScheduler: accumulate_grad_batches: 2: sets what GradientAcc",
         ),
-        ({"accumulate_grad_batches": 0}, "accumulate_grad_batches: 0: write 1 or more"),
-        ({"check_val_every_n_epoch": 0}, "check_val_every_n_epoch: 0: write 1 or more"),
-        ({"val_check_interval": 0}, "val_check_interval: 0: write 1 batch or more"),
+        ({"accumulate_grad_batches": 0}, "accumulate_grad_batches: 0: set 1 or more"),
+        ({"check_val_every_n_epoch": 0}, "check_val_every_n_epoch: 0: set 1 or more"),
+        (
+            {"val_check_interval": 0},
+            "val_check_interval: 0: set 1 batch or more, or limit_val_batches: 0 for no validation",
+        ),
         (
             {"val_check_interval": 5},
-            "val_check_interval: 5: an epoch of 100 examples has 4 batches; write at most as many",
+            "val_check_interval: 5: an epoch of 100 examples has 4 batches; set at most as many",
         ),
         (
             {"val_check_interval": 3, "limit_train_batches": 2},
@@ -121,11 +127,11 @@ THERE = "train/accuracy, train/loss, val/accuracy, val/loss"
         ({"gradient_clip_val": -1.0}, "gradient_clip_val: -1.0: would turn gradients around"),
         (
             {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=1.5)},
-            r"optimizer: momentum: 1.5: write a number in \[0, 1\)",
+            r"optimizer: momentum: 1.5: set a number in \[0, 1\)",
         ),
         (
             {"optimizer": partial(torch.optim.SGD, lr=0.1, momentum=0.9, dampening=-1.0)},
-            "optimizer: dampening: -1.0: write",
+            "optimizer: dampening: -1.0: set",
         ),
         (
             {"optimizer": partial(torch.optim.SparseAdam, lr=0.1)},
@@ -198,12 +204,15 @@ _STOPS = [
     [
         (
             {"callbacks+": _STOPS},
-            "callbacks: EarlyStopping: two of them would keep their state under one name; let them differ",
+            (
+                "callbacks: EarlyStopping: two of them would keep their state under one name; "
+                "let them differ"
+            ),
         ),
         ({"devices": -1}, "trainer: `devices` selected with `CPUAccelerator` should be an int > 0"),
         (
             {"max_epochs": None},
-            "trainer.max_epochs: null: nothing says when the run ends; write the number of epochs",
+            "trainer.max_epochs: null: nothing says when the run ends; set the number of epochs",
         ),
         (
             {"default_root_dir": "tiny0.yaml"},
@@ -243,7 +252,7 @@ def test_batch_norm_needs_two_examples(capsys: pytest.CaptureFixture[str]) -> No
     alone = ["--data.init_args.batch_size", "1"]
     refused(
         ["fit", *tiny(), *alone],
-        "batch_size: 1: batch norm needs more than one example in a batch; write 2 or more",
+        "batch_size: 1: batch norm needs more than one example in a batch; set 2 or more",
         capsys,
     )
     fit(
@@ -327,8 +336,10 @@ def test_last_says_why_a_run_begins_anew(capsys: pytest.CaptureFixture[str]) -> 
     fit(*tiny(), "--trainer.max_epochs", "2", "--seed_everything", "1", "--ckpt_path", "last")
     note = capsys.readouterr().out.splitlines()[1]
     assert note.startswith(
-        f"ckpt_path: last: no run here has this config, so a new one begins; the newest, {one.place.directory.name}, differs in "
-        "seed_everything (0 there, 1 here), trainer.max_epochs (1 there, 2 here); to branch off it, write --ckpt_path "
+        "ckpt_path: last: no run here has this config, so a new one begins; the newest, "
+        f"{one.place.directory.name}, differs in "
+        "seed_everything (0 there, 1 here), trainer.max_epochs (1 there, 2 here); to branch off "
+        "it, set --ckpt_path "
     )
 
 
@@ -363,7 +374,10 @@ def test_an_interrupted_run_says_how_to_resume_it(capsys: pytest.CaptureFixture[
         signal.signal(signal.SIGINT, handler)  # Lightning ignores it from then on
     line = capsys.readouterr().err.splitlines()[-1]
     assert re.search(
-        r"interrupted by SIGINT; resume with: python .* fit --config .*/mine/config.yaml --ckpt_path last$",
+        (
+            "interrupted by SIGINT; resume with: python .* fit --config .*/mine/config.yaml "
+            "--ckpt_path last$"
+        ),
         line,
     )
 
@@ -384,7 +398,13 @@ def test_what_would_measure_nothing_is_refused(capsys: pytest.CaptureFixture[str
     }
     finished = fit(*tiny(), "--run_dir", "mine")
     last = ["--ckpt_path", str(finished.place.directory / "checkpoints" / "last.ckpt")]
-    message = "callbacks: WeightDistance: measures while a run trains, and validate trains nothing; add it to fit instead"
+    message = (
+        "callbacks: WeightDistance: measures while a run trains, and validate trains nothing; "
+        "add it to fit instead"
+    )
     refused(["validate", *tiny(diagnostic), *last], message, capsys)
-    message = "max_epochs: 3: .*last.ckpt has trained 3 epochs already, so nothing would be trained or measured; write more"
+    message = (
+        "max_epochs: 3: .*last.ckpt has trained 3 epochs already, so nothing would be trained or "
+        "measured; set a larger value"
+    )
     refused(["fit", *tiny(diagnostic), *last], message, capsys)

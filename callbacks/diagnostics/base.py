@@ -76,7 +76,7 @@ class Diagnostic(Named, Callback, ABC):
             raise UserError(
                 "every",
                 value=self.every,
-                fix="write a number of epochs or steps, such as '1ep' or '100st'",
+                fix="set a number of epochs or steps, such as '1ep' or '100st'",
             )
 
     def check(self, look: Look) -> None:
@@ -226,7 +226,7 @@ class ProbeDiagnostic(Diagnostic):
         """Check the arguments; a subclass that checks its own calls this first."""
         super().__post_init__()
         if self.examples < 1:
-            raise UserError("examples", value=self.examples, fix="write 1 or more")
+            raise UserError("examples", value=self.examples, fix="set 1 or more")
         if self.examples == 1 and self.norm_statistics == "estimated":
             raise UserError(
                 "examples",

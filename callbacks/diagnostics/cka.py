@@ -72,19 +72,19 @@ class CKA(ProbeDiagnostic):
         now = _grams(look.network, look.probe.inputs)
         if self._grams is None:
             self._grams = now if self.reference is None else self._of_reference(look)
-        found = {
+        similarities = {
             name: cosine(matrix, self._grams[name].to(matrix.device))
             for name, matrix in now.items()
         }
-        return {f"cka/{name}".rstrip("/"): value for name, value in found.items()}
+        return {f"cka/{name}".rstrip("/"): value for name, value in similarities.items()}
 
     def _of_reference(self, look: Look) -> dict[str, Tensor]:
         assert self.reference is not None
-        other = copy.deepcopy(look.network)
-        other.load_state_dict(self._read(Path(self.reference), look.network))
+        reference = copy.deepcopy(look.network)
+        reference.load_state_dict(self._read(Path(self.reference), look.network))
         if self.norm_statistics == "estimated":
-            estimate_norm_statistics(other, look.probe.inputs, frozen=look.frozen_norms)
-        return _grams(other, look.probe.inputs)
+            estimate_norm_statistics(reference, look.probe.inputs, frozen=look.frozen_norms)
+        return _grams(reference, look.probe.inputs)
 
     def _read(self, path: Path, network: nn.Module) -> dict[str, Tensor]:
         """Return the state of a network in a checkpoint."""

@@ -21,7 +21,8 @@ def layout(names: Sequence[str]) -> Layout:
             by block; all others share one.
     """
     charts = {
-        "accuracy and interventions": r"((train|val|val_deficit|test)/accuracy$|interventions/.*)",  # a moment is a dot at 1
+        # The moment of an intervention is a dot at 1.
+        "accuracy and interventions": r"((train|val|val_deficit|test)/accuracy$|interventions/.*)",
         "loss": r"(train|val|val_deficit|test)/loss$",
         "data": r"(data/(?!examples)|deficits/).*",
         "examples": r"data/examples$",
@@ -49,7 +50,14 @@ class Dashboard(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        names = [name for one in callbacks if isinstance(one, Diagnostic) for name in one.charts]
-        for logger in trainer.loggers if trainer.is_global_zero else ():
+        if not trainer.is_global_zero:
+            return
+        names = [
+            name
+            for callback in callbacks
+            if isinstance(callback, Diagnostic)
+            for name in callback.charts
+        ]
+        for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_custom_scalars(layout(names))

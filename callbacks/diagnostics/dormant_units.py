@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from callbacks.diagnostics.base import Measured, ProbeDiagnostic
 from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
@@ -44,7 +46,7 @@ class DormantUnits(ProbeDiagnostic):
         """Check the arguments."""
         super().__post_init__()
         if not self.tau >= 0:
-            raise UserError("tau", value=self.tau, fix="write 0 or more")
+            raise UserError("tau", value=self.tau, fix="set 0 or more")
 
     def check(self, look: Look) -> None:
         """Refuse a network without ReLU."""
@@ -55,18 +57,14 @@ class DormantUnits(ProbeDiagnostic):
         layers = rectified(
             look.network, look.probe.inputs, lambda number, output: magnitudes(output)
         )
-        marks = {
-            "dormant": {
-                block: [dormant(activity, self.tau) for activity in activities]
-                for block, activities in layers.items()
-            },
-            "dead": {
-                block: [dead(activity) for activity in activities]
-                for block, activities in layers.items()
-            },
-        }
-        return {
-            f"{kind}/{block}".rstrip("/"): share
-            for kind, blocks in marks.items()
-            for block, share in shares(blocks).items()
-        }
+        dormant_units: dict[str, list[Tensor]] = {}
+        dead_units: dict[str, list[Tensor]] = {}
+        for block, activities in layers.items():
+            dormant_units[block] = [dormant(activity, self.tau) for activity in activities]
+            dead_units[block] = [dead(activity) for activity in activities]
+
+        measured: dict[str, float] = {}
+        for kind, marked in (("dormant", dormant_units), ("dead", dead_units)):
+            for block, share in shares(marked).items():
+                measured[f"{kind}/{block}".rstrip("/")] = share
+        return measured

@@ -54,11 +54,11 @@ class Flatness(ProbeDiagnostic):
         super().__post_init__()
         self.noise = tuple(self.noise)
         if not all(level > 0 for level in self.noise) or len(set(self.noise)) < len(self.noise):
-            raise UserError("noise", list(self.noise), fix="write different numbers above 0")
+            raise UserError("noise", list(self.noise), fix="set different numbers above 0")
         if self.draws < 1:
-            raise UserError("draws", value=self.draws, fix="write 1 or more")
+            raise UserError("draws", value=self.draws, fix="set 1 or more")
         if not self.rho > 0:
-            raise UserError("rho", value=self.rho, fix="write a number above 0")
+            raise UserError("rho", value=self.rho, fix="set a number above 0")
 
     def check(self, look: Look) -> None:
         """Refuse a module whose loss is not known."""
@@ -67,9 +67,9 @@ class Flatness(ProbeDiagnostic):
     def measure(self, look: Look) -> Measured:
         """Return mean changes and the sharpness."""
         parameters, loss = look.parameters, look.loss
-        here = loss_near(loss, parameters, parameters, 0)
+        loss_here = loss_near(loss, parameters, parameters, 0)
         kinds = ("loss_change", "relative_loss_change")
-        found = {f"{kind}/{level}": 0.0 for level in self.noise for kind in kinds}
+        changes = {f"{kind}/{level}": 0.0 for level in self.noise for kind in kinds}
         for draw in range(self.draws if self.noise else 0):
             noise = gaussian_direction(parameters, look.seed, draw)
             directions = {
@@ -78,6 +78,6 @@ class Flatness(ProbeDiagnostic):
             }
             for level in self.noise:
                 for kind, direction in directions.items():
-                    change = loss_near(loss, parameters, direction, level) - here
-                    found[f"{kind}/{level}"] += change / self.draws
-        return {**found, "sam_sharpness": sam_sharpness(loss, parameters, self.rho)}
+                    change = loss_near(loss, parameters, direction, level) - loss_here
+                    changes[f"{kind}/{level}"] += change / self.draws
+        return {**changes, "sam_sharpness": sam_sharpness(loss, parameters, self.rho)}

@@ -149,7 +149,10 @@ class Forgetting(Diagnostic):
         if state and len(state["right"]) != len(data.splits.train):
             raise UserError(
                 "Forgetting",
-                problem=f"the checkpoint counted {len(state['right'])} examples, here are {len(data.splits.train)}",
+                problem=(
+                    f"the checkpoint counted {len(state['right'])} examples, here are "
+                    f"{len(data.splits.train)}"
+                ),
                 fix="use its data, or remove Forgetting",
             )
 
@@ -167,15 +170,14 @@ class Forgetting(Diagnostic):
     ) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         self._logits = None
-        self._hook = pl_module.register_forward_hook(
-            self._keep
-        )  # not on its network, where a compiler would meet it
+        # Not on its network, where a compiler would meet it.
+        self._hook = pl_module.register_forward_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        if (
-            isinstance(output, Tensor) and output.ndim == 2
-        ):  # under DDP the training step's loss comes by too
-            self._logits = output.detach().clone()  # what comes after may change it
+        # Under DDP, the output is the training step's loss once, too.
+        if isinstance(output, Tensor) and output.ndim == 2:
+            # Copied, as what follows may change it.
+            self._logits = output.detach().clone()
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
@@ -199,15 +201,13 @@ class Forgetting(Diagnostic):
             right,
             whole_units(margins(self._logits, batch.targets)),
         ]
-        seen: Any = pl_module.all_gather(
-            torch.stack([column.long() for column in columns], 1)
-        )  # (batch, 4), or (ranks, batch, 4)
-        seen = (
-            seen.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)
-        )  # ranks have equal batches, dealt out in turn
-        indices, given, correct, units = seen.unbind(1)
+        rows = torch.stack([column.long() for column in columns], 1)
+        gathered: Any = pl_module.all_gather(rows)  # (batch, 4), or (ranks, batch, 4)
+        # Ranks have equal batches, and examples are dealt out to them in turn.
+        gathered = gathered.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)
+        indices, targets, correct, units = gathered.unbind(1)
         data: Any = getattr(trainer, "datamodule", None)
-        self._counts.update(indices, given, correct.bool(), units, data.now.stage)
+        self._counts.update(indices, targets, correct.bool(), units, data.now.stage)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

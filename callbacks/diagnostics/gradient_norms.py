@@ -54,7 +54,7 @@ class GradientNorms(ProbeDiagnostic):
         """Check the arguments."""
         super().__post_init__()
         if self.batch_size < 1:
-            raise UserError("batch_size", value=self.batch_size, fix="write 1 or more")
+            raise UserError("batch_size", value=self.batch_size, fix="set 1 or more")
 
     def check(self, look: Look) -> None:
         """Refuse a module whose loss is not known."""

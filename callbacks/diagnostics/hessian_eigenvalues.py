@@ -64,7 +64,7 @@ class HessianEigenvalues(ProbeDiagnostic):
         """Check the arguments."""
         super().__post_init__()
         if not 0 < self.tolerance < 1:
-            raise UserError("tolerance", self.tolerance, fix="write a number between 0 and 1")
+            raise UserError("tolerance", self.tolerance, fix="set a number between 0 and 1")
         self._spans: dict[str, Tensor] = {}
 
     def check(self, look: Look) -> None:

@@ -59,7 +59,7 @@ class HessianSpectrum(ProbeDiagnostic):
         least = {"steps": 2, "draws": 1, "signs": 2}
         for key, number in least.items():
             if getattr(self, key) < number:
-                raise UserError(key, value=getattr(self, key), fix=f"write {number} or more")
+                raise UserError(key, value=getattr(self, key), fix=f"set {number} or more")
 
     def check(self, look: Look) -> None:
         """Refuse a network without second derivatives."""

@@ -57,7 +57,7 @@ class NeuralCode(ProbeDiagnostic):
         """Check the arguments."""
         super().__post_init__()
         if self.examples < NEIGHBOURS:
-            fix = f"write {NEIGHBOURS} or more, for as many neighbours"
+            fix = f"set {NEIGHBOURS} or more, for as many neighbours"
             raise UserError("examples", value=self.examples, fix=fix)
         if self.impaired:
             raise UserError(

@@ -49,9 +49,7 @@ class TimeToAccuracy(Named, EpochEnd):
     def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
         super().__init__(f"{split}/accuracy")
         if not 0 < accuracy <= 1:
-            raise UserError(
-                "TimeToAccuracy: accuracy", value=accuracy, fix="write a share in (0, 1]"
-            )
+            raise UserError("TimeToAccuracy: accuracy", value=accuracy, fix="set a share in (0, 1]")
         self.accuracy, self.split = accuracy, split
         self.stages: list[int] = []
         self._measured: float | None = None
@@ -80,7 +78,7 @@ class TimeToAccuracy(Named, EpochEnd):
                 "TimeToAccuracy: split",
                 value="val",
                 problem="the run does not validate (limit_val_batches: 0)",
-                fix="write train",
+                fix="set train",
             )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -89,23 +87,24 @@ class TimeToAccuracy(Named, EpochEnd):
             self._measured = self._read(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        measured, self._measured = (
-            self._read(trainer) if self.split == "train" else self._measured,
-            None,
-        )
+        measured = self._read(trainer) if self.split == "train" else self._measured
+        self._measured = None
         if measured is None:
             return
-        name, step = (
-            f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}",
-            max(0, trainer.global_step - 1),
-        )
+        name = f"diagnostics/time_to_accuracy/{self.split}_{self.accuracy:g}"
+        step = max(0, trainer.global_step - 1)
         began, growing, is_last = _stage(trainer)
         values: dict[str, float] = {}
         if measured >= self.accuracy and began.stage not in self.stages:
+            # Times count from the beginning of the run, of the stage, and of the last stage.
+            starts: dict[str, Position] = {}
+            if not self.stages:
+                starts[""] = Position(0, 0)
+            if growing:
+                starts[f"/stage{began.stage}"] = began
+            if is_last:
+                starts["/last_stage"] = began
             now = Position(trainer.current_epoch + 1, trainer.global_step)
-            starts = {"": Position(0, 0)} if not self.stages else {}
-            starts |= {f"/stage{began.stage}": began} if growing else {}
-            starts |= {"/last_stage": began} if is_last else {}
             for part, start in starts.items():
                 values[f"{name}{part}/epochs"] = now.epoch - start.epoch
                 values[f"{name}{part}/steps"] = now.step - start.step
@@ -121,7 +120,7 @@ class TimeToAccuracy(Named, EpochEnd):
                 "TimeToAccuracy: split",
                 value=self.split,
                 problem=f"the module does not log {self.monitor}",
-                fix="leave it out",
+                fix="remove it",
             )
         return float(trainer.strategy.broadcast(float(value)))
 
@@ -130,8 +129,9 @@ class TimeToAccuracy(Named, EpochEnd):
         return {"stages": list(self.stages), "measured": self._measured}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore a checkpoint's."""
-        self.stages, self._measured = list(state_dict["stages"]), state_dict["measured"]
+        """Restore a checkpoint's stages and pending validation."""
+        self.stages = list(state_dict["stages"])
+        self._measured = state_dict["measured"]
 
 
 def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
@@ -141,5 +141,5 @@ def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
         return Position(0, 0), False, True
     past = data.schedule.history
     stage = past[-1][1].stage
-    began = next(now for now, shown in past if shown.stage == stage)
+    began = next(now for now, state in past if state.stage == stage)
     return began, True, stage == len(data.schedule.stages.sizes) - 1

@@ -1,6 +1,7 @@
 """How large weights are, how far they have come from where they began, and how fast they move."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,21 +115,23 @@ class WeightDistance(Diagnostic):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the initial values and the length of the path."""
-        kept = {"initial": self._initial, "path": self._path}
-        return {
-            part: {name: value.to("cpu", copy=True) for name, value in values.items()}
-            for part, values in kept.items()
-        }
+        return {"initial": _on_cpu(self._initial), "path": _on_cpu(self._path)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a checkpoint's initial values and path."""
-        self._initial, self._path = dict(state_dict["initial"]), dict(state_dict["path"])
+        self._initial = dict(state_dict["initial"])
+        self._path = dict(state_dict["path"])
+
+
+def _on_cpu(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy values by name to the CPU."""
+    return {name: value.to("cpu", copy=True) for name, value in values.items()}
 
 
 def groups(network: nn.Module) -> dict[str, dict[str, Tensor]]:
     """Return the trained parameters: all by ``, those of each block by `/<block>`."""
     parameters = {name: value.detach() for name, value in trained_parameters(network).items()}
-    found = {"": parameters}
+    parts = {"": parameters}
     for block, names in group_by_block(network, parameters).items():
-        found[f"/{block}"] = {name: parameters[name] for name in names}
-    return found
+        parts[f"/{block}"] = {name: parameters[name] for name in names}
+    return parts

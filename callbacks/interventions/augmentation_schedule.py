@@ -12,8 +12,8 @@ class AugmentationSchedule(Level):
 
     The data module looks the value up for every batch, so that it is right from the first batch of
     its epoch. Changes: the share of training images that are augmented. Keeps: parameters,
-    normalisation statistics, optimizer state, learning-rate clock, and which images a later value
-    would augment how.
+    normalisation statistics, optimizer state, learning-rate clock. Random draws do not depend on
+    the level: a crop is the same whichever share is active.
 
     Args:
         levels: `{moment: share}` in [0, 1], each image drawing for itself; 1 is on (as before the
@@ -33,7 +33,7 @@ class AugmentationSchedule(Level):
         super().__init__(levels)
         if beyond := [value for _, value in self.levels.entries if not 0 <= value <= 1]:
             raise UserError(
-                "levels", value=beyond[0], fix="write the share of images to augment, in [0, 1]"
+                "levels", value=beyond[0], fix="set the share of images to augment, in [0, 1]"
             )
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
@@ -43,14 +43,14 @@ class AugmentationSchedule(Level):
             raise UserError(
                 "AugmentationSchedule",
                 problem="the data have no augmentation",
-                fix="add data.init_args.augmentation, or leave it out",
+                fix="add data.init_args.augmentation, or remove it",
             )
         if data.augmentation_during:
             raise UserError(
                 "AugmentationSchedule",
                 value="augmentation_during",
-                problem=f"{data.augmentation_during} says it too",
-                fix="leave one out",
+                problem=f"{data.augmentation_during} sets a window for the same augmentation",
+                fix="remove one of them",
             )
         data.schedule.transforms.augmentation_levels = self.levels
 

@@ -87,19 +87,18 @@ class OneShot(Named, Callback, ABC):
         if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
             return
         act = Act(clock.now, repr(self), None, clock.last)
-        if act in clock.acts:  # a checkpoint was written after it, as its batch failed
+        # A checkpoint may have been written after it, as its batch failed.
+        if act in clock.acts:
             return
+        name = type(self).__name__
+        draws = Draws(clock.seed, clock.initial_seed, name, clock.now)
         before = copy_if_averaged(trainer, pl_module)
         with torch.no_grad():
-            self.apply(
-                trainer,
-                pl_module,
-                Draws(clock.seed, clock.initial_seed, type(self).__name__, clock.now),
-            )
+            self.apply(trainer, pl_module, draws)
             sync_weight_averages(trainer, pl_module, before)
-        check_ranks(trainer, pl_module, type(self).__name__)
+        check_ranks(trainer, pl_module, name)
         clock.acts.append(act)
-        log(trainer, type(self).__name__, 1)
+        log(trainer, name, 1)
 
 
 class Level(Named, Callback, ABC):

@@ -13,10 +13,10 @@ from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Position, Time
 
-WAY_OUT = "what has passed cannot be changed: start afresh, or name a later time"
+_FIX = "what has passed cannot be changed: start a new run, or name a later time"
 
 
-def check_past(trainer: Trainer, module: LightningModule, states: Mapping[str, Any]) -> None:
+def check_history(trainer: Trainer, module: LightningModule, states: Mapping[str, Any]) -> None:
     """Raise UserError if an intervention contradicts what was done to the run of a checkpoint.
 
     Args:
@@ -28,69 +28,91 @@ def check_past(trainer: Trainer, module: LightningModule, states: Mapping[str, A
     if "Clock" in states:
         clock.load_state_dict(states["Clock"])
     data = getattr(trainer, "datamodule", None)
-    clock.last = clock.last or (data.schedule.last if isinstance(data, ImageDataModule) else None)
+    if clock.last is None and isinstance(data, ImageDataModule):
+        clock.last = data.schedule.last
     if clock.last is None:
         return
-    for one in interventions(trainer):
-        acts = [act for act in clock.acts if act.name == repr(one)]
-        if isinstance(one, OneShot):
-            check_acts(one, acts, clock.last, trainer.max_epochs or 0)
-        if isinstance(one, Level):
-            check_levels(one, acts, clock.last, trainer.max_epochs or 0)
-        if isinstance(one, Rewind) and one.to.reached(clock.last, trainer.max_epochs or 0):
-            one.check_snapshot(module, states.get(one.state_key, {}).get("kept"))
+    epochs = trainer.max_epochs or 0
+    for intervention in interventions(trainer):
+        acts = [act for act in clock.acts if act.name == repr(intervention)]
+        if isinstance(intervention, OneShot):
+            check_acts(intervention, acts, clock.last, epochs)
+        if isinstance(intervention, Level):
+            check_levels(intervention, acts, clock.last, epochs)
+        if isinstance(intervention, Rewind) and intervention.to.reached(clock.last, epochs):
+            state = states.get(intervention.state_key, {})
+            intervention.check_snapshot(module, state.get("kept"))
 
 
-def check_acts(one: OneShot, acts: Sequence[Act], last: Position, epochs: int) -> None:
+def check_acts(intervention: OneShot, acts: Sequence[Act], last: Position, epochs: int) -> None:
     """Raise UserError unless a one-shot acted in the past at its moments and at no others."""
-    stages = [Time(f"stage{stage}") for stage in range(1, last.stage + 1)]
-    moments = [
-        single for time in one.at for single in (stages if time.unit == "stages" else [time])
-    ]
+    name = type(intervention).__name__
+    moments = []
+    for time in intervention.at:
+        if time.unit == "stages":
+            moments += [Time(f"stage{stage}") for stage in range(1, last.stage + 1)]
+        else:
+            moments.append(time)
+
+    # Every action in the past is one of this config.
     for act in acts:
         if not any(time.crossed(act.before, act.where, epochs) for time in moments):
             raise UserError(
-                type(one).__name__,
-                problem=f"at epoch {act.where.epoch} the checkpoint had it, here it has not",
-                fix=WAY_OUT,
+                name,
+                problem=(
+                    f"the checkpoint already applied it at epoch {act.where.epoch}, but this "
+                    "config does not"
+                ),
+                fix="add that time to `at`, or start a new run",
             )
+
+    # Every moment in the past has had its action.
     for time in moments:
-        if time.reached(last, epochs) and not any(
-            time.crossed(act.before, act.where, epochs) for act in acts
-        ):
+        applied = any(time.crossed(act.before, act.where, epochs) for act in acts)
+        if time.reached(last, epochs) and not applied:
             raise UserError(
-                f"{type(one).__name__}: at",
+                f"{name}: at",
                 value=time,
-                problem="has passed without it at the checkpoint",
-                fix=WAY_OUT,
+                problem=f"is before the checkpoint (epoch {last.epoch}), which did not apply it",
+                fix="set a later time, or start a new run",
             )
 
 
-def check_levels(one: Level, acts: Sequence[Act], last: Position, epochs: int) -> None:
-    """Raise UserError unless a level had its values in the past when it says."""
-    before = None
+def check_levels(intervention: Level, acts: Sequence[Act], last: Position, epochs: int) -> None:
+    """Raise UserError unless a level had its values in the past when it declares."""
+    name, levels = type(intervention).__name__, intervention.levels
+
+    # Every change in the past is one of this config.
+    value = None
     for act in acts:
-        then = one.levels.at(act.before, epochs) if act.before else None
-        if (then, one.levels.at(act.where, epochs)) != (before, act.value):
+        before = levels.at(act.before, epochs) if act.before else None
+        if before != value or levels.at(act.where, epochs) != act.value:
             raise UserError(
-                type(one).__name__,
-                problem=f"at epoch {act.where.epoch} {act.value} began in the checkpoint",
-                fix=WAY_OUT,
+                name,
+                problem=(
+                    f"the checkpoint set {act.value} at epoch {act.where.epoch}, but this config "
+                    "does not"
+                ),
+                fix=_FIX,
             )
-        before = act.value
-    if (here := one.levels.at(last, epochs)) != before:
+        value = act.value
+    if (expected := levels.at(last, epochs)) != value:
         raise UserError(
-            type(one).__name__,
-            problem=f"at the checkpoint {here} is active here, {before} was there",
-            fix=WAY_OUT,
+            name,
+            problem=f"{expected} is active in this config at the checkpoint, which had {value}",
+            fix=_FIX,
         )
-    values = [None, *(value for _, value in one.levels.entries)]
-    for (time, value), earlier in zip(one.levels.entries, values, strict=False):
-        known = value == earlier or any(time.crossed(act.before, act.where, epochs) for act in acts)
-        if time.reached(last, epochs) and not known:
+
+    # Every change of this config in the past has been made.
+    earlier_values = [None, *(value for _, value in levels.entries)]
+    for (time, value), earlier in zip(levels.entries, earlier_values, strict=False):
+        made = value == earlier or any(time.crossed(act.before, act.where, epochs) for act in acts)
+        if time.reached(last, epochs) and not made:
             raise UserError(
-                type(one).__name__,
+                name,
                 value=time,
-                problem=f"has passed without {value} at the checkpoint",
-                fix=WAY_OUT,
+                problem=(
+                    f"is before the checkpoint (epoch {last.epoch}), which did not set {value}"
+                ),
+                fix=_FIX,
             )

@@ -1,4 +1,4 @@
-"""Weights pulled back to where they began."""
+"""Weights pulled back to their initial values."""
 
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
@@ -50,10 +50,8 @@ class L2Init(Level):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
         check_initial_values(module, "L2Init")
-        optimizer, scaler = (
-            build_optimizer(module)[0],
-            getattr(trainer.precision_plugin, "scaler", None),
-        )
+        optimizer, _ = build_optimizer(module)
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise UserError(
                 "L2Init",

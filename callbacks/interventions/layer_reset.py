@@ -57,7 +57,7 @@ class LayerReset(OneShot):
         self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse layers that there are not, or that cannot be drawn again."""
+        """Refuse layers that do not exist, or that cannot be drawn again."""
         if self.to == "initial":
             check_initial_values(module, "to: initial")
         check_can_redraw(

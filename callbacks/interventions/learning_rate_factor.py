@@ -49,7 +49,7 @@ class LearningRateFactor(Level):
         """Return what a step at a position is multiplied by.
 
         Args:
-            now: where.
+            now: the position.
             epochs: of the run.
         """
         value = self.levels.at(now, epochs)
@@ -62,7 +62,8 @@ class LearningRateFactor(Level):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        if self._scheduled:  # inside a step
+        # It failed inside a step.
+        if self._scheduled:
             self._restore(trainer.optimizers[0])
 
     def _multiply(self, optimizer: Optimizer, *_: Any) -> None:

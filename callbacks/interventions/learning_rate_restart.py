@@ -34,7 +34,7 @@ class LearningRateRestart(OneShot):
             raise UserError(
                 "LearningRateRestart",
                 problem="needs one optimizer with an lr_scheduler",
-                fix="add one, or leave it out",
+                fix="add one, or remove it",
             )
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:

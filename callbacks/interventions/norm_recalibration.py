@@ -36,7 +36,7 @@ class NormRecalibration(Named, Callback):
 
     def __init__(self, every: Time) -> None:
         if every.unit != "ep" or not every.number:
-            raise UserError("every", value=every, fix="write a number of epochs, such as '1ep'")
+            raise UserError("every", value=every, fix="set a number of epochs, such as '1ep'")
         self.every = every
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
@@ -45,14 +45,17 @@ class NormRecalibration(Named, Callback):
             raise UserError("NormRecalibration", problem="needs datamodules.ImageDataModule")
         if not batch_norm_layers(module):
             raise UserError(
-                "NormRecalibration", problem="the network has no batch norm", fix="leave it out"
+                "NormRecalibration", problem="the network has no batch norm", fix="remove it"
             )
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if any(isinstance(one, WeightAveraging) for one in callbacks):
+        if any(isinstance(callback, WeightAveraging) for callback in callbacks):
             raise UserError(
                 "NormRecalibration",
-                problem="WeightAveraging validates a network with statistics of its own",
-                fix="leave one out",
+                problem=(
+                    "cannot be combined with WeightAveraging: validation uses the averaged "
+                    "network, whose statistics it does not update"
+                ),
+                fix="remove one of them",
             )
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
             return
@@ -62,7 +65,7 @@ class NormRecalibration(Named, Callback):
                 "every",
                 value=self.every,
                 problem="this run never validates then",
-                fix="write fewer epochs, or leave it out",
+                fix="set fewer epochs, or remove it",
             )
 
     def in_force(self, epoch: Epoch) -> str | None:
@@ -70,11 +73,8 @@ class NormRecalibration(Named, Callback):
         return None if (epoch.now.epoch + 1) % int(self.every.number) else repr(self)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if (
-            trainer.state.fn != "fit"
-            or trainer.sanity_checking
-            or (trainer.current_epoch + 1) % int(self.every.number)
-        ):
+        due = (trainer.current_epoch + 1) % int(self.every.number) == 0
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not due:
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         with trainer.precision_plugin.forward_context():
@@ -83,6 +83,5 @@ class NormRecalibration(Named, Callback):
                 for name, buffer in pl_module.named_buffers():
                     if "running_" in name:
                         buffer.copy_(pl_module.all_gather(buffer).mean(0))  # type: ignore[union-attr]
-        log(
-            trainer, type(self).__name__, 1, trainer.global_step - 1
-        )  # with what is measured after it
+        # At the step of the validation that follows it.
+        log(trainer, type(self).__name__, 1, trainer.global_step - 1)

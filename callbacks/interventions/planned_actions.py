@@ -19,101 +19,117 @@ _MANY = 10**12
 def interventions(trainer: Trainer) -> list[OneShot | Level | NormRecalibration]:
     """Return a run's interventions, in the order in which they act."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    return [one for one in callbacks if isinstance(one, OneShot | Level | NormRecalibration)]
+    kinds = OneShot | Level | NormRecalibration
+    return [callback for callback in callbacks if isinstance(callback, kinds)]
 
 
-def times(one: OneShot | Level | NormRecalibration) -> list[Time]:
+def times(intervention: OneShot | Level | NormRecalibration) -> list[Time]:
     """Return the moments that an intervention names."""
-    if isinstance(one, Level):
-        return [time for time, _ in one.levels.entries]
-    return (
-        []
-        if isinstance(one, NormRecalibration)
-        else [*one.at, *([one.to] if isinstance(one, Rewind) else [])]
-    )
+    if isinstance(intervention, NormRecalibration):
+        return []
+    if isinstance(intervention, Level):
+        return [time for time, _ in intervention.levels.entries]
+    if isinstance(intervention, Rewind):
+        return [*intervention.at, intervention.to]
+    return list(intervention.at)
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError for an intervention that this run has no use for or never reaches."""
-    data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
-    named = [repr(one) for one in interventions(trainer)]
-    if named and epochs < 1:
+    epochs = trainer.max_epochs or 0
+    names = [repr(intervention) for intervention in interventions(trainer)]
+    if names and epochs < 1:
         raise UserError(
             "max_epochs",
             value=trainer.max_epochs,
             problem="interventions need the number of epochs",
-            fix="write it",
+            fix="set it",
         )
-    for one in interventions(trainer):
-        if named.count(repr(one)) > 1:
+
+    for intervention in interventions(trainer):
+        if names.count(repr(intervention)) > 1:
             raise UserError(
-                f"{one!r}",
+                f"{intervention!r}",
                 problem="stands twice in callbacks",
-                fix="write it once, with all its times",
+                fix="list it once, with all its times",
             )
-        one.check(trainer, module)
+        intervention.check(trainer, module)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             continue
-        last = Position(epochs - 1, _MANY)
-        if isinstance(data, ImageDataModule):
-            end = data.plan(trainer).latest()
-            last = end._replace(epoch=end.epoch - 1, step=end.step - 1)
-        if isinstance(one, Rewind):
-            check_order(one, trainer)
-        for time in times(one):
+        if isinstance(intervention, Rewind):
+            check_order(intervention, trainer)
+        last = _last_batch(trainer)
+        for time in times(intervention):
             if not time.reached(last, epochs):
                 raise UserError(
-                    type(one).__name__,
-                    time,
-                    f"is never reached: the run's last batch is {_place(last)}",
+                    type(intervention).__name__,
+                    value=time,
+                    problem=(
+                        "is never reached: the run's last batch is of "
+                        f"epoch {last.epoch}, stage {last.stage}"
+                    ),
+                    fix="set an earlier time",
                 )
 
 
-def check_order(one: Rewind, trainer: Trainer) -> None:
+def _last_batch(trainer: Trainer) -> Position:
+    """Return the latest position that the last batch of a run can have."""
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ImageDataModule):
+        return Position((trainer.max_epochs or 0) - 1, _MANY)
+    end = data.plan(trainer).latest()
+    return end._replace(epoch=end.epoch - 1, step=end.step - 1)
+
+
+def check_order(rewind: Rewind, trainer: Trainer) -> None:
     """Raise UserError if a rewind acts no later than the state is taken, or may do so."""
-    data, epochs = getattr(trainer, "datamodule", None), trainer.max_epochs or 0
+    data = getattr(trainer, "datamodule", None)
+    epochs = trainer.max_epochs or 0
+
+    # All positions of the run at which something happens, as far as they are known.
     if isinstance(data, ImageDataModule) and not (data.growth and data.growth.until):
-        path = data.plan(trainer).positions(times(one))
+        path = data.plan(trainer).positions(times(rewind))
     else:
         kinds = {
             "epochs" if time.unit in ("ep", "%") else time.unit.removesuffix("s")
-            for time in times(one)
+            for time in times(rewind)
         }
         if len(kinds) > 1:
             raise UserError(
                 "Rewind: to",
-                value=one.to,
+                value=rewind.to,
                 problem="whether at lies after it is not known before the run",
-                fix="write both in one unit",
+                fix="set both in one unit",
             )
         path = [Position(epoch, 0) for epoch in range(epochs + 1)]
-    taken = next((now for now in path if one.to.reached(now, epochs)), path[-1])
+
+    taken = next((now for now in path if rewind.to.reached(now, epochs)), path[-1])
     for before, now in pairwise([None, *path[:-1]]):
         assert now is not None
-        if now <= taken and any(time.crossed(before, now, epochs) for time in one.at):
+        if now <= taken and any(time.crossed(before, now, epochs) for time in rewind.at):
             raise UserError(
                 "Rewind: to",
-                value=one.to,
-                problem=f"must lie before every moment of at, and does not before epoch {now.epoch}",
+                value=rewind.to,
+                problem=(
+                    f"must lie before every moment of at, and does not before epoch {now.epoch}"
+                ),
             )
 
 
-def _place(last: Position) -> str:
-    return f"of epoch {last.epoch}, stage {last.stage}; write an earlier time"
-
-
-def events(trainer: Trainer, path: Sequence[Position]) -> dict[Position, list[str]]:
+def planned_actions(trainer: Trainer, path: Sequence[Position]) -> dict[Position, list[str]]:
     """Return what is done at which position of a run."""
-    epochs, done = trainer.max_epochs or 0, dict[Position, list[str]]()
-    for one in interventions(trainer):
+    epochs = trainer.max_epochs or 0
+    actions: dict[Position, list[str]] = {}
+    for intervention in interventions(trainer):
         for before, now in pairwise([None, *path[:-1]]):
             assert now is not None
-            if isinstance(one, OneShot) and any(
-                time.crossed(before, now, epochs) for time in one.at
+            if isinstance(intervention, OneShot) and any(
+                time.crossed(before, now, epochs) for time in intervention.at
             ):
-                done.setdefault(now, []).append(repr(one))
-            if isinstance(one, Level):
-                value = one.levels.at(now, epochs)
-                if value is not None and (before is None or one.levels.at(before, epochs) != value):
-                    done.setdefault(now, []).append(f"{one!r}: {value}")
-    return done
+                actions.setdefault(now, []).append(repr(intervention))
+            if isinstance(intervention, Level):
+                value = intervention.levels.at(now, epochs)
+                earlier = intervention.levels.at(before, epochs) if before else None
+                if value is not None and value != earlier:
+                    actions.setdefault(now, []).append(f"{intervention!r}: {value}")
+    return actions

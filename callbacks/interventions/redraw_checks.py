@@ -25,11 +25,11 @@ def check_can_redraw(
 def check_parameters_kept(who: str, trainer: Trainer) -> None:
     """Raise UserError, in the name of `who`, if a callback replaces parameters."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    if any(isinstance(one, ModelPruning) for one in callbacks):
+    if any(isinstance(callback, ModelPruning) for callback in callbacks):
         raise UserError(
             who,
             problem="ModelPruning replaces the parameters that it acts on",
-            fix="leave one of the two out",
+            fix="remove one of the two",
         )
 
 

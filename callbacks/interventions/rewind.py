@@ -61,7 +61,7 @@ class Rewind(OneShot):
                 "to",
                 value="stages",
                 problem="are several moments",
-                fix="write one of them, such as 'stage1'",
+                fix="set one of them, such as 'stage1'",
             )
         for time in at:
             if time.unit == to.unit and time.number <= to.number:
@@ -72,30 +72,32 @@ class Rewind(OneShot):
 
     @property
     def state_key(self) -> str:
-        """Tell several from each other."""
+        """Distinguish several of them."""
         return repr(self)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is kept."""
+        """Return the snapshot, once it is taken."""
         return {"kept": self._kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the snapshot of a checkpoint."""
         self._kept = state_dict["kept"]
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse layers that there are not, or whose parameters are replaced meanwhile."""
+        """Refuse layers that do not exist, or whose parameters are replaced meanwhile."""
         check_parameters_kept("Rewind", trainer)
         self._chosen(module)
 
     def in_force(self, epoch: Epoch) -> str | None:
         """Return what is done in an epoch or kept for later."""
-        act, named = super().in_force(epoch), f"{self!r} to {self.to} of {epoch.epochs} epochs"
         if not epoch.knows(self.to):
-            return f"{named}, at {', '.join(map(str, self.at))}"
-        taken = self.to.crossed(epoch.before, epoch.now, epoch.epochs)
-        kept = self.to.reached(epoch.now, epoch.epochs)
-        return f"{self!r}: {'taken' if taken else 'kept'}, {act}" if kept else act
+            moments = ", ".join(map(str, self.at))
+            return f"{self!r} to {self.to} of {epoch.epochs} epochs, at {moments}"
+        action = super().in_force(epoch)
+        if not self.to.reached(epoch.now, epoch.epochs):
+            return action
+        taken_now = self.to.crossed(epoch.before, epoch.now, epoch.epochs)
+        return f"{self!r}: {'taken' if taken_now else 'kept'}, {action}"
 
     def check_snapshot(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
         """Raise UserError unless a checkpoint from after `to` holds the snapshot."""
@@ -104,7 +106,7 @@ class Rewind(OneShot):
                 "Rewind: to",
                 value=self.to,
                 problem="has passed at the checkpoint, which does not hold that state",
-                fix="start afresh",
+                fix="start a new run",
             )
         if self.learning_rate == "rewind" and bool(kept["schedules"]) != (
             build_optimizer(module)[1] is not None
@@ -113,16 +115,16 @@ class Rewind(OneShot):
                 "Rewind: learning_rate",
                 value="rewind",
                 problem="only one of checkpoint and run has an lr_scheduler",
-                fix="write keep",
+                fix="set keep",
             )
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        clock, where = Clock.of(trainer), list(Clock.of(trainer).now)
-        taken = (
-            self._kept and self._kept["where"] == where
-        )  # in a checkpoint written after it, as its batch failed
+        clock = Clock.of(trainer)
+        where = list(clock.now)
+        # A checkpoint may have been written after it was taken, as its batch failed.
+        taken = self._kept and self._kept["where"] == where
         if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not taken:
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
             state = snapshot(self._chosen(pl_module), trainer.optimizers, schedulers)
@@ -130,13 +132,14 @@ class Rewind(OneShot):
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
-        """Return to what is kept."""
+        """Restore the snapshot."""
         assert self._kept is not None
+        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         restore(
             self._kept,
             self._chosen(module),
             trainer.optimizers,
-            [config.scheduler for config in trainer.lr_scheduler_configs],
+            schedulers,
             optimizer_state=self.optimizer_state == "rewind",
             learning_rate=self.learning_rate == "rewind",
         )

@@ -60,9 +60,9 @@ class ShrinkPerturb(OneShot):
     ) -> None:
         super().__init__(at)
         if not 0 <= shrink <= 1:
-            raise UserError("shrink", value=shrink, fix="write a factor in [0, 1]")
+            raise UserError("shrink", value=shrink, fix="set a factor in [0, 1]")
         if not perturb >= 0:
-            raise UserError("perturb", value=perturb, fix="write 0 or more")
+            raise UserError("perturb", value=perturb, fix="set 0 or more")
         self.shrink, self.perturb, self.noise, self.scope = shrink, perturb, noise, scope
         self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
 

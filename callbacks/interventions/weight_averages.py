@@ -8,12 +8,10 @@ from torch import Tensor, nn
 
 
 def copy_if_averaged(trainer: Trainer, module: LightningModule) -> dict[str, Tensor]:
-    """Return a copy of all parameters and buffers if an average of them is kept, else nothing."""
-    return (
-        {name: tensor.clone() for name, tensor in module.state_dict().items()}
-        if _averages(trainer)
-        else {}
-    )
+    """Return a copy of all parameters and buffers if an average of them is kept, else {}."""
+    if not _averages(trainer):
+        return {}
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def sync_weight_averages(
@@ -22,13 +20,15 @@ def sync_weight_averages(
     """Set averaged weights to the present ones, in place, wherever an intervention changed them."""
     now = module.state_dict()
     for average in _averages(trainer):
-        kept = average.state_dict()
+        averaged = average.state_dict()
         for name, tensor in before.items():
             if not tensor.equal(now[name]):
-                kept[name].copy_(now[name])
+                averaged[name].copy_(now[name])
 
 
 def _averages(trainer: Trainer) -> list[nn.Module]:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    kept: list[Any] = [one._average_model for one in callbacks if isinstance(one, WeightAveraging)]
-    return [average.module for average in kept]
+    models: list[Any] = [
+        callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)
+    ]
+    return [model.module for model in models]

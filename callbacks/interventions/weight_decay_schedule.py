@@ -59,9 +59,9 @@ class WeightDecaySchedule(Level):
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Write it into the groups that decay."""
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        build_optimizer = self._configured(trainer, module)
-        for group, decay in zip(groups, build_optimizer, strict=True):
-            if decay or not any(build_optimizer):
+        configured = self._configured(trainer, module)
+        for group, decay in zip(groups, configured, strict=True):
+            if decay or not any(configured):
                 group["weight_decay"] = value
 
     @staticmethod

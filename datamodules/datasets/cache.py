@@ -34,7 +34,8 @@ def disk_cached(key: str, make: Callable[[], Tensor]) -> Tensor:
         _store(key, tensor)
     except (OSError, RuntimeError) as error:
         rank_zero_warn(
-            f"decoded images cannot be kept for the next run ({getattr(error, 'strerror', None) or one_line(error)}); "
+            "decoded images cannot be kept for the next run "
+            f"({getattr(error, 'strerror', None) or one_line(error)}); "
             "set XDG_CACHE_HOME to a folder that can be written"
         )
         return tensor

@@ -112,6 +112,6 @@ class ExampleDataset(ABC):
             raise UserError(
                 "validation",
                 value=self.validation,
-                fix="write 'test' or a share of the training split in (0, 1)",
+                fix="set 'test' or a share of the training split in (0, 1)",
             )
         return count

@@ -6,7 +6,7 @@ _UNWRITABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def printable(name: object) -> str:
-    r"""Return a name or path with `\…` escapes for control characters and for bytes that are not UTF-8.
+    r"""Return a name or path with `\…` escapes for control characters and bytes not UTF-8.
 
     Python holds such a byte as half of a surrogate pair, which can neither be encoded nor drawn.
     """

@@ -45,7 +45,8 @@ class FolderSplit(Split):
             raise UserError(
                 printable(self.files[index]),
                 problem=(
-                    f"{image.shape[2]} x {image.shape[1]} pixels where {printable(self.files[0].name)} "
+                    f"{image.shape[2]} x {image.shape[1]} pixels where "
+                    f"{printable(self.files[0].name)} "
                     f"has {self.shape[2]} x {self.shape[1]}"
                 ),
                 fix="set size: to resize all images to one size",

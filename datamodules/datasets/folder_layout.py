@@ -58,7 +58,10 @@ def check_classes(train: Path, test: Path) -> None:
             "root",
             value=printable(train.parent),
             problem="train and test must hold the same classes",
-            fix=f"only {train.name} holds {_shown(only_train)}, only {test.name} holds {_shown(only_test)}",
+            fix=(
+                f"only {train.name} holds {_shown(only_train)}, only {test.name} holds "
+                f"{_shown(only_test)}"
+            ),
         )
 
 
@@ -87,7 +90,7 @@ def _describe(root: Path, split: str) -> str:
     if root.is_symlink() and not root.exists():
         return f"a link to {printable(root.readlink())}, where nothing is"
     if not root.is_dir():
-        return "a file; unpack it and write the folder" if root.exists() else "no such folder"
+        return "a file; unpack it and set the folder" if root.exists() else "no such folder"
     for name in _SPLITS[split]:
         if (root / name).is_symlink() and not (root / name).exists():
             return f"{name} is a link to {printable((root / name).readlink())}, where nothing is"
@@ -99,7 +102,7 @@ def _describe(root: Path, split: str) -> str:
     folders = class_names(root)
     inner = [name for name in folders if (root / name / "train").is_dir()]
     if inner:
-        return f"there is none, but in a folder below; write root: {printable(root / inner[0])}"
+        return f"there is none, but in a folder below; set root: {printable(root / inner[0])}"
     return f"no {split} folder among {_shown(folders)}" if folders else "no folders there"
 
 

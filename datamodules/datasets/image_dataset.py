@@ -32,7 +32,7 @@ class ImageDataset(ExampleDataset):
         super().__init__(subset, validation)
         sides = (size,) if isinstance(size, int) else size or ()
         if any(side < 1 for side in sides):
-            raise UserError("size", value=size, fix="write 1 or more pixels")
+            raise UserError("size", value=size, fix="set 1 or more pixels")
         self.size = size
 
     def check(self, train: Split, test: Split) -> None:

@@ -82,7 +82,10 @@ def _list_class(folder: Path, skipped: Counter[str]) -> list[Path]:
             raise UserError(
                 printable(entry.path),
                 problem="images in a folder inside a class folder",
-                fix=f"move them to {printable(folder)}, or each class's folder to {printable(folder.parent)}",
+                fix=(
+                    f"move them to {printable(folder)}, or each class's folder to "
+                    f"{printable(folder.parent)}"
+                ),
             )
         elif kind == "folder" or not is_image(entry.name):
             skipped[Path(entry.name).suffix.lower()] += 1

@@ -97,10 +97,12 @@ class TorchvisionImages(ImageDataset):
             raise UserError(
                 f"{self.name} is not in root",
                 problem=(
-                    f"{printable(Path(self.root).absolute())} and could not be downloaded ({one_line(error)})"
+                    f"{printable(Path(self.root).absolute())} and could not be downloaded "
+                    f"({one_line(error)})"
                 ),
                 fix=(
-                    "copy its files there from a machine with network access, set root: to where they are, or use FolderImages"
+                    "copy its files there from a machine with network access, set root: to "
+                    "where they are, or use FolderImages"
                 ),
             ) from error
         except Exception as error:
@@ -175,7 +177,8 @@ class _Pictures(Split):
                 "options",
                 value=self.dataset.options,
                 problem=(
-                    f"{self.dataset.name} gives {printable(target)} as the label of image {index}, where one class number is needed"
+                    f"{self.dataset.name} gives {printable(target)} as the label of image "
+                    f"{index}, where one class number is needed"
                 ),
                 fix="choose another target",
             ) from None

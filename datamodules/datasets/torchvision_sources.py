@@ -69,14 +69,14 @@ def split_arguments(
             "name",
             value=name,
             problem="not a torchvision data set of labelled images that is read by name",
-            fix=f"write one of {known}, or use FolderImages",
+            fix=f"set one of {known}, or use FolderImages",
         )
     if taken := sorted((own.keys() | _RESERVED) & options.keys()):
         raise UserError(
             "options",
             value=taken[0],
             problem=f"TorchvisionImages sets it for {name}",
-            fix="leave it out",
+            fix="remove it",
         )
     if name in _CHOICES:
         _check_choice(name, _CHOICES[name], options)
@@ -92,5 +92,5 @@ def _check_choice(name: str, choice: _Choice, options: dict[str, Any]) -> None:
             f"options: {choice.option}",
             value=given,
             problem=f"{name} needs one of {', '.join(choice.values)}",
-            fix=f"write options: {{{choice.option}: {choice.values[0]}}}, for example",
+            fix=f"set options: {{{choice.option}: {choice.values[0]}}}, for example",
         )

@@ -34,7 +34,10 @@ class Growth(Named, ABC):
         if (at is None) == (until is None):
             raise UserError(
                 "growth",
-                fix="write either at: [times], when stages 1, 2, … begin, or until: {train_accuracy: …}",
+                fix=(
+                    "set either at: [times], when stages 1, 2, … begin, or until: "
+                    "{train_accuracy: …}"
+                ),
             )
         for time in at or []:
             if time.unit not in ("ep", "%"):
@@ -42,7 +45,7 @@ class Growth(Named, ABC):
                     "at",
                     value=time,
                     problem="a stage begins with an epoch",
-                    fix="write '80ep' or '50%'",
+                    fix="set '80ep' or '50%'",
                 )
         self.at, self.until = at, until
 

@@ -43,11 +43,9 @@ class ClassGrowth(Growth):
     ) -> None:
         super().__init__(at, until)
         if stages < 1:
-            raise UserError("stages", value=stages, fix="write 1 or more")
+            raise UserError("stages", value=stages, fix="set 1 or more")
         if not 0 <= uniform_fraction <= 1:
-            raise UserError(
-                "uniform_fraction", value=uniform_fraction, fix="write a share in [0, 1]"
-            )
+            raise UserError("uniform_fraction", value=uniform_fraction, fix="set a share in [0, 1]")
         self.stages, self.uniform_fraction, self.stratified = stages, uniform_fraction, stratified
 
     def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
@@ -64,7 +62,7 @@ class ClassGrowth(Growth):
                 "stages",
                 value=self.stages,
                 problem=f"there are {classes} classes to deal",
-                fix="write fewer, or uniform_fraction: 1.0",
+                fix="set fewer, or uniform_fraction: 1.0",
             )
         order = arrival_permutation(len(targets), seed)
         chosen = order[: round(self.uniform_fraction * len(targets))]

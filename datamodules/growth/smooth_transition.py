@@ -39,10 +39,10 @@ class SmoothTransition(Growth):
     def __init__(self, gamma: float, fraction: float = 0.5) -> None:
         super().__init__(at=[])
         if not 0 <= gamma <= 1:
-            raise UserError("gamma", value=gamma, fix="write a number in [0, 1]")
+            raise UserError("gamma", value=gamma, fix="set a number in [0, 1]")
         if not 0 < fraction <= 1:
             raise UserError(
-                "fraction", value=fraction, fix="write a share of the training split in (0, 1]"
+                "fraction", value=fraction, fix="set a share of the training split in (0, 1]"
             )
         self.gamma, self.fraction = gamma, fraction
 

@@ -39,7 +39,7 @@ class StageCriterion:
         """Check the ranges."""
         if not 0 < self.train_accuracy <= 1:
             raise UserError(
-                "until: train_accuracy", value=self.train_accuracy, fix="write a share in (0, 1]"
+                "until: train_accuracy", value=self.train_accuracy, fix="set a share in (0, 1]"
             )
         for name, time in (("at_most", self.at_most), ("last", self.last)):
             if time and (time.unit not in ("ep", "%") or time.number == 0):
@@ -47,7 +47,7 @@ class StageCriterion:
                     f"until: {name}",
                     value=time,
                     problem="a stage lasts whole epochs",
-                    fix="write '350ep' or '30%'",
+                    fix="set '350ep' or '30%'",
                 )
 
     @property

@@ -35,7 +35,7 @@ class StageSchedule:
             raise UserError(
                 "until",
                 problem="ends a stage by train/accuracy, and the data have no classes",
-                fix="write at: [times] instead",
+                fix="set at: [times] instead",
             )
         self.growth, self.seed, self.epochs = growth, seed, epochs
         self._added = (
@@ -124,13 +124,14 @@ class StageSchedule:
             raise UserError(
                 f"growth: stages of {self.sizes} examples",
                 problem="each must add some",
-                fix="write fewer stages",
+                fix="set fewer stages",
             )
         if self._at is not None and len(self._at) != len(self.sizes) - 1:
             raise UserError(
                 self._shown,
                 problem=(
-                    f"{len(self.sizes)} stages need {len(self.sizes) - 1} moments, when stages 1, 2, … begin"
+                    f"{len(self.sizes)} stages need {len(self.sizes) - 1} moments, when "
+                    f"stages 1, 2, … begin"
                 ),
             )
 
@@ -143,15 +144,17 @@ class StageSchedule:
             raise UserError(
                 "until",
                 problem=f"{len(self.sizes)} stages never fit into {epochs} epochs",
-                fix="write fewer stages, or more epochs",
+                fix="set fewer stages, or more epochs",
             )
         last = self.growth.until and self.growth.until.last
         if last and last.unit == "ep" and len(self.sizes) - 1 + last.number > epochs:
             raise UserError(
                 "until: last",
                 value=last,
-                problem=f"with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}",
-                fix="write a larger max_epochs, or a shorter last",
+                problem=(
+                    f"with {len(self.sizes) - 1} stages before it more than max_epochs: {epochs}"
+                ),
+                fix="set a larger max_epochs, or a shorter last",
             )
         begins = [
             0,
@@ -166,7 +169,7 @@ class StageSchedule:
                 raise UserError(
                     self._shown,
                     problem=f"stage {stage} would have no epoch of {epochs}",
-                    fix="write increasing times inside the run",
+                    fix="set increasing times inside the run",
                 )
 
     def check_history(self, way_out: str) -> None:

@@ -38,10 +38,10 @@ class UniformGrowth(Growth):
         if sum(given is not None for given in (fractions, counts, step)) != 1:
             raise UserError(
                 "growth",
-                fix="write one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000",
+                fix="set one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000",
             )
         if step is not None and step < 1:
-            raise UserError("step", value=step, fix="write 1 or more examples")
+            raise UserError("step", value=step, fix="set 1 or more examples")
         for name, sizes in (("fractions", fractions), ("counts", counts)):
             if (
                 sizes is not None and list(sizes) != sorted({size for size in sizes if size > 0})
@@ -50,7 +50,7 @@ class UniformGrowth(Growth):
                     name,
                     value=sizes,
                     problem="stages must grow",
-                    fix="write increasing numbers above 0",
+                    fix="set increasing numbers above 0",
                 )
         if fractions and fractions[-1] > 1:
             raise UserError(
@@ -97,6 +97,6 @@ class UniformGrowth(Growth):
                 "step",
                 value=step,
                 problem=f"{stages} stages of it are more than the {examples} training examples",
-                fix="write fewer times",
+                fix="set fewer times",
             )
         return [min(stage * step, examples) for stage in range(1, stages + 1)]

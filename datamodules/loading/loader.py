@@ -50,7 +50,9 @@ class EpochLoader:
         self.inputs = split.tensor().to(device) if resident else None
         self.epoch, self.batch_index = 0, 0
         if order is not None:
-            self.sampler = self  # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a shuffling one
+            # Lightning calls sampler.set_epoch, and would refuse a sampler that it takes for a
+            # shuffling one.
+            self.sampler = self
 
     def set_epoch(self, epoch: int) -> None:
         """Say which 0-based epoch comes next."""
@@ -114,8 +116,12 @@ class EpochLoader:
         if state["cut"] != self._cut():
             raise UserError(
                 "ckpt_path",
-                problem=f"written after {state['position']} of an epoch's {state['cut']}, which has now {self._cut()}",
+                problem=(
+                    f"written after {state['position']} of an epoch's {state['cut']}, which has "
+                    f"now {self._cut()}"
+                ),
                 fix=(
-                    "resume with the same data, batch_size and number of devices, or from a checkpoint of an epoch's end"
+                    "resume with the same data, batch_size and number of devices, or from a "
+                    "checkpoint of an epoch's end"
                 ),
             )

@@ -38,9 +38,9 @@ class SplitsOnDevice(LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1:
-            raise UserError("batch_size", value=batch_size, fix="write 1 or more")
+            raise UserError("batch_size", value=batch_size, fix="set 1 or more")
         if workers < 0:
-            raise UserError("workers", value=workers, fix="write 0 (none) or more")
+            raise UserError("workers", value=workers, fix="set 0 (none) or more")
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.resident, self.workers, self.seed = resident, workers, seed
 

@@ -56,9 +56,9 @@ class CropFlip(Augmentation):
         self, padding: int = 4, flip: bool = True, fill: Literal["mean"] | int = "mean"
     ) -> None:
         if padding < 0:
-            raise UserError("padding", value=padding, fix="write 0 (no translation) or more pixels")
+            raise UserError("padding", value=padding, fix="set 0 (no translation) or more pixels")
         if fill != "mean" and not 0 <= fill <= 255:
-            raise UserError("fill", value=fill, fix="write 'mean' or a grey level in 0…255")
+            raise UserError("fill", value=fill, fix="set 'mean' or a grey level in 0…255")
         self.padding, self.flip, self.fill = padding, flip, fill
 
     def __call__(self, images: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:

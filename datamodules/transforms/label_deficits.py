@@ -79,7 +79,7 @@ class LabelNoise(Deficit):
         super().__init__(during)
         if not 0 <= fraction <= 1:
             raise UserError(
-                "fraction", value=fraction, fix="write the share of wrong labels, in [0, 1]"
+                "fraction", value=fraction, fix="set the share of wrong labels, in [0, 1]"
             )
         self.fraction = fraction
 

@@ -50,7 +50,7 @@ class AllCNN(_PlainCNN):
                 "width",
                 value=width,
                 problem="a factor on 96 channels",
-                fix="write 1 for the paper's network",
+                fix="set 1 for the paper's network",
             )
         small, large = round(96 * width), round(192 * width)
         plan = [

@@ -22,7 +22,7 @@ def check_sizes(**sizes: int) -> None:
     """Refuse sizes below 1, by name."""
     for name, value in sizes.items():
         if value < 1:
-            raise UserError(name, value=value, fix="write 1 or more")
+            raise UserError(name, value=value, fix="set 1 or more")
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module:

@@ -71,7 +71,7 @@ def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
             raise UserError(
                 "",
                 problem="a run forgets all examples equally often",
-                fix="train for longer, or leave it out",
+                fix="train for longer, or remove it",
             )
         found.append([scores.rank().corr().loc["one", "other"], scores.corr().loc["one", "other"]])
     ranks, values = (float(sum(column) / len(column)) for column in zip(*found, strict=True))

@@ -28,15 +28,15 @@ class Point(NamedTuple):
 
 
 def interpolate(
-    one: Mapping[str, Tensor], other: Mapping[str, Tensor], alpha: float
+    first: Mapping[str, Tensor], second: Mapping[str, Tensor], alpha: float
 ) -> dict[str, Tensor]:
-    """Return alpha · one + (1 - alpha) · other of parameters and buffers.
+    """Return alpha · first + (1 - alpha) · second of parameters and buffers.
 
-    Whole numbers (counts of batches) are the other's.
+    Whole numbers (counts of batches) are the second's.
     """
     return {
-        name: torch.lerp(value, one[name], alpha) if value.is_floating_point() else value
-        for name, value in other.items()
+        name: torch.lerp(value, first[name], alpha) if value.is_floating_point() else value
+        for name, value in second.items()
     }
 
 
@@ -63,10 +63,10 @@ def evaluate(network: nn.Module, pairs: Pairs) -> tuple[float, float]:
     return loss / count, wrong / count
 
 
-def line(
+def interpolate_path(
     network: nn.Module,
-    one: Mapping[str, Tensor],
-    other: Mapping[str, Tensor],
+    first: Mapping[str, Tensor],
+    second: Mapping[str, Tensor],
     points: int,
     pairs: Pairs,
     batches: Sequence[Tensor],
@@ -74,9 +74,9 @@ def line(
     """Evaluate networks on the line between two, evenly spaced, ends included.
 
     Args:
-        network: takes the values; left with other ones.
-        one: a `state_dict` of it.
-        other: another.
+        network: takes the values, and keeps the last of them.
+        first: a `state_dict` of it.
+        second: another.
         points: how many, 2 or more.
         pairs: what they are evaluated on.
         batches: images that normalisation statistics are estimated from.
@@ -86,14 +86,14 @@ def line(
             `estimated`: estimated at each point.
     """
     kinds = ("interpolated", "estimated") if batch_norm_layers(network) else ("interpolated",)
-    found: dict[str, list[Point]] = {kind: [] for kind in kinds}
+    curves: dict[str, list[Point]] = {kind: [] for kind in kinds}
     for alpha in torch.linspace(0, 1, points, dtype=torch.float64).tolist():
-        for kind, curve in found.items():
-            network.load_state_dict(interpolate(one, other, alpha))
+        for kind, curve in curves.items():
+            network.load_state_dict(interpolate(first, second, alpha))
             if kind == "estimated":
                 update_bn(network, batches)
             curve.append(Point(alpha, *evaluate(network, pairs)))
-    return found
+    return curves
 
 
 def barriers(curve: Sequence[Point]) -> dict[str, float]:

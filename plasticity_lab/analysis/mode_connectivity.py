@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from callbacks.diagnostics.probe import training_probe
-from plasticity_lab.analysis.interpolation import Point, barriers, line
+from plasticity_lab.analysis.interpolation import Point, barriers, interpolate_path
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
@@ -64,15 +64,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="mode_connectivity", description=__doc__, allow_abbrev=False
     )
     parser.add_argument(
-        "one",
+        "first",
         type=Path,
-        help="a checkpoint, in the directory of its run, whose config says what is evaluated",
+        help="a checkpoint in the directory of its run, on whose test split networks are evaluated",
     )
-    parser.add_argument("other", type=Path, help="a checkpoint of a network of the same shape")
+    parser.add_argument("second", type=Path, help="a checkpoint of a network of the same shape")
     parser.add_argument(
         "--points", type=int, default=30, help="networks on the line, ends included"
     )
-    where = "a new file for the numbers, with the picture beside it; by default the picture goes to the first checkpoint's run"
+    where = (
+        "a new file for the numbers, with the picture beside it; by default the picture goes to "
+        "the first checkpoint's run"
+    )
     parser.add_argument("--json", type=Path, default=None, help=where)
     return parser
 
@@ -91,21 +94,21 @@ def _build(checkpoint: Path) -> Run:
     return run
 
 
-def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
+def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str, list[Point]]:
     """Evaluate the line between two checkpoints on the test split of the first one's run.
 
     Raises:
         UserError: for a missing checkpoint or config, or networks of different shapes.
     """
     if points < 2:
-        raise UserError("points", value=points, fix="write 2 or more")
-    if missing := [path for path in (one, other) if not path.is_file()]:
+        raise UserError("points", value=points, fix="set 2 or more")
+    if missing := [path for path in (first, second) if not path.is_file()]:
         raise UserError(missing[0], problem="no such file", fix="name a checkpoint")
-    states = [read_checkpoint(path) for path in (one, other)]
-    built = _build(one)
+    states = [read_checkpoint(path) for path in (first, second)]
+    built = _build(first)
     data: Any = built.data
     module = built.model.to(data.device)
-    for path, state in zip((one, other), states, strict=True):
+    for path, state in zip((first, second), states, strict=True):
         check_network(state, module.state_dict(), path)
 
     def pairs() -> Iterable[tuple[Tensor, Tensor]]:
@@ -115,55 +118,54 @@ def connect(one: Path, other: Path, points: int) -> dict[str, list[Point]]:
             )
             yield batch.inputs, batch.targets
 
-    images = (
-        training_probe(data, EXAMPLES, False, data.now).inputs
-        if batch_norm_layers(module)
-        else None
-    )
-    batches = () if images is None else torch.split(images, data.batch_size)
-    ends = [
-        {name: value.to(data.device) for name, value in state["state_dict"].items()}
-        for state in states
-    ]
-    return line(module, ends[0], ends[1], points, pairs, batches)
+    # Batch norm's statistics are estimated again from some training examples.
+    batches: Sequence[Tensor] = ()
+    if batch_norm_layers(module):
+        images = training_probe(data, EXAMPLES, False, data.now).inputs
+        batches = torch.split(images, data.batch_size)
+    ends = [_moved(state["state_dict"], data.device) for state in states]
+    return interpolate_path(module, ends[0], ends[1], points, pairs, batches)
+
+
+def _moved(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: value.to(device) for name, value in state.items()}
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    given = _parser().parse_args(args)
+    options = _parser().parse_args(args)
     silence_known_warnings()
     with errors_in_one_line("mode_connectivity"):
-        if given.json and (given.json.suffix != ".json" or not given.json.parent.is_dir()):
-            raise UserError(
-                "json", value=given.json, problem="name a file .json in a folder that there is"
-            )
-        if there := [
-            file
-            for file in (given.json, given.json and given.json.with_suffix(".png"))
-            if file and file.exists()
-        ]:
-            raise UserError(
-                "json",
-                value=there[0],
-                problem="is there already, and is left alone",
-                fix="name a new file",
-            )
-        curves = connect(given.one, given.other, given.points)
+        if options.json:
+            _check_target(options.json)
+        curves = linear_mode_connectivity(options.first, options.second, options.points)
     print(table(curves))
-    picture = (
-        given.json or given.one.absolute().parent.parent / "mode_connectivity.json"
-    ).with_suffix(".png")
-    if given.json:
-        found = {
-            kind: {"barrier": barriers(curve), "points": [point._asdict() for point in curve]}
-            for kind, curve in curves.items()
-        }
-        given.json.write_text(
-            json.dumps({"one": str(given.one), "other": str(given.other), **found}, indent=2) + "\n"
-        )
+    if options.json:
+        picture = options.json.with_suffix(".png")
+        content: dict[str, Any] = {"one": str(options.first), "other": str(options.second)}
+        for kind, curve in curves.items():
+            points = [point._asdict() for point in curve]
+            content[kind] = {"barrier": barriers(curve), "points": points}
+        options.json.write_text(json.dumps(content, indent=2) + "\n")
+    else:
+        picture = options.first.absolute().parent.parent / "mode_connectivity.png"
     draw(curves, picture)
     print(f"picture: {picture}")
     return 0
+
+
+def _check_target(file: Path) -> None:
+    """Raise UserError for a file that cannot be written, or that would be replaced."""
+    if file.suffix != ".json" or not file.parent.is_dir():
+        raise UserError("json", value=file, problem="name a file .json in an existing folder")
+    for target in (file, file.with_suffix(".png")):
+        if target.exists():
+            raise UserError(
+                "json",
+                value=target,
+                problem="is there already, and is left alone",
+                fix="name a new file",
+            )
 
 
 if __name__ == "__main__":

@@ -90,7 +90,8 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
     Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> {name: tuple(out.shape) for name, out in block_outputs(network, torch.ones(5, 3)).items()}
+        >>> outputs = block_outputs(network, torch.ones(5, 3))
+        >>> {name: tuple(output.shape) for name, output in outputs.items()}
         {'0': (5, 4), '1': (5, 4), '2': (5, 2)}
     """
     seen: dict[str, Tensor] = {}

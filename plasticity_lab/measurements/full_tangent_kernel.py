@@ -68,7 +68,8 @@ def largest_full_eigenvalue(network: nn.Module, images: Tensor, classes: int, se
         seed: keys the start vector, the same for all weights.
 
     Examples:
-        >>> network, inputs = nn.Linear(3, 1, bias=False), torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+        >>> network = nn.Linear(3, 1, bias=False)
+        >>> inputs = torch.tensor([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
         >>> round(largest_full_eigenvalue(network, inputs, classes=1, seed=0), 3)
         4.0
     """

@@ -15,13 +15,13 @@ def gram(features: Tensor) -> Tensor:
     return centred @ centred.T
 
 
-def cosine(one: Tensor, other: Tensor) -> float:
+def cosine(first: Tensor, second: Tensor) -> float:
     """Return the cosine between two matrices by the Frobenius product; 0 if one is zero.
 
     Examples:
         >>> round(cosine(torch.eye(2), 3 * torch.eye(2)), 6)
         1.0
     """
-    one, other = one.double(), other.double()
-    norms = float(one.norm() * other.norm())
-    return float((one * other).sum()) / norms if norms else 0.0
+    first, second = first.double(), second.double()
+    norms = float(first.norm() * second.norm())
+    return float((first * second).sum()) / norms if norms else 0.0

@@ -55,7 +55,8 @@ def check_twice_differentiable(loss: Loss, parameters: Parameters) -> None:
         parameters: of the network.
 
     Examples:
-        >>> check_twice_differentiable(lambda p: p["w"].exp().sum(), {"w": torch.ones(2).requires_grad_()})
+        >>> parameters = {"w": torch.ones(2).requires_grad_()}
+        >>> check_twice_differentiable(lambda p: p["w"].exp().sum(), parameters)
     """
     try:
         hessian_vector_product(loss, parameters)(flatten(parameters).detach())

@@ -93,8 +93,9 @@ def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
 
     Examples:
         >>> matrix = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
-        >>> found = lanczos(lambda vector: matrix @ vector, torch.ones(3, dtype=torch.float64), steps=3)
-        >>> found.eigh()[0].round(decimals=6)
+        >>> start = torch.ones(3, dtype=torch.float64)
+        >>> tridiagonal = lanczos(lambda vector: matrix @ vector, start, steps=3)
+        >>> tridiagonal.eigh()[0].round(decimals=6)
         tensor([1., 2., 3.], dtype=torch.float64)
     """
     run = Lanczos(product, start)

@@ -68,8 +68,8 @@ def lanczos_quadrature(
 
     Examples:
         >>> diagonal = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
-        >>> draws = torch.Generator().manual_seed(0)
-        >>> nodes = lanczos_quadrature(lambda v: diagonal * v, diagonal, steps=3, draws=1, generator=draws)
+        >>> rng = torch.Generator().manual_seed(0)
+        >>> nodes = lanczos_quadrature(lambda v: diagonal * v, diagonal, 3, draws=1, generator=rng)
         >>> nodes.values.round(decimals=6)
         tensor([[1., 2., 3.]], dtype=torch.float64)
     """

@@ -19,8 +19,8 @@ from plasticity_lab.randomness import generator
 
 COLUMNS = 20_000
 NEIGHBOURS = 9
-RANDOM_STATE = 9  # the authors' of K-Means and logistic regression
-
+RANDOM_STATE = 9
+"""The authors', of K-Means and logistic regression."""
 
 Codes = NDArray[np.bool_]
 Labels = NDArray[np.int64]
@@ -42,29 +42,24 @@ def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS)
         >>> codes(network, torch.randn(5, 3), seed=0).shape
         (5, 4)
     """
-    layers = [
-        one
-        for block in rectified(
-            network, images[:1], lambda number, output: output.flatten(1)
-        ).values()
-        for one in block
-    ]
+    # Choose units among those of all layers.
+    blocks = rectified(network, images[:1], lambda number, output: output.flatten(1))
+    layers = [layer for block in blocks.values() for layer in block]
     ends = np.cumsum([layer.shape[1] for layer in layers])
-    chosen = (
-        torch.randperm(int(ends[-1]), generator=generator(seed, "NeuralCode"))[:columns]
-        .sort()
-        .values
-    )
-    parts = [
-        chosen[(chosen >= end - layer.shape[1]) & (chosen < end)] - (end - layer.shape[1])
-        for end, layer in zip(ends, layers, strict=True)
-    ]
-    found = rectified(
+    order = torch.randperm(int(ends[-1]), generator=generator(seed, "NeuralCode"))
+    chosen = order[:columns].sort().values
+    parts = []
+    for end, layer in zip(ends, layers, strict=True):
+        start = end - layer.shape[1]
+        parts.append(chosen[(chosen >= start) & (chosen < end)] - start)
+
+    # Whether they are active.
+    active = rectified(
         network,
         images,
         lambda number, output: output.flatten(1)[:, parts[number].to(output.device)] > 0,
     )
-    return torch.cat([one for block in found.values() for one in block], 1).cpu().numpy()
+    return torch.cat([layer for block in active.values() for layer in block], 1).cpu().numpy()
 
 
 def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
@@ -76,9 +71,10 @@ def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
         [(2, 1), (1, 1)]
     """
     both = np.concatenate([train, test])
-    kept = np.flatnonzero(np.ptp(both.astype(np.uint8), axis=0))
-    kept = kept if len(kept) else np.array([0])
-    return train[:, kept], test[:, kept]
+    columns = np.flatnonzero(np.ptp(both.astype(np.uint8), axis=0))
+    if not len(columns):
+        columns = np.array([0])
+    return train[:, columns], test[:, columns]
 
 
 def redundancy(code: Codes) -> float:
@@ -105,9 +101,9 @@ def cluster_accuracies(clusters: Labels, labels: Labels) -> tuple[float, float]:
     """
     counts = contingency_matrix(labels, clusters)
     rows, columns = optimize.linear_sum_assignment(-counts)
-    return float(counts.max(0).sum() / len(labels)), float(
-        counts[rows, columns].sum() / len(labels)
-    )
+    majority = counts.max(0).sum() / len(labels)
+    one_to_one = counts[rows, columns].sum() / len(labels)
+    return float(majority), float(one_to_one)
 
 
 def categorise(
@@ -128,9 +124,8 @@ def categorise(
         1.0
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # fewer codes than clusters, or a hundred steps
+        # Of fewer codes than clusters, or after a hundred steps.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         means = KMeans(len(np.unique(test_labels)), n_init=10, random_state=RANDOM_STATE).fit(
             test.astype(np.float64)
         )
@@ -149,8 +144,8 @@ def categorise(
     }
 
 
-def _distances(one: Codes, other: Codes) -> NDArray[np.float32]:
+def _distances(first: Codes, second: Codes) -> NDArray[np.float32]:
     """Return Hamming distances, whole numbers that float32 holds exactly."""
-    left, right = one.astype(np.float32), other.astype(np.float32)
+    left, right = first.astype(np.float32), second.astype(np.float32)
     distances: NDArray[np.float32] = left.sum(1)[:, None] + right.sum(1) - 2 * left @ right.T
     return distances

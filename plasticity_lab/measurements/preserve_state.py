@@ -29,13 +29,13 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
     """
     modes = {part: part.training for part in module.modules()}
     buffers = {buffer: buffer.clone() for buffer in module.buffers()}
-    device = next((one.device for one in module.parameters()), torch.device("cpu"))
+    devices = (parameter.device for parameter in module.parameters())
+    device = next(devices, torch.device("cpu"))
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
     nvidia, intel = cast(Any, torch.backends.cudnn), cast(Any, torch.backends.mkldnn)
+    # TF32 is the default of convolutions on a GPU.
     backends = torch.backends.cuda.matmul, nvidia.conv, intel.matmul, intel.conv
-    precisions = [
-        backend.fp32_precision for backend in backends
-    ]  # TF32 is convolutions' default on a GPU
+    precisions = [backend.fp32_precision for backend in backends]
     try:
         module.eval()
         for backend in backends:
@@ -45,9 +45,8 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
             torch.compiler.set_stance("force_eager"),
-            sdpa_kernel(
-                SDPBackend.MATH
-            ),  # the fused kernels of attention have no second derivative
+            # The fused kernels of attention have no second derivative.
+            sdpa_kernel(SDPBackend.MATH),
         ):
             yield
     finally:

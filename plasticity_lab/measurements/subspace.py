@@ -30,7 +30,7 @@ def curvature_overlap(vector: Tensor, image: Tensor) -> float:
     return float(vector @ image / (vector.norm() * image.norm()))
 
 
-def subspace_overlap(one: Tensor, other: Tensor) -> float:
+def subspace_overlap(first: Tensor, second: Tensor) -> float:
     """Return |V'W|² / count of two spans of count orthonormal columns.
 
     1 for the same span, 0 for orthogonal ones, count / size for random ones.
@@ -39,4 +39,4 @@ def subspace_overlap(one: Tensor, other: Tensor) -> float:
         >>> subspace_overlap(torch.eye(4)[:, :2], torch.eye(4)[:, 1:3])
         0.5
     """
-    return float((one.T @ other).pow(2).sum() / one.shape[1])
+    return float((first.T @ second).pow(2).sum() / first.shape[1])

@@ -1,4 +1,4 @@
-"""How large weights are, and how far from where they began."""
+"""How large weights are, and how far from their initial values."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ Parts = Mapping[str, Tensor]
 """Parameters by name, taken together as one vector w."""
 
 
-def distance(one: Parts, other: Parts) -> Tensor:
+def distance(weights: Parts, reference: Parts) -> Tensor:
     """Return ||w - w'||, such as the distance from the initial values.
 
     Examples:
@@ -19,10 +19,10 @@ def distance(one: Parts, other: Parts) -> Tensor:
         >>> distance(after, before)
         tensor(5., dtype=torch.float64)
     """
-    return norm([part - other[name] for name, part in one.items()])
+    return norm([part - reference[name] for name, part in weights.items()])
 
 
-def relative_distance(one: Parts, other: Parts) -> Tensor:
+def relative_distance(weights: Parts, reference: Parts) -> Tensor:
     """Return ||w - w'|| / ||w'||; not finite where w' is zero.
 
     Examples:
@@ -30,10 +30,10 @@ def relative_distance(one: Parts, other: Parts) -> Tensor:
         >>> relative_distance(after, before)
         tensor(0.5000, dtype=torch.float64)
     """
-    return distance(one, other) / norm(other.values())
+    return distance(weights, reference) / norm(reference.values())
 
 
-def angle(one: Parts, other: Parts) -> Tensor:
+def angle(weights: Parts, reference: Parts) -> Tensor:
     """Return the angle between w and w' in degrees, in [0, 180]; NaN where one is zero.
 
     Exact also for small angles (Kahan).
@@ -43,12 +43,11 @@ def angle(one: Parts, other: Parts) -> Tensor:
         >>> angle(after, before)
         tensor(90., dtype=torch.float64)
     """
-    sizes = norm(one.values()), norm(other.values())
-    units = [
-        (part.double() / sizes[0], other[name].double() / sizes[1]) for name, part in one.items()
-    ]
-    across, along = (
-        norm([first - second for first, second in units]),
-        norm([first + second for first, second in units]),
-    )
-    return 2 * torch.atan2(across, along).rad2deg()
+    length, reference_length = norm(weights.values()), norm(reference.values())
+    sums, differences = [], []
+    for name, part in weights.items():
+        unit = part.double() / length
+        reference_unit = reference[name].double() / reference_length
+        sums.append(unit + reference_unit)
+        differences.append(unit - reference_unit)
+    return 2 * torch.atan2(norm(differences), norm(sums)).rad2deg()

@@ -1,4 +1,4 @@
-"""Goes on from another run's checkpoint with settings of its own."""
+"""A branch: a run that starts from another run's checkpoint with settings of its own."""
 
 import warnings
 from typing import Any
@@ -10,12 +10,12 @@ from callbacks.interventions.build_optimizer import build_optimizer
 
 
 class BranchFromCheckpoint(Callback):
-    """Lets the config beat the checkpoint where a run branches off: a checkpoint also holds its run's rates and schedule.
+    """Lets the config's rates and schedule replace the checkpoint's where a run branches off.
 
     Changes: values of the optimizer's parameter groups and the schedule's arguments become the
     config's, with the schedule advanced to the checkpoint's clock (a plateau schedule starts anew).
     Keeps: parameters, normalisation statistics, the optimizer's moments, the clock. With an
-    unchanged config this is bitwise nothing. Several optimizers are left alone.
+    unchanged config this is a no-op. Several optimizers are left alone.
     """
 
     def on_load_checkpoint(
@@ -28,7 +28,8 @@ class BranchFromCheckpoint(Callback):
             saved = checkpoint["lr_schedulers"]
             epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the optimizer is only asked for its rates
+                # The optimizer takes no step, which schedules warn of: only its rates are read.
+                warnings.simplefilter("ignore")
                 for _ in range(saved[0]["last_epoch"] if saved else epochs):
                     scheduler.step()
         checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]

@@ -39,7 +39,9 @@ from plasticity_lab.surgery.construction import Shape, construct, materialise
 
 
 class Builder:
-    """Builds networks such that their initial values can be drawn again, and gives lazy layers the sizes of the data.
+    """Builds networks whose initial values can be drawn again, lazy layers included.
+
+    Lazy layers get their sizes from the data.
 
     The parser hands it on to the model, which must be possible to copy: it holds nothing else.
     """
@@ -94,8 +96,13 @@ def build(
     _check_settings(config)
     text = yaml.safe_dump(config.resolved(), sort_keys=False)
     place = place or _place(config, text)
+
+    # The parts that the settings name.
     seed_everything(config.settings.seed_everything, workers=True)
     parts = _instantiated(config)
+    listed = list(parts.trainer.callbacks or [])
+
+    # The callbacks that every run has.
     record = RunRecord(place, text, config.settings.seed_everything)
     own: list[Callback] = [record, *_own_callbacks(config, parts, place, keep_end)]
     predictions = None
@@ -103,8 +110,8 @@ def build(
         predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
         test = parts.data.splits.test
         own.append(PredictionWriter(predictions, test.classes, test.num_outputs))
+
     trainer = _trainer(config, parts.trainer, place, own, record)
-    listed = list(parts.trainer.callbacks or [])
     trainer.callbacks.extend(extra)  # type: ignore[attr-defined]  # set by a helper of Trainer
     return Run(config, trainer, parts.model, parts.data, place, record, listed, predictions)
 
@@ -115,7 +122,7 @@ def _check_settings(config: Config) -> None:
         raise UserError(
             "seed_everything",
             value=settings.seed_everything,
-            fix=f"write a whole number in 0…{2**32 - 1}",
+            fix=f"set a whole number in 0…{2**32 - 1}",
         )
     if settings.print_timeline and config.command != "fit":
         raise UserError(
@@ -127,12 +134,17 @@ def _check_settings(config: Config) -> None:
 
 def _place(config: Config, text: str) -> RunLocation:
     """Decide where the run is kept and what it starts from."""
-    settings, files = config.settings, config.settings.config or []
-    find = run_directory.locate_run if config.command == "fit" else run_directory.locate_evaluation
+    settings = config.settings
+    files = settings.config or []
     root = Path(settings.trainer.default_root_dir or "runs")
-    run_dir = settings.run_dir or (run_dir_of(files) if settings.ckpt_path == "last" else None)
+    run_dir = settings.run_dir
+    if not run_dir and settings.ckpt_path == "last":
+        run_dir = run_dir_of(files)
+    locate = run_directory.locate_evaluation
+    if config.command == "fit":
+        locate = run_directory.locate_run
     try:
-        return find(root, run_name(files), text, run_dir, settings.ckpt_path)
+        return locate(root, run_name(files), text, run_dir, settings.ckpt_path)
     except OSError as error:
         raise UserError(
             "run_dir", value=run_dir or root, problem=error.strerror, fix="name another directory"
@@ -140,7 +152,7 @@ def _place(config: Config, text: str) -> RunLocation:
 
 
 def _instantiated(config: Config) -> Namespace:
-    """Build data and module, and what the trainer takes."""
+    """Build data and module, and the arguments of the trainer."""
     builder = Builder()
     instantiators = [
         (builder.data_module, LightningDataModule, True),
@@ -151,7 +163,7 @@ def _instantiated(config: Config) -> Namespace:
             config.command
         ]
     except ValueError as error:
-        # The parser wraps what a constructor says about its values.
+        # The parser wraps a constructor's error about its values.
         if "Does not validate" not in str(error):
             raise
         size = builder.shape[1:] if builder.shape else ()
@@ -161,9 +173,10 @@ def _instantiated(config: Config) -> Namespace:
                 "network",
                 value=network.rpartition(".")[2],
                 problem=(
-                    f"image_size is one number, and images are {size[0]} x {size[1]} (height x width)"
+                    f"image_size is one number, and images are {size[0]} x {size[1]} (height "
+                    f"x width)"
                 ),
-                fix="write `image_size: int | tuple[int, int]` in its __init__, or use squares",
+                fix="set `image_size: int | tuple[int, int]` in its __init__, or use squares",
             ) from error
         raise UserError(one_line(str(error))) from error
     return built
@@ -173,7 +186,9 @@ def _own_callbacks(
     config: Config, parts: Namespace, place: RunLocation, keep_end: bool
 ) -> list[Callback]:
     """Return the callbacks that every run has, whatever its settings list."""
-    fits, chosen, theirs = config.command == "fit", parts.trainer, parts.trainer.callbacks or []
+    fits = config.command == "fit"
+    options = parts.trainer
+    listed = options.callbacks or []
     own: list[Callback] = [
         RunLines(place),
         ExactResume(config.settings.seed_everything),
@@ -181,28 +196,34 @@ def _own_callbacks(
         callbacks.Clock(config.settings.seed_everything),
         DataMonitor(resumed=place.resumed_at is not None),
     ]
+
+    # Data stages that wait for the network.
     waits = getattr(getattr(parts.data, "growth", None), "until", None) is not None
-    if fits and waits and not any(isinstance(one, callbacks.StageEnd) for one in theirs):
+    if fits and waits and not _includes(listed, callbacks.StageEnd):
         own.append(callbacks.StageEnd())
+
+    # A branch has the rates of its own config.
     if fits and place.checkpoint and place.resumed_at is None:
         own.append(BranchFromCheckpoint())
-    if (
-        keep_end
-        and chosen.enable_checkpointing is not False
-        and not chosen.fast_dev_run
-        and not chosen.barebones
-    ):
+
+    # The last state.
+    checkpoints = options.enable_checkpointing is not False
+    if keep_end and checkpoints and not options.fast_dev_run and not options.barebones:
         own.append(EpochCheckpoint(place.directory))
-    if chosen.enable_progress_bar is not False and not any(
-        isinstance(one, ProgressBar) for one in theirs
-    ):
+
+    # Progress, in a form that suits the output.
+    if options.enable_progress_bar is not False and not _includes(listed, ProgressBar):
         own.append(TQDMProgressBar(refresh_rate=50) if sys.stderr.isatty() else PlainTextProgress())
     return own
 
 
+def _includes(listed: Sequence[Callback], kind: type[Callback]) -> bool:
+    return any(isinstance(callback, kind) for callback in listed)
+
+
 def _trainer(
     config: Config,
-    chosen: Namespace,
+    options: Namespace,
     place: RunLocation,
     own: Sequence[Callback],
     record: RunRecord,
@@ -211,45 +232,43 @@ def _trainer(
 
     Args:
         config: of the run.
-        chosen: the trainer's settings, with what they name built.
+        options: the trainer's settings, with the objects that they name.
         place: where the run is kept.
         own: callbacks that every run has; those of the settings follow them.
         record: the one of these that makes the run's directory.
     """
     fits = config.command == "fit"
-    # Under fast_dev_run Lightning disables all but the last checkpoint.
-    theirs = [
-        one
-        for one in chosen.callbacks or []
-        if not (chosen.fast_dev_run and isinstance(one, Checkpoint))
-    ]
-    for one in theirs:
-        if isinstance(one, ModelCheckpoint) and one.dirpath is not None and fits:
-            run_directory.check_writable(f"{type(one).__name__}: dirpath", Path(one.dirpath))
-        elif isinstance(one, ModelCheckpoint):
-            one.dirpath = str(
-                place.directory / "checkpoints"
-            )  # also beside a logger that keeps its files elsewhere
+    listed = options.callbacks or []
+    if options.fast_dev_run:
+        # Lightning disables all but the last checkpoint then.
+        listed = [callback for callback in listed if not isinstance(callback, Checkpoint)]
+
+    # Checkpoints lie in the run's directory, also beside a logger that keeps its files elsewhere.
+    for callback in listed:
+        if not isinstance(callback, ModelCheckpoint):
+            continue
+        if callback.dirpath is not None and fits:
+            name = type(callback).__name__
+            run_directory.check_writable(f"{name}: dirpath", Path(callback.dirpath))
+        else:
+            callback.dirpath = str(place.directory / "checkpoints")
     files = AtomicCheckpointIO(place.checkpoint if place.resumed_at is not None else None)
-    given = {
-        **chosen.as_dict(),
+
+    plugins = options.plugins or []
+    if not isinstance(plugins, list):
+        plugins = [plugins]
+    arguments = {
+        **options.as_dict(),
         "default_root_dir": str(place.directory),
-        "logger": sessions.loggers(chosen.logger, place, record) if fits else False,
-        "plugins": [
-            *(
-                chosen.plugins
-                if isinstance(chosen.plugins, list)
-                else filter(None, [chosen.plugins])
-            ),
-            files,
-        ],
-        "callbacks": [*own, *theirs],
+        "logger": sessions.loggers(options.logger, place, record) if fits else False,
+        "plugins": [*plugins, files],
+        "callbacks": [*own, *listed],
     }
     try:
-        trainer = WholeLimits(**given)
+        trainer = WholeLimits(**arguments)
     except (ArithmeticError, ModuleNotFoundError, RuntimeError, TypeError, ValueError) as error:
         raise refused(error) from error
-    sessions.check_launcher(trainer, chosen.strategy)
+    sessions.check_launcher(trainer, options.strategy)
     if fits:
         record.trainer = trainer
         sessions.prepare(trainer, place)

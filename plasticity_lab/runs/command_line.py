@@ -1,4 +1,7 @@
-"""The command line: LightningCLI's, with one-line errors and with config files found wherever the project is installed."""
+"""LightningCLI's command line, with errors in one line and configs found anywhere.
+
+Configs are found wherever the project is installed.
+"""
 
 import hashlib
 import logging
@@ -24,21 +27,24 @@ from plasticity_lab.project import ROOT
 from plasticity_lab.timing import Time
 
 INSTALLED = "plasticity-lab"
-"""The command that is installed, which does what `train.py` and, by its subcommand `study`, `study.py` do."""
+"""The installed command: `train.py` and, by its subcommands, `study.py` and `measure.py`."""
 
 _LONGEST_NAME = 200  # bytes, of a folder of runs
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
-    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but|Problem with given class_path"
-    r"|Expected a <class 'NoneType'>|Not a valid subclass of|Subclass types expect|a class path \(str\)|a dict with"
+    r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but"
+    r"|Problem with given class_path|Expected a <class 'NoneType'>|Not a valid subclass of"
+    r"|Subclass types expect|a class path \(str\)|a dict with"
 )
 _TIME = "Not of type Time: "
 
-register_type(Time, deserializer_exceptions=UserError)  # written as text in YAML
+# Types that arguments have, and how YAML writes them: a moment as text, the default of Lightning's
+# Timer, and an argument of StochasticWeightAveraging.
+register_type(Time, deserializer_exceptions=UserError)
 yaml.SafeDumper.add_multi_representer(
-    StrEnum, lambda dumper, one: dumper.represent_str(one.value)
-)  # a Timer's default is one
-register_type(torch.device)  # StochasticWeightAveraging takes one
+    StrEnum, lambda dumper, member: dumper.represent_str(member.value)
+)
+register_type(torch.device)
 
 
 class ParseError(Exception):
@@ -46,7 +52,10 @@ class ParseError(Exception):
 
 
 class Parser(LightningArgumentParser):
-    """A parser that raises its errors, and takes no abbreviated options (a mistyped key would pass for another)."""
+    """A parser that raises its errors and takes no abbreviated options.
+
+    A mistyped key would pass for an abbreviation.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **kwargs)
@@ -57,74 +66,77 @@ class Parser(LightningArgumentParser):
 
 
 def one_line(message: str) -> str:
-    """Keep of a parser's nested message the keys on the way to the problem, the reasons and the value.
+    """Shorten a parser's nested message to the keys, the reasons and the value.
 
     Args:
         message: lines `Parser key "…":`, each level indented, with the alternatives of a type as `-
             …` below them.
     """
-    keys = ".".join(key for key, _ in groupby(_KEY.findall(message)))  # once for each alternative
-    lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
-    reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
-    kind = re.search(r"Not a valid subclass of (\w+)", message)
-    way_out = (
-        f"not a {kind[1]}: write the class path of one, or its keys and values, as in the configs"
-        if kind
-        else None
-    )
-    reason = " or ".join(dict.fromkeys(reasons)) or way_out or "not a value of the kind expected"
+    # A key stands there once for each alternative.
+    keys = ".".join(key for key, _ in groupby(_KEY.findall(message)))
+    reason = _reason(message)
     if unknown := re.search(r"Expected a dot import path string: (\S+)", reason):
-        reason = f"no class is named {unknown[1]}; write its full path, as in the configs"
-    needs = re.search(r"the following arguments are required: ((\w+).*)", reason)
-    # Of the classes that were given, the one in which the argument is still empty.
-    who = (
-        re.search(
-            rf"class_path='[\w.]*?(\w+)', init_args=Namespace\([^()]*\b{needs[2]}=None", message
+        reason = f"no class is named {unknown[1]}; use its full path, as in the configs"
+    if missing := re.search(r"the following arguments are required: ((\w+).*)", reason):
+        # Of the classes in the message, the one in which the argument is still empty.
+        kind = re.search(
+            rf"class_path='[\w.]*?(\w+)', init_args=Namespace\([^()]*\b{missing[2]}=None", message
         )
-        if needs
-        else None
-    )
-    if needs and who:
-        reason = f"{who[1]}: {needs[1]}: has no default; write a value"
+        if kind:
+            reason = f"{kind[1]}: {missing[1]}: has no default; set a value"
     if "add_function_arguments" in message:
         adapter = (
             "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
         )
-        reason = f"a function; write the path of a class, for torchvision's networks {adapter}"
+        reason = f"a function; set the path of a class, for torchvision's networks {adapter}"
     if "surrogates not allowed" in reason:
         reason = (
-            "a name that is not UTF-8, which a config cannot hold; write the name of a link to it"
+            "a name that is not UTF-8, which a config cannot hold; use the name of a link to it"
         )
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
-    given = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
-    reason += f". Got value: {given[-1]}" if given and "Got value" not in reason else ""
+    values = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
+    if values and "Got value" not in reason:
+        reason += f". Got value: {values[-1]}"
     return f"{keys}: {reason}" if keys else reason
 
 
+def _reason(message: str) -> str:
+    """Return what a parser's message gives as reasons, or else what it expected."""
+    lines = [_KEY.sub("", line).strip(" -:") for line in message.splitlines()]
+    reasons = [line.removeprefix(_TIME) for line in lines if line and not _NOISE.match(line)]
+    if any(reasons):
+        return " or ".join(dict.fromkeys(reasons))
+    if kind := re.search(r"Not a valid subclass of (\w+)", message):
+        return (
+            f"not a {kind[1]}: set the class path of one, or its keys and values, as in the configs"
+        )
+    return "not a value of the kind expected"
+
+
 def find_configs(args: list[str]) -> list[str]:
-    """Replace config files that are not below the working directory by those that the project was installed with."""
-    args = [
-        part
-        for arg in args
-        for part in (arg.split("=", 1) if arg.startswith("--config=") else [arg])
-    ]
-    found = list(args)
-    for index, (flag, value) in enumerate(pairwise(args), 1):
+    """Replace config files that do not exist here by those of the installed project.
+
+    "Here" is below the working directory.
+    """
+    parts: list[str] = []
+    for arg in args:
+        parts += arg.split("=", 1) if arg.startswith("--config=") else [arg]
+    replaced = list(parts)
+    for index, (flag, value) in enumerate(pairwise(parts), 1):
         if flag in ("--config", "-c") and not Path(value).exists() and (ROOT / value).exists():
-            found[index] = str(ROOT / value)
-    return found
+            replaced[index] = str(ROOT / value)
+    return replaced
 
 
 def run_name(configs: list[Any]) -> str:
-    """Name a kind of run after its config files: `digits+blur`; a run's own config.yaml gives the name of that kind again."""
+    """Name a kind of run after its config files: `digits+blur`.
+
+    A run's own config.yaml gives the name of its kind.
+    """
     paths = [Path(str(config)).absolute() for config in configs]
-    name = (
-        "+".join(
-            path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths
-        )
-        or "run"
-    )
+    names = [path.parent.parent.name if path.name == "config.yaml" else path.stem for path in paths]
+    name = "+".join(names) or "run"
     if len(name.encode()) <= _LONGEST_NAME:
         return name
     # File systems take 255 bytes; a hash keeps names apart that begin alike.
@@ -135,15 +147,13 @@ def run_name(configs: list[Any]) -> str:
 def run_dir_of(configs: list[Any]) -> str | None:
     """Return the run directory whose own config.yaml was given last, None if another file was."""
     path = Path(str(configs[-1])).absolute() if configs else Path()
-    return (
-        str(path.parent)
-        if path.name == "config.yaml" and path.with_name("manifest.json").exists()
-        else None
-    )
+    if path.name == "config.yaml" and path.with_name("manifest.json").exists():
+        return str(path.parent)
+    return None
 
 
 def program(script: str) -> str:
-    """Return the name by which usage and errors call this program: that of the installed command where it was called.
+    """Return the name by which usage and errors call this program.
 
     Args:
         script: the file of a checkout that does the same: `train.py`, `study.py` or `measure.py`.
@@ -154,15 +164,15 @@ def program(script: str) -> str:
 
 
 def called(script: str) -> str:
-    """Return what a command line begins with that calls this program as it was called now.
+    """Return the beginning of a command line that calls this program as it was called now.
 
     Args:
         script: as `program`.
     """
     if _is_installed_command():
         return program(script)
-    given = Path(sys.argv[0])
-    return f"python {given if given.name == script else script}"
+    path = Path(sys.argv[0])
+    return f"python {path if path.name == script else script}"
 
 
 def _is_installed_command() -> bool:
@@ -177,7 +187,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         program: whose name the line begins with.
 
     Raises:
-        SystemExit: with code 2 for a mistake, 1 for a run that could not go on, 130 for Ctrl-C.
+        SystemExit: with code 2 for a mistake, 1 for a run that failed, 130 for Ctrl-C.
     """
     code, line = 2, ""
     try:
@@ -189,7 +199,8 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         code = 128 + signal.SIGINT
     except RuntimeError as error:
         if "Connection closed by peer" in str(error):
-            code = 1  # another rank has stopped, and says why
+            # Another rank has stopped, and prints why.
+            code = 1
         elif "Early stopping conditioned on metric" in str(error):
             line = f"EarlyStopping: {error}"
         else:
@@ -200,7 +211,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
 
 
 def silence_known_warnings() -> None:
-    """Hide what Lightning says about itself, and warnings that do not concern a run."""
+    """Hide advertisements of Lightning, and warnings that do not concern a run."""
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in str(record.msg)
     )

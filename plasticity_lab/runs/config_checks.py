@@ -1,4 +1,4 @@
-"""What is asked of settings before they are parsed, and of the parsed ones before anything is built."""
+"""Checks of settings before they are parsed, and of parsed ones before anything is built."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,14 +59,14 @@ def _keys_and_values(file: str) -> dict[str, Any]:
             "config",
             value=file,
             problem="holds no keys and values",
-            fix="write some, or leave it out",
+            fix="set some, or remove it",
         )
     if not isinstance(settings, dict):
         raise UserError(
             "config",
             value=file,
             problem=f"holds {type(settings).__name__} {settings!r:.40}",
-            fix="write keys and values",
+            fix="set keys and values",
         )
     return settings
 
@@ -92,31 +92,31 @@ def check_given(given: Sequence[Given]) -> None:
 
     The parser would refuse the keys of such a class one by one, as if they were mistyped.
     """
-    named: set[str] = set()
+    has_class: set[str] = set()
     for source, settings in given:
         for key in _empty(settings, ()):
             raise UserError(
                 ".".join(key),
                 value="null",
-                fix=f"write keys and values below it (in {source}), or leave it out",
+                fix=f"set keys and values below it (in {source}), or remove it",
             )
         for section in SECTIONS:
             if section not in settings:
                 continue
             content = settings[section]
             if source == f"--{section}" and isinstance(content, str):
-                named.add(section)
+                has_class.add(section)
                 continue
             if not isinstance(content, dict):
                 raise UserError(
                     section,
                     value=_as_yaml(content),
                     problem=f"is not keys and values (in {source})",
-                    fix="write some below it, or leave it out",
+                    fix="set some below it, or remove it",
                 )
             if "class_path" in content:
-                named.add(section)
-            if section != "trainer" and content and section not in named:
+                has_class.add(section)
+            if section != "trainer" and content and section not in has_class:
                 raise UserError(
                     section,
                     problem=f"no class_path says what the keys in {source} belong to",
@@ -137,7 +137,7 @@ def _empty(node: Any, key: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def check_numbers(settings: Any) -> None:
-    """Raise UserError for a number that no setting can be: not a number, infinite, or absurdly large.
+    """Raise UserError for a number that no setting can be: NaN, infinite, or absurdly large.
 
     Args:
         settings: the parsed ones.
@@ -145,19 +145,23 @@ def check_numbers(settings: Any) -> None:
     for key, value in _leaves(settings, ()):
         if isinstance(value, bool) or not isinstance(value, int | float):
             continue
-        shown = f"{'.'.join(key)}: {_as_yaml(value)}"
+        name = ".".join(key)
         if not math.isfinite(value):
-            raise UserError(shown, problem="is not a finite number", fix="write one")
+            raise UserError(name, _as_yaml(value), "is not a finite number", "set one")
         if abs(value) > (LARGEST_WHOLE if isinstance(value, int) else LARGEST):
             raise UserError(
-                shown,
+                name,
+                value=_as_yaml(value),
                 problem="is larger than any setting can be",
-                fix=f"write a number below {LARGEST:g}",
+                fix=f"set a number below {LARGEST:g}",
             )
 
 
 def _leaves(node: Any, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield key and value of each setting; classes in a list are named, and `init_args` is left out."""
+    """Yield key and value of each setting.
+
+    Classes in a list stand by name, and `init_args` is skipped.
+    """
     if hasattr(node, "as_dict"):
         node = node.as_dict()
     if isinstance(node, Mapping):
@@ -178,22 +182,20 @@ def _as_yaml(value: Any) -> str:
 
 
 def check_length(trainer: Any) -> None:
-    """Raise UserError if nothing says when the run ends, for which Lightning would take 1,000 epochs.
+    """Raise UserError if nothing says when the run ends.
+
+    Lightning would then train 1,000 epochs.
 
     Args:
         trainer: its parsed settings.
     """
-    ends = (
-        trainer.max_epochs,
-        trainer.max_time,
-        None if trainer.max_steps == -1 else trainer.max_steps,
-    )
-    if all(end is None for end in ends) and not trainer.fast_dev_run:
+    endless = trainer.max_epochs is None and trainer.max_time is None
+    if endless and trainer.max_steps in (None, -1) and not trainer.fast_dev_run:
         raise UserError(
             "trainer.max_epochs",
             value="null",
             problem="nothing says when the run ends",
-            fix="write the number of epochs",
+            fix="set the number of epochs",
         )
 
 
@@ -222,7 +224,7 @@ LINKS = [
 
 
 def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
-    """Raise UserError for a value that was written by hand but comes from the seed or the data, and differs.
+    """Raise UserError for a value that differs from the seed or the data that it comes from.
 
     Args:
         given: what the user wrote.
@@ -239,5 +241,5 @@ def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
                     ".".join(link.key),
                     f"{_as_yaml(wrong)} (in {source})",
                     f"comes from {link.source}, where it is {right}",
-                    "leave it out",
+                    "remove it",
                 )

@@ -10,7 +10,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 
 class ResumableCSVLogger(CSVLogger):
-    """Takes the place of a `CSVLogger`, which deletes the rows of before when its folder is used again.
+    """Replaces a `CSVLogger`, which deletes earlier rows when its folder is used again.
 
     On a resume, rows of steps before the checkpoint stay; later ones are dropped, since these steps
     are trained again.
@@ -24,8 +24,9 @@ class ResumableCSVLogger(CSVLogger):
 
     def __init__(self, given: CSVLogger, begin: Callable[[], None], resumed_at: int | None) -> None:
         vars(self).update(vars(given))
-        self._begin, self._resumed_at = begin, resumed_at
-        self._there: set[tuple[str, int]] = set()
+        self._begin = begin
+        self._resumed_at = resumed_at
+        self._logged: set[tuple[str, int]] = set()
 
     @property
     @rank_zero_experiment
@@ -35,29 +36,28 @@ class ResumableCSVLogger(CSVLogger):
             self._begin()
             file = Path(self.log_dir) / "metrics.csv"
             # Lightning deletes the file as it makes its writer.
-            kept = file.with_name(f".{file.name}")
-            if file.exists() and not kept.exists():
-                file.replace(kept)
+            backup = file.with_name(f".{file.name}")
+            if file.exists() and not backup.exists():
+                file.replace(backup)
             writer = super().experiment
-            rows = self._rows(kept)
+            rows = self._rows(backup)
             if rows:
                 writer.metrics_keys = sorted(rows[0])
                 with file.open("w", newline="") as stream:
                     table = csv.DictWriter(stream, writer.metrics_keys)
                     table.writeheader()
                     table.writerows(rows)
-            kept.unlink(missing_ok=True)
+            backup.unlink(missing_ok=True)
         return super().experiment
 
     def _rows(self, file: Path) -> list[dict[str, str]]:
-        """Return the rows that stay, and remember what they hold."""
+        """Return the rows that stay, and record which values they hold."""
         if self._resumed_at is None or not file.exists():
             return []
         with file.open(newline="") as stream:
             rows = [row for row in csv.DictReader(stream) if int(row["step"]) < self._resumed_at]
-        self._there = {
-            (tag, int(row["step"])) for row in rows for tag, value in row.items() if value
-        }
+        for row in rows:
+            self._logged |= {(tag, int(row["step"])) for tag, value in row.items() if value}
         return rows
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
@@ -66,7 +66,7 @@ class ResumableCSVLogger(CSVLogger):
         new = {
             tag: value
             for tag, value in metrics.items()
-            if step is None or (tag, step) not in self._there
+            if step is None or (tag, step) not in self._logged
         }
         if new:
             super().log_metrics(new, step)

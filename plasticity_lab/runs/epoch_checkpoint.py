@@ -6,7 +6,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 
 class EpochCheckpoint(ModelCheckpoint):
-    """Keeps the end of the last epoch, as `epoch=0029.ckpt`; what a run resumes from is `LastCheckpoint`'s.
+    """Keeps the end of the last epoch, as `epoch=0029.ckpt`.
+
+    What a run resumes from is written by `LastCheckpoint`.
 
     A class of its own, so that its state in a checkpoint is never taken for that of another
     `ModelCheckpoint` with equal settings.

@@ -22,7 +22,7 @@ def read_events(
         lists of TensorBoard's events: each has a `step` and, by its kind, a `value`, an
         `encoded_image_string` or a `tensor_proto`.
     """
-    # Of a size of 0 nothing is left out.
+    # A size of 0 keeps all of them.
     events = EventAccumulator(str(folder), size_guidance={kind: 0}).Reload()
     read = {"scalars": events.Scalars, "images": events.Images, "tensors": events.Tensors}[kind]
     return {tag: list(read(tag)) for tag in events.Tags()[kind]}
@@ -40,6 +40,7 @@ def read_scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
         ```
     """
     events = read_events(folder, "scalars")
-    return {
-        tag: [(event.step, event.value) for event in several] for tag, several in events.items()
-    }
+    scalars = {}
+    for tag, logged in events.items():
+        scalars[tag] = [(event.step, event.value) for event in logged]
+    return scalars

@@ -17,11 +17,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interruption(Callback):
-    """Ends the session when a signal has come or its time is over, after a batch and with a checkpoint.
+    """Ends the session at a signal or after its time, between two batches, with a checkpoint.
 
     Lightning stops at a signal with exit code 0 and without a checkpoint, or writes one in the
     middle of a step (on Slurm), and its `Timer` ends the epoch as if it were complete. Here
-    training goes on until the optimizer has stepped, `last.ckpt` is written if the run keeps
+    training continues until the optimizer has stepped, `last.ckpt` is written if the run keeps
     checkpoints, and training stops where the next batch would begin, when all of the last one has
     been logged. A second Ctrl-C ends the process at once. Stands first, so that nothing else acts
     on the batch that is not trained.
@@ -41,9 +41,9 @@ class Interruption(Callback):
         self.begun, self.steps = time.monotonic(), trainer.global_step
         # Lightning has set its handlers by now, and will put back those from before them.
         if threading.current_thread() is threading.main_thread():
-            for one in SIGNALS:
-                if signal.getsignal(one) is not signal.SIG_IGN:
-                    signal.signal(one, self._note)
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    signal.signal(number, self._receive)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         # The gradients of an accumulation that has yet to step are in no checkpoint.
@@ -59,9 +59,10 @@ class Interruption(Callback):
             self.end = SessionEnd(self.received or signal.SIGTERM)
         elif late:
             self.end = SessionEnd(None)
-        if self.end and any(
-            isinstance(one, ModelCheckpoint) for one in trainer.checkpoint_callbacks
-        ):
+        keeps = any(
+            isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks
+        )
+        if self.end and keeps:
             self.last.due = True
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
@@ -74,7 +75,7 @@ class Interruption(Callback):
         if self.end:
             raise self.end
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _receive(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.received == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)

@@ -11,7 +11,7 @@ from plasticity_lab.runs.exact_resume import restore_accumulation
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes `last.ckpt` whenever another checkpoint has been written, once every callback has acted.
+    """Writes `last.ckpt` whenever another checkpoint was written and every callback has acted.
 
     A `ModelCheckpoint` writes while those after it have yet to act: a run resumed from its file
     would never let them judge that epoch, and the best network kept would differ from the
@@ -27,20 +27,20 @@ class LastCheckpoint(Checkpoint):
         self.due = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for one in trainer.checkpoint_callbacks:
+        for callback in trainer.checkpoint_callbacks:
             # One that keeps no other file writes its last one at the end of training only.
             if (
-                isinstance(one, ModelCheckpoint)
-                and one.save_top_k != 0
-                and one.dirpath == str(self.file.parent)
+                isinstance(callback, ModelCheckpoint)
+                and callback.save_top_k != 0
+                and callback.dirpath == str(self.file.parent)
             ):
-                one.save_last = False
+                callback.save_last = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         restore_accumulation(trainer)
         if len(trainer.checkpoint_callbacks) > 1:
             callbacks: Any = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-            check_plain({one.state_key: one.state_dict() for one in callbacks})
+            check_plain({callback.state_key: callback.state_dict() for callback in callbacks})
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Errors that Lightning or torch raise on their own, before training has begun: settings they do not take."""
+"""Errors that Lightning or torch raise before training begins: settings they do not take."""
 
 import re
 import traceback
@@ -13,10 +13,10 @@ _LIBRARIES = tuple(module.__path__[0] for module in (pytorch_lightning, lightnin
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether an error came out of Lightning or torch with no code of the user's or of this project in between.
+    """Whether an error was raised inside Lightning or torch, without the user's code in between.
 
-    A traceback would tell a user no more than the error's own words, since none of their lines is
-    in it.
+    Nor this project's. A traceback would add nothing to the error's own words, since it holds none
+    of the user's lines.
 
     Args:
         error: raised by `Trainer.fit` or the like.
@@ -37,11 +37,8 @@ def refused(error: BaseException) -> UserError:
             "callbacks",
             value=twice[1],
             problem="two of them would keep their state under one name",
-            fix="let them differ in what they monitor, or when, or write one",
+            fix="let them differ in what they monitor, or when, or keep one",
         )
-    kind = (
-        ""
-        if isinstance(error, ModuleNotFoundError | RuntimeError | TypeError | ValueError)
-        else f"{type(error).__name__}: "
-    )
-    return UserError("trainer", problem=f"{kind}{error}")
+    if isinstance(error, ModuleNotFoundError | RuntimeError | TypeError | ValueError):
+        return UserError("trainer", problem=error)
+    return UserError("trainer", problem=f"{type(error).__name__}: {error}")

@@ -12,7 +12,7 @@ from plasticity_lab.runs.run import Run
 
 
 def run(args: Sequence[str]) -> Run:
-    """Do what a command line asks for.
+    """Parse a command line, build its run, check it and carry out its command.
 
     Raises:
         UserError: for a mistake in it.
@@ -20,26 +20,30 @@ def run(args: Sequence[str]) -> Run:
     config = parse(args)
     built = build(config)
     built.check()
-    first = built.trainer.is_global_zero
-    if config.command == "fit" and config.settings.print_timeline:
-        if first:
-            print(built.timeline())
-    elif config.command == "fit":
-        if built.fit():
-            built.report()
-    elif config.command == "predict":
-        built.predict()
-        print(f"class probabilities: {built.predictions}")
-    else:
-        {"validate": built.validate, "test": built.test}[config.command]()
-        if first:
-            print(
-                "   ".join(
-                    f"{name} {float(value):.4f}"
-                    for name, value in sorted(built.trainer.callback_metrics.items())
-                )
-            )
+    match config.command:
+        case "fit" if config.settings.print_timeline:
+            if built.trainer.is_global_zero:
+                print(built.timeline())
+        case "fit":
+            if built.fit():
+                built.report()
+        case "predict":
+            built.predict()
+            print(f"class probabilities: {built.predictions}")
+        case "validate":
+            built.validate()
+            _print_metrics(built)
+        case "test":
+            built.test()
+            _print_metrics(built)
     return built
+
+
+def _print_metrics(built: Run) -> None:
+    """Print what was measured, in one line and once."""
+    if built.trainer.is_global_zero:
+        metrics = sorted(built.trainer.callback_metrics.items())
+        print("   ".join(f"{name} {float(value):.4f}" for name, value in metrics))
 
 
 def main(args: Sequence[str] | None = None) -> Run:

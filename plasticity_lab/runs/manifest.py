@@ -1,4 +1,4 @@
-"""What a run was made from: enough to make it again."""
+"""The manifest of a run: everything needed to repeat it."""
 
 import json
 import platform
@@ -28,7 +28,10 @@ _PACKAGES = (
 
 
 def session(device: torch.device, command: list[str], checkpoint: Path | None) -> dict[str, Any]:
-    """Describe one start of a run: when, by which command and code, on what."""
+    """Describe one start of a run: when, by which command and code, on which device."""
+    name = f"{device.type} ({platform.machine()})"
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": command,
@@ -38,9 +41,7 @@ def session(device: torch.device, command: list[str], checkpoint: Path | None) -
             "python": platform.python_version(),
             **{name: _version(name) for name in _PACKAGES},
         },
-        "device": torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{device.type} ({platform.machine()})",
+        "device": name,
         "threads": torch.get_num_threads(),
         "wall_seconds": None,
     }
@@ -75,7 +76,7 @@ def _read(directory: Path) -> dict[str, Any]:
         raise UserError(
             file,
             problem="is damaged",
-            fix="move it away to go on without the record of earlier sessions",
+            fix="move it away to continue without the record of earlier sessions",
         ) from None
 
 
@@ -92,7 +93,10 @@ def _version(name: str) -> str | None:
 
 
 def _git() -> dict[str, Any] | None:
-    """Return commit, changed and untracked files, and uncommitted changes of this code, None where it is not a git checkout."""
+    """Return commit, changed and untracked files, and uncommitted changes of this code.
+
+    None where it is not a git checkout.
+    """
 
     def git(*arguments: str) -> str:
         done = subprocess.run(
@@ -105,8 +109,9 @@ def _git() -> dict[str, Any] | None:
         return done.stdout.rstrip()
 
     try:
+        # It may be installed inside another project's checkout.
         if Path(git("rev-parse", "--show-toplevel")).resolve() != CODE.resolve():
-            return None  # installed inside another project's checkout
+            return None
         return {
             "commit": git("rev-parse", "HEAD"),
             "status": git("status", "--short"),

@@ -36,15 +36,15 @@ from plasticity_lab.runs.type_hints import check_hints, check_nulls
 
 
 class CLI(LightningCLI):
-    """Lightning's command line, of which the parser is used: `build` and `Run` do the rest."""
+    """Lightning's command line, used for its parser only: `build` and `Run` do the rest."""
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what is not a class's argument."""
+        """Add the options that are not arguments of a class."""
         parser.add_argument("--seed_everything", type=int, default=0, help="the run's seed")
         parser.add_argument(
             "--print_timeline",
             action="store_true",
-            help="fit: say what the network is shown when, and stop",
+            help="fit: print the schedule of data and interventions, then exit",
         )
         parser.add_argument(
             "--run_dir",
@@ -54,7 +54,7 @@ class CLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Let data and seed reach the classes that want them."""
+        """Link the seed, and sizes of the data, to the arguments that take them."""
         for name, source in SIZES.items():
             target = f"model.init_args.network.init_args.{name}"
             parser.link_arguments(f"data.{source}", target, apply_on="instantiate")
@@ -69,7 +69,8 @@ class CLI(LightningCLI):
         """Build nothing yet."""
 
 
-DESCRIPTION = """One run of one config: networks, data, what is done to them over time and what is measured meanwhile.
+DESCRIPTION = """One run of one config: network, data, what is done to them over time, and what is
+measured meanwhile.
 
 commands:
   fit       train, and measure the test split at the end
@@ -83,13 +84,15 @@ OTHERS = """
 
 EXAMPLES = """examples:
   {program} fit --config configs/digits.yaml
-  {program} fit --config configs/digits.yaml --config configs/deficits/blur_digits.yaml --print_timeline
+  {program} fit --config configs/digits.yaml --config configs/deficits/blur_digits.yaml
+  {program} fit --config configs/digits.yaml --print_timeline
   {program} fit --config configs/digits.yaml --trainer.max_epochs 10 --seed_everything 1
   {program} fit --config configs/digits.yaml --ckpt_path last
   {program} test --config runs/digits/RUN/config.yaml --ckpt_path last
 
-Several --config files are laid over one another in their order; options of the command line over all.
-`fit --print_config` shows every key there is, `fit --data.help datamodules.ImageDataModule` what a class takes."""
+Several --config files are merged in their order, and options of the command line over them.
+`fit --print_config` shows every key, and `fit --data.help datamodules.ImageDataModule` the
+arguments of a class."""
 
 TIMES = """times, wherever something happens over time (at, every, during, levels, until):
   80ep     the start of epoch 80, of which the first is 0
@@ -104,7 +107,7 @@ class Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 
 @cache
 def parser() -> LightningArgumentParser:
-    """Return the parser of `train.py`, built once: that takes a third of a second."""
+    """Return the parser of `train.py`, built once since that takes a third of a second."""
     base = str(CONFIGS / "base.yaml")
     program = called("train.py")
     installed = program == INSTALLED
@@ -116,7 +119,8 @@ def parser() -> LightningArgumentParser:
         subclass_mode_model=True,
         subclass_mode_data=True,
         auto_configure_optimizers=False,
-        load_from_checkpoint_support=False,  # checkpoints hold state, not settings
+        # Checkpoints hold state, not settings.
+        load_from_checkpoint_support=False,
         save_config_callback=None,
         parser_class=Parser,
         parser_kwargs={
@@ -138,12 +142,12 @@ def parser() -> LightningArgumentParser:
 
 
 class Config(NamedTuple):
-    """What a command line asks for.
+    """A parsed command line.
 
     Attributes:
         command: `fit`, `validate`, `test` or `predict`.
-        settings: all of them, parsed.
-        given: what the user wrote, by files and by the command line.
+        settings: all settings, parsed.
+        given: the settings that the user wrote, in files and on the command line.
     """
 
     command: str
@@ -155,7 +159,7 @@ class Config(NamedTuple):
         return Namespace(**{"subcommand": self.command, self.command: self.settings})  # type: ignore[no-untyped-call]  # jsonargparse's
 
     def resolved(self) -> dict[str, Any]:
-        """Return what makes a run what it is, in plain values."""
+        """Return the settings that define the run, in plain values."""
         dump = yaml.safe_load(parser().dump(self.whole(), skip_unset=False))[self.command]
         return {key: dump[key] for key in run_directory.KEYS}
 
@@ -170,11 +174,11 @@ def parse(args: Sequence[str]) -> Config:
         UserError: for what is not a setting, or not a value of one.
         SystemExit: after `--help` and `--print_config`.
     """
-    found = find_configs(list(args))
-    given = given_settings(found)
+    arguments = find_configs(list(args))
+    given = given_settings(arguments)
     check_given(given)
     try:
-        whole = parser().parse_args(found)
+        whole = parser().parse_args(arguments)
     except ParseError as error:
         raise UserError(one_line(str(error))) from None
     check_numbers(whole)

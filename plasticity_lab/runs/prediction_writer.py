@@ -1,4 +1,4 @@
-"""Writes what a network predicts."""
+"""Predictions of a network, as a file."""
 
 import csv
 from collections.abc import Iterator, Sequence

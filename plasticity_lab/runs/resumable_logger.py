@@ -11,17 +11,17 @@ from plasticity_lab.runs.event_files import read_scalars
 
 
 class ResumableTensorBoardLogger(TensorBoardLogger):
-    """Event files straight in the run's directory, where every scalar of every step stands once however often the run is resumed.
+    """A TensorBoard log in the run's directory that holds every scalar once, however often resumed.
 
-    On a resume, readers are told to drop what was logged at or after the checkpoint's step, since
-    it is trained again; a value that the checkpoint's own step has already got is not written
+    On a resume, an entry makes readers drop what was logged at or after the checkpoint's step,
+    since it is trained again; a value that was already logged at an earlier step is not written
     twice.
 
     Args:
         directory: the run's directory.
         begun: whether training has begun; before, nothing is written, since settings may still turn
             out wrong.
-        resumed_at: optimizer steps taken in the checkpoint that the run goes on from; None for a
+        resumed_at: optimizer steps taken in the checkpoint that the run resumes from; None for a
             new run.
     """
 
@@ -32,7 +32,9 @@ class ResumableTensorBoardLogger(TensorBoardLogger):
             directory, name="", version="", default_hp_metric=False, purge_step=resumed_at
         )
         self._begun = begun
-        self._there = logged(directory, resumed_at) if resumed_at is not None else set()
+        self._logged = set[tuple[str, int]]()
+        if resumed_at is not None:
+            self._logged = logged(directory, resumed_at)
 
     @property
     @rank_zero_experiment
@@ -42,9 +44,8 @@ class ResumableTensorBoardLogger(TensorBoardLogger):
 
     def log_metrics(self, metrics: Any, step: int | None = None) -> None:
         """Log scalars at an optimizer step."""
-        super().log_metrics(
-            {tag: value for tag, value in metrics.items() if (tag, step) not in self._there}, step
-        )
+        new = {tag: value for tag, value in metrics.items() if (tag, step) not in self._logged}
+        super().log_metrics(new, step)
 
 
 def viewing_hint(loggers: Sequence[Logger]) -> list[str]:
@@ -55,9 +56,9 @@ def viewing_hint(loggers: Sequence[Logger]) -> list[str]:
         if folder and isinstance(logger, TensorBoardLogger):
             lines.append(f"look at it:    tensorboard --logdir {Path(folder)}")
         elif folder:
-            lines.append(
-                f"logged to:     {folder} ({type(logger).__name__.removeprefix('Resumable')})"
-            )
+            # A run's `ResumableCSVLogger` stands for the `CSVLogger` of its config.
+            kind = type(logger).__name__.removeprefix("Resumable")
+            lines.append(f"logged to:     {folder} ({kind})")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""A run that is built: it is checked, then trained or measured."""
+"""A built run, which can be checked, trained and measured."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -24,10 +24,10 @@ from plasticity_lab.runs.run_record import RunRecord
 
 @dataclass
 class Run:
-    """What `build` has built of a config.
+    """A run as `build` returns it.
 
     Attributes:
-        config: what was asked for.
+        config: what it is built from.
         trainer: Lightning's.
         model: what is trained.
         data: what it is trained on.
@@ -47,7 +47,10 @@ class Run:
     predictions: Path | None = None
 
     def check(self) -> None:
-        """Raise UserError for what would fail, do nothing, or contradict the checkpoint, before anything is written."""
+        """Raise UserError for what would fail, be a no-op, or contradict the checkpoint.
+
+        Nothing has been written by then.
+        """
         self._check_parts()
         if self.config.command != "fit":
             return
@@ -59,20 +62,19 @@ class Run:
             validate_run.check_length_left(self.trainer, checkpoint, self.place.checkpoint)
 
     def _check_parts(self) -> None:
+        settings = self.config.settings
         linked = {link.name: getattr(self.data, link.name, None) for link in LINKS}
-        check_links(
-            self.config.given, linked | {"seed_everything": self.config.settings.seed_everything}
-        )
-        if (
-            self.config.settings.trainer.sync_batchnorm
-            and self.trainer.strategy.root_device.type == "cpu"
-        ):
+        check_links(self.config.given, linked | {"seed_everything": settings.seed_everything})
+
+        on_cpu = self.trainer.strategy.root_device.type == "cpu"
+        if settings.trainer.sync_batchnorm and on_cpu:
             raise UserError(
                 "sync_batchnorm",
                 value="true",
                 problem="torch synchronises batch norm on GPUs only",
-                fix="leave it out, or use norm: group",
+                fix="remove it, or use norm: group",
             )
+
         if self.config.command != "fit":
             validate_run.check_evaluation(self.trainer, self.place.directory, self.config.command)
         if self.place.checkpoint:
@@ -84,11 +86,14 @@ class Run:
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 
     def timeline(self) -> str:
-        """Return what the network is shown when, as text; `check` comes first."""
+        """Return the schedule of data and interventions as text; `check` comes first."""
         return validate_run.timeline_table(self.trainer)
 
     def fit(self) -> bool:
-        """Train; return whether the run came to its end, which its session's `max_time` may precede."""
+        """Train; return whether the run is complete.
+
+        Its session's `max_time` may end it before.
+        """
         return self._do("fit")
 
     def validate(self) -> None:
@@ -104,12 +109,11 @@ class Run:
         self._do("predict")
 
     def _do(self, command: str) -> bool:
-        """Call the trainer's method of a command; return whether it came to its end."""
+        """Call the trainer's method of a command; return whether it was completed."""
         method = getattr(self.trainer, command)
+        parameters = inspect.signature(method).parameters
         options = {
-            name: value
-            for name, value in self.config.settings.items()
-            if name in inspect.signature(method).parameters
+            name: value for name, value in self.config.settings.items() if name in parameters
         }
         options |= {
             "model": self.model,
@@ -119,11 +123,12 @@ class Run:
         with self._explained():
             method(**options)
             return True
-        return False  # the session's time is over
+        # The session's time is over.
+        return False
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say how to resume where a session ends early.
+        """Print how to resume where a session ends early.
 
         What Lightning refuses before training begins is a mistake in the settings.
         """
@@ -139,14 +144,14 @@ class Run:
             raise refused(error) from error
 
     def report(self) -> None:
-        """Measure the trained network on the test split, and say where everything is."""
+        """Measure the trained network on the test split, and print where the results are."""
         metrics = dict(self.trainer.callback_metrics)
         with self._explained():
             self.trainer.test(self.model, self.data, verbose=False)
         metrics |= self.trainer.callback_metrics
         if self.trainer.is_global_zero and not self.config.settings.trainer.fast_dev_run:
-            shown = list(_summary(metrics))
-            print("", "   ".join(shown), f"run directory: {self.place.directory}", sep="\n")
+            texts = list(_summary(metrics))
+            print("", "   ".join(texts), f"run directory: {self.place.directory}", sep="\n")
             print("\n".join(viewing_hint(self.trainer.loggers)))
 
 

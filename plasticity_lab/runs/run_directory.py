@@ -20,7 +20,7 @@ from plasticity_lab.files import write_atomically
 from plasticity_lab.runs import manifest
 
 KEYS = ("seed_everything", "trainer", "model", "data")
-"""What makes a run what it is, of all the keys of a config."""
+"""The keys of a config that define a run."""
 
 CONFIG = "config.yaml"
 
@@ -33,7 +33,7 @@ class RunLocation(NamedTuple):
         checkpoint: what the command starts from; None is a fresh network.
         resumed_at: optimizer steps already taken in this directory's run; None if the run begins
             here.
-        note: what the user may not expect of it, in one line; empty if nothing.
+        note: a line about what the user may not expect; empty if there is nothing.
     """
 
     directory: Path
@@ -62,23 +62,35 @@ def locate_run(
     Raises:
         UserError: if the directory holds another run, or there is no such checkpoint.
     """
-    root, note = root.absolute(), ""
+    root = root.absolute()
+    chosen = Path(run_dir).absolute() if run_dir else None
     fresh = root / name / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
+    note = ""
     if ckpt_path == "last":
-        directory = Path(run_dir).absolute() if run_dir else _last_run(root, name, config) or fresh
+        directory = chosen or _last_run(root, name, config) or fresh
         checkpoint = latest_valid_checkpoint(directory / "checkpoints", trainable=True)
         resumed = _same_config(directory, config)
         if directory == fresh:
             note = _why_anew(root / name, config)
+    elif ckpt_path:
+        checkpoint = Path(ckpt_path)
+        home = _home(checkpoint)
+        resumed = _same_config(home, config) and chosen in (None, home)
+        directory = chosen or (home if resumed else fresh)
     else:
-        checkpoint = Path(ckpt_path) if ckpt_path else None
-        home = _home(checkpoint) if checkpoint else None
-        resumed = (
-            home is not None
-            and _same_config(home, config)
-            and (run_dir is None or home == Path(run_dir).absolute())
-        )
-        directory = Path(run_dir).absolute() if run_dir else home if home and resumed else fresh
+        checkpoint = None
+        resumed = False
+        directory = chosen or fresh
+
+    _check_directory(directory)
+    if not resumed:
+        _check_free(directory, config)
+    steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
+    return RunLocation(directory, checkpoint, steps if resumed else None, note)
+
+
+def _check_directory(directory: Path) -> None:
+    """Raise UserError for a directory that cannot hold a run."""
     try:
         str(directory).encode()
     except UnicodeEncodeError:
@@ -86,44 +98,44 @@ def locate_run(
             "run_dir",
             value=printable(directory),
             problem="TensorBoard needs a name in UTF-8",
-            fix="write another --run_dir",
+            fix="set another --run_dir",
         ) from None
     if directory.exists() and not directory.is_dir():
         raise UserError("run_dir", value=directory, problem="is a file", fix="name a directory")
     check_writable("run_dir", directory)
     manifest.check(directory)
-    if (
-        not resumed
-        and directory.exists()
-        and any(not file.name.startswith(".") for file in directory.iterdir())
-    ):
-        if _same_config(directory, config):
-            raise UserError(
-                "run_dir",
-                value=directory,
-                problem="holds this run",
-                fix="go on with it by --ckpt_path last, or name a new directory",
-            )
-        last = directory / "checkpoints" / LAST
-        branch = (
-            f"; to branch off it, write --ckpt_path {last} and another --run_dir"
-            if last.exists()
-            else ""
-        )
+
+
+def _check_free(directory: Path, config: str) -> None:
+    """Raise UserError for a directory that already holds a run, or other files."""
+    if not directory.exists() or all(file.name.startswith(".") for file in directory.iterdir()):
+        return
+    if _same_config(directory, config):
         raise UserError(
             "run_dir",
             value=directory,
-            problem=f"holds another run{_difference(directory, config)}",
-            fix=f"name a new directory{branch}",
+            problem="holds this run",
+            fix="resume it with --ckpt_path last, or name a new directory",
         )
-    steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else 0
-    return RunLocation(directory, checkpoint, steps if resumed else None, note)
+    last = directory / "checkpoints" / LAST
+    branch = ""
+    if last.exists():
+        branch = f"; to branch off it, set --ckpt_path {last} and another --run_dir"
+    raise UserError(
+        "run_dir",
+        value=directory,
+        problem=f"holds another run{_difference(directory, config)}",
+        fix=f"name a new directory{branch}",
+    )
 
 
 def locate_evaluation(
     root: Path, name: str, config: str, run_dir: str | None, ckpt_path: str | None
 ) -> RunLocation:
-    """Find the trained network that `validate`, `test` and `predict` need; arguments as `place_run`."""
+    """Find the trained network that `validate`, `test` and `predict` need.
+
+    Arguments as `locate_run`.
+    """
     if ckpt_path == "last":
         directory = Path(run_dir) if run_dir else _last_run(root, name, config)
         checkpoint = latest_valid_checkpoint(directory / "checkpoints") if directory else None
@@ -151,7 +163,10 @@ def write_config(directory: Path, config: str) -> None:
 
 
 def clean(place: RunLocation) -> None:
-    """Remove from a run's directory what a killed session left unfinished, where the run resumes from its last checkpoint."""
+    """Remove from a run's directory what a killed session left unfinished.
+
+    Only where the run resumes from its last checkpoint.
+    """
     for file in place.directory.glob(".*.tmp"):
         file.unlink()
     if place.resumed_at is not None and (place.checkpoint is None or place.checkpoint.name == LAST):
@@ -170,17 +185,15 @@ def _last_run(root: Path, name: str, config: str) -> Path | None:
 
 def check_writable(key: str, directory: Path) -> None:
     """Raise UserError, naming a key, for a directory that cannot be made or written to."""
-    there = next(
-        (one for one in (directory, *directory.absolute().parents) if one.exists()), Path("/")
-    )
-    if not there.is_dir():
+    folders = (directory, *directory.absolute().parents)
+    existing = next((folder for folder in folders if folder.exists()), Path("/"))
+    if not existing.is_dir():
         raise UserError(
-            key, value=directory, problem=f"{there} is a file", fix="name another directory"
+            key, value=directory, problem=f"{existing} is a file", fix="name another directory"
         )
     try:
-        # Permissions alone do not tell: a file system may be full, read-only, or none that takes
-        # files.
-        with tempfile.TemporaryFile(dir=there):
+        # Permissions alone do not suffice: a file system may be full, read-only, or take no files.
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise UserError(
@@ -192,45 +205,41 @@ def check_writable(key: str, directory: Path) -> None:
 
 
 def _why_anew(kind: Path, config: str) -> str:
-    """Return why `last` begins a run where there are others of the same kind; empty if there are none."""
+    """Return why `last` begins a new run beside others of its kind; empty if there are none."""
     others = sorted(kind.glob(f"*/{CONFIG}"), reverse=True)
     for file in others:
-        if shown := _difference(file.parent, config):
+        if difference := _difference(file.parent, config):
             return (
-                f"ckpt_path: last: no run here has this config, so a new one begins; the newest, {file.parent.name},"
-                f"{shown.removeprefix(', which')}; to branch off it, write --ckpt_path {file.parent}/checkpoints/last.ckpt"
+                "ckpt_path: last: no run here has this config, so a new one begins; the newest, "
+                f"{file.parent.name},{difference.removeprefix(', which')}; to branch off it, "
+                f"set --ckpt_path {file.parent}/checkpoints/last.ckpt"
             )
     return ""
 
 
 def _difference(directory: Path, config: str) -> str:
-    """Say in which settings the run of a directory differs; empty if that cannot be told."""
+    """Return in which settings the run of a directory differs; empty if that is unknown."""
     try:
-        there = _flat(yaml.safe_load((directory / CONFIG).read_text()))
+        old = _flat(yaml.safe_load((directory / CONFIG).read_text()))
     except (OSError, yaml.YAMLError):
         return ""
-    here = _flat(yaml.safe_load(config))
-    keys = [key for key in {**there, **here} if there.get(key) != here.get(key)]
-    shown = ", ".join(f"{key} ({there.get(key)} there, {here.get(key)} here)" for key in keys[:3])
-    return f", which differs in {shown}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+    new = _flat(yaml.safe_load(config))
+    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    differences = [f"{key} ({old.get(key)} there, {new.get(key)} here)" for key in keys[:3]]
+    rest = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f", which differs in {', '.join(differences)}{rest}"
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:
     """Return the settings of a config by dotted keys, without `init_args`."""
-    items = (
-        node.items()
-        if isinstance(node, dict)
-        else enumerate(node)
-        if isinstance(node, list)
-        else ()
-    )
-    if not items:
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    elif not node or not isinstance(node, dict):
         return {key: node}
-    parts = [
-        _flat(value, key if name == "init_args" else f"{key}.{name}".strip("."))
-        for name, value in items
-    ]
-    return {name: value for part in parts for name, value in part.items()}
+    flat: dict[str, Any] = {}
+    for name, value in node.items():
+        flat |= _flat(value, key if name == "init_args" else f"{key}.{name}".strip("."))
+    return flat
 
 
 def _same_config(directory: Path, config: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a run says of itself when it begins."""
+"""The lines that a run prints when it begins."""
 
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,14 @@ class RunLines(Callback):
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper
             return
         print(f"run directory: {self.place.directory}")
-        for line in (
+        lines = (
             self.place.note,
             _start(self.place, trainer),
             _device(trainer),
             _validation(trainer),
-        ):
-            if line:
-                print(line)
+        )
+        for line in filter(None, lines):
+            print(line)
         print(end="", flush=True)
 
 
@@ -52,13 +52,13 @@ def _device(trainer: Trainer) -> str:
     if device.type == "cpu" and trainer.precision == "bf16-mixed" and not has_bf16_units():
         line += (
             "\nwarning: precision: bf16-mixed: this processor has no units for bf16, "
-            "and fp32 is several times faster; leave it out"
+            "and fp32 is several times faster; remove it"
         )
     return line
 
 
 def has_bf16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bf16 numbers, or does not say whether it does."""
+    """Whether the processor multiplies bf16 numbers; true where that is unknown."""
     return not cpuinfo.exists() or bool(_BF16_UNITS & set(cpuinfo.read_text().split()))
 
 

@@ -13,10 +13,11 @@ from plasticity_lab.runs import manifest, run_directory
 
 
 class RunRecord(Callback):
-    """Writes resolved config and manifest before anything else of the run, when all that can be wrong with the input is known.
+    """Writes resolved config and manifest, once the input is known to be right.
 
-    The directory is locked while the run lasts; the lock goes with the process, however that ends.
-    It is made in the process that trains, which may be a child of the one that was started.
+    They are the first files of a run. The directory is locked while the run lasts; the lock ends
+    with the process, however that ends. It is made in the process that trains, which may be a
+    child of the one that was started.
 
     Args:
         place: where the run is kept.
@@ -28,7 +29,10 @@ class RunRecord(Callback):
     """
 
     def __init__(self, place: run_directory.RunLocation, config: str, seed: int) -> None:
-        self.place, self.config, self.seed, self.started = place, config, seed, time.monotonic()
+        self.place = place
+        self.config = config
+        self.seed = seed
+        self.started = time.monotonic()
         self.trainer: Trainer | None = None
         self.lock: FileLock | None = None
 
@@ -44,13 +48,11 @@ class RunRecord(Callback):
             UserError: if another process trains in it.
         """
         trainer: Any = self.trainer
-        if (
-            self.lock
-            or not trainer.is_global_zero
-            or trainer.fast_dev_run
-            or trainer.state.fn != TrainerFn.FITTING
-        ):
+        fits = trainer.state.fn == TrainerFn.FITTING and not trainer.fast_dev_run
+        if self.lock or not fits or not trainer.is_global_zero:
             return
+
+        # Make the directory and take its lock.
         directory = self.place.directory
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -71,6 +73,8 @@ class RunRecord(Callback):
                 problem="another process trains there",
                 fix="wait for it, or name a new directory",
             ) from None
+
+        # Write config and manifest.
         run_directory.clean(self.place)
         run_directory.write_config(directory, self.config)
         data: Any = getattr(trainer, "datamodule", None)

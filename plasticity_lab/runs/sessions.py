@@ -27,7 +27,9 @@ from plasticity_lab.runs.run_record import RunRecord
 
 
 def check_launcher(trainer: Trainer, strategy: Any) -> None:
-    """Raise UserError for a strategy that trains in children of this process, which does not return all that they end in.
+    """Raise UserError for a strategy that trains in child processes.
+
+    They do not return all of the run's state.
 
     Args:
         trainer: as Lightning built it.
@@ -50,24 +52,26 @@ def prepare(trainer: Trainer, place: RunLocation) -> None:
         trainer: as Lightning built it.
         place: where the run is kept.
     """
-    everything: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    # A Timer counts the sessions before, too, and ends an epoch as if it were complete.
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    # A Timer counts earlier sessions, too, and ends an epoch as if it were complete.
     timers = [
-        one for one in everything if isinstance(one, Timer) and one.time_remaining() is not None
+        callback
+        for callback in callbacks
+        if isinstance(callback, Timer) and callback.time_remaining() is not None
     ]
-    seconds = min((float(one.time_remaining() or 0) for one in timers), default=None)
+    seconds = min((float(timer.time_remaining() or 0) for timer in timers), default=None)
     last = LastCheckpoint(place.directory / "checkpoints")
-    others = [one for one in everything if one not in timers]
-    everything[:] = [Interruption(last, seconds), *others, last]
+    others = [callback for callback in callbacks if callback not in timers]
+    callbacks[:] = [Interruption(last, seconds), *others, last]
     _start_only_from_place(trainer)
 
 
 def _start_only_from_place(trainer: Trainer) -> None:
     """Let `run_directory` alone decide what a run starts from.
 
-    Without a checkpoint of that, Lightning would take the file of an `OnExceptionCheckpoint`, which
-    may be another run's, or the one that its handler of Slurm's signal writes in the middle of a
-    step.
+    Where it chooses no checkpoint, Lightning would take the file of an `OnExceptionCheckpoint`,
+    which may be another run's, or the one that its handler of Slurm's signal writes in the middle
+    of a step.
     """
     connector: Any = trainer._checkpoint_connector
     connector._parse_ckpt_path = _given
@@ -78,7 +82,7 @@ def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
 
 
 def loggers(given: Any, place: RunLocation, record: RunRecord) -> Any:
-    """Return the loggers of a run, which keep what was logged in the sessions before.
+    """Return the loggers of a run, which keep what earlier sessions logged.
 
     Args:
         given: as the config has them: None or True for the run's own, False for none.
@@ -87,23 +91,26 @@ def loggers(given: Any, place: RunLocation, record: RunRecord) -> Any:
     """
     if given in (None, True):
         return ResumableTensorBoardLogger(place.directory, lambda: record.begun, place.resumed_at)
-    several = given if isinstance(given, list) else [given]
-    for one in several:
-        if isinstance(one, TensorBoardLogger) and place.resumed_at is not None:
-            # Readers drop what was logged after the checkpoint, since it is trained again.
-            one._kwargs["purge_step"] = place.resumed_at
-    kept = [
-        ResumableCSVLogger(one, record.begin, place.resumed_at)
-        if isinstance(one, CSVLogger)
-        else one
-        for one in several
-    ]
-    return kept if isinstance(given, list) else kept[0]
+    if isinstance(given, list):
+        return [_resumable(logger, place, record) for logger in given]
+    return _resumable(given, place, record)
+
+
+def _resumable(logger: Any, place: RunLocation, record: RunRecord) -> Any:
+    """Return a logger that keeps what earlier sessions logged, where that is possible."""
+    if isinstance(logger, TensorBoardLogger) and place.resumed_at is not None:
+        # Readers drop what was logged after the checkpoint, since it is trained again.
+        logger._kwargs["purge_step"] = place.resumed_at
+    if isinstance(logger, CSVLogger):
+        return ResumableCSVLogger(logger, record.begin, place.resumed_at)
+    return logger
 
 
 @contextmanager
 def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
-    """Say in one line how to resume the run whose session ends before it, and end a signal's with the code that says so.
+    """Print how to resume the run whose session ends early.
+
+    After a signal, exit with its code.
 
     Args:
         trainer: the run's.
@@ -129,14 +136,11 @@ def explained(trainer: Trainer, directory: Path) -> Iterator[None]:
             raise
         cause = signal.SIGINT
     if trainer.is_global_zero:
-        why = f"interrupted by {cause.name}" if cause else "max_time is over before the run is"
+        line = f"interrupted by {cause.name}" if cause else "max_time is over before the run is"
         file = directory / CONFIG
-        how = (
-            f"; resume with: {called('train.py')} fit --config {file} --ckpt_path last"
-            if file.exists()
-            else ""
-        )
-        print(f"{Path(sys.argv[0]).name}: {why}{how}", file=sys.stderr)
+        if file.exists():
+            line += f"; resume with: {called('train.py')} fit --config {file} --ckpt_path last"
+        print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
         if cause == signal.SIGUSR1:
             _requeue(trainer)
     if cause:
@@ -147,8 +151,8 @@ def _requeue(trainer: Trainer) -> None:
     """Let Slurm start the job again, as Lightning's own handler of the signal does."""
     environment = trainer._accelerator_connector.cluster_environment
     if isinstance(environment, SLURMEnvironment) and environment.auto_requeue:
-        array = os.environ.get("SLURM_ARRAY_JOB_ID")
-        job = (
-            f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}" if array else os.environ["SLURM_JOB_ID"]
-        )
+        if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+            job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+        else:
+            job = os.environ["SLURM_JOB_ID"]
         subprocess.run(["scontrol", "requeue", job], check=False)

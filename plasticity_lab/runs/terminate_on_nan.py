@@ -9,7 +9,7 @@ from plasticity_lab.errors import Diverged
 
 
 class TerminateOnNaN(Callback):
-    """Stops the run when a training loss is not finite, naming the step, and before a checkpoint of it is written.
+    """Stops the run at a training loss that is not finite, before a checkpoint of it is written.
 
     On an accelerator, where looking at a value waits for the device, the check is made every 50
     steps and at each checkpoint.
@@ -48,5 +48,6 @@ class TerminateOnNaN(Callback):
         """Raise `Diverged` if a loss was not finite."""
         if self.first is not None and (step := int(self.first)) >= 0:
             raise Diverged(
-                f"the training loss is not finite at step {step}: lower the learning rate or look at the data"
+                f"the training loss is not finite at step {step}: lower the learning rate or "
+                "look at the data"
             )

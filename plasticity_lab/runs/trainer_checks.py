@@ -26,14 +26,16 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.runs.config_checks import LARGEST
 
 _OURS = ("callbacks.", "pytorch_lightning.", "plasticity_lab.")
-"""Packages of callbacks that are known to log nothing a callback could monitor, but for LearningRateMonitor."""
+"""Packages of callbacks known to log nothing to monitor, except LearningRateMonitor."""
 
 _MOST_EPOCHS = 10_000
 """Of a schedule that is tried out."""
 
 
 def check_trainer(trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError for what the run would fail at: intervals, monitors, other callbacks, optimizer, schedule.
+    """Raise UserError for settings of the trainer that the run would fail at.
+
+    Intervals, monitors, callbacks, optimizer and schedule.
 
     Args:
         trainer: the run's, with its data module attached.
@@ -41,8 +43,8 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
     """
     check_intervals(trainer)
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    for one in callbacks:
-        check_callback(one, trainer, module)
+    for callback in callbacks:
+        check_callback(callback, trainer, module)
     check_monitors(trainer, module)
     if isinstance(module, Supervised):
         check_optimizer(module, trainer.strategy.root_device)
@@ -50,21 +52,21 @@ def check_trainer(trainer: Trainer, module: LightningModule) -> None:
 
 
 def check_intervals(trainer: Trainer) -> None:
-    """Raise UserError for a validation that would never come, or gradients that are never applied."""
+    """Raise UserError for validation that never comes or gradients that are never applied."""
     if trainer.accumulate_grad_batches < 1:
         raise UserError(
-            "accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="write 1 or more"
+            "accumulate_grad_batches", value=trainer.accumulate_grad_batches, fix="set 1 or more"
         )
     if trainer.gradient_clip_val is not None and trainer.gradient_clip_val < 0:
         raise UserError(
             "gradient_clip_val",
             value=trainer.gradient_clip_val,
             problem="would turn gradients around",
-            fix="write 0 (none) or more",
+            fix="set 0 (none) or more",
         )
     if trainer.check_val_every_n_epoch is not None and trainer.check_val_every_n_epoch < 1:
         raise UserError(
-            "check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="write 1 or more"
+            "check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="set 1 or more"
         )
     # Absent where the interval is a time.
     every = getattr(trainer, "val_check_interval", 1.0)
@@ -72,117 +74,114 @@ def check_intervals(trainer: Trainer) -> None:
         raise UserError(
             "val_check_interval",
             value=every,
-            problem="write 1 batch or more",
-            fix="limit_val_batches: 0 leaves validation out",
+            fix="set 1 batch or more, or limit_val_batches: 0 for no validation",
         )
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if not isinstance(data, ImageDataModule) or trainer.limit_val_batches == 0:
         return
-    if (
-        isinstance(every, int)
-        and not isinstance(every, bool)
-        and trainer.check_val_every_n_epoch is not None
-    ):
-        limit = trainer.limit_train_batches
-        for size in data.schedule.stages.sizes:
-            batches = len(data.plan(trainer).batches(size))
-            batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-            if every > batches:
-                raise UserError(
-                    "val_check_interval",
-                    value=every,
-                    problem=f"an epoch of {size} examples has {batches} batches",
-                    fix=(
-                        "write at most as many, or set check_val_every_n_epoch: null to count batches across epochs"
-                    ),
-                )
+
+    # Validation after a number of batches comes only in epochs that have so many.
+    counts_batches = isinstance(every, int) and not isinstance(every, bool)
+    if not counts_batches or trainer.check_val_every_n_epoch is None:
+        return
+    limit = trainer.limit_train_batches
+    for size in data.schedule.stages.sizes:
+        batches = len(data.plan(trainer).batches(size))
+        batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
+        if every > batches:
+            raise UserError(
+                "val_check_interval",
+                value=every,
+                problem=f"an epoch of {size} examples has {batches} batches",
+                fix=(
+                    "set at most as many, or set check_val_every_n_epoch: null to count batches "
+                    "across epochs"
+                ),
+            )
 
 
-def check_callback(one: Callback, trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError for a callback of Lightning's that this module or this machine has no use for."""
-    name = type(one).__name__
-    if isinstance(one, BackboneFinetuning) and not hasattr(module, "backbone"):
+def check_callback(callback: Callback, trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError for a Lightning callback that cannot work with this module or machine."""
+    name = type(callback).__name__
+    if isinstance(callback, BackboneFinetuning) and not hasattr(module, "backbone"):
         raise UserError(
             name,
             problem=f"{type(module).__name__} has no `backbone`",
-            fix="leave it out, or train a module of your own that has one",
+            fix="remove it, or train a module of your own that has one",
         )
-    if isinstance(one, LearningRateFinder):
-        wanted = [one._attr_name] if one._attr_name else ["lr", "learning_rate"]
+    if isinstance(callback, LearningRateFinder):
+        wanted = [callback._attr_name] if callback._attr_name else ["lr", "learning_rate"]
         holders = (module, module.hparams)
         if not any(hasattr(holder, key) for holder in holders for key in wanted):
             raise UserError(
                 name,
                 problem=(
-                    f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer is built from the config"
+                    f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer "
+                    "is built from the config"
                 ),
-                fix="leave it out, and set the optimizer's lr",
+                fix="remove it, and set the optimizer's lr",
             )
-    if isinstance(one, LearningRateMonitor) and not trainer.loggers:
+    if isinstance(callback, LearningRateMonitor) and not trainer.loggers:
         raise UserError(
             name,
             problem="there is no logger to log to",
-            fix="leave it out, or leave out logger: false",
+            fix="remove it, or remove logger: false",
         )
-    if isinstance(one, GradientAccumulationScheduler) and trainer.accumulate_grad_batches != 1:
+    accumulates = isinstance(callback, GradientAccumulationScheduler)
+    if accumulates and trainer.accumulate_grad_batches != 1:
         raise UserError(
             f"{name}: accumulate_grad_batches",
             value=trainer.accumulate_grad_batches,
-            problem="says the same thing twice",
-            fix="leave one of them out",
+            problem=f"sets what {name} sets, too",
+            fix="remove one of them",
         )
-    if (
-        isinstance(one, DeviceStatsMonitor)
-        and one._cpu_stats is not False
-        and not find_spec("psutil")
-    ):
+    reads_cpu = isinstance(callback, DeviceStatsMonitor) and callback._cpu_stats is not False
+    if reads_cpu and not find_spec("psutil"):
         raise UserError(
             name,
             problem="psutil is not installed",
-            fix=f"install it (pip install psutil), or leave {name} out",
+            fix=f"install it (pip install psutil), or remove {name}",
         )
 
 
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
-    """Return what callbacks of this run can monitor; None if a class of the user's own may log more."""
+    """Return what callbacks can monitor; None if a class of the user's own may log more."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    known = all(type(callback).__module__.startswith(_OURS) for callback in callbacks)
     if not isinstance(module, Supervised) or type(module) not in (Supervised, ImageClassifier):
         return None
-    if not all(type(callback).__module__.startswith(_OURS) for callback in callbacks):
+    if not known:
         return None
     splits = ["train"]
     if trainer.limit_val_batches:
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
-        splits += [
-            "val",
-            *(["val_deficit"] if getattr(data, "also_evaluate_with_deficit", False) else []),
-        ]
+        splits.append("val")
+        if getattr(data, "also_evaluate_with_deficit", False):
+            splits.append("val_deficit")
     return {f"{split}/{name}" for split in splits for name in module.train_metrics.metrics}
 
 
 def check_monitors(trainer: Trainer, module: LightningModule) -> None:
-    """Raise UserError for a callback that monitors what is not logged, or not yet when it first looks."""
+    """Raise UserError for a callback that monitors what is not logged, or not logged yet."""
     metrics = metrics_of(trainer, module)
     if metrics is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
         return
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    monitored = [
-        one
-        for one in callbacks
-        # Those of this project that read a metric say themselves what they miss.
-        if isinstance(one, EarlyStopping | ModelCheckpoint)
-        and one.monitor
-        and not isinstance(one, EpochEnd)
-    ]
-    for one in monitored:
-        name, monitor = type(one).__name__, str(one.monitor)
-        if isinstance(one, EarlyStopping) and not one.strict:
-            continue
-        if isinstance(one, ModelCheckpoint) and monitor in ("epoch", "step"):
-            continue
-        if monitor.startswith("lr-") and any(
-            isinstance(other, LearningRateMonitor) for other in callbacks
+    logs_rates = any(isinstance(callback, LearningRateMonitor) for callback in callbacks)
+    for callback in callbacks:
+        # Those of this project that read a metric check themselves whether it is logged.
+        if not isinstance(callback, EarlyStopping | ModelCheckpoint) or isinstance(
+            callback, EpochEnd
         ):
+            continue
+        if not callback.monitor:
+            continue
+        name, monitor = type(callback).__name__, str(callback.monitor)
+        if isinstance(callback, EarlyStopping) and not callback.strict:
+            continue
+        if isinstance(callback, ModelCheckpoint) and monitor in ("epoch", "step"):
+            continue
+        if monitor.startswith("lr-") and logs_rates:
             continue
         if monitor not in metrics:
             reason = "is not measured by this run"
@@ -196,34 +195,33 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
                 problem=reason,
                 fix=f"there are {', '.join(sorted(metrics))}",
             )
-        if not _is_known(one, trainer, monitor):
+        if not _is_known(callback, trainer, monitor):
+            moments = "training epochs" if monitor.startswith("train") else "validations"
             raise UserError(
                 f"{name}: monitor",
                 value=monitor,
                 problem=f"is not known yet when {name} first looks at it",
-                fix=(
-                    "let it look at the "
-                    f"{('ends of training epochs' if monitor.startswith('train') else 'ends of validations')}"
-                    ", or validate every epoch"
-                ),
+                fix=f"let it look at the ends of {moments}, or validate every epoch",
             )
 
 
-def _is_known(one: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: str) -> bool:
+def _is_known(callback: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: str) -> bool:
     """Whether a metric has been logged when a callback looks at it for the first time."""
     every = trainer.check_val_every_n_epoch
     if every is None:
         return True
-    chosen = (
-        one._check_on_train_epoch_end
-        if isinstance(one, EarlyStopping)
-        else one._save_on_train_epoch_end
-    )
-    validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
-    at_epoch_end = validates_once or not trainer.limit_val_batches if chosen is None else chosen
+
+    # Lightning decides when the callback looks, unless that is set.
+    is_stopping = isinstance(callback, EarlyStopping)
+    attribute = "_check_on_train_epoch_end" if is_stopping else "_save_on_train_epoch_end"
+    at_epoch_end: bool | None = getattr(callback, attribute)
+    if at_epoch_end is None:
+        validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
+        at_epoch_end = validates_once or not trainer.limit_val_batches
+
     if monitor.startswith("train"):
         return at_epoch_end or every > 1
-    first = one._every_n_epochs if isinstance(one, ModelCheckpoint) else 1
+    first = callback._every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
     return not at_epoch_end or first < 1 or first >= every
 
 
@@ -235,11 +233,11 @@ def check_optimizer(module: Supervised, device: torch.device) -> None:
         # torch takes any number of both, with which no run can converge.
         if not 0 <= group.get("momentum", 0) < 1:
             raise UserError(
-                "optimizer: momentum", value=group["momentum"], fix="write a number in [0, 1)"
+                "optimizer: momentum", value=group["momentum"], fix="set a number in [0, 1)"
             )
         if not 0 <= group.get("dampening", 0) <= 1:
             raise UserError(
-                "optimizer: dampening", value=group["dampening"], fix="write a number in [0, 1]"
+                "optimizer: dampening", value=group["dampening"], fix="set a number in [0, 1]"
             )
 
     def closure() -> torch.Tensor:
@@ -260,7 +258,7 @@ def check_optimizer(module: Supervised, device: torch.device) -> None:
 
 
 def check_schedule(module: Supervised, epochs: int) -> None:
-    """Raise UserError for a schedule that ends before the run, or leads to a rate that none can be."""
+    """Raise UserError for a schedule that ends before the run, or reaches an impossible rate."""
     optimizer, schedule = build_optimizer(module)
     if optimizer is None or schedule is None or isinstance(schedule, ReduceLROnPlateau):
         return

@@ -14,7 +14,9 @@ _TIME = re.compile(r"\d+(\.\d+)?(ep|st|%)|stages?\d*")
 
 
 def check_nulls(settings: Any) -> None:
-    """Raise UserError for a `null` that an argument does not take; the parser lets those of files pass.
+    """Raise UserError for a `null` that an argument does not take.
+
+    The parser accepts those that come from files.
 
     Args:
         settings: the parsed ones.
@@ -23,20 +25,14 @@ def check_nulls(settings: Any) -> None:
     linked = {link.key[-1] for link in LINKS}
     for kind, arguments in _classes(settings):
         for key, parameter in inspect.signature(kind).parameters.items():
-            if (
-                key in arguments
-                and key not in linked
-                and arguments[key] is None
-                and not _takes_none(parameter)
-            ):
-                hint = inspect.formatannotation(parameter.annotation).replace(
-                    f"{Time.__module__}.", ""
-                )
+            is_null = key in arguments and arguments[key] is None
+            if is_null and key not in linked and not _takes_none(parameter):
+                hint = _as_text(parameter.annotation)
                 raise UserError(
                     f"{kind.__name__}: {key}",
                     value="null",
                     problem=f"is no {hint}",
-                    fix="write one, or leave it out",
+                    fix="set one, or remove it",
                 )
 
 
@@ -52,7 +48,7 @@ def _takes_none(parameter: inspect.Parameter) -> bool:
 
 
 def check_hints(settings: Any) -> None:
-    """Raise UserError for an argument that would get plain text where its class needs a moment or the like.
+    """Raise UserError for an argument that stays plain text where its class needs a moment.
 
     An argument without a type hint gets what YAML says as it stands. That will not do where a base
     class declares the argument, nor for a text that is a moment.
@@ -70,8 +66,11 @@ def check_hints(settings: Any) -> None:
             if hint:
                 raise UserError(
                     kind.__name__,
-                    problem=f"argument {key} has no type hint, so that {arguments[key]!r} stays plain text",
-                    fix=f"write `{key}: {hint}` in its __init__",
+                    problem=(
+                        f"argument {key} has no type hint, so that {arguments[key]!r} stays "
+                        "plain text"
+                    ),
+                    fix=f"set `{key}: {hint}` in its __init__",
                 )
 
 
@@ -109,8 +108,13 @@ def _declared(kind: type, key: str) -> str:
     for base in kind.__mro__[1:]:
         hint = getattr(vars(base).get("__init__"), "__annotations__", {}).get(key)
         if hint is not None:
-            return inspect.formatannotation(hint).replace(f"{Time.__module__}.", "")
+            return _as_text(hint)
     return ""
+
+
+def _as_text(hint: Any) -> str:
+    """Return a type hint as code writes it."""
+    return inspect.formatannotation(hint).replace(f"{Time.__module__}.", "")
 
 
 def _is_moment(value: Any) -> bool:

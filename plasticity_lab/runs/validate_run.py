@@ -1,4 +1,4 @@
-"""What is asked of a run once everything is built and before anything is trained or written."""
+"""Checks of a run once everything is built, before anything is trained or written."""
 
 from pathlib import Path
 from typing import Any
@@ -8,11 +8,11 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import Diagnostic, check_diagnostics
-from callbacks.interventions.check_history import check_past
+from callbacks.interventions.check_history import check_history
 from callbacks.interventions.planned_actions import (
     check_interventions,
-    events,
     interventions,
+    planned_actions,
     times,
 )
 from datamodules import ImageDataModule
@@ -27,34 +27,40 @@ from plasticity_lab.runs.trainer_checks import check_trainer
 def validate_run(
     trainer: Trainer, module: LightningModule, checkpoint: dict[str, Any] | None
 ) -> None:
-    """Raise UserError for what the run does not have, never reaches, or contradicts in the checkpoint it goes on from.
+    """Raise UserError for what the run lacks, never reaches, or contradicts in its checkpoint.
 
     Args:
         trainer: the run's, with its data module attached.
         module: the module.
-        checkpoint: what the run goes on from; None for a new run.
+        checkpoint: what the run starts from; None for a new run.
     """
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     check_trainer(trainer, module)
     if isinstance(module, Supervised):
         module.rule.check(trainer)
+
+    # The data, and the history of them in the checkpoint.
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if isinstance(data, ImageDataModule):
         data.check(trainer, module)
         if isinstance(module, Supervised):
             _check_precision(module, trainer)
             module.objective.check(data.splits.train.targets, data.num_classes)
             check_fit(module.network, data.splits.train.shape, data.num_outputs)
-        if checkpoint and (past := checkpoint.get(type(data).__qualname__)):
-            data.load_state_dict(past)
+        if checkpoint and (history := checkpoint.get(type(data).__qualname__)):
+            data.load_state_dict(history)
             data.schedule.check_history()
+
+    # The callbacks.
     check_resumable(trainer)
     check_interventions(trainer, module)
     check_diagnostics(trainer, module)
-    for one in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if isinstance(one, TimeToAccuracy):
-            one.check(trainer, module)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if isinstance(callback, TimeToAccuracy):
+            callback.check(trainer, module)
+
+    # The history of interventions in the checkpoint.
     if checkpoint:
-        check_past(trainer, module, checkpoint["callbacks"])
+        check_history(trainer, module, checkpoint["callbacks"])
 
 
 def _check_precision(module: Supervised, trainer: Trainer) -> None:
@@ -66,53 +72,53 @@ def _check_precision(module: Supervised, trainer: Trainer) -> None:
             "network",
             value=name,
             problem=f"has parameters of {kinds.pop()}, and batches are of torch.float32",
-            fix="leave that to trainer.precision",
+            fix="let trainer.precision convert it",
         )
 
 
 def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path | None) -> None:
-    """Raise UserError for a branch that would train nothing, since its checkpoint is already at the end.
+    """Raise UserError for a branch whose checkpoint is already at the end of training.
 
     Args:
         trainer: the run's.
         checkpoint: what it branches off.
         path: the checkpoint's file.
     """
-    done, steps = (
-        checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"],
-        checkpoint["global_step"],
-    )
-    epochs = trainer.max_epochs
-    if epochs is not None and 0 <= epochs <= done:
+    nothing = "so nothing would be trained or measured"
+    trained = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trained:
         raise UserError(
             "max_epochs",
-            value=epochs,
-            problem=f"{path} has trained {done} epochs already, so nothing would be trained or measured",
-            fix="write more",
+            value=trainer.max_epochs,
+            problem=f"{path} has trained {trained} epochs already, {nothing}",
+            fix="set a larger value",
         )
+    steps = checkpoint["global_step"]
     if 0 <= trainer.max_steps <= steps:
         raise UserError(
             "max_steps",
             value=trainer.max_steps,
-            problem=f"{path} has taken {steps} steps already, so nothing would be trained or measured",
-            fix="write more",
+            problem=f"{path} has taken {steps} steps already, {nothing}",
+            fix="set a larger value",
         )
 
 
 def check_evaluation(trainer: Trainer, directory: Path, command: str) -> None:
-    """Raise UserError for diagnostics that a trained run itself did not have: they measure while it trains, and would be silent.
+    """Raise UserError for diagnostics that are added to `validate` or `test`.
+
+    They measure while a run trains, and would log nothing.
 
     Args:
         trainer: the command's.
         directory: of the run that is measured.
         command: `validate`, `test` or `predict`.
     """
-    run = directory / CONFIG
-    trained_with = run.read_text() if run.is_file() else ""
+    config = directory / CONFIG
+    trained_with = config.read_text() if config.is_file() else ""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    for one in callbacks:
-        name = type(one).__name__
-        if isinstance(one, Diagnostic) and name not in trained_with:
+    for callback in callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, Diagnostic) and name not in trained_with:
             raise UserError(
                 "callbacks",
                 value=name,
@@ -134,7 +140,7 @@ def timeline_table(trainer: Trainer) -> str:
             problem=f"{type(data).__name__} has none",
             fix="use datamodules.ImageDataModule",
         )
-    named = [time for one in interventions(trainer) for time in times(one)]
+    moments = [time for intervention in interventions(trainer) for time in times(intervention)]
     plan = data.plan(trainer)
-    path = plan.positions(named)
-    return plan.table(path, events(trainer, path))
+    path = plan.positions(moments)
+    return plan.table(path, planned_actions(trainer, path))

@@ -55,7 +55,7 @@ def parse_yaml(text: str, name: str) -> Any:
         _check_keys(node, name, set())
         return loader.construct_document(node)
     except RecursionError:
-        raise UserError(name, problem="is nested too deeply", fix="write fewer levels") from None
+        raise UserError(name, problem="is nested too deeply", fix="use fewer levels") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(part for part in (error.context, error.problem) if part)

@@ -1,4 +1,4 @@
-"""The arms of a study: what sets each apart from the control, and how it spends its learning rate."""
+"""The arms of a study: how each differs from the control and spends its learning rate."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -32,30 +32,35 @@ def arms(work: StudyContext) -> list[Arm]:
     The control is the arm with the report's `control` as its value of `x` and otherwise the same
     variables, or else the first one with that value; without a `control`, the first arm of all.
     """
+    report, runs = work.study.report, work.study.runs
     first: dict[str, int] = {}
-    for number, run in enumerate(work.study.runs):
+    for number, run in enumerate(runs):
         first.setdefault(_name(run), number)
 
-    report, runs = work.study.report, work.study.runs
+    # The arms that have the control's value of `x`.
     across = report.get("x", next(iter(runs[0].values)))
-    controls = [
-        number
-        for number in first.values()
-        if "control" in report and _is(runs[number], {across: report["control"]})
-    ]
-    found = []
+    controls: list[int] = []
+    if "control" in report:
+        value = {across: report["control"]}
+        controls = [number for number in first.values() if _is(runs[number], value)]
+
+    listed = []
     for name, number in first.items():
         wanted = {**_variables(runs[number]), across: report.get("control")}
-        control = next((one for one in controls if _is(runs[one], wanted)), (controls or [0])[0])
-        found.append(Arm(name, number, None if control == number else control))
-    return found
+        alike = [control for control in controls if _is(runs[control], wanted)]
+        control = [*alike, *controls, 0][0]
+        listed.append(Arm(name, number, None if control == number else control))
+    return listed
 
 
 def described(work: StudyContext) -> Iterator[str]:
-    """Yield, for each arm, a line for each key that sets it apart from its control, and its budget as `studies.budget` has it."""
-    found = arms(work)
-    names = {arm.run: arm.name for arm in found}
-    for arm in found:
+    """Yield how each arm differs from its control, a line for each key, and its budget.
+
+    The budget is that of `studies.budget`.
+    """
+    listed = arms(work)
+    names = {arm.run: arm.name for arm in listed}
+    for arm in listed:
         against = f", against {names[arm.control]}" if arm.control is not None else ""
         yield f"{arm.name}{against}:"
         if arm.control is not None:
@@ -63,12 +68,8 @@ def described(work: StudyContext) -> Iterator[str]:
             yield from (f"    {line}" for line in differences(old, new))
         try:
             built = build(work, arm.run)
-            yield from (
-                f"    {line}"
-                for line in lines(
-                    scheduled(built.trainer, built.model), built.trainer.max_epochs or 0
-                )
-            )
+            budget = scheduled(built.trainer, built.model)
+            yield from (f"    {line}" for line in lines(budget, built.trainer.max_epochs or 0))
         except UserError as error:
             yield f"    {error}"
 
@@ -78,11 +79,11 @@ def _variables(run: Run) -> dict[str, Any]:
 
 
 def _name(run: Run) -> str:
-    named = [
+    parts = [
         shown(value) if key == "arm" else f"{key}={shown(value)}"
         for key, value in _variables(run).items()
     ]
-    return ",".join(named) or "all runs"
+    return ",".join(parts) or "all runs"
 
 
 def _is(run: Run, values: Mapping[str, Any]) -> bool:

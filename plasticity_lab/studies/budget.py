@@ -1,4 +1,7 @@
-"""How a run spends its learning rate and its weight decay over time: what decides whether times scale as a whole."""
+"""How a run spends its learning rate and its weight decay over time.
+
+It decides whether times can be scaled as a whole.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -26,7 +29,7 @@ class Budget(NamedTuple):
 
 
 def share_after(rates: Sequence[float], step: int) -> float:
-    """Return the share of the sum of rates that lies at or after a step, in [0, 1]; 0 if the rate is 0 throughout.
+    """Return the share of the sum of rates at or after a step, in [0, 1]; 0 if all are 0.
 
     Args:
         rates: learning rate of each optimizer step.
@@ -37,7 +40,10 @@ def share_after(rates: Sequence[float], step: int) -> float:
 
 
 def decay_sum(rates: Sequence[float], decays: Sequence[float]) -> float:
-    """Return the sum over steps of weight decay times rate: weights without a gradient shrink to about exp of minus it."""
+    """Return the sum over steps of weight decay times rate.
+
+    Weights without a gradient shrink to about exp of minus it.
+    """
     return sum(rate * decay for rate, decay in zip(rates, decays, strict=True))
 
 
@@ -70,6 +76,7 @@ def lines(found: Budget, epochs: int) -> list[str]:
     ordered = sorted(found.after.items(), key=lambda entry: entry[1])
     for (step, share), group in groupby(ordered, key=lambda entry: entry[1]):
         text.append(
-            f"{share:.1%} of the rate's sum after step {step}: {', '.join(name for name, _ in group)}"
+            f"{share:.1%} of the rate's sum after step {step}: "
+            f"{', '.join(name for name, _ in group)}"
         )
     return text

@@ -24,7 +24,7 @@ from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import Budget, budget
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
-from plasticity_lab.timing import Position
+from plasticity_lab.timing import Position, Time
 
 
 def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
@@ -52,8 +52,8 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
             "budget", problem="is not known before the run, as the schedule waits for the loss"
         )
 
-    named = [time for one in interventions(trainer) for time in times(one)]
-    path = data.plan(trainer).positions(named)
+    moments = [time for intervention in interventions(trainer) for time in times(intervention)]
+    path = data.plan(trainer).positions(moments)
     schedule = _Schedule(trainer, module, optimizer, scheduler)
     rates: list[float] = []
     decays: list[float] = []
@@ -77,8 +77,9 @@ class _Schedule:
         self, trainer: Trainer, module: LightningModule, optimizer: Optimizer, scheduler: Any
     ) -> None:
         self.optimizer, self.scheduler = optimizer, scheduler
-        self.acting, self.epochs = interventions(trainer), trainer.max_epochs or 0
-        self.kept: dict[Rewind, Any] = {}
+        self.interventions = interventions(trainer)
+        self.epochs = trainer.max_epochs or 0
+        self.snapshots: dict[Rewind, Any] = {}
         self.begun = self._state()
 
     def at(self, before: Position | None, now: Position) -> tuple[float, float]:
@@ -89,37 +90,37 @@ class _Schedule:
                 warnings.simplefilter("ignore")
                 self.scheduler.step()
         factor = 1.0
-        for one in self.acting:
-            if isinstance(one, LearningRateFactor):
-                factor *= self._level(one, now, 1.0)
-            if isinstance(one, Rewind) and one.to.crossed(before, now, self.epochs):
-                self.kept[one] = self._state()
-            if isinstance(one, OneShot) and any(
-                time.crossed(before, now, self.epochs) for time in one.at
-            ):
-                self._act(one)
+        for intervention in self.interventions:
+            if isinstance(intervention, LearningRateFactor):
+                factor *= self._level(intervention, now, 1.0)
+            if isinstance(intervention, Rewind) and self._crosses([intervention.to], before, now):
+                self.snapshots[intervention] = self._state()
+            if isinstance(intervention, OneShot) and self._crosses(intervention.at, before, now):
+                self._act(intervention)
         group = self.optimizer.param_groups[0]
         decay = group.get("weight_decay", 0.0)
-        for one in self.acting:
-            if isinstance(one, WeightDecaySchedule):
-                decay = self._level(one, now, decay)
+        for intervention in self.interventions:
+            if isinstance(intervention, WeightDecaySchedule):
+                decay = self._level(intervention, now, decay)
         return float(group["lr"]) * factor, float(decay)
 
-    def _level(self, one: Level, now: Position, otherwise: float) -> float:
-        value = one.levels.at(now, self.epochs)
+    def _crosses(self, moments: list[Time], before: Position | None, now: Position) -> bool:
+        return any(time.crossed(before, now, self.epochs) for time in moments)
+
+    def _level(self, intervention: Level, now: Position, otherwise: float) -> float:
+        value = intervention.levels.at(now, self.epochs)
         return otherwise if value is None else value
 
-    def _act(self, one: OneShot) -> None:
-        if isinstance(one, LearningRateRestart):
+    def _act(self, intervention: OneShot) -> None:
+        if isinstance(intervention, LearningRateRestart):
             self._return_to(self.begun)
-        if isinstance(one, Rewind) and one.learning_rate == "rewind":
-            self._return_to(self.kept[one])
+        if isinstance(intervention, Rewind) and intervention.learning_rate == "rewind":
+            self._return_to(self.snapshots[intervention])
 
     def _state(self) -> Any:
-        groups = [
-            {key: group[key] for key in SCHEDULED_KEYS if key in group}
-            for group in self.optimizer.param_groups
-        ]
+        groups = []
+        for group in self.optimizer.param_groups:
+            groups.append({key: group[key] for key in SCHEDULED_KEYS if key in group})
         return copy.deepcopy((groups, self.scheduler.state_dict() if self.scheduler else None))
 
     def _return_to(self, state: Any) -> None:
@@ -133,12 +134,15 @@ class _Schedule:
 def _switches(
     data: ImageDataModule, trainer: Trainer, path: list[Position]
 ) -> Iterator[tuple[str, int]]:
-    """Yield what changes inside a run, and at which step: times of interventions, edges of windows, data stages."""
+    """Yield what changes inside a run and at which step.
+
+    Times of interventions, edges of windows, data stages.
+    """
     epochs = trainer.max_epochs or 0
     moments = [
-        (f"{type(one).__name__} {time}", time)
-        for one in interventions(trainer)
-        for time in times(one)
+        (f"{type(intervention).__name__} {time}", time)
+        for intervention in interventions(trainer)
+        for time in times(intervention)
     ]
     for name, window in data.schedule.transforms.windows:
         kind = name.partition("(")[0]

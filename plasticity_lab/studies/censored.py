@@ -7,7 +7,10 @@ from plasticity_lab.studies.study_context import StudyContext
 
 
 def censored(work: StudyContext, metric: str) -> str:
-    """Name the finished runs that have no value of a metric, and those that ended before their last data stage did."""
+    """Name the finished runs that lack a value of a metric, or were cut off.
+
+    Cut off are those that ended before their last data stage did.
+    """
     done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
     missing = [number for number in done if not series(work.folder(number), metric)]
     ends = {number: work.paths[number].states[-1] for number in done}

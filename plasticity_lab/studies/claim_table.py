@@ -13,55 +13,54 @@ from plasticity_lab.studies.wording import amount, gap, metric_words, probabilit
 HEAD = ("claim", "reported", "here", "verdict", "seeds", "p, t", "p, exact", "p, Holm", "80 %")
 
 
-def table(work: StudyContext, found: Sequence[Outcome]) -> str:
+def table(work: StudyContext, outcomes: Sequence[Outcome]) -> str:
     """Return a table of claims for Markdown, a row for each."""
-    rows = [HEAD, ("---",) * len(HEAD), *(cells(work, one) for one in found)]
+    rows = [HEAD, ("---",) * len(HEAD), *(cells(work, outcome) for outcome in outcomes)]
     return "".join(f"| {' | '.join(map(plain, row))} |\n" for row in rows)
 
 
-def cells(work: StudyContext, one: Outcome) -> tuple[str, ...]:
+def cells(work: StudyContext, outcome: Outcome) -> tuple[str, ...]:
     """Return the row of a claim."""
-    claim, compared = one.claim, one.compared
+    claim, compared = outcome.claim, outcome.compared
     title = f"**{claim.id}** {claim.text}<br>{claim.paper}"
-    verdict = one.said.replace(one.verdict, f"**{one.verdict}**", 1)
+    verdict = outcome.said.replace(outcome.verdict, f"**{outcome.verdict}**", 1)
     if compared is None or len(compared.differences) < 2:
         return (title, claim.reported, "-", verdict, "-", "-", "-", "-", "-")
-    margin = (
-        ""
-        if claim.within is None
-        else f"same within {amount(claim, claim.inner(claim.within), '')}{unit(claim)}: "
-    )
+    if claim.within is not None:
+        margin = f"{amount(claim, claim.inner(claim.within), '')}{unit(claim)}"
+        verdict = f"same within {margin}: {verdict}"
     return (
         title,
         claim.reported,
-        here(work, one),
-        margin + verdict,
+        result(work, outcome),
+        verdict,
         seeds(work, len(compared.differences)),
-        probability(one.p),
-        probability(one.exact),
-        probability(one.adjusted),
+        probability(outcome.p),
+        probability(outcome.exact),
+        probability(outcome.adjusted),
         smallest(claim, compared.differences),
     )
 
 
-def line(work: StudyContext, one: Outcome) -> str:
-    """Return one line for the terminal."""
-    compared = one.compared
+def line(work: StudyContext, outcome: Outcome) -> str:
+    """Return the outcome of a claim for the terminal, in one line or two."""
+    compared = outcome.compared
+    first = f"{outcome.claim.id}  {outcome.claim.text}: {outcome.said}"
     if compared is None or len(compared.differences) < 2:
-        return f"{one.claim.id}  {one.claim.text}: {one.said}"
+        return first
     count = seeds(work, len(compared.differences))
-    return f"{one.claim.id}  {one.claim.text}: {one.said}\n    {here(work, one)}; {count} seeds, p = {probability(one.p)}"
+    return f"{first}\n    {result(work, outcome)}; {count} seeds, p = {probability(outcome.p)}"
 
 
 def seeds(work: StudyContext, count: int) -> str:
-    """Say of how many seeds of a study a difference is known: `8`, or `6 of 8`."""
+    """Return of how many seeds of a study a difference is known: `8`, or `6 of 8`."""
     whole = len({run.values.get("seed") for run in work.study.runs})
     return str(count) if count == whole else f"{count} of {whole}"
 
 
-def here(work: StudyContext, one: Outcome) -> str:
-    """Say how large a difference came out, with its interval, and of what."""
-    claim, compared = one.claim, one.compared
+def result(work: StudyContext, outcome: Outcome) -> str:
+    """Return how large a difference came out, with its interval, and of what."""
+    claim, compared = outcome.claim, outcome.compared
     assert compared is not None
     arm, control = claim.pair
     what = metric_words(arm.metric, work.configs)
@@ -78,17 +77,20 @@ def here(work: StudyContext, one: Outcome) -> str:
             f"{side} ({reading.over})" for side, reading in zip(sides, claim.pair, strict=True)
         ]
     if arm.metric != control.metric:
-        return f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} {sides[1]}"
+        return (
+            f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} "
+            f"{sides[1]}"
+        )
     return f"{seen}; {what} {sides[0]} against {sides[1]}"
 
 
 def smallest(claim: Claim, values: Sequence[float]) -> str:
-    """Say what so many seeds of this spread would find with a probability of 80 %."""
+    """Return what so many seeds of this spread would find with a probability of 80 %."""
     find = smallest_effect if claim.within is None else smallest_margin
     size = find(stdev(values), len(values))
-    return amount(claim, -size if claim.ratio and claim.expect == "lower" else size, "") + unit(
-        claim
-    )
+    if claim.ratio and claim.expect == "lower":
+        size = -size
+    return f"{amount(claim, size, '')}{unit(claim)}"
 
 
 def plain(text: str) -> str:

@@ -11,8 +11,14 @@ from plasticity_lab.studies.metrics import read_over, scale
 COMPARED = ("arm", "control", "metric", "over", "control_metric", "control_over", "minus", "as")
 KEYS = ("id", "claim", "paper", "reported", *COMPARED, "expect", "effect", "within", "of")
 NEEDED = ("id", "claim", "paper", "arm", "control", "expect")
-OF = "the effect that the margin must be less than half of: a number, or {arm: ..., control: ...} to be measured"
-CITATION = "name the paper with its year and figure, as 'Achille et al. 2019, Fig. 1 left'; what it reports goes into reported:"
+OF = (
+    "the effect that the margin must be less than half of: a number, or {arm: ..., control: ...} "
+    "to be measured"
+)
+CITATION = (
+    "name the paper with its year and figure, as 'Achille et al. 2019, Fig. 1 left'; what it "
+    "reports goes into reported:"
+)
 
 
 class Reading(NamedTuple):
@@ -86,6 +92,11 @@ class Claim(NamedTuple):
         return log(value) if self.ratio else value
 
     @property
+    def none(self) -> int:
+        """The value of no effect: a ratio of 1, a difference of 0."""
+        return 1 if self.ratio else 0
+
+    @property
     def pairs(self) -> list[Pair]:
         """All pairs that have to be measured."""
         return [pair for pair in (self.pair, self.minus, self.of) if isinstance(pair, Pair)]
@@ -108,7 +119,7 @@ def read_claims(entries: Sequence[Any], metric: str, over: str) -> list[Claim]:
 
 def _claim(entry: Any, metric: str, over: str) -> Claim:
     if not isinstance(entry, dict):
-        raise UserError("claims", value=entry, fix="write keys and values")
+        raise UserError("claims", value=entry, fix="set keys and values")
     name = f"claims: {entry.get('id', '?')}"
     if unknown := [key for key in entry if key not in KEYS]:
         raise UserError(
@@ -122,13 +133,11 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
     if not re.search(r"\b(18|19|20)\d\d[a-z]?\W+\w", str(entry["paper"])):
         raise UserError(f"{name}: paper", value=entry["paper"], problem=CITATION)
     if entry.get("as", "difference") not in ("difference", "ratio"):
-        raise UserError(f"{name}: as", value=entry["as"], fix="write difference or ratio")
+        raise UserError(f"{name}: as", value=entry["as"], fix="set difference or ratio")
     over = entry.get("over", over)
     metric = entry.get("metric", metric)
-    arm, control = (
-        (metric, over),
-        (entry.get("control_metric", metric), entry.get("control_over", over)),
-    )
+    arm = (metric, over)
+    control = (entry.get("control_metric", metric), entry.get("control_over", over))
     for key, value in (("over", arm[1]), ("control_over", control[1])):
         read_over(value, f"{name}: {key}")
     ratio = entry.get("as") == "ratio"
@@ -148,81 +157,85 @@ def _claim(entry: Any, metric: str, over: str) -> Claim:
             problem="is the claim's own difference, which leaves 0",
             fix="name other runs",
         )
-    measured = isinstance(entry.get("of"), dict)
-    of = (
-        _pair(entry["of"], f"{name}: of", arm, control)
-        if measured
-        else _number(entry, name, "of", ratio)
-    )
-    effect, within = _number(entry, name, "effect", ratio), _number(entry, name, "within", ratio)
-    text = {key: str(entry.get(key, "")) for key in ("id", "claim", "paper", "reported")}
+    of: Pair | float | None = None
+    if isinstance(entry.get("of"), dict):
+        of = _pair(entry["of"], f"{name}: of", arm, control)
+    elif "of" in entry:
+        of = _number(entry, name, "of", ratio)
     claim = Claim(
-        text["id"],
-        text["claim"],
-        text["paper"],
-        text["reported"],
-        pair,
-        minus,
-        ratio,
-        entry["expect"],
-        effect,
-        within,
-        of,
+        id=str(entry["id"]),
+        text=str(entry["claim"]),
+        paper=str(entry["paper"]),
+        reported=str(entry.get("reported", "")),
+        pair=pair,
+        minus=minus,
+        ratio=ratio,
+        expect=entry["expect"],
+        effect=_number(entry, name, "effect", ratio),
+        within=_number(entry, name, "within", ratio),
+        of=of,
     )
     _check_expectation(claim, name)
     return claim
 
 
 def _check_expectation(claim: Claim, name: str) -> None:
-    none = 1 if claim.ratio else 0
+    """Raise UserError unless a claim has the numbers that its expectation needs, and no others."""
     if claim.expect == "same":
-        if claim.within is None or claim.of is None:
-            missing = (
-                "within: the largest difference that counts as none"
-                if claim.within is None
-                else f"of: {OF}"
-            )
-            raise UserError(f"{name}: expect", value="same", problem=f"needs {missing}")
-        if claim.effect is not None:
-            raise UserError(
-                f"{name}: effect",
-                value=claim.effect,
-                problem="goes with lower or higher",
-                fix="with same write of",
-            )
-        if claim.within <= none:
-            raise UserError(
-                f"{name}: within", value=claim.within, fix=f"write a number above {none}"
-            )
-        if (
-            isinstance(claim.of, float)
-            and claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2
-        ):
-            raise UserError(
-                f"{name}: within",
-                value=claim.within,
-                problem=f"is not less than half of {claim.of}, the effect it is a matter of ({OF})",
-            )
+        _check_same(claim, name)
     elif claim.expect in ("lower", "higher"):
-        if key := next((key for key in ("within", "of") if getattr(claim, key) is not None), None):
-            raise UserError(f"{name}: {key}", problem="goes with expect: same")
-        if claim.effect is not None and (
-            claim.effect <= none if claim.expect == "higher" else claim.effect >= none
-        ):
-            side = "above" if claim.expect == "higher" else "below"
-            raise UserError(
-                f"{name}: effect",
-                value=claim.effect,
-                problem=f"{claim.expect} needs a number {side} {none}: arm against control",
-            )
+        _check_directional(claim, name)
     else:
-        raise UserError(f"{name}: expect", value=claim.expect, fix="write lower, higher or same")
+        raise UserError(f"{name}: expect", value=claim.expect, fix="set lower, higher or same")
+
+
+def _check_same(claim: Claim, name: str) -> None:
+    if claim.within is None:
+        missing = "within: the largest difference that counts as none"
+        raise UserError(f"{name}: expect", value="same", problem=f"needs {missing}")
+    if claim.of is None:
+        raise UserError(f"{name}: expect", value="same", problem=f"needs of: {OF}")
+    if claim.effect is not None:
+        raise UserError(
+            f"{name}: effect",
+            value=claim.effect,
+            problem="goes with lower or higher",
+            fix="remove it; expect: same takes of",
+        )
+    if claim.within <= claim.none:
+        raise UserError(
+            f"{name}: within", value=claim.within, fix=f"set a number above {claim.none}"
+        )
+    if not isinstance(claim.of, float):
+        return
+    if claim.inner(claim.within) >= abs(claim.inner(claim.of)) / 2:
+        raise UserError(
+            f"{name}: within",
+            value=claim.within,
+            problem=f"is not less than half of {claim.of}, the effect it is a matter of ({OF})",
+        )
+
+
+def _check_directional(claim: Claim, name: str) -> None:
+    for key in ("within", "of"):
+        if getattr(claim, key) is not None:
+            raise UserError(f"{name}: {key}", problem="goes with expect: same")
+    if claim.effect is None:
+        return
+    side = "above" if claim.expect == "higher" else "below"
+    wrong_side = claim.effect <= claim.none if side == "above" else claim.effect >= claim.none
+    if wrong_side:
+        raise UserError(
+            f"{name}: effect",
+            value=claim.effect,
+            problem=f"{claim.expect} needs a number {side} {claim.none}: arm against control",
+        )
 
 
 def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str]) -> Pair:
     if not isinstance(entry, dict):
         raise UserError(
-            name, value=entry, fix="write arm and control, each with variables and their values"
+            name, value=entry, fix="set arm and control, each with variables and their values"
         )
     if name.endswith((": minus", ": of")) and (
         unknown := [key for key in entry if key not in Pair._fields]
@@ -238,7 +251,7 @@ def _pair(entry: Any, name: str, arm: tuple[str, str], control: tuple[str, str])
             raise UserError(
                 f"{name}: {key}",
                 value=entry.get(key),
-                fix="write variables and their values, as {arm: warm}",
+                fix="set variables and their values, as {arm: warm}",
             )
     pair = Pair(Reading(entry["arm"], *arm), Reading(entry["control"], *control))
     if pair.arm == pair.control:
@@ -257,12 +270,12 @@ def _number(entry: dict[str, Any], name: str, key: str, ratio: bool) -> float | 
         raise UserError(
             f"{name}: {key}",
             value=value,
-            fix=f"write a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}",
+            fix=f"set a number{(' or {arm: ..., control: ...}' if key == 'of' else '')}",
         )
     if value is not None and (not isfinite(value) or (ratio and value <= 0)):
         raise UserError(
             f"{name}: {key}",
             value=value,
-            fix=f"write a finite {('ratio above 0' if ratio else 'number')}",
+            fix=f"set a finite {('ratio above 0' if ratio else 'number')}",
         )
     return None if value is None else float(value)

@@ -37,7 +37,7 @@ def class_paths(nest: Any) -> Iterator[str]:
 
 @cache
 def is_shareable(path: str) -> bool:
-    """Whether a class is known to be a function of its arguments and of what it says is in force."""
+    """Whether a class's behaviour is fully determined by its arguments and its `in_force`."""
     return (
         path in HARMLESS
         or path.startswith(KNOWN)
@@ -52,12 +52,15 @@ def is_builtin(path: str) -> bool:
 
 
 def is_timed(node: dict[str, Any]) -> bool:
-    """Whether the class of a node says what is in force."""
+    """Whether the class of a node declares what is active, by `in_force`."""
     return hasattr(class_of(node["class_path"]), "in_force")
 
 
 def user_code_hashes(nest: Any) -> list[str]:
-    """Return a hash of each file with a class of a config that is of neither this project nor a package known by its version."""
+    """Return a hash of each file with a class of a config that is the user's own.
+
+    Neither this project's nor of an installed package, which its version identifies.
+    """
     names = sorted({path.rpartition(".")[0] for path in class_paths(nest)})
     files = [
         importlib.import_module(name).__file__

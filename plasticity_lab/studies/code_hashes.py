@@ -9,7 +9,7 @@ from plasticity_lab.studies.classes import class_of, class_paths
 from plasticity_lab.studies.reachable_code import Sources, reachable_sources
 
 TRAINS = "plasticity_lab.studies.segment"
-"""What every run is trained by: it builds, trains and tests a segment, and leads to all that does so for it.
+"""The code by which every run is trained.
 
 The rest of the studies is no part of the hash unless that uses it: what is planned and reported
 changes no number.
@@ -18,7 +18,7 @@ changes no number.
 
 @cache
 def project_sources() -> Sources:
-    """Return the sources of this project and of the user's own classes, as this process reads them first."""
+    """Return the sources of this project and of the user's classes, read once a process."""
     return Sources(CODE, (PACKAGE.name, *BESIDE))
 
 

@@ -12,15 +12,12 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
     """
     if old == new:
         return
-    # No list of classes is an empty one.
-    sides = [
-        _keyed([] if one is None and isinstance(other, list) else one)
-        for one, other in ((old, new), (new, old))
-    ]
-    if None in sides or _class(old) != _class(new):
+    # A missing list of classes is an empty one.
+    before = _keyed([] if old is None and isinstance(new, list) else old)
+    after = _keyed([] if new is None and isinstance(old, list) else new)
+    if before is None or after is None or _class(old) != _class(new):
         yield f"{key}: {_written(old)} -> {_written(new)}"
         return
-    before, after = (side or {} for side in sides)
     # Keys such as times are values themselves, and are shown together.
     if isinstance(old, dict) and key and {*before} != {*after}:
         yield f"{key}: {_written(old)} -> {_written(new)}"
@@ -40,17 +37,20 @@ def _class(value: Any) -> Any:
 
 
 def _keyed(value: Any) -> dict[str, Any] | None:
-    """Return a mapping, or a list of classes as one from their names, numbered where a class stands twice."""
+    """Return a mapping, or a list of classes as a mapping from their names.
+
+    A class that stands there twice is numbered.
+    """
     if isinstance(value, dict):
         return value
-    if not isinstance(value, list) or not all(_class(one) for one in value):
+    if not isinstance(value, list) or not all(_class(node) for node in value):
         return None
-    named: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for node in value:
         name = _short(node["class_path"])
-        count = sum(other.partition(" ")[0] == name for other in named)
-        named[f"{name} {count + 1}" if count else name] = node
-    return named
+        count = sum(earlier.partition(" ")[0] == name for earlier in by_name)
+        by_name[f"{name} {count + 1}" if count else name] = node
+    return by_name
 
 
 def _short(path: str) -> str:
@@ -60,10 +60,12 @@ def _short(path: str) -> str:
 def _written(value: Any) -> str:
     """Write a value as text: a class with its arguments as a call, all else as JSON."""
     if _class(value):
-        arguments = value.get("init_args") or {}
-        return f"{_short(value['class_path'])}({', '.join(f'{name}={_written(one)}' for name, one in arguments.items())})"
+        init_args = value.get("init_args") or {}
+        arguments = [f"{name}={_written(argument)}" for name, argument in init_args.items()]
+        return f"{_short(value['class_path'])}({', '.join(arguments)})"
     if isinstance(value, list):
         return f"[{', '.join(map(_written, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {_written(one)}' for name, one in value.items())}}}"
+        entries = [f"{name}: {_written(entry)}" for name, entry in value.items()]
+        return f"{{{', '.join(entries)}}}"
     return "none" if value is None else json.dumps(value, default=str, ensure_ascii=False)

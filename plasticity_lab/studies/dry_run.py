@@ -19,7 +19,7 @@ from plasticity_lab.studies.study_file import SEED
 
 
 def check_arms(work: StudyContext) -> None:
-    """Build one run of each arm that is not done, and ask of it all that train.py asks before it trains.
+    """Build one run of each unfinished arm, with all checks that train.py makes.
 
     Raises:
         UserError: with the name of the run, and the line that train.py would end with.
@@ -34,7 +34,7 @@ def check_arms(work: StudyContext) -> None:
 
 
 def build(work: StudyContext, number: int) -> Run:
-    """Build a run of a study, and ask of it all that train.py asks before it trains; nothing stays on disk.
+    """Build a run of a study, with all checks that train.py makes; nothing stays on disk.
 
     Raises:
         UserError: with the name of the run, and the line that train.py would end with.

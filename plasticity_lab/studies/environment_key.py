@@ -17,7 +17,9 @@ VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy"
 
 
 def environment_key(config: dict[str, Any], threads: int, fetch: bool = True) -> str:
-    """Return what decides a run's numbers besides its config and its code: versions, device, threads, data.
+    """Return what decides a run's numbers besides its config and code.
+
+    Versions, device, threads, data.
 
     Args:
         config: the run's resolved config.
@@ -42,9 +44,9 @@ def device(config: dict[str, Any]) -> str:
 
 
 def data_key(config: dict[str, Any], fetch: bool = True) -> str:
-    """Return a hash of a run's examples; where they are not read, what they are called.
+    """Return a hash of a run's examples, or their names where they are not read.
 
-    Nothing for a data module of one's own.
+    Empty for a data module of the user's own.
     """
     node = (config["data"].get("init_args") or {}).get("dataset")
     if node is None:

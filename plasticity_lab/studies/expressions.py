@@ -27,7 +27,7 @@ _BRACES = re.compile(r"\{([^{}]+)\}")
 
 
 def filled(value: Any, variables: Mapping[str, Any]) -> Any:
-    """Return a nest of lists, dictionaries and values with all `{expressions}` in its strings computed.
+    """Return nested lists and dictionaries with all `{expressions}` in strings evaluated.
 
     A string that is one expression becomes its value, with its type; in a longer one the values are
     written in.
@@ -91,7 +91,7 @@ def _computed(text: str, variables: Mapping[str, Any]) -> Any:
         if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
             return _calculated(text, node.op, value(node.left), value(node.right))
         raise UserError(
-            f"{{{text}}}", fix=f"write numbers, + - * // and the variables {', '.join(variables)}"
+            f"{{{text}}}", fix=f"use numbers, + - * // and the variables {', '.join(variables)}"
         )
 
     return value(_parsed(text))
@@ -108,9 +108,7 @@ def _calculated(text: str, kind: ast.operator, left: Any, right: Any) -> int | f
     try:
         result: int | float = _OPERATORS[type(kind)](left, right)
     except ZeroDivisionError:
-        raise UserError(
-            f"{{{text}}}", problem="divides by 0", fix="write another divisor"
-        ) from None
+        raise UserError(f"{{{text}}}", problem="divides by 0", fix="use another divisor") from None
     if not abs(result) <= LARGEST:
         raise UserError(
             f"{{{text}}}", problem=f"comes to more than {LARGEST}", fix="choose smaller numbers"

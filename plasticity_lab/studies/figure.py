@@ -14,7 +14,9 @@ _LONG = 40  # letters of all names on the axis, beyond which they are turned
 
 
 def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
-    """Draw means with standard deviations over seeds, the control's mean, and the paper's numbers; `figure.png` and `figure.svg`.
+    """Draw means and standard deviations over seeds, the control, and the paper's numbers.
+
+    Writes `figure.png` and `figure.svg`.
 
     Args:
         runs: one row for each run: its variables and `value`.
@@ -77,7 +79,9 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
 
 
 def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
-    """Draw a metric over time: means and standard deviations over seeds, a line for each value of `x`, the control's dashed.
+    """Draw a metric over time, a line for each value of `x`; the control's is dashed.
+
+    Means and standard deviations over seeds.
 
     Args:
         points: one row for each value: the run's variables, `step`, `value`, and `epoch`, where it
@@ -135,7 +139,8 @@ def seeds_words(runs: pd.DataFrame, names: Sequence[str]) -> str:
     counts = sorted({group.seed.nunique() for _, group in runs.groupby([*names], sort=False)})
     if counts == [1]:
         return "one seed"
-    return f"mean ± s.d. of {' to '.join(map(str, counts if len(counts) == 1 else (counts[0], counts[-1])))} seeds"
+    extremes = counts if len(counts) == 1 else [counts[0], counts[-1]]
+    return f"mean ± s.d. of {' to '.join(map(str, extremes))} seeds"
 
 
 def _draw_controls(
@@ -175,7 +180,10 @@ def _words(name: str) -> str:
 
 
 def _add_legend(axes: Any, title: str | None) -> None:
-    """Name what is drawn: beside the axes if there is a title, otherwise above them, where nothing is drawn."""
+    """Name what is drawn: beside the axes if there is a title, otherwise above them.
+
+    Nothing is drawn there.
+    """
     handles, names = axes.get_legend_handles_labels()
     one = dict(zip(names, handles, strict=True))
     if title:

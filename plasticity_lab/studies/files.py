@@ -26,7 +26,10 @@ def write_whole(file: Path, entry: dict[str, Any]) -> None:
 
 
 def lengths(folder: Path, *without: str) -> dict[str, int]:
-    """Return the size of each file of a folder, hidden ones and those named `without` left out, by its path in it."""
+    """Return the size of each file of a folder, by its path in it.
+
+    Hidden files and those named `without` are not counted.
+    """
     files = sorted(
         file for file in folder.rglob("[!.]*") if file.is_file() and file.name not in without
     )
@@ -34,14 +37,17 @@ def lengths(folder: Path, *without: str) -> dict[str, int]:
 
 
 def short(folder: Path, known: Mapping[str, int]) -> str:
-    """Say which file of a folder is not as long as it was; "" if none. A checkpoint may have been dropped, but not in part."""
+    """Describe the first file of a folder whose length has changed; "" if none has.
+
+    A checkpoint may have been deleted, but not cut short.
+    """
     for name, length in known.items():
         file = folder / name
-        found = file.stat().st_size if file.is_file() else None
-        if found != length and not (name.endswith(".ckpt") and found is None):
-            return (
-                f"{name} is missing" if found is None else f"{name} has {found} bytes of {length}"
-            )
+        size = file.stat().st_size if file.is_file() else None
+        if size is None and not name.endswith(".ckpt"):
+            return f"{name} is missing"
+        if size is not None and size != length:
+            return f"{name} has {size} bytes of {length}"
     return ""
 
 

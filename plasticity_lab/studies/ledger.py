@@ -28,21 +28,32 @@ HEAD = """# Results
 
 What papers claim, and what came out here: every claim of every study in `configs/studies`.
 
-A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is the ratio of arm to
-control. The interval is over seeds (initial weights, order, subset), not over the images of the test split.
-* **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on the other side; or
+A difference is the mean over seeds of arm minus control, with Student's 95 % interval; "times" is \
+the ratio of arm to
+control. The interval is over seeds (initial weights, order, subset), not over the images of the \
+test split.
+* **reproduced**: the interval lies on the side that the paper says. **contradicted**: it lies on \
+the other side; or
   it holds 0, but not the effect that the paper's would be in this study, where that is stated.
-* **not after Holm**: the p-value adjusted for the number of directional claims on this page ("p, Holm") is above .05.
+* **not after Holm**: the p-value adjusted for the number of directional claims on this page \
+("p, Holm") is above .05.
   Such a verdict is an observation, not a test.
-* **same within** a margin is two one-sided tests at 5 %: **reproduced** where the 90 % interval lies within the
-  margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of must be shown, and
+* **same within** a margin is two one-sided tests at 5 %: **reproduced** where the 90 % interval \
+lies within the
+  margin, **contradicted** where the 95 % interval lies outside. The effect that it is a matter of \
+must be shown, and
   the margin be less than half of it.
-* **too weak to tell**: none of these, with the number of seeds that tell with a probability of 80 % if the difference
-  is the one seen (or the paper's), where more seeds would tell. So is a claim of which a finished run has no value,
+* **too weak to tell**: none of these, with the number of seeds that tell with a probability of \
+80 % if the difference
+  is the one seen (or the paper's), where more seeds would tell. So is a claim of which a finished \
+run has no value,
   such as a time that was never reached.
-* "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the differences, which with n
-  seeds gives no less than 2 / 2^n, and is done for up to 12; "80 %" is the smallest effect (of "same": margin) that
-  so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not finished.
+* "p, t" is Student's (of "same" the larger of both); "p, exact" flips the signs of the \
+differences, which with n
+  seeds gives no less than 2 / 2^n, and is done for up to 12; "80 %" is the smallest effect (of \
+"same": margin) that
+  so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not \
+finished.
 * A commit with "+" had uncommitted changes."""
 
 
@@ -84,29 +95,27 @@ def all_studies(
         root: where runs are kept.
         opened: how a study is opened.
     """
-    known = {file.resolve() for file in files}
+    given = {file.resolve() for file in files}
     shipped = [
-        file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in known
+        file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in given
     ]
-    works, unopened = [], []
+    works: list[StudyContext] = []
+    unopened: list[Unopened] = []
     for file in [*files, *shipped]:
         study = read_study(file)
         if (root / "studies" / study.name / "study.json").exists():
             works.append(opened(file))
         else:
             defaults = Settings._field_defaults | study.report
-            unopened.append(
-                Unopened(
-                    file,
-                    study.name,
-                    read_claims(study.claims, defaults["metric"], defaults["over"]),
-                )
-            )
+            claims = read_claims(study.claims, defaults["metric"], defaults["over"])
+            unopened.append(Unopened(file, study.name, claims))
     return works, unopened
 
 
 def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], file: Path) -> None:
-    """Write what came out of all claims, and the figures of their studies into the folder beside it that is named as the file.
+    """Write the outcome of all claims, with the figures of their studies beside the file.
+
+    The folder of figures has the file's name.
 
     Args:
         works: studies that have been run.
@@ -117,32 +126,34 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
         UserError: if the file is there and not a ledger, or cannot be written.
     """
     check_target(file)
-    found = adjusted([one for work in works for one in outcomes(work)])
-    rest = iter(found)
-    parts, counts, figures, waiting = [], [], dict[Path, Path](), [*unopened]
+
+    # P-values are adjusted for the claims of all studies together.
+    everything = adjusted([outcome for work in works for outcome in outcomes(work)])
+    rest = iter(everything)
+    sections: list[str] = []
+    counts: list[str] = []
+    figures: dict[Path, Path] = {}
+    waiting = [*unopened]
     for work in works:
-        own = [*islice(rest, len(work.study.claims))]
-        if all(one.verdict == NOT_RUN for one in own):
-            waiting.append(Unopened(work.study.file, work.study.name, [one.claim for one in own]))
+        study = work.study
+        own = [*islice(rest, len(study.claims))]
+        if all(outcome.verdict == NOT_RUN for outcome in own):
+            waiting.append(Unopened(study.file, study.name, [outcome.claim for outcome in own]))
             continue
-        figure = file.with_suffix("") / f"{work.study.name}.png"
+        figure = file.with_suffix("") / f"{study.name}.png"
         figures[figure] = write_report(work) / "figure.png"
-        parts.append(_section(work, own, file, figure))
-        counts.append(_count(work.study, own, file))
-    heads = [
-        "| study | claims | " + " | ".join(VERDICTS) + " |",
-        "|---|" + "---|" * (1 + len(VERDICTS)),
-    ] * bool(counts)
-    total = _totals(found, sum(len(one.claims) for one in unopened))
-    not_run = "\n".join(_waiting(one, file) for one in waiting if one.claims)
-    text = [
-        MARK,
-        HEAD,
-        total,
-        *["\n".join(heads + counts)] * bool(counts),
-        *parts,
-        *["## Not run", not_run] * bool(not_run),
-    ]
+        sections.append(_section(work, own, file, figure))
+        counts.append(_count(study, own, file))
+
+    text = [MARK, HEAD, _totals(everything, sum(len(study.claims) for study in unopened))]
+    if counts:
+        head = "| study | claims | " + " | ".join(VERDICTS) + " |"
+        rule = "|---|" + "---|" * (1 + len(VERDICTS))
+        text.append("\n".join([head, rule, *counts]))
+    text += sections
+    if not_run := "\n".join(_waiting(study, file) for study in waiting if study.claims):
+        text += ["## Not run", not_run]
+
     try:
         for figure, drawn in figures.items():
             figure.parent.mkdir(parents=True, exist_ok=True)
@@ -159,58 +170,59 @@ def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: P
     """Return what came out of a study's claims."""
     chosen = settings(work)
     runs = frame(work, chosen.metric, chosen.over)
-    on_top = "".join(f" --config {one.name}" for one in work.config)
-    study = work.study.file.absolute()
-    named = study.relative_to(ROOT) if study.is_relative_to(ROOT) else work.study.file
-    what = ", ".join(
-        filter(
-            None,
-            [
-                metric_words(chosen.metric, work.configs),
-                chosen.over,
-                note(chosen.metric, work.configs),
-            ],
-        )
-    )
-    said = [
-        f"`python study.py run {named}{on_top}`: {origin(work, len(runs))}.",
+
+    # The command that trained it, what it was trained on, and what is compared.
+    path = work.study.file
+    if path.absolute().is_relative_to(ROOT):
+        path = path.absolute().relative_to(ROOT)
+    on_top = "".join(f" --config {config.name}" for config in work.config)
+    words = metric_words(chosen.metric, work.configs)
+    what = ", ".join(filter(None, [words, chosen.over, note(chosen.metric, work.configs)]))
+    sentences = [
+        f"`python study.py run {path}{on_top}`: {origin(work, len(runs))}.",
         f"Unless said otherwise: {what}.",
+        forgetting_correlations(work),
+        censored(work, chosen.metric),
     ]
-    said += filter(None, [forgetting_correlations(work), censored(work, chosen.metric)])
+
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
-    means = f"<details><summary>Means of all arms</summary>\n\n{markdown(table(runs, chosen), chosen.metric)}\n</details>"
+    claims = claim_table.table(work, found).rstrip()
     picture = f"![{work.study.name}]({_link(figure, file)})"
-    return "\n\n".join(
-        [title, " ".join(said), claim_table.table(work, found).rstrip(), picture, means]
-    )
+    rows = markdown(table(runs, chosen), chosen.metric)
+    means = f"<details><summary>Means of all arms</summary>\n\n{rows}\n</details>"
+    return "\n\n".join([title, " ".join(filter(None, sentences)), claims, picture, means])
 
 
 def _totals(found: Sequence[Outcome], unopened: int) -> str:
     """Return how many claims came out how."""
-    counts = Counter(one.verdict for one in found) + Counter({NOT_RUN: unopened})
-    late = sum("not after Holm" in one.said for one in found)
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
-    return f"{counts.total()} claims: {said}. {late} of these verdicts do not stand after Holm."
+    counts = Counter(outcome.verdict for outcome in found) + Counter({NOT_RUN: unopened})
+    late = sum("not after Holm" in outcome.said for outcome in found)
+    totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
+    return f"{counts.total()} claims: {totals}. {late} of these verdicts do not stand after Holm."
 
 
 def _count(study: Study, found: Sequence[Outcome], file: Path) -> str:
-    counts = Counter(one.verdict for one in found)
+    counts = Counter(outcome.verdict for outcome in found)
     cells = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
     return f"| [{study.name}]({_link(study.file, file)}) | {len(found)} | {cells} |"
 
 
 def _waiting(study: Unopened, file: Path) -> str:
     """Return a study's claims, folded."""
-    rows = "\n".join(
-        f"* **{claim.id}** {claim.text} ({claim.paper}{f'; reported: {claim.reported}' if claim.reported else ''})"
-        for claim in study.claims
-    )
+    rows = []
+    for claim in study.claims:
+        reported = f"; reported: {claim.reported}" if claim.reported else ""
+        rows.append(f"* **{claim.id}** {claim.text} ({claim.paper}{reported})")
     name = f'<a href="{_link(study.file, file)}">{study.name}</a>'
-    return f"<details><summary>{len(study.claims)} of {name}</summary>\n\n{rows}\n\n</details>"
+    summary = f"<summary>{len(study.claims)} of {name}</summary>"
+    return "\n\n".join([f"<details>{summary}", "\n".join(rows), "</details>"])
 
 
 def _link(target: Path, file: Path) -> str:
-    """Return a link relative to a file; of a study outside this repository the path that was given, if it is absolute."""
+    """Return a link relative to a file.
+
+    Of a study outside this repository, the path that was given, if it is absolute.
+    """
     if target.is_absolute() and not target.is_relative_to(ROOT) and target.suffix == ".yaml":
         return target.as_posix()
     return Path(os.path.relpath(target.absolute(), file.absolute().parent)).as_posix()

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection, wait
 
 from plasticity_lab.studies import scheduler, workers
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.scheduler import Ended, MakeTask, Progress, Start, already_trained
+from plasticity_lab.studies.scheduler import Ended, Progress, Start, TaskFactory, already_trained
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.workers import (
     EPOCH,
@@ -22,15 +22,19 @@ POLL = 1.0
 """Seconds after which another runner's segments and silent workers are looked at again."""
 
 
-def run(todo: Sequence[Segment], make: MakeTask, store: Store, jobs: int, tell: Progress) -> None:
-    """Train segments as `scheduler.train` says; a worker that computes nothing for `workers.PATIENCE` has failed.
+def run(
+    todo: Sequence[Segment], make: TaskFactory, store: Store, jobs: int, tell: Progress
+) -> None:
+    """Train segments in worker processes of this machine, as `scheduler.train` specifies.
+
+    A worker that computes nothing for `workers.PATIENCE` has failed.
 
     Args:
         todo: what to train.
         make: makes the task of a segment, given the folder it is trained in.
         store: where states are kept.
         jobs: how many at once.
-        tell: told what happens.
+        tell: called as the training proceeds.
     """
     scheduler.train(todo, store, jobs, tell, LocalExecutor(make, store))
 
@@ -43,7 +47,7 @@ class LocalExecutor:
         store: where states are kept.
     """
 
-    def __init__(self, make: MakeTask, store: Store) -> None:
+    def __init__(self, make: TaskFactory, store: Store) -> None:
         self.make = make
         self.store = store
         self.context = start_forkserver()
@@ -63,29 +67,30 @@ class LocalExecutor:
         return Start.STARTED
 
     def wait(self, epoch: Callable[[], None]) -> list[Ended]:
-        """Wait until a worker shows life, a second at most; end those that have not for too long."""
+        """Wait up to a second for signs of life; end workers that gave none for too long."""
         # Time that this process itself was stopped for does not count as a worker's silence.
         since = time.monotonic()
         if not self.working:
             time.sleep(POLL)
-        told = wait(list(self.working), timeout=POLL) if self.working else []
+        heard = wait(list(self.working), timeout=POLL) if self.working else []
         waited = min(time.monotonic() - since, 2 * POLL)
         for reader, worker in self.working.items():
-            worker.silent = 0.0 if reader in told else worker.silent + waited
+            worker.silent = 0.0 if reader in heard else worker.silent + waited
             if worker.silent > workers.PATIENCE:
                 worker.hung = True
                 worker.process.kill()
 
+        # A worker whose pipe is closed has ended.
         ended: list[Ended] = []
-        for reader in [one for one in self.working if one in told]:
+        for reader in [reader for reader in self.working if reader in heard]:
             try:
                 if reader.recv() == EPOCH:
                     epoch()
             except EOFError:
                 worker = self.working.pop(reader)
-                wrong = _ended(worker, self.store)
+                failure = _ended(worker, self.store)
                 reader.close()
-                ended.append(Ended(worker.segment, wrong, worker.process.exitcode in PREEMPTED))
+                ended.append(Ended(worker.segment, failure, worker.process.exitcode in PREEMPTED))
         return ended
 
     def stop(self) -> None:
@@ -98,19 +103,21 @@ class LocalExecutor:
 
 
 def _ended(worker: Worker, store: Store) -> str:
-    """Keep what a worker has trained; return what it has said if it has failed, "" otherwise."""
+    """Store what a worker has trained; return its output if it has failed, "" otherwise."""
     worker.process.join()
-    code, wrong = worker.process.exitcode, ""
+    code = worker.process.exitcode
+    failure = ""
     try:
         if code == 0:
             store.commit(worker.place, worker.segment.end)
         else:
-            wrong = failure_output(worker.place / "log.txt", code)
+            failure = failure_output(worker.place / "log.txt", code)
             if worker.hung:
-                wrong = f"{wrong}\ngave no sign of life for {workers.PATIENCE / 60:.3g} minutes, and was ended"
+                minutes = f"{workers.PATIENCE / 60:.3g} minutes"
+                failure += f"\ngave no sign of life for {minutes}, and was ended"
     except OSError as error:
-        wrong = f"trained, but cannot be kept: {error.strerror}: {error.filename}"
+        failure = f"trained, but cannot be kept: {error.strerror}: {error.filename}"
     finally:
         shutil.rmtree(worker.place, ignore_errors=True)
         worker.lock.release()
-    return wrong
+    return failure

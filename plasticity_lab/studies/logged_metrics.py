@@ -32,7 +32,7 @@ SILENT = {
 
 
 def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
-    """Return the tags of all scalars that a run may log, `<…>` in them standing for what depends on the run.
+    """Return the tags that a run may log, `<…>` in them for what depends on the run.
 
     Args:
         config: its resolved config.
@@ -56,7 +56,7 @@ def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
 
 
 def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) -> None:
-    """Raise UserError, which names the key, for a metric that no run logs; it says which there will be."""
+    """Raise UserError for a metric that no run logs, naming its key and the tags there are."""
     known: set[str] = set()
     for config in configs:
         tags = logged_metrics(config)
@@ -101,12 +101,14 @@ def _of_data(data: Mapping[str, Any]) -> list[str]:
 
 
 def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
-    path, arguments, name = node["class_path"], node.get("init_args") or {}, _name(node)
+    path = node["class_path"]
+    arguments = node.get("init_args") or {}
+    name = _name(node)
     kind = class_of(path)
     if path.startswith("pytorch_lightning."):
-        return (
-            ["lr-<optimizer>"] if name == "LearningRateMonitor" else [] if name in SILENT else None
-        )
+        if name == "LearningRateMonitor":
+            return ["lr-<optimizer>"]
+        return [] if name in SILENT else None
     if issubclass(kind, Diagnostic) and vars(kind).get("tags") is not None:
         group = GROUPS[arguments.get("norm_statistics", "estimated")]
         return [f"{group}/{tag}" for tag in kind.tags]

@@ -26,8 +26,8 @@ from plasticity_lab.studies.workers import PATIENCE
 
 COMMANDS = {
     "run": "train what is missing, and report",
-    "plan": "say what would be trained",
-    "status": "say what is done, running, failed, waiting",
+    "plan": "print what would be trained",
+    "status": "print what is done, running, failed, waiting",
     "verify": "train a finished run again from scratch, and compare to the bit",
     "gc": "drop states that no missing segment needs",
     "report": "table, figure and verdicts on claims, of what is done",
@@ -41,9 +41,11 @@ EXAMPLES = """examples:
 
 `{program} COMMAND --help` shows what a command takes."""
 
-RUN = f"""run may be started several times at once, also for studies that share runs: each segment is trained by one of them.
-A worker of the local engine that has computed nothing for {PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever,
-is ended, and its segment is trained once more."""
+RUN = f"""\
+run may be started several times at once, also for studies that share runs: each segment is
+trained by one of them. A worker of the local engine that has computed nothing for
+{PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever, is ended, and its segment is
+trained once more."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -103,7 +105,7 @@ def parser() -> Parser:
             one.add_argument(
                 "--trust_code",
                 action="store_true",
-                help="count what the last run trained, though code was edited",
+                help="treat segments trained with an older version of the code as valid",
             )
         if name == "run":
             engines = one.add_argument_group("where segments are trained")
@@ -134,54 +136,57 @@ def parser() -> Parser:
     return whole
 
 
-def work_on(given: argparse.Namespace) -> int:
-    """Do what is asked for; return the exit code."""
+def run_command(options: argparse.Namespace) -> int:
+    """Carry out a command; return the exit code."""
     for name in ("jobs", "threads"):
-        if getattr(given, name, 1) < 1:
-            raise UserError(name, value=getattr(given, name), fix="write 1 or more")
-    files = [file if file.exists() else ROOT / file for file in given.study]
-    fetch, root, share = (
-        given.command in ("run", "verify"),
-        given.root.absolute(),
-        given.share == "true",
-    )
-    remember = getattr(given, "trust_code", True)
+        if getattr(options, name, 1) < 1:
+            raise UserError(name, value=getattr(options, name), fix="set 1 or more")
+    files = [file if file.exists() else ROOT / file for file in options.study]
+    root = options.root.absolute()
 
     def opened(file: Path) -> StudyContext:
-        return open_study(file, root, given.threads, share, remember, fetch, given.config)
+        return open_study(
+            file,
+            root,
+            threads=options.threads,
+            share=options.share == "true",
+            trust_code=getattr(options, "trust_code", True),
+            fetch=options.command in ("run", "verify"),
+            config=options.config,
+        )
 
-    if given.command == "report" and given.ledger:
-        check_target(given.ledger)
-        write_ledger(*all_studies(files, root, opened), given.ledger)
-        print(given.ledger)
+    if options.command == "report" and options.ledger:
+        check_target(options.ledger)
+        write_ledger(*all_studies(files, root, opened), options.ledger)
+        print(options.ledger)
         return 0
     works = [opened(file) for file in files]
     for work in works:
         check_claims(work)
-    if given.command == "run":
-        return _run(works, given)
+    if options.command == "run":
+        return _run(works, options)
     for work in works:
-        if given.command == "report":
+        if options.command == "report":
             _report(work)
-        elif given.command == "verify":
+        elif options.command == "verify":
             print(f"{verify(work)}: trained alone it is bitwise the same")
         else:
-            print(getattr(commands, given.command)(work))
+            print(getattr(commands, options.command)(work))
     return 0
 
 
-def _run(works: Sequence[StudyContext], given: argparse.Namespace) -> int:
+def _run(works: Sequence[StudyContext], options: argparse.Namespace) -> int:
     """Train what is missing of studies, and report; return the exit code."""
     train: commands.Engine = local_engine.run
-    if given.engine == "ray":
+    if options.engine == "ray":
         from plasticity_lab.studies import ray_engine
 
-        train = partial(ray_engine.run, address=given.address, gpus=given.gpus)
+        train = partial(ray_engine.run, address=options.address, gpus=options.gpus)
     for work in works:
         check_arms(work)
     missing = 0
     for work in works:
-        missing += len(commands.run(work, given.jobs, train))
+        missing += len(commands.run(work, options.jobs, train))
         if any(map(work.is_materialised, range(len(work.study.runs)))):
             _report(work)
     return 1 if missing else 0
@@ -191,8 +196,8 @@ def _report(work: StudyContext) -> None:
     """Write table and figure of a study; print the table, and verdicts on its claims."""
     folder = write_report(work)
     print((folder / "table.md").read_text())
-    for one in outcomes(work):
-        print(claim_table.line(work, one))
+    for outcome in outcomes(work):
+        print(claim_table.line(work, outcome))
     print(f"{folder}/figure.png")
 
 
@@ -201,4 +206,4 @@ def main(args: Sequence[str] | None = None) -> None:
     silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("study.py")):
-        raise SystemExit(work_on(parser().parse_args(args)))
+        raise SystemExit(run_command(parser().parse_args(args)))

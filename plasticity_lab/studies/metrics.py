@@ -30,25 +30,26 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     Raises:
         UserError: for anything else.
     """
-    if found := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
-        count = int(found[1] or 1)
+    if match := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
+        count = int(match[1] or 1)
         return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
-    if found := re.fullmatch(r"at (\d\d?|100)%", str(text)):
-        share = int(found[1])
-        return lambda points: [
-            value
-            for step, value in points
-            if step * 100 <= share * points[-1][0] or step == points[0][0]
-        ][-1]
-    if text in ("first", "largest"):
-        return (
-            (lambda points: max(value for _, value in points))
-            if text == "largest"
-            else lambda points: points[0][1]
-        )
+    if match := re.fullmatch(r"at (\d\d?|100)%", str(text)):
+        share = int(match[1])
+        return lambda points: _at(points, share)
+    if text == "first":
+        return lambda points: points[0][1]
+    if text == "largest":
+        return lambda points: max(value for _, value in points)
     raise UserError(
-        key, value=text, fix="write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"
+        key, value=text, fix="set 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"
     )
+
+
+def _at(points: Points, share: int) -> float:
+    """Return the last value within a share of the steps, in percent; the first one at least."""
+    last_step = points[-1][0] * share
+    values = [value for step, value in points if step * 100 <= last_step or step == points[0][0]]
+    return values[-1]
 
 
 def series(folder: Path, metric: str) -> list[tuple[int, float]]:
@@ -58,10 +59,8 @@ def series(folder: Path, metric: str) -> list[tuple[int, float]]:
 
 def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all scalars of a run: tag to (step, value)."""
-    return _read(
-        folder.absolute(),
-        tuple((file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))),
-    )
+    files = [(file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))]
+    return _read(folder.absolute(), tuple(files))
 
 
 @cache
@@ -72,35 +71,37 @@ def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tu
 def measured(
     folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str
 ) -> pd.DataFrame:
-    """Return one row for each run that has a metric, none if none has: its variables, and its values over time as one in `value`.
+    """Return one row for each run that has a metric, with its value; None if none has.
 
-    Shares (accuracies) are in percent.
+    A row holds the run's variables and, in `value`, its values over time as one. Shares
+    (accuracies) are in percent.
     """
-    rows, as_one = [], read_over(over)
-    for folder, named in zip(folders, values, strict=True):
-        if points := series(folder, metric) if folder.exists() else []:
-            rows.append({**named, "value": scale(metric) * as_one(points)})
+    rows = []
+    summarise = read_over(over)
+    for folder, variables in zip(folders, values, strict=True):
+        points = series(folder, metric) if folder.exists() else []
+        if points:
+            rows.append({**variables, "value": scale(metric) * summarise(points)})
     return pd.DataFrame(rows)
 
 
 def curves(
     folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str
 ) -> pd.DataFrame:
-    """Return one row for each value of a metric over time: its run's variables, `step` (batches trained before), `epoch`, `value`.
+    """Return one row for each value of a metric over time.
 
-    Epochs count to the end of each as `train/loss` is logged there, and are cut into equal steps;
-    they are NaN where it is not.
+    A row holds its run's variables, `step` (batches trained before), `epoch` and `value`. Epochs
+    end where `train/loss` is logged, and are cut into equal steps; they are NaN where it is not
+    logged.
     """
     rows = []
-    for folder, named in zip(folders, values, strict=True):
+    for folder, variables in zip(folders, values, strict=True):
         ends = [0, *(step for step, _ in series(folder, "train/loss"))]
         for step, value in series(folder, metric):
-            epoch = (
-                round(float(np.interp(step, ends, range(len(ends)))), 4)
-                if len(ends) > 1
-                else float("nan")
-            )
-            rows.append({**named, "step": step, "epoch": epoch, "value": scale(metric) * value})
+            epoch = float("nan")
+            if len(ends) > 1:
+                epoch = round(float(np.interp(step, ends, range(len(ends)))), 4)
+            rows.append({**variables, "step": step, "epoch": epoch, "value": scale(metric) * value})
     return pd.DataFrame(rows)
 
 
@@ -110,9 +111,13 @@ def scale(metric: str) -> int:
 
 
 def written(value: float, metric: str, sign: str = "") -> str:
-    """Write a value of a metric: percentages with two decimals, others with three significant digits or as whole numbers."""
-    form = ".2f" if scale(metric) == 100 else ",.0f" if abs(value) >= 100 else "#.3g"
-    return f"{value:{sign}{form}}"
+    """Format a value of a metric: percentages with two decimals, others with three digits.
+
+    Large values as whole numbers.
+    """
+    if scale(metric) == 100:
+        return f"{value:{sign}.2f}"
+    return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign}#.3g}"
 
 
 def by_seed(frame: pd.DataFrame) -> dict[Any, float]:

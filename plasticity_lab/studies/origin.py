@@ -7,27 +7,24 @@ from plasticity_lab.studies.study_context import StudyContext
 
 
 def origin(work: StudyContext, done: int) -> str:
-    """Say what a report comes from; a commit with + had uncommitted changes."""
-    runs = range(len(work.study.runs))
-    manifests = [
-        work.folder(number) / "manifest.json" for number in runs if work.is_materialised(number)
-    ]
-    sessions = [
-        one
-        for file in manifests
-        if file.exists()
-        for one in json.loads(file.read_text())["sessions"]
-    ]
-    ends = [work.paths[number].states[-1] for number in runs if work.finished(number)]
-    seconds = sum(
-        work.store.metadata(state)["seconds"]
-        for state in {state for end in ends for state in work.store.ancestors(end)}
-    )
-    commits = sorted({_commit(one["git"] or {}) for one in sessions})
+    """Describe what a report comes from; a commit with + had uncommitted changes."""
+    sessions: list[dict[str, Any]] = []
+    states: set[str] = set()
+    for number in range(len(work.study.runs)):
+        manifest = work.folder(number) / "manifest.json"
+        if work.is_materialised(number) and manifest.exists():
+            sessions += json.loads(manifest.read_text())["sessions"]
+        if work.finished(number):
+            states.update(work.store.ancestors(work.paths[number].states[-1]))
+    seconds = sum(work.store.metadata(state)["seconds"] for state in states)
+    commits = sorted({_commit(session["git"] or {}) for session in sessions})
+    devices = sorted({session["device"] for session in sessions})
     return (
         f"{done} of {len(work.study.runs)} runs of {work.study.file.name}, seeds {_seeds(work)}; "
-        f"commit{'s' * (len(commits) > 1)} {', '.join(commits)}; {', '.join(sorted({one['device'] for one in sessions}))}, "
-        f"{work.threads} thread{'s' * (work.threads > 1)} each; {duration(seconds)} of training"
+        f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}; "
+        f"{', '.join(devices)}, "
+        f"{work.threads} {'threads' if work.threads > 1 else 'thread'} each; "
+        f"{duration(seconds)} of training"
     )
 
 

@@ -49,7 +49,7 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
                 raise UserError(
                     key,
                     problem=f"{above} is set to {inner}, which has no keys",
-                    fix="write the whole of it, or its parts",
+                    fix="set the whole of it, or its parts",
                 )
         inner[last] = value
     return nest

@@ -1,4 +1,4 @@
-"""What a study has to train: the tree of all its runs' epochs, cut into segments."""
+"""Plan what a study has to train: the tree of all its runs' epochs, cut into segments."""
 
 import hashlib
 from collections import defaultdict
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from plasticity_lab.studies.epoch_signatures import epoch_signatures
 
 MAX_SEGMENT_EPOCHS = 50
-"""Epochs after which a segment is cut, so that a kill costs little and later studies find places to go on from."""
+"""Epochs after which a segment ends: a kill costs little, and later runs can branch there."""
 
 
 class StoreView(Protocol):
@@ -19,13 +19,13 @@ class StoreView(Protocol):
         """Whether the epochs up to a state have been trained and logged."""
 
     def has_checkpoint(self, state: str) -> bool:
-        """Whether the state itself is there, to go on from."""
+        """Whether the state itself is stored, to train from."""
 
     def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
 
     def start(self, state: str) -> str | None:
-        """Return what the segment that ended in a logged state goes on from; None is a fresh network."""
+        """Return the state from which a logged state was trained; None is a fresh network."""
 
 
 class EmptyStore:
@@ -46,8 +46,8 @@ class StateChain(NamedTuple):
     """The states that a run goes through.
 
     Attributes:
-        states: an id for each number of trained epochs, 0 … all; equal ids are bitwise equal
-            states.
+        states: an id for each number of trained epochs, 0 … all; states with equal ids are bitwise
+            equal.
         alone: why it shares nothing with others, "" if it does.
     """
 
@@ -59,7 +59,7 @@ class Segment(NamedTuple):
     """Epochs that are trained in one piece, and what is measured then.
 
     Attributes:
-        start: state it goes on from; None is a fresh network.
+        start: the state that it continues from; None is a fresh network.
         end: state it ends in.
         first: its first epoch.
         stop: the first epoch after it; equal to `first` if only the test split is still to be
@@ -79,73 +79,79 @@ class Segment(NamedTuple):
     whole: bool
 
 
-def state_chain(config: dict[str, Any], salt: str, code: Callable[[Any], str]) -> StateChain:
+def state_chain(config: dict[str, Any], environment: str, code: Callable[[Any], str]) -> StateChain:
     """Name the states of a run by everything that decides them.
 
     Args:
         config: the run's resolved config.
-        salt: what else decides them: versions, device, data.
+        environment: what else decides them: versions, device, data.
         code: returns the hash of the code that belongs to a part of the config; see
             `code_hashes.CodeHashes`.
     """
-    constant, epochs, alone = epoch_signatures(config, code)
-    states = [_hash(salt, constant)]
-    for in_force in epochs:
-        states.append(_hash(states[-1], in_force))
-    return StateChain(states, alone)
+    signatures = epoch_signatures(config, code)
+    states = [_hash(environment, signatures.constant)]
+    for signature in signatures.epochs:
+        states.append(_hash(states[-1], signature))
+    return StateChain(states, signatures.alone)
 
 
 def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
-    """Return what has still to be trained: for every run, all from the last state that is kept to its end.
+    """Return the segments still to train: for each run, all after its latest stored checkpoint.
 
-    What is there has a beginning that is there too, or that is trained again.
+    A stored segment starts from a state that is stored too, or that is trained again.
     """
-    cuts, ends = _branch_points(paths), {states[-1] for states, _ in paths}
+    cuts = _branch_points(paths)
+    ends = {states[-1] for states, _ in paths}
     needed: dict[str, Segment] = {}
     for number, (states, alone) in enumerate(paths):
         last = len(states) - 1
-        if (
-            known.has_logs(states[last])
-            and not known.has_test(states[last])
-            and known.has_checkpoint(states[last])
-        ):
-            needed.setdefault(
-                states[last], Segment(states[last], states[last], last, last, number, True, False)
-            )
+        end = states[last]
+        if known.has_logs(end) and known.has_checkpoint(end) and not known.has_test(end):
+            needed.setdefault(end, Segment(end, end, last, last, number, True, False))
 
-        # From the end back to a fresh network, over what is there and what is not.
-        stop, goes_on = last, False
+        # From the end back to a fresh network, over stored and missing segments. A state from which
+        # a missing segment starts needs its checkpoint, another one only its logs.
+        stop = last
+        is_start = False
         while stop:
-            there = known.has_checkpoint(states[stop]) if goes_on else known.has_logs(states[stop])
+            state = states[stop]
+            stored = known.has_checkpoint(state) if is_start else known.has_logs(state)
             if stop == last:
-                there = there and (
-                    known.has_test(states[stop]) or known.has_checkpoint(states[stop])
-                )
-            if there:
-                start = known.start(states[stop])
-                stop, goes_on = states.index(start) if start else 0, False
+                stored = stored and (known.has_test(state) or known.has_checkpoint(state))
+            if stored:
+                start = known.start(state)
+                stop = states.index(start) if start else 0
+                is_start = False
                 continue
-            if states[stop] in needed:
+            if state in needed:
                 break
-            inner = [
-                count
-                for count in range(1, stop)
-                if not alone and (states[count] in cuts or known.has_checkpoint(states[count]))
-            ]
-            first = inner[-1] if inner else 0
-            start, test = (
-                states[first] if first else None,
-                states[stop] in ends and not known.has_test(states[stop]),
+            first = 0
+            if not alone:
+                first = _last_cut(states[:stop], cuts, known)
+            needed[state] = Segment(
+                start=states[first] if first else None,
+                end=state,
+                first=first,
+                stop=stop,
+                run=number,
+                test=state in ends and not known.has_test(state),
+                whole=bool(alone),
             )
-            needed[states[stop]] = Segment(
-                start, states[stop], first, stop, number, test, bool(alone)
-            )
-            stop, goes_on = first, True
+            stop = first
+            is_start = True
     return sorted(needed.values(), key=lambda segment: segment.first)
 
 
+def _last_cut(states: Sequence[str], cuts: set[str], known: StoreView) -> int:
+    """Return after how many epochs the last segment of some states can start; 0 if nowhere."""
+    for count in range(len(states) - 1, 0, -1):
+        if states[count] in cuts or known.has_checkpoint(states[count]):
+            return count
+    return 0
+
+
 def epochs_to_follow(todo: Sequence[Segment]) -> dict[str, int]:
-    """Return, for the end of each segment, how many epochs the longest chain from its beginning has."""
+    """Return, for each segment's end, the epochs of the longest chain from its beginning."""
     longest: dict[str | None, int] = defaultdict(int)
     for segment in sorted(todo, key=lambda segment: -segment.stop):
         length = segment.stop - segment.first + longest[segment.end]
@@ -154,17 +160,15 @@ def epochs_to_follow(todo: Sequence[Segment]) -> dict[str, int]:
 
 
 def _branch_points(paths: Sequence[StateChain]) -> set[str]:
-    after: dict[str, set[str]] = defaultdict(set)
+    """Return the states at which segments end: ends of runs, forks, and one every so often."""
+    following: dict[str, set[str]] = defaultdict(set)
+    points: set[str] = set()
     for states, _ in paths:
-        for here, there in pairwise(states):
-            after[here].add(there)
-    ends = {states[-1] for states, _ in paths}
-    regular = {
-        states[count]
-        for states, _ in paths
-        for count in range(MAX_SEGMENT_EPOCHS, len(states), MAX_SEGMENT_EPOCHS)
-    }
-    return ends | regular | {state for state, following in after.items() if len(following) > 1}
+        points.add(states[-1])
+        points.update(states[MAX_SEGMENT_EPOCHS::MAX_SEGMENT_EPOCHS])
+        for state, after in pairwise(states):
+            following[state].add(after)
+    return points | {state for state, after in following.items() if len(after) > 1}
 
 
 def _hash(*parts: str) -> str:

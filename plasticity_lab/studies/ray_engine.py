@@ -20,11 +20,11 @@ from plasticity_lab.studies.local_engine import POLL
 from plasticity_lab.studies.plan import Segment
 from plasticity_lab.studies.scheduler import (
     Ended,
-    MakeTask,
     Progress,
     Start,
+    TaskFactory,
     already_trained,
-    tell_epochs,
+    report_epochs,
 )
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
@@ -36,21 +36,21 @@ RETRIES = 3
 
 def run(
     todo: Sequence[Segment],
-    make: MakeTask,
+    make: TaskFactory,
     store: Store,
     jobs: int,
     tell: Progress,
     address: str | None = None,
     gpus: float = 0.0,
 ) -> None:
-    """Train segments as `scheduler.train` says.
+    """Train segments on a Ray cluster, as `scheduler.train` specifies.
 
     Args:
         todo: what to train.
         make: makes the task of a segment.
         store: where states are kept; a folder that all nodes see.
         jobs: how many at once, if the cluster has room for as many.
-        tell: told what happens.
+        tell: called as the training proceeds.
         address: of the cluster; None starts one on this machine.
         gpus: share of a GPU for each segment; without any, its process sees none.
 
@@ -94,7 +94,7 @@ class RayExecutor:
         gpus: share of a GPU for each segment.
     """
 
-    def __init__(self, make: MakeTask, store: Store, gpus: float) -> None:
+    def __init__(self, make: TaskFactory, store: Store, gpus: float) -> None:
         import ray
 
         self.make = make
@@ -120,7 +120,7 @@ class RayExecutor:
             ray.get(finished)
         except ray.exceptions.RayError as error:
             return [Ended(segment, str(error).strip())]
-        tell_epochs(segment, self.store, epoch)
+        report_epochs(segment, self.store, epoch)
         return [Ended(segment)]
 
     def stop(self) -> None:
@@ -135,7 +135,8 @@ def _train(task: Task, root: str, expected: str) -> None:
     check_machine(expected, _code_and_machine(task))
     store = Store(Path(root))
     lock = store.lock(task.state)
-    while lock is None:  # another runner trains it
+    # Another runner may train it.
+    while lock is None:
         time.sleep(POLL)
         lock = store.lock(task.state)
     place = store.new_workdir(task.state)
@@ -165,14 +166,11 @@ def _code_and_machine(task: Task) -> str:
 
 
 def check_machine(expected: str, found: str) -> None:
-    """Raise RuntimeError if a node would train other numbers than those that its states are named by."""
-    if differ := [
-        pair
-        for pair in zip(expected.splitlines(), found.splitlines(), strict=True)
-        if pair[0] != pair[1]
-    ]:
-        wanted, has = differ[0]
-        raise RuntimeError(
-            f"node {socket.gethostname()} has {has}, and study.py was started on {wanted}: start it on a machine like the nodes, "
-            "with the same code, and give --gpus where that has a GPU"
-        )
+    """Raise RuntimeError if a node's environment is not the one that its states are named by."""
+    for wanted, actual in zip(expected.splitlines(), found.splitlines(), strict=True):
+        if wanted != actual:
+            raise RuntimeError(
+                f"node {socket.gethostname()} has {actual}, and study.py was started on {wanted}: "
+                "start it on a machine like the nodes, with the same code, and give --gpus where "
+                "that has a GPU"
+            )

@@ -1,4 +1,7 @@
-"""Which sources a run can execute, read off their import statements; nothing is imported for that."""
+"""Find which sources a run can execute, from their import statements alone.
+
+Nothing is imported for that.
+"""
 
 import ast
 import hashlib
@@ -12,7 +15,9 @@ from typing import NamedTuple
 
 
 class Sources:
-    """Source files by the names of their modules, each read once, so that all answers are about the same text.
+    """Source files by the names of their modules, each read once.
+
+    So all answers are about the same text.
 
     Modules of the standard library and of installed packages have none: their versions tell what
     they are.
@@ -29,7 +34,7 @@ class Sources:
         self._texts: dict[str, str] = {}
 
     def file(self, module: str) -> Path | None:
-        """Return the file of a module, a package's `__init__.py`; None if it is not among the sources."""
+        """Return the file of a module, a package's `__init__.py`; None if it is no source."""
         if module not in self._files:
             self._files[module] = self._find(module)
         return self._files[module]
@@ -65,7 +70,7 @@ class Sources:
 
 
 def reachable_sources(roots: Iterable[str], sources: Sources) -> frozenset[str]:
-    """Return the modules whose code can be executed by what some modules define, these modules included.
+    """Return the modules whose code some modules can execute, these modules included.
 
     Import statements are followed wherever they stand, also inside functions, but not under `if
     TYPE_CHECKING:`. A package's `__init__` that does nothing but import and list names is looked
@@ -82,7 +87,7 @@ def reachable_sources(roots: Iterable[str], sources: Sources) -> frozenset[str]:
     Example:
         ```python
         sources = Sources(Path("."), ["callbacks", "datamodules"])
-        assert "callbacks.clock" in reachable_sources(["callbacks.branch", "callbacks.interventions.base"], sources)
+        assert "callbacks.clock" in reachable_sources(["callbacks.interventions.base"], sources)
         ```
     """
     reached: set[str] = set()
@@ -288,7 +293,7 @@ def _parents(module: str) -> Iterator[str]:
 
 
 def _folder_of_own(top: str) -> Path | None:
-    """Return the folder that holds a module or package of the user's own; None for what is installed."""
+    """Return the folder of a module or package of the user's own; None if it is installed."""
     spec = PathFinder.find_spec(top)
     if spec is None:
         return None

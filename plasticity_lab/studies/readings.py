@@ -60,38 +60,35 @@ def check_claims(work: StudyContext) -> list[Claim]:
                 raise UserError(
                     name,
                     problem=(
-                        "shares no seed with the runs that it is compared with, and seeds are compared in pairs"
+                        "shares no seed with the runs that it is compared with, and seeds are "
+                        "compared in pairs"
                     ),
                 )
-            check_length(
-                f"claims: {claim.id}: {'control_' * key.endswith('control')}over",
-                reading.over,
-                work,
-                numbers,
-            )
-            check_metric(
-                f"claims: {claim.id}: {'control_' * key.endswith('control')}metric",
-                reading.metric,
-                work.configs,
-            )
+            side = "control_" if key.endswith("control") else ""
+            check_length(f"claims: {claim.id}: {side}over", reading.over, work, numbers)
+            check_metric(f"claims: {claim.id}: {side}metric", reading.metric, work.configs)
     return claims
 
 
 def _variables(work: StudyContext) -> str:
     """Return the variables of a study's runs, with some of their values."""
-    found: dict[str, list[Any]] = {}
+    by_name: dict[str, list[Any]] = {}
     for run in work.study.runs:
         for name, value in run.values.items():
-            if value not in found.setdefault(name, []):
-                found[name].append(value)
-    return "; ".join(
-        f"{name}: {', '.join(map(str, all_[:8]))}{', …' * (len(all_) > 8)}"
-        for name, all_ in found.items()
-    )
+            if value not in by_name.setdefault(name, []):
+                by_name[name].append(value)
+    texts = []
+    for name, several in by_name.items():
+        rest = ", …" if len(several) > 8 else ""
+        texts.append(f"{name}: {', '.join(map(str, several[:8]))}{rest}")
+    return "; ".join(texts)
 
 
 def matching(work: StudyContext, values: dict[str, Any]) -> list[int]:
-    """Return the numbers of the runs that have some values; a variable that is null is another than one that is absent."""
+    """Return the numbers of the runs that have some values.
+
+    A variable that is null differs from one that is absent.
+    """
     wanted = values.items()
     return [number for number, run in enumerate(work.study.runs) if wanted <= run.values.items()]
 
@@ -106,15 +103,15 @@ def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict
         reading: what is read.
         positive: whether a value of 0 or less is none, too, as it has no logarithm.
     """
-    found: dict[int, float | None] = {}
-    as_one = read_over(reading.over)
+    by_seed: dict[int, float | None] = {}
+    summarise = read_over(reading.over)
     for number in matching(work, reading.runs):
         if work.is_materialised(number):
             points = series(work.folder(number), reading.metric)
-            value = scale(reading.metric) * as_one(points) if points else float("nan")
+            value = scale(reading.metric) * summarise(points) if points else float("nan")
             usable = isfinite(value) and (value > 0 or not positive)
-            found[work.study.runs[number].values["seed"]] = value if usable else None
-    return found
+            by_seed[work.study.runs[number].values["seed"]] = value if usable else None
+    return by_seed
 
 
 def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compared:

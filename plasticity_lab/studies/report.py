@@ -24,17 +24,20 @@ from plasticity_lab.studies.wording import NOTE, axis_words, metric_words, note
 def frame(work: StudyContext, metric: str, over: str) -> pd.DataFrame:
     """Return one row for each finished run that has a metric: its variables and `value`."""
     numbers = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
-    values = [named(work, number) for number in numbers]
+    values = [variables(work, number) for number in numbers]
     return measured([work.folder(number) for number in numbers], values, metric, over)
 
 
-def named(work: StudyContext, number: int) -> dict[str, Any]:
-    """Return the variables of a run as they are shown."""
+def variables(work: StudyContext, number: int) -> dict[str, Any]:
+    """Return the variables of a run as tables and figures show them."""
     return {name: shown(value) for name, value in work.study.runs[number].values.items()}
 
 
 def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
-    """Return a row for each value of `hue` and `x`: runs, mean, standard deviation, and the paired difference to the control."""
+    """Return a row for each value of `hue` and `x`.
+
+    Runs, mean, standard deviation, and the paired difference to the control.
+    """
     keys = [name for name in (chosen.hue, chosen.x) if name]
     papers = {shown(key): value for key, value in (chosen.paper or {}).items()}
     rows = []
@@ -44,9 +47,10 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
         if chosen.control is not NO_CONTROL:
             same = runs[runs[chosen.hue] == place[chosen.hue]] if chosen.hue else runs
             control = by_seed(same[same[chosen.x] == shown(chosen.control)])
-            gap = interval(
-                [value - control[seed] for seed, value in by_seed(group).items() if seed in control]
-            )
+            differences = [
+                value - control[seed] for seed, value in by_seed(group).items() if seed in control
+            ]
+            gap = interval(differences)
             row |= {"difference": gap.mean, "low": gap.low, "high": gap.high}
         if papers:
             row["paper"] = papers.get(place[chosen.x])
@@ -55,13 +59,16 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
 
 
 def write_report(work: StudyContext) -> Path:
-    """Write table (CSV, Markdown), figure (PNG, SVG) and claims (Markdown) of what is done so far; return their folder.
+    """Write table, figure and claims of the finished runs; return their folder.
+
+    The table as CSV and Markdown, the figure as PNG and SVG, the claims as Markdown.
 
     Raises:
-        UserError: if nothing is.
+        UserError: if no run is finished, or none has logged the metric.
     """
     chosen = settings(work)
     done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
+    folders = [work.folder(number) for number in done]
     if not done:
         raise UserError(
             "report",
@@ -70,59 +77,60 @@ def write_report(work: StudyContext) -> Path:
         )
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:
-        logged = ", ".join(
-            sorted({tag for number in done for tag in everything(work.folder(number))})
-        )
+        logged = sorted({tag for folder in folders for tag in everything(folder)})
         raise UserError(
             "report: metric",
             value=chosen.metric,
             problem=f"no finished run of {work.study.name} has logged it",
-            fix=f"they have {logged}",
+            fix=f"they have {', '.join(logged)}",
         )
-    folder = work.home / "report"
-    folder.mkdir(exist_ok=True)
+    report = work.home / "report"
+    report.mkdir(exist_ok=True)
+
+    # The table.
     rows = table(runs, chosen)
-    rows.to_csv(folder / "table.csv", index=False)
+    rows.to_csv(report / "table.csv", index=False)
     what = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
-    said = [
-        f"{what} ({chosen.metric}; {NOTE})"
-        if note(chosen.metric, work.configs)
-        else f"{what} ({chosen.metric})"
-    ]
-    said += [
+    tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.configs) else chosen.metric
+    paragraphs = [
+        f"{what} ({tag})",
         markdown(rows, chosen.metric),
         origin(work, len(runs)),
         forgetting_correlations(work),
         censored(work, chosen.metric),
     ]
-    (folder / "table.md").write_text("\n\n".join(filter(None, said)) + "\n")
+    (report / "table.md").write_text("\n\n".join(filter(None, paragraphs)) + "\n")
+
+    # The claims.
     if work.study.claims:
         rest = '"p, Holm" is adjusted for the directional claims of this study.'
-        (folder / "claims.md").write_text(f"{claim_table.table(work, outcomes(work))}\n{rest}\n")
+        (report / "claims.md").write_text(f"{claim_table.table(work, outcomes(work))}\n{rest}\n")
+
+    # The figure.
     if chosen.figure == "curve":
-        values = [named(work, number) for number in done]
-        points = curves([work.folder(number) for number in done], values, chosen.metric)
-        draw_curves(points, chosen, axis_words(chosen.metric, None, work.configs), folder)
+        values = [variables(work, number) for number in done]
+        points = curves(folders, values, chosen.metric)
+        draw_curves(points, chosen, axis_words(chosen.metric, None, work.configs), report)
     else:
-        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.configs), folder)
-    return folder
+        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.configs), report)
+    return report
 
 
-def markdown(shown: pd.DataFrame, metric: str) -> str:
+def markdown(rows: pd.DataFrame, metric: str) -> str:
     """Return a table as text for Markdown, a metric's numbers rounded."""
-    numbers = {"mean", "sd", "difference", "low", "high"}
-    cells = [
-        [
-            _cell(value, metric if name in numbers else None)
-            for name, value in zip(shown.columns, row, strict=True)
-        ]
-        for row in shown.itertuples(index=False)
-    ]
-    rows = [list(shown.columns), ["---"] * len(shown.columns), *cells]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows) + "\n"
+    columns = list(rows.columns)
+    lines = [columns, ["---"] * len(columns)]
+    for row in rows.itertuples(index=False):
+        lines.append([_cell(name, value, metric) for name, value in zip(columns, row, strict=True)])
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
 
 
-def _cell(value: Any, metric: str | None) -> str:
-    if isinstance(value, float):
-        return "-" if not isfinite(value) else written(value, metric) if metric else f"{value:g}"
-    return "" if value is None else str(value)
+def _cell(column: str, value: Any, metric: str) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return str(value)
+    if not isfinite(value):
+        return "-"
+    is_metric = column in ("mean", "sd", "difference", "low", "high")
+    return written(value, metric) if is_metric else f"{value:g}"

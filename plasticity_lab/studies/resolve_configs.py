@@ -23,7 +23,7 @@ def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
         UserError: for a config that train.py would refuse, or two runs with the same one.
     """
     parsed: dict[str, dict[str, Any]] = {}
-    found: list[dict[str, Any]] = []
+    configs: list[dict[str, Any]] = []
     for run in runs:
         kind = json.dumps(
             [[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str
@@ -32,25 +32,24 @@ def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
             parsed[kind] = _parsed(run)
         seed = run.overrides.get(SEED, parsed[kind][SEED])
         if type(seed) is not int or not 0 <= seed < 2**32:
-            raise UserError(SEED, value=seed, fix=f"write a whole number in 0…{2**32 - 1}")
-        found.append({**parsed[kind], SEED: seed})
-        if (first := found.index(found[-1])) < len(found) - 1:
+            raise UserError(SEED, value=seed, fix=f"set a whole number in 0…{2**32 - 1}")
+        configs.append({**parsed[kind], SEED: seed})
+        if (first := configs.index(configs[-1])) < len(configs) - 1:
             raise UserError(
                 run.name,
                 problem=f"is the same run as {runs[first].name}",
-                fix="let them differ, or leave one out",
+                fix="let them differ, or remove one",
             )
-    return found
+    return configs
 
 
 def _parsed(run: Run) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "overrides.yaml"
         file.write_text(yaml.safe_dump(nested(run.overrides), sort_keys=False))
-        arguments = [
-            "fit",
-            *(part for config in [*run.configs, file] for part in ("--config", str(config))),
-        ]
+        arguments = ["fit"]
+        for config_file in [*run.configs, file]:
+            arguments += ["--config", str(config_file)]
         try:
             config = parse(arguments).resolved()
         except UserError as error:
@@ -66,20 +65,20 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
             f"{name}: trainer.{key}",
             value=trainer[key],
             problem="a run of a study has one device",
-            fix="leave it out, and use --jobs",
+            fix="remove it, and use --jobs",
         )
     if trainer["logger"] not in (None, True):
         raise UserError(
             name,
             value="trainer.logger",
             problem="a study reads the event files of its runs",
-            fix="leave it out",
+            fix="remove it",
         )
     if trainer["max_epochs"] is not None and trainer["max_epochs"] == 0:
         raise UserError(
             f"{name}: trainer.max_epochs",
             value="0",
             problem="nothing would be trained",
-            fix="write 1 or more, or leave this run out",
+            fix="set 1 or more, or remove this run",
         )
     trainer.update(devices=1, logger=None)

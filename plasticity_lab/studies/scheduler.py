@@ -1,4 +1,7 @@
-"""Which segment of a study is trained next, and what becomes of one that fails; who trains it is an executor's matter."""
+"""Choose which segment of a study is trained next, and handle those that fail.
+
+Executors train them.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,16 +16,17 @@ from plasticity_lab.studies.store import Store
 TRIES = 2
 """How often a segment is trained that fails."""
 
-MakeTask = Callable[[Segment, Path], Task]
+TaskFactory = Callable[[Segment, Path], Task]
+"""Makes the task of a segment, given the folder it is trained in."""
 
 
 class Progress(NamedTuple):
-    """What is told while a study is trained.
+    """What is called while a study is trained.
 
     Attributes:
-        epoch: an epoch has been trained.
-        finished: a segment is done.
-        failed: a segment has failed for good, with all that it said.
+        epoch: when an epoch has been trained.
+        finished: when a segment is done.
+        failed: when a segment has failed for good, with its output.
     """
 
     epoch: Callable[[], None]
@@ -49,12 +53,12 @@ class Ended(NamedTuple):
 
     Attributes:
         segment: it.
-        wrong: all that it said if it has failed; empty if it is trained and kept.
+        failure: its output if it has failed; empty if it is trained and stored.
         preempted: whether a scheduler has stopped it, which is no failure of its own.
     """
 
     segment: Segment
-    wrong: str = ""
+    failure: str = ""
     preempted: bool = False
 
 
@@ -62,10 +66,10 @@ class Executor(Protocol):
     """Where segments are trained."""
 
     def start(self, segment: Segment) -> Start:
-        """Begin to train a segment whose beginning is there."""
+        """Begin to train a segment whose start is stored."""
 
     def wait(self, epoch: Callable[[], None]) -> list[Ended]:
-        """Wait a while for what is being trained, tell epochs as they are known, and return what has ended."""
+        """Wait a while for running segments, report epochs, and return what has ended."""
 
     def stop(self) -> None:
         """End all that is being trained."""
@@ -74,7 +78,7 @@ class Executor(Protocol):
 def train(
     todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, executor: Executor
 ) -> None:
-    """Train segments, each after what it goes on from.
+    """Train segments, each after the one that it continues from.
 
     One that fails is tried twice, and stops none but those after it; one that is preempted is
     started again. A segment that another runner trains is waited for.
@@ -83,7 +87,7 @@ def train(
         todo: what to train.
         store: where states are kept.
         jobs: how many at once.
-        tell: told what happens.
+        tell: called as the training proceeds.
         executor: trains them.
     """
     waiting = list(todo)
@@ -91,8 +95,9 @@ def train(
     failures = Counter[str]()
     try:
         while waiting or running:
-            able = runnable(waiting, store)
-            for segment in able:
+            # Start what can be started.
+            candidates = runnable(waiting, store)
+            for segment in candidates:
                 if len(running) == jobs:
                     break
                 start = executor.start(segment)
@@ -102,36 +107,37 @@ def train(
                 if start is Start.STARTED:
                     running.append(segment)
                 else:
-                    tell_epochs(segment, store, tell.epoch)
+                    report_epochs(segment, store, tell.epoch)
                     tell.finished(segment)
-            if not able and not running:
+            if not candidates and not running:
                 for segment in waiting:
-                    tell.failed(segment, "what it goes on from has failed")
+                    tell.failed(segment, "the segment that it continues from has failed")
                 return
 
-            for segment, wrong, preempted in executor.wait(tell.epoch):
+            # Handle what has ended.
+            for segment, failure, preempted in executor.wait(tell.epoch):
                 running.remove(segment)
-                if not wrong:
+                if not failure:
                     tell.finished(segment)
                     continue
                 failures[segment.end] += not preempted
                 if failures[segment.end] < TRIES:
                     waiting.append(segment)
                 else:
-                    tell.failed(segment, wrong)
+                    tell.failed(segment, failure)
     finally:
         executor.stop()
 
 
 def runnable(waiting: Sequence[Segment], store: Store) -> list[Segment]:
-    """Return the segments whose beginning is there, those with most to follow first."""
+    """Return the segments whose start is stored, those with most epochs to follow first."""
     ahead = epochs_to_follow(waiting)
-    able = [
+    startable = [
         segment
         for segment in waiting
         if segment.start is None or store.has_checkpoint(segment.start)
     ]
-    return sorted(able, key=lambda segment: -ahead[segment.end])
+    return sorted(startable, key=lambda segment: -ahead[segment.end])
 
 
 def already_trained(state: str, test: bool, store: Store) -> bool:
@@ -145,8 +151,8 @@ def already_trained(state: str, test: bool, store: Store) -> bool:
     return store.has_checkpoint(state) and (store.has_test(state) or not test)
 
 
-def tell_epochs(segment: Segment, store: Store, epoch: Callable[[], None]) -> None:
-    """Tell the epochs of a segment that is trained, of which none has been told."""
+def report_epochs(segment: Segment, store: Store, epoch: Callable[[], None]) -> None:
+    """Report all epochs of a trained segment, of which none has been reported."""
     # A run may have ended early.
     for _ in range(segment.first, min(segment.stop, store.metadata(segment.end)["stop"])):
         epoch()

@@ -21,11 +21,11 @@ from plasticity_lab.studies.state_hash import state_hash
 
 
 class Task(NamedTuple):
-    """What a worker has to do, in plain values.
+    """The work of one worker, in plain values.
 
     Attributes:
         state: id of the state that the segment ends in.
-        start: id of the state that it goes on from; None is a fresh network.
+        start: id of the state that it continues from; None is a fresh network.
         checkpoint: file of that state.
         first: its first epoch.
         stop: the first epoch after it; None is the end of the run, whenever that is.
@@ -47,17 +47,19 @@ class Task(NamedTuple):
 
 
 class SegmentEnd(Callback):
-    """Ends training with an epoch and keeps the state, which is that of a longer run there.
+    """Stops after the segment's last epoch with a checkpoint equal to a longer run's there.
 
     A run whose last data stage ends earlier passes through its other segments without training.
 
     Args:
         task: what is trained.
-        report: told the number of finished epochs.
+        report: called with the number of finished epochs.
     """
 
     def __init__(self, task: Task, report: Callable[[int], None]) -> None:
-        self.task, self.report, self.begun = task, report, time.monotonic()
+        self.task = task
+        self.report = report
+        self.begun = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.report(trainer.current_epoch + 1)
@@ -105,7 +107,8 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     """
     silence_known_warnings()
     torch.set_num_threads(task.threads)
-    place, checkpoint = Path(task.place), Path(task.checkpoint) if task.checkpoint else None
+    place = Path(task.place)
+    checkpoint = Path(task.checkpoint) if task.checkpoint else None
     file = place / "segment.yaml"
     file.write_text(yaml.safe_dump(task.config, sort_keys=False))
     steps = read_checkpoint(checkpoint, trainable=True)["global_step"] if checkpoint else None
@@ -118,7 +121,7 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     )
     run.check()
     if not run.fit():
-        raise RuntimeError("max_time was over before the segment was; leave it out of studies")
+        raise RuntimeError("max_time was over before the segment was; remove it from the study")
     if task.test:
         run.trainer.loggers = [ResumableTensorBoardLogger(place / "test", lambda: True)]
         run.trainer.test(run.model, run.data, verbose=False)

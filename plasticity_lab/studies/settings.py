@@ -69,28 +69,32 @@ def settings(work: StudyContext) -> Settings:
             )
     check_metric("report: metric", chosen.metric, work.configs)
     check_length("report: over", chosen.over, work, range(len(runs)))
-    named = Counter(
-        tuple(run.values[name] for name in (chosen.hue, chosen.x, "seed") if name) for run in runs
-    )
-    (twice, count), *_ = named.most_common(1)
+
+    # Each row of the table is one arm.
+    names = [name for name in (chosen.hue, chosen.x, "seed") if name]
+    counts = Counter(tuple(run.values[name] for name in names) for run in runs)
+    (twice, count), *_ = counts.most_common(1)
     if count > 1:
-        others = ", ".join(name for name in variables if name not in (chosen.hue, chosen.x, "seed"))
+        others = ", ".join(name for name in variables if name not in names)
         raise UserError(
             "report: x",
             value=chosen.x,
             problem=f"{count} runs are {', '.join(map(str, twice))}",
             fix=f"set hue to one of {others}",
         )
-    if chosen.control is not NO_CONTROL and chosen.control not in [
-        run.values[chosen.x] for run in runs
-    ]:
+    values = [run.values[chosen.x] for run in runs]
+    if chosen.control is not NO_CONTROL and chosen.control not in values:
         raise UserError(
             "report: control", value=shown(chosen.control), problem=f"is no value of {chosen.x}"
         )
     if chosen.figure not in FIGURES:
-        raise UserError("report: figure", value=chosen.figure, fix=f"write {', '.join(FIGURES)}")
-    numbers = all(isinstance(run.values[chosen.x], int | float) for run in runs)
-    texts = all(isinstance(run.values[chosen.x], str) for run in runs)
+        raise UserError(
+            "report: figure", value=chosen.figure, fix=f"set one of {', '.join(FIGURES)}"
+        )
+
+    # Lines need an order.
+    numbers = all(isinstance(value, int | float) for value in values)
+    texts = all(isinstance(value, str) for value in values)
     if "figure" not in given and not numbers:
         chosen = chosen._replace(figure="bar")
     if chosen.figure == "line" and not numbers and not texts:
@@ -98,13 +102,15 @@ def settings(work: StudyContext) -> Settings:
             "report: figure",
             value="line",
             problem=f"{chosen.x} has numbers and other values",
-            fix="write bar",
+            fix="set bar",
         )
     return chosen
 
 
 def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]) -> None:
-    """Raise UserError for a span of `read_over` that is longer than a run, over which arms would not be compared alike.
+    """Raise UserError for a span of `read_over` that is longer than a run.
+
+    Arms would not be compared alike over it.
 
     Args:
         key: what the error names.
@@ -112,16 +118,17 @@ def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]
         work: the study.
         numbers: of its runs.
     """
-    if not (found := re.fullmatch(r"last ([1-9]\d*) epochs", over)):
+    match = re.fullmatch(r"last ([1-9]\d*) epochs", over)
+    if not match:
         return
     for number in numbers:
         epochs = work.configs[number]["trainer"]["max_epochs"]
-        if epochs is not None and 0 <= epochs < int(found[1]):
+        if epochs is not None and 0 <= epochs < int(match[1]):
             raise UserError(
                 key,
                 value=over,
                 problem=f"{work.study.runs[number].name} has {epochs} epochs",
-                fix="write fewer",
+                fix="set fewer",
             )
 
 

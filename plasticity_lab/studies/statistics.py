@@ -1,4 +1,7 @@
-"""Statistics of paired differences, one value for each seed: intervals, tests, power. Functions of numbers alone."""
+"""Statistics of paired differences, one for each seed: intervals, tests, power.
+
+Functions of numbers alone.
+"""
 
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 LEVEL = 0.05
-"""Probability with which a test may err where there is nothing."""
+"""Probability of a false positive that a test may have."""
 
 POWER = 0.8
 """Probability with which a design should find what is there."""
@@ -44,15 +47,15 @@ class Interval(NamedTuple):
 
 
 def interval(values: Sequence[float], confidence: float = 1 - LEVEL) -> Interval:
-    """Return Student's interval of a mean; that of a single value is infinite, that of none has no mean."""
+    """Return Student's interval of a mean.
+
+    Of a single value it is infinite; of no value there is no mean.
+    """
     mean = sum(values) / len(values) if values else float("nan")
     if len(values) < 2:
         return Interval(mean, float("-inf"), float("inf"))
-    half = (
-        float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
-        * stdev(values)
-        / sqrt(len(values))
-    )
+    critical = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1))
+    half = critical * stdev(values) / sqrt(len(values))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -65,19 +68,15 @@ def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> f
     Raises:
         ZeroDivisionError: for fewer than two values.
     """
-    mean, error = (
-        sum(values) / len(values),
-        stdev(values) / sqrt(len(values)) if len(values) > 1 else 1 / 0,
-    )
+    if len(values) < 2:
+        raise ZeroDivisionError("the spread of fewer than two values is not known")
+    mean = sum(values) / len(values)
+    error = stdev(values) / sqrt(len(values))
     if not error:
-        one_sided = 0.5 ** len(values) if mean > 0 else 1.0
-        return (
-            one_sided
-            if alternative == "greater"
-            else min(1.0, 2 * 0.5 ** len(values))
-            if mean
-            else 1.0
-        )
+        flips = 0.5 ** len(values)
+        if alternative == "greater":
+            return flips if mean > 0 else 1.0
+        return min(1.0, 2 * flips) if mean else 1.0
     t = mean / error
     if alternative == "greater":
         return float(stats.t.sf(t, len(values) - 1))
@@ -85,9 +84,10 @@ def t_test(values: Sequence[float], alternative: Alternative = "two-sided") -> f
 
 
 def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-sided") -> float:
-    """Return the exact p-value of a mean of 0: the share of all ways to flip signs that give one as far from it (Fisher 1935).
+    """Return the exact p-value of a mean of 0 by flipping signs (Fisher 1935).
 
-    It supposes of the differences nothing but that they are symmetric where there is no effect.
+    It is the share of all ways to flip signs that give a mean as far from 0. The one assumption is
+    that differences are symmetric where there is no effect.
     With n of them no two-sided p is below 2 / 2^n: .25 for 3 seeds, .0625 for 5, .0078 for 8.
     """
     total = sum(values)
@@ -97,14 +97,15 @@ def sign_flip_test(values: Sequence[float], alternative: Alternative = "two-side
         for signs in product((1, -1), repeat=len(values))
     ]
     if alternative == "greater":
-        return sum(one >= total - tie for one in sums) / len(sums)
-    return sum(abs(one) >= abs(total) - tie for one in sums) / len(sums)
+        return sum(flipped >= total - tie for flipped in sums) / len(sums)
+    return sum(abs(flipped) >= abs(total) - tie for flipped in sums) / len(sums)
 
 
 def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test) -> float:
-    """Return the p-value of two one-sided tests for a mean within ±margin (TOST; Schuirmann 1987): the larger of both.
+    """Return the larger p-value of two one-sided tests for a mean within ±margin.
 
-    At 5 % it is significant just where the 90 % interval lies within the margin.
+    TOST; Schuirmann 1987. At 5 % it is significant just where the 90 % interval lies within the
+    margin.
     """
     return max(
         test([margin + value for value in values], "greater"),
@@ -113,9 +114,14 @@ def equivalence_test(values: Sequence[float], margin: float, test: Test = t_test
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm 1979): the smallest times n, the next times n - 1, …, never falling."""
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(sorted(range(len(values)), key=lambda place: values[place])):
+    """Return p-values adjusted for their number (Holm 1979).
+
+    The smallest times n, the next times n - 1, …, never falling.
+    """
+    adjusted = [0.0] * len(values)
+    largest = 0.0
+    ascending = sorted(range(len(values)), key=lambda place: values[place])
+    for rank, place in enumerate(ascending):
         largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
         adjusted[place] = largest
     return adjusted
@@ -131,13 +137,14 @@ def power(effect: float, deviation: float, seeds: int) -> float:
     """
     if not deviation:
         return float(effect != 0)
-    shift, critical = (
-        abs(effect) / deviation * sqrt(seeds),
-        float(stats.t.ppf(1 - LEVEL / 2, seeds - 1)),
-    )
+    shift = abs(effect) / deviation * sqrt(seeds)
+    critical = float(stats.t.ppf(1 - LEVEL / 2, seeds - 1))
 
     def missed(spread: Numbers) -> Numbers:
-        """Probability that the mean, in standard errors, is not beyond the critical value times the spread that was estimated."""
+        """Probability that the test does not reject, given the spread that was estimated.
+
+        The mean, in standard errors, is then within the critical value times that spread.
+        """
         return np.asarray(
             special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift)
         )
@@ -159,20 +166,23 @@ def equivalence_power(
     """
     if not deviation:
         return float(abs(truth) < margin)
-    error, critical = deviation / sqrt(seeds), float(stats.t.ppf(1 - level, seeds - 1))
+    error = deviation / sqrt(seeds)
+    critical = float(stats.t.ppf(1 - level, seeds - 1))
 
-    def found(spread: Numbers) -> Numbers:
-        """Probability that the interval of the mean lies within the margin, given the spread that was estimated."""
+    def detected(spread: Numbers) -> Numbers:
+        """Probability that the interval lies within the margin, given the estimated spread."""
         room, shift = margin / error - critical * spread, truth / error
         return np.asarray(special.ndtr(room - shift) - special.ndtr(-room - shift))
 
-    return _over_spreads(found, seeds, edge=margin / error / critical)
+    return _over_spreads(detected, seeds, edge=margin / error / critical)
 
 
 def _over_spreads(
     chance: Callable[[Numbers], Numbers], seeds: int, edge: float = float("inf")
 ) -> float:
-    """Return the mean of a probability over the standard deviations that so many values may have where the true one is 1.
+    """Return the mean of a probability over standard deviations estimated from so many values.
+
+    The true standard deviation is 1.
 
     Args:
         chance: the probability, given some of them.
@@ -183,30 +193,36 @@ def _over_spreads(
     low, high = max(0.0, scale - 9), min(scale + 9, edge * scale)
     if high <= low:
         return 0.0
+    # Gauss-Legendre quadrature over the distribution of the estimate.
     places = low + (high - low) * (_PLACES + 1) / 2
-    return float(
-        (high - low)
-        / 2
-        * np.sum(_SHARES * chance(places / scale) * stats.chi.pdf(places, seeds - 1))
-    )
+    values = chance(places / scale) * stats.chi.pdf(places, seeds - 1)
+    return float((high - low) / 2 * np.sum(_SHARES * values))
 
 
 def smallest_effect(deviation: float, seeds: int) -> float:
-    """Return the effect that a paired t test at 5 % finds with a probability of 80 %; see `power`."""
+    """Return the effect that a paired t test at 5 % finds with probability 80 %.
+
+    See `power`.
+    """
     return deviation * float(
         optimize.brentq(lambda effect: power(effect, 1.0, seeds) - POWER, 1e-3, 20.0)
     )
 
 
 def smallest_margin(deviation: float, seeds: int) -> float:
-    """Return the margin within which a difference of none is found with a probability of 80 %; see `equivalence_power`."""
+    """Return the margin within which no difference is found with probability 80 %.
+
+    See `equivalence_power`.
+    """
     return deviation * float(
         optimize.brentq(lambda margin: equivalence_power(margin, 1.0, seeds) - POWER, 1e-3, 40.0)
     )
 
 
 def seeds_needed(reaches: Callable[[int], float]) -> int | None:
-    """Return the smallest number of seeds, from 2 on, whose power is 80 %; None if it is more than 1,000.
+    """Return the smallest number of seeds with a power of 80 %; None if above 1,000.
+
+    At least 2.
 
     Args:
         reaches: the power with a number of seeds; it rises with it.
@@ -218,5 +234,8 @@ def seeds_needed(reaches: Callable[[int], float]) -> int | None:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) >= POWER else (middle, high)
+        if reaches(middle) >= POWER:
+            high = middle
+        else:
+            low = middle
     return high if high <= LARGEST else None

@@ -20,7 +20,7 @@ TEST = "test"
 class Store(NamedTuple):
     """States by id: `<root>/<id>/` with the segment that ended in it.
 
-    `done.json` says what it goes on from, how it was trained, and how long each of its files is;
+    `done.json` holds what it continues from, how it was trained, and how long each of its files is;
     beside it lie event files, `state.ckpt` unless it was dropped, and in `test/` what was measured
     on the test split. A segment is trained elsewhere and moved here as a whole. What is missing or
     shorter than it was counts as not trained. Whoever trains a segment holds its lock, which ends
@@ -33,18 +33,18 @@ class Store(NamedTuple):
     root: Path
 
     def has_logs(self, state: str) -> bool:
-        """Whether the epochs up to a state have been trained and logged, and all of it is there."""
+        """Whether the epochs up to a state have been trained and logged, with all their files."""
         entry = self._entry(state)
         return bool(entry) and not self._short(state, entry, lambda name: not _of_test(name))
 
     def has_checkpoint(self, state: str) -> bool:
-        """Whether the state itself is there, to go on from."""
+        """Whether the state itself is stored, to train from."""
         return self.checkpoint(state).is_file() and self.has_logs(state)
 
     def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
-        there = (self.root / state / TEST).is_dir() and self.has_logs(state)
-        return there and not self._short(state, self._entry(state), _of_test)
+        tested = (self.root / state / TEST).is_dir() and self.has_logs(state)
+        return tested and not self._short(state, self._entry(state), _of_test)
 
     def checkpoint(self, state: str) -> Path:
         """Return where a state is kept."""
@@ -55,30 +55,30 @@ class Store(NamedTuple):
         return self._entry(state)
 
     def start(self, state: str) -> str | None:
-        """Return what the segment that ended in a state goes on from; None is a fresh network."""
+        """Return the state from which a state was trained; None is a fresh network."""
         start: str | None = self._entry(state)["start"]
         return start
 
     def ancestors(self, state: str) -> list[str]:
         """Return the states at the ends of all segments up to a state, the first one first."""
         states: list[str] = []
-        here: str | None = state
-        while here:
-            states.insert(0, here)
-            here = self.start(here)
+        ancestor: str | None = state
+        while ancestor:
+            states.insert(0, ancestor)
+            ancestor = self.start(ancestor)
         return states
 
     def whole(self, state: str) -> bool:
-        """Whether all segments up to a state are there."""
-        here: str | None = state
-        while here:
-            if not self.has_logs(here):
+        """Whether all segments up to a state are stored."""
+        ancestor: str | None = state
+        while ancestor:
+            if not self.has_logs(ancestor):
                 return False
-            here = self.start(here)
+            ancestor = self.start(ancestor)
         return True
 
     def damage(self, state: str) -> str:
-        """Say what is wrong with a state that is there in part; "" for one that is whole, or not there at all."""
+        """Describe what is wrong with an incomplete state; "" if it is whole or absent."""
         if not (self.root / state).is_dir():
             return ""
         entry = self._entry(state)
@@ -98,21 +98,23 @@ class Store(NamedTuple):
         return lock
 
     def new_workdir(self, state: str) -> Path:
-        """Return an empty folder to train a segment in; whoever asks holds its lock."""
+        """Return an empty folder to train a segment in; the caller holds the segment's lock."""
         place = self.root / f".tmp-{state}-{socket.gethostname()}-{os.getpid()}"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         return place
 
     def commit(self, place: Path, state: str) -> None:
-        """Move a finished segment to its place, whole, in place of what is damaged; what is whole is equal and stays.
+        """Move a finished segment to its place, whole; a damaged one there is replaced.
 
-        Whoever publishes holds the segment's lock.
+        A whole one there is equal and stays. The caller holds the segment's lock.
 
         Raises:
-            OSError: if the disk is full; then what was there is there still.
+            OSError: if the disk is full; then the store is unchanged.
         """
         home = self.root / state
+
+        # The files reach the disk before the entry that lists them.
         entry = {**read_json(place / DONE), "files": lengths(place, DONE)}
         for file in entry["files"]:
             sync(place / file)
@@ -125,7 +127,7 @@ class Store(NamedTuple):
             return
 
         # The segment was there without its state or its test, which are added.
-        there = self._entry(state)
+        stored = self._entry(state)
         for part in (STATE, TEST):
             if (place / part).exists() and not (home / part).exists():
                 (place / part).rename(home / part)
@@ -134,11 +136,11 @@ class Store(NamedTuple):
             for name, length in entry["files"].items()
             if name == STATE or _of_test(name)
         }
-        write_whole(home / DONE, {**there, "files": {**added, **there.get("files", {})}})
+        write_whole(home / DONE, {**stored, "files": {**added, **stored.get("files", {})}})
         shutil.rmtree(place, ignore_errors=True)
 
     def remove_stale(self) -> None:
-        """Remove what workers of this machine left that no longer live."""
+        """Remove what dead workers of this machine left."""
         for place in self.root.glob(".tmp-*"):
             if _of_this_machine(place) and (lock := self.lock(_state_of(place))):
                 with lock:
@@ -146,20 +148,21 @@ class Store(NamedTuple):
 
     def running(self) -> set[str]:
         """Return the states that are being trained towards, as far as this machine can tell."""
-        return {_state_of(place) for place in self.root.glob(".tmp-*") if not self._left(place)}
+        return {_state_of(place) for place in self.root.glob(".tmp-*") if self._is_alive(place)}
 
-    def _left(self, place: Path) -> bool:
+    def _is_alive(self, place: Path) -> bool:
+        """Whether a worker still trains in a folder; of another machine's that is supposed."""
         lock = self.lock(_state_of(place)) if _of_this_machine(place) else None
         if lock:
             lock.release()
-        return lock is not None
+        return lock is None
 
     def _entry(self, state: str) -> dict[str, Any]:
         entry = read_json(self.root / state / DONE)
         return entry if {"start", "first", "stop", "seconds", "state"} <= set(entry) else {}
 
     def _short(self, state: str, entry: dict[str, Any], counts: Callable[[str], bool]) -> str:
-        """Say which file of a state, of those that count, is not as long as it was; "" if none."""
+        """Describe the first file of a state, of those that count, whose length has changed."""
         known = {name: length for name, length in entry.get("files", {}).items() if counts(name)}
         return short(self.root / state, known)
 

@@ -1,4 +1,4 @@
-"""A study opened: its runs, what they have in common, and where everything is kept."""
+"""An opened study: its runs, what they share, and where everything is kept."""
 
 import json
 import shutil
@@ -27,10 +27,10 @@ LAST = "checkpoints/last.ckpt"
 
 
 class StudyContext(NamedTuple):
-    """A study opened.
+    """An opened study.
 
     Attributes:
-        study: as its file says.
+        study: the content of its file.
         configs: each run's resolved config.
         paths: the states each run goes through.
         home: the study's folder, with one folder for each run.
@@ -50,30 +50,27 @@ class StudyContext(NamedTuple):
     config: list[Path]
 
     def task(self, segment: plan.Segment, place: Path) -> Task:
-        """Return what a worker has to do for a segment."""
+        """Return the task of a worker for a segment."""
         config = self.configs[segment.run]
         nodes = config["trainer"]["callbacks"]
         nodes = [nodes] if isinstance(nodes, dict) else nodes or []
-        keeps = any("Checkpoint" in node["class_path"] for node in nodes)
         trainer = {
             **config["trainer"],
             "callbacks": nodes,
-            "enable_checkpointing": keeps,
+            "enable_checkpointing": any("Checkpoint" in node["class_path"] for node in nodes),
             "enable_progress_bar": False,
+            "enable_model_summary": False,
         }
-        start = str(self.store.checkpoint(segment.start)) if segment.start else None
-        stop = None if segment.whole else segment.stop
-        segment_config = {**config, "trainer": {**trainer, "enable_model_summary": False}}
         return Task(
-            segment.end,
-            segment.start,
-            start,
-            segment.first,
-            stop,
-            segment_config,
-            segment.test,
-            self.threads,
-            str(place),
+            state=segment.end,
+            start=segment.start,
+            checkpoint=str(self.store.checkpoint(segment.start)) if segment.start else None,
+            first=segment.first,
+            stop=None if segment.whole else segment.stop,
+            config={**config, "trainer": trainer},
+            test=segment.test,
+            threads=self.threads,
+            place=str(place),
         )
 
     def folder(self, number: int) -> Path:
@@ -81,61 +78,66 @@ class StudyContext(NamedTuple):
         return self.home / self.study.runs[number].name
 
     def finished(self, number: int) -> bool:
-        """Whether a run is trained and tested, and all of it is there."""
+        """Whether a run is trained and tested, and all of it is stored."""
         end = self.paths[number].states[-1]
         return self.store.has_test(end) and self.store.whole(end)
 
     def is_materialised(self, number: int) -> bool:
-        """Whether a run's directory holds all that it ends in now, not what it ended in with other settings."""
+        """Whether a run's directory holds its results under the present settings."""
         folder = self.folder(number)
         entry = read_json(folder / RUN_FILE)
-        return entry.get("state") == self.paths[number].states[-1] and not short(
-            folder, entry.get("files", {})
-        )
+        current = entry.get("state") == self.paths[number].states[-1]
+        return current and not short(folder, entry.get("files", {}))
 
     def materialise(self, number: int) -> bool:
-        """Give a finished run its directory, with its whole history, whole or not at all; return whether it is new.
+        """Write a finished run's directory with its whole history; return whether it is new.
 
-        Event files of all its segments are linked, named by their first epoch: readers take them in
-        the order of their names.
+        It is written whole or not at all. Event files of all its segments are linked, named by
+        their first epoch: readers take them in the order of their names.
         """
-        end, folder = self.paths[number].states[-1], self.folder(number)
+        end = self.paths[number].states[-1]
+        folder = self.folder(number)
         unfinished = self.home / f".{end}.tmp"
         with FileLock(self.home / ".lock"):
             if self.is_materialised(number):
                 return False
             shutil.rmtree(unfinished, ignore_errors=True)
+
+            # Files of its segments, and its last state: the store's, or that of the directory
+            # before, if it is the same.
             for target, source in self._links(number).items():
                 link_or_copy(source, unfinished / target.relative_to(folder))
-            kept = self.store.checkpoint(end) if self.store.has_checkpoint(end) else folder / LAST
-            if kept.is_file() and (
-                kept != folder / LAST or read_json(folder / RUN_FILE).get("state") == end
-            ):
-                link_or_copy(kept, unfinished / LAST)
-            manifests = [
-                read_json(self.store.root / state / MANIFEST) for state in self.store.ancestors(end)
-            ]
-            sessions = [one for part in manifests for one in part.get("sessions", [])]
+            if self.store.has_checkpoint(end):
+                link_or_copy(self.store.checkpoint(end), unfinished / LAST)
+            elif (folder / LAST).is_file() and read_json(folder / RUN_FILE).get("state") == end:
+                link_or_copy(folder / LAST, unfinished / LAST)
+
+            # Its manifest, config, and what identifies it.
+            sessions: list[Any] = []
+            for state in self.store.ancestors(end):
+                sessions += read_json(self.store.root / state / MANIFEST).get("sessions", [])
             (unfinished / MANIFEST).write_text(json.dumps({"sessions": sessions}, indent=1))
             (unfinished / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
-            values = self.study.runs[number].values
             entry = {
                 "study": self.study.name,
-                "values": values,
+                "values": self.study.runs[number].values,
                 "state": end,
                 "files": lengths(unfinished),
             }
             write_whole(unfinished / RUN_FILE, entry)
+
             shutil.rmtree(folder, ignore_errors=True)
             unfinished.rename(folder)
         return True
 
     def _links(self, number: int) -> dict[Path, Path]:
-        """Return what a run's directory has of its segments: from each of its files to the segment's."""
-        end, folder = self.paths[number].states[-1], self.folder(number)
+        """Return what a run's directory gets from its segments: target file to segment's file."""
+        end = self.paths[number].states[-1]
+        folder = self.folder(number)
         links: dict[Path, Path] = {}
         for state in self.store.ancestors(end):
-            home, first = self.store.root / state, self.store.metadata(state)["first"]
+            home = self.store.root / state
+            first = self.store.metadata(state)["first"]
             for count, file in enumerate(sorted(home.glob("*tfevents*"))):
                 links[folder / f"events.out.tfevents.{first:010d}.{count}.{state}"] = file
             for file in (home / "checkpoints").glob("*.ckpt"):
@@ -153,7 +155,7 @@ def open_study(
     root: Path,
     threads: int = 1,
     share: bool = True,
-    remember: bool = False,
+    trust_code: bool = False,
     fetch: bool = True,
     config: Sequence[Path] = (),
 ) -> StudyContext:
@@ -164,8 +166,8 @@ def open_study(
         root: where runs are kept.
         threads: threads of torch in each worker.
         share: whether runs share what they have in common.
-        remember: name states by the code and the files on top of the study's last run, whatever has
-            been edited since.
+        trust_code: name states by the code and the files on top of the study's last run, whatever
+            has been edited since.
         fetch: whether data may be downloaded now, and must be there then.
         config: files on top of the study's for every run.
 
@@ -173,10 +175,12 @@ def open_study(
         UserError: for what is wrong with it, or a folder that holds another study: one whose file
             is still there. A file may be renamed and moved, as a study is known by its name.
     """
+    # The folder must be this study's.
     study = read_study(file)
-    home, mark = root / "studies" / study.name, root / "studies" / study.name / "study.json"
-    been = read_json(mark)
-    if been and (namesake := _namesake(study, Path(been["file"]))):
+    home = root / "studies" / study.name
+    mark = home / "study.json"
+    earlier = read_json(mark)
+    if earlier and (namesake := _namesake(study, Path(earlier["file"]))):
         raise UserError(
             "name",
             value=study.name,
@@ -190,8 +194,10 @@ def open_study(
             problem=f"{home} holds something else",
             fix="choose another name",
         )
-    last = been if remember else {}
-    on_top = [one.absolute() for one in config] or [Path(one) for one in last.get("config", [])]
+
+    # Its runs, with the files on top of this call or of the last run.
+    last = earlier if trust_code else {}
+    on_top = [path.absolute() for path in config] or [Path(path) for path in last.get("config", [])]
     study = read_study(file, on_top)
     configs = resolved_config(study.runs)
     runs = [
@@ -199,18 +205,25 @@ def open_study(
         for run, config in zip(study.runs, configs, strict=True)
     ]
     study = study._replace(runs=runs)
+
+    # Their states.
     code = CodeHashes(project_sources(), trusted=last.get("code_of_classes"))
     paths = []
-    for run, one in zip(study.runs, configs, strict=True):
-        salted = environment_key(one, threads, fetch) + ("" if share else run.name)
-        paths.append(plan.state_chain(one, salted, code))
+    for run, run_config in zip(study.runs, configs, strict=True):
+        environment = environment_key(run_config, threads, fetch)
+        if not share:
+            environment += run.name
+        paths.append(plan.state_chain(run_config, environment, code))
     return StudyContext(
         study, configs, paths, home, Store(root / "store"), threads, code.used, on_top
     )
 
 
 def _namesake(study: Study, file: Path) -> Path | None:
-    """Return the file that a folder's study was last read from, if that is there and another study of the same name."""
+    """Return the file from which a folder's study was last read, if it holds another study.
+
+    Another study of the same name, whose file still exists; else None.
+    """
     if not file.is_absolute() or not file.is_file() or file.name == study.file.name:
         return None
     if file.samefile(study.file) or file.read_bytes() == study.file.read_bytes():

@@ -19,16 +19,16 @@ SEED = "seed_everything"
 LONGEST_NAME = 255
 """Bytes in the name of a folder, as file systems have it."""
 
-_KEPT = 200  # bytes of a longer name
+_KEPT = 200  # bytes, of a longer name
 
 
 class Run(NamedTuple):
     """One run of a study, as its YAML file names it.
 
     Attributes:
-        values: what tells it from the others: variables, `arm`, `seed`.
+        values: what distinguishes it from the others: variables, `arm`, `seed`.
         configs: config files, in order.
-        overrides: dotted keys and their values, which stand above all files.
+        overrides: dotted keys and their values, which override all files.
     """
 
     values: dict[str, Any]
@@ -37,18 +37,20 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its directory is called: `removed=5,seed=0`; a name too long for a folder ends in a hash of the whole."""
-        named = [
+        """Return the name of its directory: `removed=5,seed=0`.
+
+        A name too long for a folder ends in a hash of the whole.
+        """
+        parts = [
             shown(value) if key == "arm" else f"{key}={shown(value)}"
             for key, value in self.values.items()
         ]
-        whole = ",".join(named).replace("/", "-").replace(" ", "-")
+        whole = ",".join(parts).replace("/", "-").replace(" ", "-")
         encoded = whole.encode()
         if len(encoded) <= LONGEST_NAME:
             return whole
-        return (
-            f"{encoded[:_KEPT].decode(errors='ignore')}-{hashlib.sha256(encoded).hexdigest()[:16]}"
-        )
+        beginning = encoded[:_KEPT].decode(errors="ignore")
+        return f"{beginning}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 
 
 class Study(NamedTuple):
@@ -57,8 +59,8 @@ class Study(NamedTuple):
     Attributes:
         name: what its directory is called.
         runs: its runs, all combinations of arms and axes.
-        report: how they are shown; see `studies.report`.
-        claims: what is claimed of them; see `studies.ledger`.
+        report: how they are reported; see `studies.settings`.
+        claims: what papers claim of them; see `studies.claims`.
         file: its YAML file.
     """
 
@@ -92,6 +94,49 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
         UserError: for a key that a study does not have, values of unequal number in an entry, an
             unknown variable, or one that nothing uses.
     """
+    content = _content(file)
+    axes = _of_kind(content, "axes", list)
+    arms = _of_kind(content, "arms", dict)
+    common = _of_kind(content, "set", dict)
+    choices = [_entry(entry, number) for number, entry in enumerate(axes)]
+    if variable := next((key for key in common if _is_variable(key)), None):
+        raise UserError(
+            "set",
+            value=variable,
+            problem="is no key of a config, as data.init_args.batch_size",
+            fix="variables stand in axes",
+        )
+
+    # The variables that name a run.
+    naming = ["arm"] if arms else []
+    for entry in axes:
+        naming += [key for key in entry if _is_variable(key)]
+
+    # Later parts override earlier ones: set, axes, arms, and the files on top.
+    first = {"config": content.get("config") or [], **common}
+    last = {"config": [str(path.absolute()) for path in config]}
+    groups = [_arm(arm, keys) for arm, keys in arms.items()] or [{}]
+    parts = [
+        [first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)
+    ]
+    runs = [_run(file.parent, part, naming) for part in parts]
+
+    run_names = [run.name for run in runs]
+    if twice := next((name for name in run_names if run_names.count(name) > 1), None):
+        raise UserError(
+            "axes",
+            value=twice,
+            problem="stands for several runs",
+            fix="give every entry of axes a variable that names its values",
+        )
+    _check_variables(axes, arms, parts)
+    report = _of_kind(content, "report", dict)
+    claims = _of_kind(content, "claims", list)
+    return Study(str(content["name"]), runs, report, claims, file)
+
+
+def _content(file: Path) -> dict[str, Any]:
+    """Return the keys and values of a study's file, whose name and keys are valid."""
     if not file.exists():
         raise UserError(file, problem="there is no such study", fix="they lie in configs/studies")
     content = load_yaml(file)
@@ -109,51 +154,13 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
             f"{file}: name",
             value=content["name"],
             problem="is a folder's",
-            fix="write letters, digits, '-', '_' and '.'",
+            fix="use letters, digits, '-', '_' and '.'",
         )
     if len(str(content["name"]).encode()) > LONGEST_NAME:
         raise UserError(
-            file, value="name", problem="is a folder's", fix=f"write at most {LONGEST_NAME} bytes"
+            file, value="name", problem="is a folder's", fix=f"use at most {LONGEST_NAME} bytes"
         )
-    axes, arms, common = (
-        _of_kind(content, key, kind)
-        for key, kind in (("axes", list), ("arms", dict), ("set", dict))
-    )
-    choices = [_entry(entry, number) for number, entry in enumerate(axes)]
-    if variable := next((key for key in common if _is_variable(key)), None):
-        raise UserError(
-            "set",
-            value=variable,
-            problem="is no key of a config, as data.init_args.batch_size",
-            fix="variables stand in axes",
-        )
-    naming = ["arm"] * bool(arms) + [key for entry in axes for key in entry if _is_variable(key)]
-
-    # The order in which keys and files count is that of the parts: set, axes, arms, and what is on
-    # top.
-    first = {"config": content.get("config") or [], **common}
-    last = {"config": [str(one.absolute()) for one in config]}
-    groups = [_arm(arm, keys) for arm, keys in arms.items()] or [{}]
-    parts = [
-        [first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)
-    ]
-    runs = [_run(file.parent, part, naming) for part in parts]
-    run_names = [run.name for run in runs]
-    if twice := next((name for name in run_names if run_names.count(name) > 1), None):
-        raise UserError(
-            "axes",
-            value=twice,
-            problem="stands for several runs",
-            fix="give every entry of axes a variable that names its values",
-        )
-    _check_variables(axes, arms, parts)
-    return Study(
-        str(content["name"]),
-        runs,
-        _of_kind(content, "report", dict),
-        _of_kind(content, "claims", list),
-        file,
-    )
+    return content
 
 
 def _of_kind(content: dict[str, Any], key: str, kind: type) -> Any:
@@ -162,14 +169,14 @@ def _of_kind(content: dict[str, Any], key: str, kind: type) -> Any:
         raise UserError(
             key,
             value=value,
-            fix=f"write {('a list' if kind is list else 'keys and values')}, as in configs/studies",
+            fix=f"set {('a list' if kind is list else 'keys and values')}, as in configs/studies",
         )
     return value
 
 
 def _arm(arm: str, keys: Any) -> dict[str, Any]:
     if not isinstance(keys or {}, dict):
-        raise UserError(f"arms: {arm}", value=keys, fix="write keys and values, or nothing")
+        raise UserError(f"arms: {arm}", value=keys, fix="set keys and values, or nothing")
     return {"arm": arm, **(keys or {})}
 
 
@@ -179,7 +186,7 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
         or not entry
         or not all(isinstance(values, list) and values for values in entry.values())
     ):
-        raise UserError(f"axes: entry {number}", fix="write a list of values for each key")
+        raise UserError(f"axes: entry {number}", fix="set a list of values for each key")
     lengths = {key: len(values) for key, values in entry.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
@@ -189,18 +196,19 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
             problem="keys of one entry move together and need as many values each",
         )
     for key, values in entry.items():
-        if nest := next(
-            (one for one in values if _is_variable(key) and isinstance(one, list | dict)), None
-        ):
-            raise UserError(
-                f"axes: {key}", nest, fix="a variable names runs: write a number or a text"
-            )
+        if not _is_variable(key):
+            continue
+        for value in values:
+            if value and isinstance(value, list | dict):
+                raise UserError(
+                    f"axes: {key}", value, fix="a variable names runs: set a number or a text"
+                )
     return [dict(zip(entry, values, strict=True)) for values in zip(*entry.values(), strict=True)]
 
 
 def _is_variable(key: Any) -> bool:
     if not isinstance(key, str):
-        raise UserError(key, fix="write the key as a text, a config's with dots")
+        raise UserError(key, fix="set the key as a text, a config's with dots")
     if key in CONFIG_KEYS and key != SEED:
         raise UserError(key, fix=f"write its keys with dots, as {key}.…, in set, axes or arms")
     return "." not in key and key not in ("config", SEED)
@@ -208,9 +216,12 @@ def _is_variable(key: Any) -> bool:
 
 def _run(home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str]) -> Run:
     """Make a run of its parts, the earliest first; `naming` are the variables that name it."""
-    values, overrides = _variables(parts), _overrides(parts)
-    seed = {"seed": overrides[SEED]} if SEED in overrides else {}
-    filled_in = {key: filled(value, {**values, **seed}) for key, value in overrides.items()}
+    values = _variables(parts)
+    overrides = _overrides(parts)
+    with_seed = dict(values)
+    if SEED in overrides:
+        with_seed["seed"] = overrides[SEED]
+    filled_in = {key: filled(value, with_seed) for key, value in overrides.items()}
     configs = [(home / str(filled(file, values))).resolve() for file in _files(parts)]
     if missing := next((file for file in configs if not file.is_file()), None):
         raise UserError(
@@ -219,9 +230,8 @@ def _run(home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str]) -> 
             problem="there is no such file",
             fix="they are named relative to the study's",
         )
-    return Run(
-        {**{key: values[key] for key in naming}, "seed": overrides.get(SEED, 0)}, configs, filled_in
-    )
+    named_by = {key: values[key] for key in naming}
+    return Run({**named_by, "seed": overrides.get(SEED, 0)}, configs, filled_in)
 
 
 def _variables(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -243,32 +253,32 @@ def _listed(files: Any) -> list[str]:
 def _check_variables(
     axes: Sequence[dict[str, Any]], arms: dict[str, Any], parts: Sequence[Sequence[dict[str, Any]]]
 ) -> None:
-    """Raise UserError for a variable that nothing uses, most likely a key of the config without its dots.
+    """Raise UserError for a variable that nothing uses, most likely a key without its dots.
 
     In axes a variable may also name what another key of its entry changes, or all runs by a single
     value; the seed alone changes nothing that it could name.
     """
-    used = [{*names(_overrides(part)), *names(_files(part))} for part in parts]
+    # The variables that all runs use, and those that the runs of each arm use.
+    used: set[str] = set()
+    used_by_arm: dict[Any, set[str]] = {arm: set() for arm in arms}
+    for part in parts:
+        variables = {*names(_overrides(part)), *names(_files(part))}
+        used |= variables
+        if arms:
+            used_by_arm[_variables(part)["arm"]] |= variables
+
     for entry in axes:
         config_keys = [key for key in entry if not _is_variable(key) and key != SEED]
-        variables = [key for key, values in entry.items() if _is_variable(key) and len(values) > 1]
-        if variables and not config_keys and not {*variables} & set().union(*used):
-            raise UserError("axes", value=variables[0], problem=_UNUSED)
+        varied = [key for key, values in entry.items() if _is_variable(key) and len(values) > 1]
+        if varied and not config_keys and not {*varied} & used:
+            raise UserError("axes", value=varied[0], problem=_UNUSED)
     for arm, keys in arms.items():
-        used_by_arm = set().union(
-            *(
-                one
-                for one, part in zip(used, parts, strict=True)
-                if _variables(part).get("arm") == arm
-            )
-        )
-        if unused := next(
-            (key for key in keys or {} if _is_variable(key) and key not in used_by_arm), None
-        ):
-            raise UserError(f"arms: {arm}", value=unused, problem=_UNUSED)
+        for key in keys or {}:
+            if _is_variable(key) and key not in used_by_arm[arm]:
+                raise UserError(f"arms: {arm}", value=key, problem=_UNUSED)
 
 
 _UNUSED = (
-    "nothing uses this variable; compute with it in braces, or write a key of the config with its "
+    "nothing uses this variable; compute with it in braces, or set a key of the config with its "
     "dots, as data.init_args.deficits"
 )

@@ -22,12 +22,10 @@ from plasticity_lab.studies.statistics import (
 from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.wording import amount, gap, unit
 
-REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN = (
-    "reproduced",
-    "contradicted",
-    "too weak to tell",
-    "not run",
-)
+REPRODUCED = "reproduced"
+CONTRADICTED = "contradicted"
+TOO_WEAK = "too weak to tell"
+NOT_RUN = "not run"
 EQUAL = "all seeds differ by the same amount, so that their spread is not known"
 VERDICTS = (REPRODUCED, CONTRADICTED, TOO_WEAK, NOT_RUN)
 
@@ -56,26 +54,31 @@ class Outcome(NamedTuple):
     @property
     def said(self) -> str:
         """The verdict in words."""
-        late = (
-            ", not after Holm"
-            if self.adjusted is not None and self.p is not None and self.p <= LEVEL < self.adjusted
-            else ""
-        )
-        return f"{self.verdict}{late}{self.because and f': {self.because}'}"
+        words = self.verdict
+        if self.p is not None and self.adjusted is not None and self.p <= LEVEL < self.adjusted:
+            words += ", not after Holm"
+        return f"{words}: {self.because}" if self.because else words
 
 
 def outcomes(work: StudyContext) -> list[Outcome]:
-    """Return what the finished runs of a study say about its claims; p-values are adjusted for these claims only."""
+    """Return the verdict on each claim of a study, from its finished runs.
+
+    P-values are adjusted for these claims only.
+    """
     return adjusted([_outcome(work, claim) for claim in check_claims(work)])
 
 
-def adjusted(found: Sequence[Outcome]) -> list[Outcome]:
+def adjusted(unadjusted: Sequence[Outcome]) -> list[Outcome]:
     """Adjust the p-values of the directional claims for their number, together."""
-    tested = [
-        place for place, one in enumerate(found) if one.p is not None and one.claim.expect != "same"
+    values = {
+        place: outcome.p
+        for place, outcome in enumerate(unadjusted)
+        if outcome.p is not None and outcome.claim.expect != "same"
+    }
+    by_place = dict(zip(values, holm(list(values.values())), strict=True))
+    return [
+        outcome._replace(adjusted=by_place.get(place)) for place, outcome in enumerate(unadjusted)
     ]
-    by_place = dict(zip(tested, holm([found[place].p or 0.0 for place in tested]), strict=True))
-    return [one._replace(adjusted=by_place.get(place)) for place, one in enumerate(found)]
 
 
 def _outcome(work: StudyContext, claim: Claim) -> Outcome:
@@ -123,27 +126,24 @@ def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if not deviation and t_test(values) > LEVEL:
         return TOO_WEAK, EQUAL
     if low > 0:
-        return (
-            REPRODUCED,
-            "smaller than the paper's" if effect is not None and high < effect else "",
-        )
+        smaller = effect is not None and high < effect
+        return REPRODUCED, "smaller than the paper's" if smaller else ""
     if high < 0:
         return CONTRADICTED, ""
     if effect is None:
         return TOO_WEAK, _needed(lambda seeds: power(seen.mean, deviation, seeds))
     if high < effect:
-        return (
-            CONTRADICTED,
-            f"an effect of {amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)} is excluded",
-        )
-    here = _needed(lambda seeds: power(seen.mean, deviation, seeds))
-    return TOO_WEAK, ", ".join(
-        [here, _needed(lambda seeds: power(effect, deviation, seeds), "the paper's effect")]
-    )
+        size = f"{amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)}"
+        return CONTRADICTED, f"an effect of {size} is excluded"
+    for_seen = _needed(lambda seeds: power(seen.mean, deviation, seeds))
+    for_paper = _needed(lambda seeds: power(effect, deviation, seeds), "the paper's effect")
+    return TOO_WEAK, f"{for_seen}, {for_paper}"
 
 
 def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tuple[str, str]:
-    margin, seen, deviation = claim.inner(claim.within or 0.0), interval(values), stdev(values)
+    margin = claim.inner(claim.within or 0.0)
+    seen = interval(values)
+    deviation = stdev(values)
     if not deviation and equivalence_test(values, margin) > LEVEL:
         return TOO_WEAK, EQUAL
     if seen.low > margin or seen.high < -margin:
@@ -152,13 +152,11 @@ def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tupl
         effect = interval(about)
         if effect.low <= 0 <= effect.high:
             needed = _needed(lambda seeds: power(effect.mean, stdev(about), seeds), "it")
-            return (
-                TOO_WEAK,
-                f"the effect it is a matter of is not shown, {gap(claim, effect)}; {needed}",
-            )
+            problem = f"the effect it is a matter of is not shown, {gap(claim, effect)}"
+            return TOO_WEAK, f"{problem}; {needed}"
         if margin >= abs(effect.mean) / 2:
-            half = f"the margin is not less than half of the effect it is a matter of, {gap(claim, effect)}"
-            return TOO_WEAK, f"{half}; more seeds do not help"
+            problem = "the margin is not less than half of the effect it is a matter of"
+            return TOO_WEAK, f"{problem}, {gap(claim, effect)}; more seeds do not help"
     if equivalence_test(values, margin) <= LEVEL:
         return REPRODUCED, ""
     truth = abs(seen.mean)

@@ -1,4 +1,4 @@
-"""Whether shared training is what it says it is, on this machine: a run is trained again, from scratch and alone."""
+"""Check shared training on this machine: train a run again, from scratch and alone."""
 
 import random
 import shutil
@@ -28,30 +28,46 @@ def verify(work: StudyContext, number: int | None = None) -> str:
             "verify", problem=f"no run of {work.study.name} is done", fix="train some first"
         )
     chosen = random.choice(done) if number is None else number
-    path, store = work.paths[chosen], Store(work.home / ".verify")
-    shutil.rmtree(store.root, ignore_errors=True)
-    last = len(path.states) - 1
-    failures: list[str] = []
-    whole = Segment(None, path.states[-1], 0, last, chosen, True, bool(path.alone))
-    run(
-        [whole],
-        work.task,
-        store,
-        1,
-        Progress(lambda: None, lambda segment: None, lambda segment, line: failures.append(line)),
-    )
     name = work.study.runs[chosen].name
+    path = work.paths[chosen]
+
+    # Train it in one piece, in a store of its own.
+    store = Store(work.home / ".verify")
+    shutil.rmtree(store.root, ignore_errors=True)
+    whole = Segment(
+        start=None,
+        end=path.states[-1],
+        first=0,
+        stop=len(path.states) - 1,
+        run=chosen,
+        test=True,
+        whole=bool(path.alone),
+    )
+    failures: list[str] = []
+    progress = Progress(
+        epoch=lambda: None,
+        finished=lambda segment: None,
+        failed=lambda segment, output: failures.append(output),
+    )
+    run([whole], work.task, store, 1, progress)
     if failures:
         raise UserError("verify", value=name, problem=failures[0])
-    alone, shared = store.metadata(whole.end)["state"], work.store.metadata(whole.end)["state"]
+
+    # Compare the last state and all logged values.
+    alone = store.metadata(whole.end)["state"]
+    shared = work.store.metadata(whole.end)["state"]
     differ = [part for part in shared if shared[part] != alone[part]]
-    logs, place = everything(work.folder(chosen)), store.root / whole.end
-    differ += ["logged values"] * (logs != {**everything(place), **everything(place / "test")})
+    place = store.root / whole.end
+    if everything(work.folder(chosen)) != {**everything(place), **everything(place / "test")}:
+        differ.append("logged values")
     if differ:
         raise UserError(
             "verify",
-            name,
-            f"trained alone it has other {', '.join(differ)}: runs must not be shared on this device",
+            value=name,
+            problem=(
+                f"trained alone it has other {', '.join(differ)}: runs must not be shared on "
+                "this device"
+            ),
         )
     shutil.rmtree(store.root)
     return name

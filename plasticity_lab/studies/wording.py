@@ -41,11 +41,11 @@ def metric_words(metric: str, configs: Sequence[dict[str, Any]]) -> str:
     first, *rest = metric.split("/")
     if first not in _SPLITS or not rest:
         parts = rest if first in GROUPS.values() else [first, *rest]
-        said = ", ".join(_PARTS.get(part, part.replace("_", " ")) for part in parts)
-        return f"{said} (running batch-norm statistics)" if first == GROUPS["running"] else said
-    split = (
-        _SPLITS[first].replace("validation", "test") if note(metric, configs) else _SPLITS[first]
-    )
+        words = ", ".join(_PARTS.get(part, part.replace("_", " ")) for part in parts)
+        return f"{words} (running batch-norm statistics)" if first == GROUPS["running"] else words
+    split = _SPLITS[first]
+    if note(metric, configs):
+        split = split.replace("validation", "test")
     return f"{split} {' '.join(rest)}"
 
 
@@ -57,8 +57,11 @@ def axis_words(metric: str, over: str | None, configs: Sequence[dict[str, Any]])
         over: how its values over time became one; None if they are drawn over time.
         configs: the runs' resolved configs.
     """
-    said = f"{metric_words(metric, configs)}{' (%)' if scale(metric) == 100 else ''}"
-    return "\n".join(filter(None, [said, over_words(over) if over else "", note(metric, configs)]))
+    words = metric_words(metric, configs)
+    if scale(metric) == 100:
+        words += " (%)"
+    lines = [words, over_words(over) if over else "", note(metric, configs)]
+    return "\n".join(filter(None, lines))
 
 
 def over_words(over: str | None) -> str:
@@ -74,15 +77,14 @@ def over_words(over: str | None) -> str:
 
 
 def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
-    """Return what has to be said of `val/…` where it is measured on the test split in all runs, else nothing."""
+    """Return a note where `val/…` is measured on the test split in all runs, else ""."""
     if metric.split("/")[0] not in ("val", "val_deficit"):
         return ""
-    data = [(config["data"].get("init_args") or {}).get("dataset") or {} for config in configs]
-    return (
-        NOTE
-        if all((one.get("init_args") or {}).get("validation") == "test" for one in data)
-        else ""
-    )
+    for config in configs:
+        dataset = (config["data"].get("init_args") or {}).get("dataset") or {}
+        if (dataset.get("init_args") or {}).get("validation") != "test":
+            return ""
+    return NOTE
 
 
 def amount(claim: Claim, value: float, sign: str = "+") -> str:
@@ -98,7 +100,9 @@ def gap(claim: Claim, seen: Interval) -> str:
 
 def unit(claim: Claim) -> str:
     """Return the unit of a claim's differences after a blank, "" if they have none."""
-    return " times" if claim.ratio else " points" if scale(claim.pair.arm.metric) == 100 else ""
+    if claim.ratio:
+        return " times"
+    return " points" if scale(claim.pair.arm.metric) == 100 else ""
 
 
 def probability(value: float | None) -> str:

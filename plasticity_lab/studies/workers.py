@@ -1,4 +1,4 @@
-"""Worker processes: how they are started, how they show that they live, and what they have said."""
+"""Worker processes: how they are started, their signs of life, and their output."""
 
 import multiprocessing
 import os
@@ -29,7 +29,10 @@ PULSE = 30.0
 """Seconds between looks at how much a worker has computed."""
 
 WORK = 1.0
-"""Seconds of processor time since the last sign of life that are another: a process that waits for ever does not come to it."""
+"""Seconds of processor time since the last sign of life that make another one.
+
+A process that waits for ever does not reach it.
+"""
 
 ALIVE = "alive"
 EPOCH = "epoch"
@@ -47,9 +50,9 @@ class Worker:
     """A process that trains a segment.
 
     Attributes:
-        process: it.
+        process: the process.
         segment: what it trains.
-        place: where.
+        place: the folder that it trains in.
         lock: of the segment, held by the runner.
         silent: seconds since its last sign of life.
         hung: whether it was ended because that was too long ago.
@@ -64,25 +67,27 @@ class Worker:
 
 
 def start_forkserver() -> ForkServerContext:
-    """Start the process that has imported everything once, from which each worker is forked in milliseconds."""
+    """Start the process from which workers are forked in milliseconds.
+
+    It has imported everything once.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["plasticity_lab.studies.workers"])
-    given = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        filter(None, [str(CODE), given])
-    )  # python/cpython#117378: preload ignores sys.path
+    # The preload ignores sys.path (python/cpython#117378).
+    original = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), original]))
     try:
         ensure_running()
     finally:
-        if given is None:
+        if original is None:
             del os.environ["PYTHONPATH"]
         else:
-            os.environ["PYTHONPATH"] = given
+            os.environ["PYTHONPATH"] = original
     return context
 
 
 def start(context: ForkServerContext, task: Task) -> tuple[Connection, Any]:
-    """Start a worker; return the pipe through which it sends `EPOCH` and `ALIVE`, and its process."""
+    """Start a worker; return the pipe on which it sends `EPOCH` and `ALIVE`, and its process."""
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(task, writer))
     process.start()
@@ -91,16 +96,18 @@ def start(context: ForkServerContext, task: Task) -> tuple[Connection, Any]:
 
 
 def failure_output(log: Path, code: int | None) -> str:
-    """Return a failed worker's output."""
+    """Return a failed worker's output, with the signal or exit code that ended it."""
     text = log.read_text(errors="replace").strip() if log.exists() else ""
-    return f"{text}\nended by signal {-code}" if code and code < 0 else text or f"exit code {code}"
+    if code and code < 0:
+        return f"{text}\nended by signal {-code}"
+    return text or f"exit code {code}"
 
 
 def _work(task: Task, pipe: Connection) -> None:
-    multiprocessing.set_start_method(
-        None, force=True
-    )  # the platform's, for data loaders, as in train.py
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the runner ends its workers
+    # Data loaders start processes in the platform's way, as in train.py.
+    multiprocessing.set_start_method(None, force=True)
+    # At Ctrl-C, the runner ends its workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_runner, daemon=True).start()
     sending = threading.Lock()
 
@@ -109,6 +116,8 @@ def _work(task: Task, pipe: Connection) -> None:
             pipe.send(word)
 
     threading.Thread(target=_show_life, args=(send,), daemon=True).start()
+
+    # All output goes to a file.
     log = os.open(Path(task.place) / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
@@ -125,12 +134,15 @@ def _work(task: Task, pipe: Connection) -> None:
 
 
 def _show_life(send: Callable[[str], None]) -> None:
-    """Send a sign of life whenever the process has computed; one that is stopped or waits for ever sends none."""
-    shown = time.process_time()
+    """Send a sign of life whenever the process has computed for a while.
+
+    One that is stopped or waits for ever sends none.
+    """
+    reported = time.process_time()
     while True:
         time.sleep(PULSE)
-        if time.process_time() - shown >= WORK:
-            shown = time.process_time()
+        if time.process_time() - reported >= WORK:
+            reported = time.process_time()
             send(ALIVE)
 
 

@@ -201,7 +201,8 @@ def _networks_in(value: Any) -> Iterator[nn.Module]:
     if isinstance(value, nn.Module) and (Construction.of(value) or list(value.children())):
         yield value
     if type(value) in (list, tuple, dict):
-        for part in value.values() if type(value) is dict else value:
+        parts = value.values() if type(value) is dict else value
+        for part in parts:
             yield from _networks_in(part)
 
 

@@ -122,12 +122,17 @@ def check_redraw(network: nn.Module, names: Iterable[str], holder: nn.Module | N
     rule, names = _Rule.of(network, holder), list(names)
     for name in names:
         rule.check(name)
-    one, other = (redraw(network, names, lambda name: (0, "check", name), holder) for _ in range(2))
-    for name, tensor in one.items():
-        if not torch.equal(tensor, other[name]):
+    first, second = (
+        redraw(network, names, lambda name: (0, "check", name), holder) for _ in range(2)
+    )
+    for name, tensor in first.items():
+        if not torch.equal(tensor, second[name]):
             raise UserError(
                 name,
-                problem="cannot be drawn again, as it is drawn from elsewhere than torch's global stream",
+                problem=(
+                    "cannot be drawn again, as it is drawn from elsewhere than torch's global "
+                    "stream"
+                ),
                 fix="use that, without a generator of its own or numpy's",
             )
 
@@ -182,16 +187,17 @@ class _Rule(NamedTuple):
         }
         built = {full.removeprefix(self.start): shape for full, shape in built.items()}
         if now != built:
-            there = ", ".join(sorted(now.keys() ^ built.keys()) or sorted(now))
+            changed = ", ".join(sorted(now.keys() ^ built.keys()) or sorted(now))
             raise UserError(
                 name or "the network itself",
-                problem=f"cannot be drawn again, as {there} changed after the network was built",
+                problem=f"cannot be drawn again, as {changed} changed after the network was built",
                 fix="change it in the network's constructor, or choose other layers",
             )
 
 
 def _unknown(network: nn.Module) -> str:
     return (
-        f"{type(network).__name__}: how its values were drawn is not known, as it was made by hand; "
+        f"{type(network).__name__}: how its values were drawn is not known, as it was made by "
+        "hand; "
         "build it by plasticity_lab.surgery.construct"
     )

@@ -31,7 +31,7 @@ def select_layers(
     if (last is None) == (not layers):
         raise UserError(
             "last, layers",
-            fix="write either last: 3 (blocks from the top) or layers: [names or patterns]",
+            fix="set either last: 3 (blocks from the top) or layers: [names or patterns]",
         )
     names = _blocks(network, last) if last is not None else _matching(network, layers or [])
     chosen = {
@@ -68,13 +68,13 @@ def own_parameters(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
         >>> list(own_parameters({"0": network[0]}))
         ['0.weight', '0.bias']
     """
-    named = [
+    parameters = [
         (full_name(name, part), value)
         for name, layer in layers.items()
         for part, value in layer.named_parameters(recurse=False)
     ]
-    last = {id(value): name for name, value in named}
-    return {name: value for name, value in named if last[id(value)] == name}
+    last = {id(value): name for name, value in parameters}
+    return {name: value for name, value in parameters if last[id(value)] == name}
 
 
 def _blocks(network: nn.Module, last: int) -> list[str]:

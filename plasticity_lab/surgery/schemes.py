@@ -72,5 +72,5 @@ def _draw(layer: nn.Module, fill: Callable[[Tensor], Any]) -> None:
         "initialisation",
         value=type(layer).__name__,
         problem="its weight is computed from others, and cannot be set to one that is drawn",
-        fix="write own, or leave out what computes it",
+        fix="set initialisation: own, or remove what computes it",
     )

@@ -51,7 +51,8 @@ def test_never_learned_examples_rank_highest(capsys: pytest.CaptureFixture[str])
     write("other", OTHER)
     found = said(capsys)
     assert found[0] == (
-        "one: 5 examples, 0.0% with wrong labels; 20.0% never forgotten, 20.0% never learned, 4.00 events of each other one"
+        "one: 5 examples, 0.0% with wrong labels; 20.0% never forgotten, 20.0% never learned, "
+        "4.00 events of each other one"
     )
     assert found[-2:] == expected([0, 8, 9, 1, 7], [1, 3, 4, 9, 0])
 

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from plasticity_lab.analysis.interpolation import barrier, barriers, evaluate, interpolate, line
+from plasticity_lab.analysis.interpolation import (
+    barrier,
+    barriers,
+    evaluate,
+    interpolate,
+    interpolate_path,
+)
 from plasticity_lab.analysis.mode_connectivity import main, table
 from plasticity_lab.surgery.norm_statistics import update_bn
 from tests.runs import fit, logged, tiny
@@ -59,7 +65,7 @@ def test_the_barrier_is_above_the_mean_of_both_ends() -> None:
 
 def test_there_is_no_barrier_from_a_network_to_itself() -> None:
     one = network(0)
-    curves = line(network(1), one.state_dict(), one.state_dict(), 7, pairs, [IMAGES])
+    curves = interpolate_path(network(1), one.state_dict(), one.state_dict(), 7, pairs, [IMAGES])
     assert set(curves) == {"interpolated", "estimated"}
     assert all(barriers(curve) == {"loss": 0, "error": 0} for curve in curves.values())
 
@@ -75,7 +81,7 @@ def test_loss_and_error_are_means_over_examples() -> None:
 
 def test_the_line_of_a_linear_model_is_that_of_its_logits() -> None:
     one, other = (nn.Sequential(nn.Linear(4, 3)).double() for _ in range(2))
-    curves = line(
+    curves = interpolate_path(
         nn.Sequential(nn.Linear(4, 3)).double(), one.state_dict(), other.state_dict(), 5, pairs, ()
     )
     (curve,) = curves.values()
@@ -99,7 +105,7 @@ def test_statistics_are_averages_over_batches_of_the_network_on_the_line() -> No
         norm.running_var, sum(part.var(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12
     )
     two = network(1)
-    curves = line(network(2), one.state_dict(), two.state_dict(), 3, pairs, batches)
+    curves = interpolate_path(network(2), one.state_dict(), two.state_dict(), 3, pairs, batches)
     assert curves["estimated"][2].loss == curves["interpolated"][2].loss, (
         "the first network has these statistics"
     )
@@ -160,7 +166,7 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         == "mode_connectivity: error: nowhere.ckpt: no such file; name a checkpoint"
     )
     assert (
-        refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: write 2 or more"
+        refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: set 2 or more"
     )
     shutil.copy(one, "alone.ckpt")
     assert "no config.yaml in" in refused("alone.ckpt", one)
@@ -180,5 +186,7 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
 
 
 def test_the_table_has_a_row_for_each_curve_and_measure() -> None:
-    curves = line(network(2), network(0).state_dict(), network(1).state_dict(), 3, pairs, [IMAGES])
+    curves = interpolate_path(
+        network(2), network(0).state_dict(), network(1).state_dict(), 3, pairs, [IMAGES]
+    )
     assert len(table(curves).splitlines()) == 5

@@ -186,7 +186,9 @@ class TestAnyTrainer:
         )
         with pytest.raises(
             UserError,
-            match=r"FisherInformation: objective: the trained module has none, .* set self.objective",
+            match=(
+                r"FisherInformation: objective: the trained module has none, .* set self.objective"
+            ),
         ):
             train(tmp_path / "fisher", FisherInformation(EVERY), objective=False)
 

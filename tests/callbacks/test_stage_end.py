@@ -19,7 +19,7 @@ ADAM = {
 
 
 def waiting(epochs: int, **until: Any) -> list[str]:
-    """Return the arguments of a run whose two stages end after an epoch each, but for the end of the last."""
+    """Return the arguments of a run with two stages of an epoch each, without the last end."""
     growing = data(growth=growth(counts=[50, 100], until={"train_accuracy": 0.01, **until}))
     return tiny(growing, ADAM, {"trainer": {"max_epochs": epochs}}, EVERY_KIND)
 
@@ -65,7 +65,10 @@ def test_a_branch_from_the_end_with_a_longer_last_stage_is_the_longer_run() -> N
         ({"last": "100%"}, ""),
         (
             {"train_accuracy": 1.0},
-            "warning: max_epochs: 3: reached in data stage 0, before the last one (1) had ended; write",
+            (
+                "warning: max_epochs: 3: reached in data stage 0, before the last one (1) had "
+                "ended; set"
+            ),
         ),
         ({"last": "2ep"}, ""),
     ],

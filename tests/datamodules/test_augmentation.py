@@ -92,7 +92,7 @@ def test_no_padding_and_no_flip_is_the_identity() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(UserError, match="padding: -1: write 0"):
+    with pytest.raises(UserError, match="padding: -1: set 0"):
         CropFlip(padding=-1)
-    with pytest.raises(UserError, match="fill: 256: write 'mean' or a grey level in 0…255"):
+    with pytest.raises(UserError, match="fill: 256: set 'mean' or a grey level in 0…255"):
         CropFlip(fill=256)

@@ -91,7 +91,7 @@ def test_stages_that_wait_need_a_module_that_says_how_well_it_does(
         fit(*tiny({**fragment, "model": {"class_path": "tests.probes.Silent"}}))
     assert stop.value.code == 2
     assert re.search(
-        "error: until: train_accuracy: the module does not log train/accuracy",
+        "error: until: train_accuracy: waits for train/accuracy, which the module does not log",
         capsys.readouterr().err,
     )
 
@@ -155,15 +155,24 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
 CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a deficit that never was": (
         data(deficits=[deficit("0ep", "2ep")]),
-        r"during: \[0ep, 2ep\]: at epoch 0 .step 0. the checkpoint was trained without Blur\(size=4\); what has passed cannot",
+        (
+            r"during: \[0ep, 2ep\]: at epoch 0 .step 0. the checkpoint was trained without "
+            r"Blur\(size=4\); what has passed cannot"
+        ),
     ),
     "growth that never was": (
         data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])),
-        "growth: at epoch 0 the checkpoint was trained on 100 examples in stage 0, here it is 50 in stage 0; what has passed",
+        (
+            "growth: at epoch 0 the checkpoint was trained on 100 examples in stage 0, here it is "
+            "50 in stage 0; what has passed"
+        ),
     ),
     "augmentation that was": (
         data(augmentation_during=["2ep", "3ep"]),
-        r"augmentation_during: \[2ep, 3ep\]: at epoch 0 .step 0. the checkpoint was trained with augmentation; what has passed",
+        (
+            r"augmentation_during: \[2ep, 3ep\]: at epoch 0 .step 0. the checkpoint was trained "
+            r"with augmentation; what has passed"
+        ),
     ),
 }
 
@@ -204,7 +213,10 @@ def test_a_window_of_steps_that_have_passed_is_refused(
     home = fit(*tiny(deficits, EVERY_KIND)).place.directory
     been = "with" if trunk else "without"
     file = home / "checkpoints" / ("epochendepoch=1.ckpt" if step < 7 else "stepstep=8.ckpt")
-    message = rf"during: {re.escape(arm)}: at epoch {step // 4} \(step {step}\) the checkpoint was trained {been} Blur\(size=4\)"
+    message = (
+        rf"during: {re.escape(arm)}: at epoch {step // 4} \(step {step}\) the checkpoint was "
+        rf"trained {been} Blur\(size=4\)"
+    )
     changed = data(deficits=[deficit(*arm.strip("[]").split(", "))])
     refused(["fit", *tiny(changed, EVERY_KIND), "--ckpt_path", str(file)], message, capsys)
 
@@ -259,7 +271,10 @@ def test_stages_may_begin_to_wait_in_a_branch_but_not_be_fewer_than_were(
 def test_a_window_that_closed_too_late_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     trunk = fit(*tiny(data(deficits=[deficit("0ep", "3ep")]), EVERY_EPOCH))
     file = trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt"
-    message = r"during: \[0ep, 1ep\]: at epoch 1 .step 4. the checkpoint was trained with Blur\(size=4\); what has passed"
+    message = (
+        r"during: \[0ep, 1ep\]: at epoch 1 .step 4. the checkpoint was trained with "
+        r"Blur\(size=4\); what has passed"
+    )
     refused(
         ["fit", *tiny(data(deficits=[deficit("0ep", "1ep")])), "--ckpt_path", str(file)],
         message,

@@ -105,8 +105,8 @@ def test_a_held_out_fraction_is_disjoint_from_what_is_trained_on() -> None:
     [
         ({"subset": 0}, "subset: 0: choose 1 to 1297"),
         ({"subset": 1298}, "subset: 1298: choose 1 to 1297"),
-        ({"validation": 1.0}, r"validation: 1.0: write 'test' or a share .* in \(0, 1\)"),
-        ({"validation": 0.0001}, "validation: 0.0001: write 'test'"),
+        ({"validation": 1.0}, r"validation: 1.0: set 'test' or a share .* in \(0, 1\)"),
+        ({"validation": 0.0001}, "validation: 0.0001: set 'test'"),
     ],
 )
 def test_impossible_splits_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -208,11 +208,17 @@ def _nothing(root: Path) -> None:
         (_mixed, "dog/2.png: 9 x 8 pixels where 0.png has 8 x 8; set size: to resize"),
         (
             _other_classes,
-            "root: .*: train and test must hold the same classes; only train holds 'dog', only test holds 'wolf'",
+            (
+                "root: .*: train and test must hold the same classes; only train holds 'dog', "
+                "only test holds 'wolf'"
+            ),
         ),
         (
             _nothing,
-            "root: .*images: no train folder among 'moved', 'test'; it must hold train/<class>/… and test/<class>/…",
+            (
+                "root: .*images: no train folder among 'moved', 'test'; it must hold "
+                "train/<class>/… and test/<class>/…"
+            ),
         ),
     ],
 )
@@ -335,9 +341,9 @@ def test_images_that_are_not_of_one_size_are_refused(tmp_path: Path) -> None:
         FolderImages(str(tmp_path)).splits(0)
     assert FolderImages(str(tmp_path), size=6).splits(0).train.shape == (3, 6, 6)
     assert FolderImages(str(tmp_path), size=(4, 6)).splits(0).train.shape == (3, 4, 6)
-    with pytest.raises(UserError, match=r"size: \(4, 0\): write 1 or more pixels"):
+    with pytest.raises(UserError, match=r"size: \(4, 0\): set 1 or more pixels"):
         FolderImages(str(tmp_path), size=(4, 0))
-    with pytest.raises(UserError, match="size: 0: write 1 or more pixels"):
+    with pytest.raises(UserError, match="size: 0: set 1 or more pixels"):
         FolderImages(str(tmp_path), size=0)
 
 

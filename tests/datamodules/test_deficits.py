@@ -278,6 +278,6 @@ def test_your_own_deficit_stands_beside_ours() -> None:
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])
 def test_noise_beyond_all_labels_is_refused(fraction: float) -> None:
     with pytest.raises(
-        UserError, match=rf"fraction: {fraction}: write the share of wrong labels, in \[0, 1\]"
+        UserError, match=rf"fraction: {fraction}: set the share of wrong labels, in \[0, 1\]"
     ):
         LabelNoise(fraction, ALWAYS)

@@ -244,7 +244,7 @@ def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, e
         epochs=20,
     )
     longer.load_state_dict(one.state_dict())
-    assert not longer.ended, "a branch with a longer last stage goes on"
+    assert not longer.ended, "a branch with a longer last stage continues"
 
 
 def test_a_run_may_be_cut_off_by_max_epochs() -> None:
@@ -262,10 +262,10 @@ def test_a_run_may_be_cut_off_by_max_epochs() -> None:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "no sizes": (lambda: UniformGrowth(at=[]), "growth: write one of fractions"),
+    "no sizes": (lambda: UniformGrowth(at=[]), "growth: set one of fractions"),
     "two sizes": (
         lambda: UniformGrowth(fractions=[1.0], step=3, at=[]),
-        "growth: write one of fractions",
+        "growth: set one of fractions",
     ),
     "fractions that fall": (
         lambda: UniformGrowth(fractions=[0.5, 0.4], at=[]),
@@ -273,7 +273,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "a fraction of none": (
         lambda: UniformGrowth(fractions=[0.0, 1.0], at=[]),
-        "stages must grow; write increasing",
+        "stages must grow; set increasing",
     ),
     "no fraction": (
         lambda: UniformGrowth(fractions=[], at=[]),
@@ -287,35 +287,35 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: UniformGrowth(counts=[5, 5], at=[]),
         r"counts: \[5, 5\]: stages must grow",
     ),
-    "a step of none": (lambda: UniformGrowth(step=0, at=[]), "step: 0: write 1 or more"),
+    "a step of none": (lambda: UniformGrowth(step=0, at=[]), "step: 0: set 1 or more"),
     "no times": (
         lambda: UniformGrowth(fractions=[1.0]),
-        r"growth: write either at: \[times\].* or until",
+        r"growth: set either at: \[times\].* or until",
     ),
     "two kinds of times": (
         lambda: UniformGrowth(fractions=[1.0], at=[], until=NEXT),
-        "growth: write either at",
+        "growth: set either at",
     ),
     "a stage inside an epoch": (
         lambda: UniformGrowth(step=3, at=times("40st")),
-        "at: 40st: a stage begins with an epoch; write",
+        "at: 40st: a stage begins with an epoch; set",
     ),
-    "no stage": (lambda: ClassGrowth(0, 0.5, at=[]), "stages: 0: write 1 or more"),
+    "no stage": (lambda: ClassGrowth(0, 0.5, at=[]), "stages: 0: set 1 or more"),
     "a share beyond one": (
         lambda: ClassGrowth(2, 1.5, at=[]),
-        r"uniform_fraction: 1.5: write a share in \[0, 1\]",
+        r"uniform_fraction: 1.5: set a share in \[0, 1\]",
     ),
     "a gamma beyond one": (
         lambda: SmoothTransition(1.5),
-        r"gamma: 1.5: write a number in \[0, 1\]",
+        r"gamma: 1.5: set a number in \[0, 1\]",
     ),
     "a part of none": (
         lambda: SmoothTransition(0.5, 0),
-        r"fraction: 0: write a share of the training split in \(0, 1\]",
+        r"fraction: 0: set a share of the training split in \(0, 1\]",
     ),
     "an accuracy beyond one": (
         lambda: StageCriterion(99),
-        r"until: train_accuracy: 99: write a share in \(0, 1\]",
+        r"until: train_accuracy: 99: set a share in \(0, 1\]",
     ),
     "a stage of no time": (
         lambda: StageCriterion(0.9, Time("0ep")),
@@ -358,11 +358,11 @@ IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
     ),
     "more stages than classes": (
         ClassGrowth(5, 0.5, until=NEXT),
-        "stages: 5: there are 4 classes to deal; write fewer, or",
+        "stages: 5: there are 4 classes to deal; set fewer, or",
     ),
     "a stage that adds nothing": (
         ClassGrowth(41, 1.0, until=NEXT),
-        "growth: stages of .*: each must add some; write fewer",
+        "growth: stages of .*: each must add some; set fewer",
     ),
     "too few times": (
         UniformGrowth(fractions=[0.5, 1.0], at=[]),
@@ -378,11 +378,14 @@ IMPOSSIBLE: dict[str, tuple[Growth, str]] = {
     ),
     "more stages than epochs": (
         UniformGrowth(step=2, until=NEXT),
-        "until: 20 stages never fit into 10 epochs; write fewer stages",
+        "until: 20 stages never fit into 10 epochs; set fewer stages",
     ),
     "a last stage that never fits": (
         UniformGrowth(step=20, until=StageCriterion(0.9, last=Time("10ep"))),
-        "until: last: 10ep: with 1 stages before it more than max_epochs: 10; write a larger max_epochs",
+        (
+            "until: last: 10ep: with 1 stages before it more than max_epochs: 10; set a larger "
+            "max_epochs"
+        ),
     ),
     "times that fall": (
         UniformGrowth(step=10, at=times("6ep", "50%")),

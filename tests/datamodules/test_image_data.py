@@ -71,5 +71,5 @@ def test_your_own_augmentation_stands_beside_ours() -> None:
 
 
 def test_a_batch_of_none_is_refused() -> None:
-    with pytest.raises(UserError, match="batch_size: 0: write 1 or more"):
+    with pytest.raises(UserError, match="batch_size: 0: set 1 or more"):
         ImageDataModule(Digits(), batch_size=0)

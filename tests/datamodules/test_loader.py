@@ -130,6 +130,9 @@ def test_an_epoch_cut_into_other_batches_is_not_gone_on_with() -> None:
     next(iter(one))
     with pytest.raises(
         UserError,
-        match="ckpt_path: written after 1 of an epoch's 3 batches of 4 on 1 devices, which has now 4 batches of 3",
+        match=(
+            "ckpt_path: written after 1 of an epoch's 3 batches of 4 on 1 devices, which has now "
+            "4 batches of 3"
+        ),
     ):
         loader(batch_size=3).load_state_dict(one.state_dict())

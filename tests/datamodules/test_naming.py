@@ -227,7 +227,9 @@ def test_copies_have_the_identity_of_the_original() -> None:
 def test_what_has_no_text_of_its_own_is_refused_by_name() -> None:
     with pytest.raises(
         UserError,
-        match="Dim: note: a object has no text that tells it from others; give its class a __repr__",
+        match=(
+            "Dim: note: a object has no text that tells it from others; give its class a __repr__"
+        ),
     ):
         Dim(DURING, 0.5, note=object())  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="strength"):

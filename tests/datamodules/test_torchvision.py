@@ -93,13 +93,10 @@ def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
 
 def _names() -> list[str]:
     """Return the names that are read, as the message of another one lists them."""
-    with pytest.raises(UserError, match="write one of") as caught:
+    with pytest.raises(UserError, match="set one of") as caught:
         split_arguments("none", "train", {})
     return (
-        str(caught.value)
-        .split("write one of ")[1]
-        .removesuffix(", or use FolderImages")
-        .split(", ")
+        str(caught.value).split("set one of ")[1].removesuffix(", or use FolderImages").split(", ")
     )
 
 
@@ -143,7 +140,10 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
         (
             "EMNIST",
             {},
-            "options: split: None: EMNIST needs one of balanced, byclass, bymerge, digits, letters, mnist; write",
+            (
+                "options: split: None: EMNIST needs one of balanced, byclass, bymerge, digits, "
+                "letters, mnist; set"
+            ),
         ),
         (
             "EMNIST",
@@ -153,8 +153,9 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
         (
             "OxfordIIITPet",
             {"target_types": ["category", "binary-category"]},
-            r"options: target_types: \['category', 'binary-category'\]: OxfordIIITPet needs one of category, binary-category; "
-            r"write options: \{target_types: category\}, for example",
+            r"options: target_types: \['category', 'binary-category'\]: OxfordIIITPet needs one of "
+            r"category, binary-category; "
+            r"set options: \{target_types: category\}, for example",
         ),
         (
             "OxfordIIITPet",
@@ -164,18 +165,21 @@ def test_what_a_data_set_takes_and_holds_is_what_torchvision_says(name: str) -> 
         (
             "OxfordIIITPet",
             {"split": "test"},
-            "options: split: TorchvisionImages sets it for OxfordIIITPet; leave it out",
+            "options: split: TorchvisionImages sets it for OxfordIIITPet; remove it",
         ),
         (
             "CIFAR10",
             {"train": False},
-            "options: train: TorchvisionImages sets it for CIFAR10; leave it out",
+            "options: train: TorchvisionImages sets it for CIFAR10; remove it",
         ),
         ("CIFAR10", {"download": True}, "options: download: TorchvisionImages sets it"),
         (
             "Kinetics",
             {},
-            "name: Kinetics: not a torchvision data set of labelled images that is read by name; write one of C",
+            (
+                "name: Kinetics: not a torchvision data set of labelled images that is read by "
+                "name; set one of C"
+            ),
         ),
         ("CelebA", {}, "name: CelebA: not a torchvision data set of labelled images"),
     ],
@@ -206,7 +210,10 @@ def test_labels_that_are_no_class_number_are_refused(
     monkeypatch.setattr(
         torchvision.datasets.OxfordIIITPet, "__getitem__", lambda *_: (picture(0), target)
     )
-    message = r"options: \{\}: OxfordIIITPet gives .* as the label of image 0, where one class number is needed"
+    message = (
+        r"options: \{\}: OxfordIIITPet gives .* as the label of image 0, where one class number "
+        r"is needed"
+    )
     with pytest.raises(UserError, match=message) as caught:
         TorchvisionImages("OxfordIIITPet", str(tmp_path), download=False).read("train")
     assert "\n" not in str(caught.value)

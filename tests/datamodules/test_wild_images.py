@@ -315,7 +315,10 @@ def test_links_to_nothing_are_named(place: str, target: str, tmp_path: Path) -> 
     link.symlink_to(link.name if target == "itself" else target)
     found = refusal(root)
     assert re.search(
-        f"{link.name}.* a link to {link.name if target == 'itself' else target}, where nothing is; ",
+        (
+            f"{link.name}.* a link to {link.name if target == 'itself' else target}, where "
+            f"nothing is; "
+        ),
         found,
     ), found
 
@@ -461,24 +464,33 @@ MUST = r"; it must hold train/<class>/… and test/<class>/… \(val/ or valid/ 
     [
         (
             _flat,
-            f"root: .*: train holds 6 images and no class folders; sort them into one folder a class{MUST}",
+            (
+                f"root: .*: train holds 6 images and no class folders; sort them into one folder "
+                f"a class{MUST}"
+            ),
         ),
         (
             _nested,
-            "root: .*: train and test must hold the same classes; only train holds none, only test holds 'cat', 'dog'",
+            (
+                "root: .*: train and test must hold the same classes; only train holds none, only "
+                "test holds 'cat', 'dog'"
+            ),
         ),
         (
             _nested_beside_images,
-            "train/cat/more: images in a folder inside a class folder; move them to .*/train/cat, or each",
+            (
+                "train/cat/more: images in a folder inside a class folder; move them to "
+                ".*/train/cat, or each"
+            ),
         ),
         (
             _one_below,
-            f"root: .*: there is none, but in a folder below; write root: .*images/inner{MUST}",
+            f"root: .*: there is none, but in a folder below; set root: .*images/inner{MUST}",
         ),
         (_classes_at_once, f"root: .*: no train folder among 'cat', 'dog'{MUST}"),
         (_no_test, f"root: .*: no test folder among 'testing', 'train'{MUST}"),
         (shutil.rmtree, f"root: .*: no such folder{MUST}"),
-        (_a_file, f"root: .*: a file; unpack it and write the folder{MUST}"),
+        (_a_file, f"root: .*: a file; unpack it and set the folder{MUST}"),
         (_empty, f"root: .*: no folders there{MUST}"),
     ],
 )

@@ -36,11 +36,11 @@ def test_every_network_is_here() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ResNet(3, 10, width=0), "width: 0: write 1 or more"),
-        (lambda: ResNet(3, 10, depth=-1), "depth: -1: write 1 or more"),
+        (lambda: ResNet(3, 10, width=0), "width: 0: set 1 or more"),
+        (lambda: ResNet(3, 10, depth=-1), "depth: -1: set 1 or more"),
         (lambda: AllCNN(3, 10, width=0.001), "width: 0.001: a factor on 96 channels"),
-        (lambda: DepthCNN(3, 10, n=0), "n: 0: write 1 or more"),
-        (lambda: MLP(3, 10, 8, widths=[5, 0]), "widths: 0: write 1 or more"),
+        (lambda: DepthCNN(3, 10, n=0), "n: 0: set 1 or more"),
+        (lambda: MLP(3, 10, 8, widths=[5, 0]), "widths: 0: set 1 or more"),
     ],
 )
 def test_networks_of_nothing_are_refused(make: Any, message: str) -> None:

@@ -82,7 +82,10 @@ def test_an_unknown_name_or_option_is_one_line() -> None:
         TorchvisionNetwork(1, 10, 16, "resnet19")
     with pytest.raises(
         UserError,
-        match=r"resnet18: options: .*'deep': 3.*, image size 16: .*unexpected keyword argument 'deep'",
+        match=(
+            r"resnet18: options: .*'deep': 3.*, image size 16: .*unexpected keyword argument "
+            r"'deep'"
+        ),
     ):
         TorchvisionNetwork(1, 10, 16, "resnet18", {"deep": 3})
     with pytest.raises(
@@ -96,11 +99,17 @@ VIT = {"patch_size": 4, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a function": (
         {"class_path": "torchvision.models.resnet18"},
-        r"model.network: a function; write the path of a class, for torchvision's networks class_path: .*TorchvisionNetwork",
+        (
+            r"model.network: a function; set the path of a class, for torchvision's networks "
+            r"class_path: .*TorchvisionNetwork"
+        ),
     ),
     "other channels": (
         {"class_path": "torchvision.models.VisionTransformer", "init_args": VIT},
-        r"network: VisionTransformer: cannot take images \(channels, height, width\) = \(1, 16, 16\): RuntimeError: .*3 channels",
+        (
+            r"network: VisionTransformer: cannot take images \(channels, height, width\) = \(1, "
+            r"16, 16\): RuntimeError: .*3 channels"
+        ),
     ),
     "another size": (
         {
@@ -111,7 +120,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no logits": (
         {"class_path": "tests.own_networks.Features"},
-        r"network: Features: makes \(2, 1, 16, 16\) of 2 images; it must return \(batch, outputs\) = \(2, 10\)",
+        (
+            r"network: Features: makes \(2, 1, 16, 16\) of 2 images; it must return \(batch, "
+            r"outputs\) = \(2, 10\)"
+        ),
     ),
     "logits with others": (
         {"class_path": "tests.own_networks.WithFeatures"},

@@ -168,7 +168,7 @@ def test_a_second_pass_has_to_be_announced() -> None:
 
 
 REFUSED = {
-    "a negative radius": (rule("lightning_modules.SAM", rho=-1), {}, "rho: -1.0: write 0"),
+    "a negative radius": (rule("lightning_modules.SAM", rho=-1), {}, "rho: -1.0: set 0"),
     "several ranks": (
         SAM,
         {"trainer": {"devices": 2, "strategy": "ddp"}},

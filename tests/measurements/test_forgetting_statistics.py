@@ -16,7 +16,10 @@ from plasticity_lab.measurements.forgetting_statistics import (
 
 
 def authors(accuracies: list[int]) -> tuple[list[int], int, float]:
-    """Return presentations (from 1) of forgetting, one past the last wrong one, and the first right one (NaN if none)."""
+    """Return presentations (from 1) at which an example was forgotten, and the first right one.
+
+    One past the last wrong one; NaN if none is right.
+    """
     accuracy = np.array(accuracies)
     transitions = accuracy[1:] - accuracy[:-1]
     forgotten = (np.where(transitions == -1)[0] + 2).tolist()
@@ -29,7 +32,10 @@ def authors(accuracies: list[int]) -> tuple[list[int], int, float]:
 
 
 def sorting(history: list[list[int]], presentations: int) -> tuple[list[int], list[int]]:
-    """Return the examples as the authors' `sort_examples_by_forgetting` has them, and the counts that it sorts by."""
+    """Return the examples sorted by the authors' `sort_examples_by_forgetting`.
+
+    And the counts that it sorts by.
+    """
     counts = []
     for accuracies in history:
         forgotten, _, first = authors(accuracies)

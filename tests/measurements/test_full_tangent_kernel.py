@@ -102,9 +102,7 @@ def rate_at(toy: Toy, level: float) -> float:
     )
 
 
-def test_descent_on_squared_loss_turns_at_1_exactly_where_outputs_are_linear_in_the_parameters() -> (
-    None
-):
+def test_descent_on_squared_loss_turns_at_1_where_outputs_are_linear_in_parameters() -> None:
     draws = torch.Generator().manual_seed(0)
     images = torch.randn(20, 6, dtype=torch.float64, generator=draws)
     toy = Toy(nn.Linear(6, 4).double(), images, torch.arange(20) % 4)

@@ -1,4 +1,6 @@
-"""The same numbers from well-kept libraries, where they are installed; no part of the project needs them.
+"""The same numbers from well-kept libraries, where they are installed.
+
+No part of the project needs them.
 
 pip install "curvlinops-for-pytorch>=3,<4" "hessian-eigenthings==1.0.0a5" "nngeometry==0.4"
 """

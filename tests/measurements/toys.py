@@ -42,7 +42,10 @@ def as_vector(
 
 
 def mlp(activation: type[nn.Module] = nn.ReLU, trained: int = 60) -> Toy:
-    """Return T1 of the notes: 24 examples in 5 dimensions, 3 classes, 5-6-3, after some steps of full-batch descent; float64."""
+    """Return T1: 24 examples in 5 dimensions, 3 classes, 5-6-3, float64.
+
+    After some steps of full-batch descent.
+    """
     torch.manual_seed(0)
     images, labels = torch.randn(24, 5, dtype=torch.float64), torch.randint(0, 3, (24,))
     network = nn.Sequential(nn.Linear(5, 6), activation(), nn.Linear(6, 3)).double()
@@ -56,7 +59,10 @@ def mlp(activation: type[nn.Module] = nn.ReLU, trained: int = 60) -> Toy:
 
 
 def convolutional() -> Toy:
-    """Return T7 of the notes: convolution, batch norm, ReLU, pooling, 5 classes, 12 examples, in evaluation mode; float64."""
+    """Return T7: convolution, batch norm, ReLU, pooling, 5 classes, 12 examples, float64.
+
+    In evaluation mode.
+    """
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),

@@ -1,4 +1,4 @@
-"""Callbacks that promise to be functions of what is in force, and are not."""
+"""Callbacks that declare what is active when, and behave otherwise."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from plasticity_lab.timing import Epoch, Position, Time
 
 
 class Promising(Callback):
-    """Says that nothing is in force."""
+    """Declares that nothing is active."""
 
     def in_force(self, epoch: Epoch) -> None:
         """Nothing."""
@@ -24,7 +24,10 @@ class Promising(Callback):
 
 
 class Preempted(Promising):
-    """Is stopped by a scheduler in its first sessions: by the handler of the run's, and by the default one."""
+    """Is stopped by a scheduler in its first sessions.
+
+    By the handler of the run's, and by the default one.
+    """
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -107,7 +110,7 @@ class KeyedByTimes(Promising):
 
 
 class Unkeyed(Promising):
-    """Draws from a stream of its own that goes on from draw to draw."""
+    """Draws from a stream of its own that advances from draw to draw."""
 
     def __init__(self) -> None:
         self.stream = torch.Generator().manual_seed(0)

@@ -1,4 +1,7 @@
-"""`python -m tests.studies.executed TASKS.json`: trains segments, and prints whose functions each of them has called."""
+"""Train segments and print whose functions each has called.
+
+`python -m tests.studies.executed TASKS.json`.
+"""
 
 import inspect
 import json

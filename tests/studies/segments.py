@@ -11,7 +11,10 @@ from plasticity_lab.studies.store import Store
 def train(
     config: dict[str, Any], root: Path, *stops: int
 ) -> tuple[dict[str, str], dict[str, list[tuple[int, float]]]]:
-    """Train a run in segments that end at some epochs, but for those that are there; return the last state, and what was logged."""
+    """Train a run in segments that end at some epochs; return the last state and the log.
+
+    Segments that are stored already are not trained.
+    """
     store, start, logs = Store(root), None, dict[str, list[tuple[int, float]]]()
     for first, stop in zip((0, *stops), stops, strict=False):
         state = f"state{stop}"

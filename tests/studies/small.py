@@ -46,7 +46,7 @@ def small(
     seeds: int = 2,
     share: bool = True,
     root: str = "runs",
-    remember: bool = False,
+    trust_code: bool = False,
     **content: Any,
 ) -> StudyContext:
     """Write and open a study of some arms of the tiny run."""
@@ -54,4 +54,4 @@ def small(
     axes = [{"seed_everything": list(range(seeds))}]
     study = {"name": "small", "config": ["tiny.yaml"], "arms": arms, "axes": axes, **content}
     Path("small.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    return open_study(Path("small.yaml"), Path(root).absolute(), share=share, remember=remember)
+    return open_study(Path("small.yaml"), Path(root).absolute(), share=share, trust_code=trust_code)

@@ -35,7 +35,10 @@ def read(**keys: Any) -> Claim:
 
 
 def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
-    """Return a study of which some runs are done: values of a metric for each arm, one for each seed (None logs nothing)."""
+    """Return a study with some finished runs: a metric's values by arm, one for each seed.
+
+    None logs nothing.
+    """
     arms = {arm: ARMS[arm] for values in metrics.values() for arm in values}
     seeds = max(len(one) for values in metrics.values() for one in values.values())
     work = small(arms, seeds=seeds, claims=[{**CLAIM, "metric": LOSS, **claim} for claim in claims])
@@ -95,7 +98,10 @@ def test_a_margin_is_half_of_a_measured_effect() -> None:
     weak, because = judge(claim, none, [-1.5, -1.4, -1.6])
     assert (weak, because) == (
         "too weak to tell",
-        "the margin is not less than half of the effect it is a matter of, -1.50 [-1.75, -1.25]; more seeds do not help",
+        (
+            "the margin is not less than half of the effect it is a matter of, -1.50 [-1.75, "
+            "-1.25]; more seeds do not help"
+        ),
     )
     weak, because = judge(claim, none, [-9.0, 1.0, 2.0])
     assert because.startswith("the effect it is a matter of is not shown, -2.00 [")
@@ -111,7 +117,7 @@ def test_a_ratio_is_tested_by_logarithms() -> None:
     (found,) = outcomes(work)
     assert found.compared is not None
     assert found.said == "reproduced"
-    assert claim_table.here(work, found) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
+    assert claim_table.result(work, found) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
     same = read(**{**SAME, "as": "ratio", "within": 1.2, "of": 2})
     assert judge(same, [0.01, -0.01, 0.02]) == ("reproduced", "")
 
@@ -127,7 +133,7 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
     (found,) = outcomes(work := logged([{"minus": minus, "expect": "higher"}], val__loss=values))
     assert found.compared is not None
     assert found.compared.differences == pytest.approx([2.0, 1.9, 2.5])
-    assert claim_table.here(work, found) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
+    assert claim_table.result(work, found) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
 
 
 def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
@@ -141,10 +147,10 @@ def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
     one, other = outcomes(work)
     assert one.verdict == "reproduced"
     assert (
-        claim_table.here(work, one)
+        claim_table.result(work, one)
         == "+4.17 [+3.45, +4.88]; test loss 6.00 against training loss 1.83"
     )
-    assert claim_table.here(work, other).endswith(
+    assert claim_table.result(work, other).endswith(
         "; training loss 1.83 (last epoch) against 1.00 (first)"
     )
 
@@ -219,7 +225,10 @@ def test_one_seed_is_no_test() -> None:
     [
         (
             {**CLAIM, "arm": {"arm": "cold"}},
-            "claims: B1: arm: .*cold.*: no run has these values; they have arm: plain, warm; seed: 0, 1",
+            (
+                "claims: B1: arm: .*cold.*: no run has these values; they have arm: plain, warm; "
+                "seed: 0, 1"
+            ),
         ),
         (
             {**CLAIM, "arm": {"arm": "warm", "seed": 0}, "control": {"arm": "plain", "seed": 1}},
@@ -235,15 +244,15 @@ def test_one_seed_is_no_test() -> None:
             {**CLAIM, "expect": "same", "within": 1},
             "claims: B1: expect: same: needs of: the effect that the margin must be less than half",
         ),
-        ({**CLAIM, "expect": "worse"}, "claims: B1: expect: worse: write lower, higher or same"),
+        ({**CLAIM, "expect": "worse"}, "claims: B1: expect: worse: set lower, higher or same"),
         ({"id": "B1"}, "claims: B1: claim: a claim needs it"),
-        ("B1", "claims: B1: write keys and values"),
+        ("B1", "claims: B1: set keys and values"),
         (
             {**CLAIM, "paper": "93.5 to 81.6 %"},
             "claims: B1: paper: 93.5 to 81.6 %: name the paper with its year and figure",
         ),
-        ({**CLAIM, "control_over": "all"}, "claims: B1: control_over: all: write 'last epoch'"),
-        ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: write variables and their values"),
+        ({**CLAIM, "control_over": "all"}, "claims: B1: control_over: all: set 'last epoch'"),
+        ({**CLAIM, "arm": "warm"}, "claims: B1: arm: warm: set variables and their values"),
         ({**CLAIM, "arm": {}}, "claims: B1: arm: .*: several runs of one seed have these values"),
         ({**CLAIM, "metric": "val/acc"}, "claims: B1: metric: val/acc: no run logs it"),
         (
@@ -254,9 +263,9 @@ def test_one_seed_is_no_test() -> None:
             {**CLAIM, "control": {}},
             "claims: B1: control: .*: several runs",
         ),
-        ({**SAME, "within": "little"}, "claims: B1: within: little: write a number"),
-        ({**SAME, "within": True}, "claims: B1: within: True: write a number"),
-        ({**SAME, "within": 0}, "claims: B1: within: 0.0: write a number above 0"),
+        ({**SAME, "within": "little"}, "claims: B1: within: little: set a number"),
+        ({**SAME, "within": True}, "claims: B1: within: True: set a number"),
+        ({**SAME, "within": 0}, "claims: B1: within: 0.0: set a number above 0"),
         ({**SAME, "within": 2.5}, "claims: B1: within: 2.5: is not less than half of 5.0"),
         ({**SAME, "of": -1.9}, "claims: B1: within: 1.0: is not less than half of -1.9"),
         (
@@ -266,7 +275,7 @@ def test_one_seed_is_no_test() -> None:
         ({**SAME, "effect": 2}, "claims: B1: effect: 2.0: goes with lower or higher"),
         (
             {**SAME, "of": {"arm": {"arm": "warm"}}},
-            "claims: B1: of: control: None: write variables and their values",
+            "claims: B1: of: control: None: set variables and their values",
         ),
         (
             {**SAME, "of": {**PAIR, "over": "first"}},
@@ -280,24 +289,24 @@ def test_one_seed_is_no_test() -> None:
             {**CLAIM, "minus": {**PAIR, "control": {"arm": "cold"}}},
             "claims: B1: minus: control: .*cold.*: no run has these values",
         ),
-        ({**CLAIM, "minus": 3}, "claims: B1: minus: 3: write arm and control"),
+        ({**CLAIM, "minus": 3}, "claims: B1: minus: 3: set arm and control"),
         ({**CLAIM, "effect": 3}, "claims: B1: effect: 3.0: lower needs a number below 0"),
         (
             {**CLAIM, "as": "ratio", "effect": -1},
-            "claims: B1: effect: -1: write a finite ratio above 0",
+            "claims: B1: effect: -1: set a finite ratio above 0",
         ),
         (
             {**CLAIM, "as": "ratio", "effect": 1.2},
             "claims: B1: effect: 1.2: lower needs a number below 1",
         ),
-        ({**CLAIM, "as": "percent"}, "claims: B1: as: percent: write difference or ratio"),
+        ({**CLAIM, "as": "percent"}, "claims: B1: as: percent: set difference or ratio"),
         ({**CLAIM, "within": 1}, "claims: B1: within: goes with expect: same"),
         (
             {**CLAIM, "control": {"arm": "warm"}},
             "claims: B1: control: is the arm itself; name other runs",
         ),
-        ({**CLAIM, "effect": float("-inf")}, "claims: B1: effect: -inf: write a finite number"),
-        ({**SAME, "within": float("inf")}, "claims: B1: within: inf: write a finite number"),
+        ({**CLAIM, "effect": float("-inf")}, "claims: B1: effect: -inf: set a finite number"),
+        ({**SAME, "within": float("inf")}, "claims: B1: within: inf: set a finite number"),
         (
             {**CLAIM, "minus": PAIR},
             "claims: B1: minus: is the claim's own difference, which leaves 0; name other runs",

@@ -37,7 +37,7 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
         ),
         (
             {"arms": {"one": {}, "two": {}}},
-            "two,seed=0: is the same run as one,seed=0; let them differ, or leave one out",
+            "two,seed=0: is the same run as one,seed=0; let them differ, or remove one",
         ),
         (
             {"arms": {"one": {}}, "report": {"metric": "val/acc"}},
@@ -57,11 +57,11 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
         ),
         (
             {"arms": {"one": {"seed_everything": -1}}, "axes": []},
-            "seed_everything: -1: write a whole number in 0…4294967295",
+            "seed_everything: -1: set a whole number in 0…4294967295",
         ),
         (
             {"arms": {"one": {}}, "axes": [{"seed_everything": [0, 1.5]}]},
-            "seed_everything: 1.5: write a whole number",
+            "seed_everything: 1.5: set a whole number",
         ),
     ],
 )
@@ -114,7 +114,7 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     small({"plain": ARMS["plain"]}, seeds=1)
     refused(["report", "small.yaml"], "report: no run of small is done", capsys)
     refused(["verify", "small.yaml"], "verify: no run of small is done", capsys)
-    refused(["run", "small.yaml", "--jobs", "0"], "jobs: 0: write 1 or more", capsys)
+    refused(["run", "small.yaml", "--jobs", "0"], "jobs: 0: set 1 or more", capsys)
     refused(
         ["run", "small.yaml", "--ledger", "mine.md"],
         "unrecognized arguments: --ledger mine.md",
@@ -163,12 +163,11 @@ def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         main(["plan", "small.yaml"])
     lines = capsys.readouterr().out.splitlines()
-    assert (
-        lines[0]
-        == "small: 4 runs of 12 epochs, 12 trained (1.00 of them); missing are 12 epochs in 4 segments"
+    assert lines[0] == (
+        "small: 4 runs of 12 epochs, 12 trained (1.00 of them); missing are 12 epochs in 4 segments"
     )
     assert lines[3].endswith(
-        "shares nothing: tests.probes.StepLog: makes no promise of what is in force (in_force)"
+        "shares nothing: tests.probes.StepLog: does not declare what is active when (in_force)"
     )
 
 

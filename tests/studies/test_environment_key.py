@@ -63,5 +63,5 @@ def test_files_on_top_of_the_last_run_are_remembered() -> None:
     one = study_context.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
     run(one, 1, lambda *_: None)
     assert len(one.paths[0].states) == 3
-    assert small({"plain": ARMS["plain"]}, seeds=1, remember=True).paths == one.paths
+    assert small({"plain": ARMS["plain"]}, seeds=1, trust_code=True).paths == one.paths
     assert small({"plain": ARMS["plain"]}, seeds=1).paths != one.paths

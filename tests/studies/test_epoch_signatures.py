@@ -121,7 +121,7 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         ),
         4,
     ),
-    "growth that goes on otherwise": (
+    "growth that continues otherwise": (
         epochs(9, growing(fractions=[0.2, 0.5, 1.0], at=["3ep", "6ep"])),
         epochs(9, growing(fractions=[0.2, 0.5, 0.8], at=["3ep", "6ep"])),
         6,
@@ -282,7 +282,7 @@ def test_what_makes_no_promise_shares_with_its_twin_alone(case: str) -> None:
         == 12
     )
     (alone,) = paths(epochs(12, arm))
-    assert "makes no promise" in alone.alone
+    assert "does not declare what is active when" in alone.alone
 
 
 @pytest.mark.parametrize("key", [{"max_steps": 7}, {"min_epochs": 3}, {"max_time": "00:01:00:00"}])

@@ -90,7 +90,7 @@ def test_memory_that_no_checkpoint_holds_shows(name: str) -> None:
 )
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks")
 def test_what_an_arm_hides_shows(trunk: dict[str, Any], arm: dict[str, Any]) -> None:
-    """Gone on with from the trunk, as a study would that believes the promise, the arm is not what it is alone."""
+    """Continued from the trunk, as by a study that believes its class, the arm differs."""
     alone, _ = train(config(arm), Path("alone").absolute(), 3)
     trained, _ = train(config(trunk), Path("fork").absolute(), 2)
     forked, _ = train(config(arm), Path("fork").absolute(), 2, 3)

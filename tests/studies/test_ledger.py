@@ -30,9 +30,9 @@ def test_a_ledger_has_every_claim_and_links_that_lead_somewhere() -> None:
     text = file.read_text()
     assert text.startswith(MARK)
     assert (
-        "2 claims: 0 reproduced, 0 contradicted, 1 too weak to tell, 1 not run. 0 of these verdicts do not stand after Holm."
-        in text
-    )
+        "2 claims: 0 reproduced, 0 contradicted, 1 too weak to tell, 1 not run. 0 of these "
+        "verdicts do not stand after Holm."
+    ) in text
     assert "| **B1** c<br>P 2020, §1 |  | -7.50 [" in text
     assert "* **B1** c (P 2020, §1; reported: all fall)" in text
     assert "`python study.py run small.yaml`: " in text
@@ -53,7 +53,9 @@ def test_only_a_ledger_is_written_over() -> None:
     file.write_text("# My notes\n")
     with pytest.raises(
         UserError,
-        match=r"ledger: mine.md: was not written by the ledger, and is left alone; name another file",
+        match=(
+            r"ledger: mine.md: was not written by the ledger, and is left alone; name another file"
+        ),
     ):
         write_ledger([], [OTHER], file)
     assert file.read_text() == "# My notes\n"
@@ -64,7 +66,10 @@ def test_only_a_ledger_is_written_over() -> None:
     Path("figures/of_another_paper.png").touch()
     with pytest.raises(
         UserError,
-        match=r"ledger: figures.md: its figures go into figures, which holds others; name another file",
+        match=(
+            r"ledger: figures.md: its figures go into figures, which holds others; name "
+            r"another file"
+        ),
     ):
         write_ledger([], [OTHER], Path("figures.md"))
     with pytest.raises(UserError, match=r"ledger: mine.md/other.md: cannot be written: "):

@@ -147,7 +147,7 @@ def command(*arguments: str) -> list[str]:
 
 @pytest.mark.slow
 def test_kills_lose_at_most_the_segment_in_flight() -> None:
-    """Runner and workers are killed at random moments; the same command goes on, and trains what is missing."""
+    """Runner and workers are killed at random moments; the same command then completes them."""
     arms = few("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth")
     work, killed = small(arms, seeds=3), 0
 
@@ -220,7 +220,7 @@ def worker_processes() -> list[int]:
 def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two studies of one folder that share a baseline, at the same time; then files of the store are truncated."""
+    """Two studies share a baseline at the same time; then files of the store are truncated."""
     first = small(few("plain", "shrunk by half"), seeds=1)
     other = small(few("plain", "blurred for 1"), seeds=1, name="other")
     trained: list[str] = []

@@ -79,15 +79,25 @@ def plain_and_measured() -> tuple[dict[str, Any], dict[str, Any]]:
 @pytest.mark.parametrize(
     "metric",
     [
-        "val_accuracy", "val/acc", "val_deficit/accuracy", "diagnostics/fisher/trce", "diagnostics/fisher/trace/a/b",
-        "diagnostics_running/fisher/trace", "interventions/LayerReset", "deficits/Blur", "data/stage", "fisher/trace", 3, None,
+        "val_accuracy",
+        "val/acc",
+        "val_deficit/accuracy",
+        "diagnostics/fisher/trce",
+        "diagnostics/fisher/trace/a/b",
+        "diagnostics_running/fisher/trace",
+        "interventions/LayerReset",
+        "deficits/Blur",
+        "data/stage",
+        "fisher/trace",
+        3,
+        None,
     ],
-)  # fmt: skip
+)
 def test_what_nothing_logs_is_refused(metric: Any) -> None:
     plain, one = plain_and_measured()
+    logged = "they log diagnostics/fisher/error"
     with pytest.raises(
-        UserError,
-        match=f"report: {re.escape(str(metric))}: no run logs it; they log diagnostics/fisher/error",
+        UserError, match=f"report: {re.escape(str(metric))}: no run logs it; {logged}"
     ):
         check_logged("report", metric, [plain, one])
     check_logged("report", "diagnostics/fisher/trace/conv", [plain, one])

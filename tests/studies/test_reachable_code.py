@@ -36,7 +36,10 @@ def reached(files: dict[str, str], *roots: str) -> set[str]:
 
 
 EXPORTS = {
-    "__init__.py": '"""Says what there is."""\nfrom lab.one import One\nfrom lab.two import Two\n__all__ = ["One", "Two"]\n',
+    "__init__.py": (
+        '"""Says what there is."""\nfrom lab.one import One\nfrom lab.two import Two\n__all__ = '
+        '["One", "Two"]\n'
+    ),
     "one.py": "class One: ...",
     "two.py": "class Two: ...",
     "inner/__init__.py": "from lab.inner.deep import Deep\nfrom lab.two import Two as Second",
@@ -68,7 +71,10 @@ EXPORTS = {
         ("try:\n    from lab import One\nexcept ImportError:\n    import lab.two", {"one", "two"}),
         ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lab import One", set()),
         (
-            "import typing\nif typing.TYPE_CHECKING:\n    from lab import One\nelse:\n    from lab import Two",
+            (
+                "import typing\nif typing.TYPE_CHECKING:\n    from lab import One\nelse:\n    "
+                "from lab import Two"
+            ),
             {"two"},
         ),
         ("from lab import Unknown", {"lab", "one", "two"}),
@@ -216,8 +222,8 @@ def test_code_may_be_trusted(copied: Path) -> None:
         "from callbacks.diagnostics import HessianEigenvalues\n",
     )
     assert small(arms, seeds=1).paths != before.paths
-    assert small(arms, seeds=1, remember=True).paths == before.paths
-    added = small({**arms, "shrunk": ARMS["shrunk by half"]}, seeds=1, remember=True)
+    assert small(arms, seeds=1, trust_code=True).paths == before.paths
+    added = small({**arms, "shrunk": ARMS["shrunk by half"]}, seeds=1, trust_code=True)
     assert added.paths[0] == before.paths[0]
     assert added.paths[1].states[:3] == before.paths[0].states[:3], (
         "an arm that is added shares what is trusted"
@@ -234,7 +240,8 @@ def test_project_code_that_a_class_of_ones_own_uses_counts(
         "from callbacks.diagnostics import HessianEigenvalues\n"
     )
     (folder / "diagnostic_of_mine.py").write_text(
-        "import helpers_of_mine\nfrom pytorch_lightning import Callback\nclass Mine(Callback):\n    pass\n"
+        "import helpers_of_mine\nfrom pytorch_lightning import Callback\nclass Mine(Callback):\n "
+        "   pass\n"
     )
     mine = {"mine": {"trainer.callbacks+": [{"class_path": "diagnostic_of_mine.Mine"}]}}
     for file in (
@@ -248,7 +255,7 @@ def test_project_code_that_a_class_of_ones_own_uses_counts(
 
 
 def check_executed(arms: dict[str, dict[str, Any]]) -> None:
-    """Train each arm in another process, and compare what it has executed with what it can reach."""
+    """Compare, in a process for each arm, what it executes with what it can reach."""
     opened = small(arms, seeds=1)
     tasks = []
     for number, path in enumerate(opened.paths):

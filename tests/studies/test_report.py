@@ -195,11 +195,12 @@ def done(**content: Any) -> StudyContext:
 def test_a_report_is_written_from_what_is_done() -> None:
     work = done()
     for seed, events in enumerate([[0, 1, 2, 5], [2, 2, 9, 1]]):
-        wrong = seed * 2  # example 2 has a wrong label in one of the seeds
-        rows = [
-            f"{index},7,{int(index == wrong != 0)},10,{'' if index == 3 else 0},{count},{10 if index == 3 else count}"
-            for index, count in enumerate(events)
-        ]
+        # Example 2 has a wrong label in one of the seeds, and example 3 is never learned.
+        wrong = seed * 2
+        rows = []
+        for index, count in enumerate(events):
+            learned, score = ("", 10) if index == 3 else (0, count)
+            rows.append(f"{index},7,{int(index == wrong != 0)},10,{learned},{count},{score}")
         folder = next(
             work.folder(number)
             for number, run in enumerate(work.study.runs)
@@ -223,14 +224,18 @@ def test_a_report_is_written_from_what_is_done() -> None:
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
     text = (folder / "table.md").read_text()
     assert text.startswith("test accuracy, last epoch (val/accuracy; val split = test split)\n")
-    alike = f"{stats.spearmanr([0, 1, 10], [2, 2, 10]).statistic:.2f}"  # an example never learned ranks highest
+    # An example never learned ranks highest.
+    alike = f"{stats.spearmanr([0, 1, 10], [2, 2, 10]).statistic:.2f}"
     assert (
-        f"under their own labels alike (Spearman's correlation, mean over pairs): arm warm: {alike}."
-        in text
-    )
+        "under their own labels alike (Spearman's correlation, mean over pairs): arm warm: "
+        f"{alike}."
+    ) in text
     assert "seeds 0, 1; commits 0123456, 0123456+; cpu" in text
     claims = (folder / "claims.md").read_text()
-    row = "| **B1** c<br>P 2020, §1 |  | -7.50 [-39.27, +24.27] points; test accuracy 77.50 against 85.00 | **too weak to tell**: "
+    row = (
+        "| **B1** c<br>P 2020, §1 |  | -7.50 [-39.27, +24.27] points; test accuracy 77.50 "
+        "against 85.00 | **too weak to tell**: "
+    )
     assert row in claims
     assert claims.splitlines()[2].endswith(
         "needs 5 seeds for the difference seen | 2 | .205 | .500 | .205 | 40.84 points |"
@@ -249,7 +254,10 @@ def test_a_split_held_out_is_no_test(tmp_path: Path) -> None:
 def test_a_metric_that_no_run_has_logged_is_named_with_those_that_were() -> None:
     with pytest.raises(
         UserError,
-        match="report: metric: train/accuracy: no finished run of small has logged it; they have val/accuracy",
+        match=(
+            "report: metric: train/accuracy: no finished run of small has logged it; they have "
+            "val/accuracy"
+        ),
     ):
         write_report(done(report={"metric": "train/accuracy"}, claims=[]))
 
@@ -284,17 +292,17 @@ def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
         (
             {"over": "5"},
-            "report: over: 5: write 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'",
+            "report: over: 5: set 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'",
         ),
-        ({"over": 5}, "report: over: 5: write 'last epoch'"),
-        ({"over": "last 0 epochs"}, "report: over: last 0 epochs: write"),
+        ({"over": 5}, "report: over: 5: set 'last epoch'"),
+        ({"over": "last 0 epochs"}, "report: over: last 0 epochs: set"),
         (
             {"over": "last 4 epochs"},
-            "report: over: last 4 epochs: plain,seed=0 has 3 epochs; write fewer",
+            "report: over: last 4 epochs: plain,seed=0 has 3 epochs; set fewer",
         ),
-        ({"over": "at 200%"}, "report: over: at 200%: write"),
+        ({"over": "at 200%"}, "report: over: at 200%: set"),
         ({"x": "seed"}, "report: x: seed: 2 runs are 0, 0; set hue to one of arm"),
-        ({"figure": "pie"}, "report: figure: pie: write line, bar, curve"),
+        ({"figure": "pie"}, "report: figure: pie: set one of line, bar, curve"),
         ({"colour": "red"}, "report: colour: a report has no such key"),
     ],
 )
@@ -306,7 +314,7 @@ def test_what_is_wrong_with_a_report_is_said(report: dict[str, Any], message: st
 def test_a_line_needs_numbers() -> None:
     axes = [{"removed": [0, "never"], "trainer.max_epochs": [2, 3]}]
     with pytest.raises(
-        UserError, match="report: figure: line: removed has numbers and other values; write bar"
+        UserError, match="report: figure: line: removed has numbers and other values; set bar"
     ):
         settings(small({}, axes=axes, report={"figure": "line"}))
     assert settings(small({}, axes=axes)).figure == "bar"

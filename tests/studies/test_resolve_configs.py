@@ -23,7 +23,8 @@ def test_what_all_runs_have_is_kept_by_an_arm_that_adds_to_it() -> None:
     common = {**acting("OptimizerReset", at=["1ep"]), DEFICITS: [blur(4)]}
     arm = {**acting("LayerReset", at=["1ep"], last=1), f"{DEFICITS}+": [blur(8)]}
     Path("flip.yaml").write_text(
-        "data: {init_args: {deficits: [{class_path: datamodules.VerticalFlip, init_args: {during: [0ep, 1ep]}}]}}"
+        "data: {init_args: {deficits: [{class_path: datamodules.VerticalFlip, init_args: "
+        "{during: [0ep, 1ep]}}]}}"
     )
     flipped = {"config": ["flip.yaml"], f"{DEFICITS}+": [blur(8)]}
     base = small({"plain": {}, "treated": arm}, seeds=1, set=common).configs
@@ -41,7 +42,7 @@ def test_a_run_that_trains_nothing_is_refused() -> None:
     axes = [{"removed": [1, 0]}, {"seed_everything": [0]}]
     with pytest.raises(
         UserError,
-        match=r"removed=0,seed=0: trainer.max_epochs: 0: nothing would be trained; write 1 or more",
+        match=r"removed=0,seed=0: trainer.max_epochs: 0: nothing would be trained; set 1 or more",
     ):
         small({}, axes=axes, set={"trainer.max_epochs": "{removed}"})
 

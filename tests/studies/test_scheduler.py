@@ -115,7 +115,7 @@ def test_one_that_fails_is_tried_twice_and_stops_those_after_it_alone() -> None:
         "epoch",
         "long done",
         "a failed: still no",
-        "b failed: what it goes on from has failed",
+        "b failed: the segment that it continues from has failed",
     ]
     assert scheduled(LINE, a=["no"])[1][-2:] == ["epoch", "b done"]
 

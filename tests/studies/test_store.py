@@ -70,7 +70,7 @@ def test_what_is_missing_or_truncated_is_named_and_trained_again(
     else:
         file.write_bytes(file.read_bytes()[:length])
 
-    # A state may be dropped, where nothing goes on from it.
+    # A state may be dropped, where nothing continues from it.
     if name == "state.ckpt" and length is None:
         assert store.damage(state) == ""
         assert todo(store) == []

@@ -147,7 +147,7 @@ def test_nothing_else_is_computed(text: str) -> None:
         ("{" + "+".join("1" * 5000) + "}", "an expression has at most 200"),
         ("{" + "(" * 90 + "1" + ")" * 90 + "}", None),
         ("{word * 1000000000}", "word is no number"),
-        ("{'word' * 9}", "write numbers"),
+        ("{'word' * 9}", "use numbers"),
         ("{word + word}", "word is no number"),
         ("{none + 1}", "None is no number"),
         ("{big * big}", "comes to more than 9007199254740992"),
@@ -157,13 +157,18 @@ def test_nothing_else_is_computed(text: str) -> None:
         ("{" + "9" * 150 + "}", None),
         ("{long} and more", "a value written into a text has at most 10000"),
         ("{one}" * 3000, "a text with expressions has at most 10000"),
-        ("{True + 1}", "write numbers"),
+        ("{True + 1}", "use numbers"),
     ],
 )
 def test_an_expression_is_of_a_sensible_size(text: str, message: str | None) -> None:
     variables = {
-        "one": 1, "big": 10**12, "word": "word", "none": None, "nan": float("nan"), "long": "x" * 20_000
-    }  # fmt: skip
+        "one": 1,
+        "big": 10**12,
+        "word": "word",
+        "none": None,
+        "nan": float("nan"),
+        "long": "x" * 20_000,
+    }
     if message is None:
         assert isinstance(filled(text, variables), int)
         return
@@ -191,24 +196,24 @@ def test_an_expression_is_of_a_sensible_size(text: str, message: str | None) -> 
             {"axes": [{"batch_size": [32, 64], "seed_everything": [0, 1]}]},
             "axes: batch_size: nothing uses this variable",
         ),
-        ({"arms": {"a": {3: 4}}}, "3: write the key as a text"),
-        ({"name": "n" * 256}, "name: is a folder's; write at most 255 bytes"),
+        ({"arms": {"a": {3: 4}}}, "3: set the key as a text"),
+        ({"name": "n" * 256}, "name: is a folder's; use at most 255 bytes"),
         (
             {"axes": [{"a": [1, 2], "b": [1]}]},
             "axes: a has 2, b has 1: keys of one entry move together",
         ),
-        ({"axes": [{"a": 1}]}, "axes: entry 0: write a list of values for each key"),
-        ({"axes": [{"a": []}]}, "axes: entry 0: write a list of values for each key"),
-        ({"axes": {"a": [1]}}, "axes: .*: write a list, as in configs/studies"),
+        ({"axes": [{"a": 1}]}, "axes: entry 0: set a list of values for each key"),
+        ({"axes": [{"a": []}]}, "axes: entry 0: set a list of values for each key"),
+        ({"axes": {"a": [1]}}, "axes: .*: set a list, as in configs/studies"),
         (
             {"axes": [{"a": [[1], [2]]}]},
-            r"axes: a: \[1\]: a variable names runs: write a number or a text",
+            r"axes: a: \[1\]: a variable names runs: set a number or a text",
         ),
-        ({"arms": ["a"]}, "arms: .*: write keys and values, as in configs/studies"),
-        ({"arms": {"a": [1]}}, r"arms: a: \[1\]: write keys and values, or nothing"),
-        ({"arms": {"a": {"trainer": {"max_epochs": 3}}}}, "trainer: write its keys with dots"),
-        ({"report": ["x"]}, "report: .*: write keys and values"),
-        ({"claims": {"id": "A1"}}, "claims: .*: write a list"),
+        ({"arms": ["a"]}, "arms: .*: set keys and values, as in configs/studies"),
+        ({"arms": {"a": [1]}}, r"arms: a: \[1\]: set keys and values, or nothing"),
+        ({"arms": {"a": {"trainer": {"max_epochs": 3}}}}, "trainer: set its keys with dots"),
+        ({"report": ["x"]}, "report: .*: set keys and values"),
+        ({"claims": {"id": "A1"}}, "claims: .*: set a list, as in configs/studies"),
         ({"set": {"removed": 3}}, "set: removed: is no key of a config"),
         ({"name": "../one"}, r"name: \.\./one: is a folder's"),
         (
@@ -220,7 +225,7 @@ def test_an_expression_is_of_a_sensible_size(text: str, message: str | None) -> 
             {"axes": [{"trainer.max_epochs": [1, 2]}]},
             "axes: seed=0: stands for several runs; give every entry of axes a variable",
         ),
-        ({"set": {"trainer.max_epochs": "{removed}"}}, "{removed}: write numbers"),
+        ({"set": {"trainer.max_epochs": "{removed}"}}, "{removed}: use numbers"),
     ],
 )
 def test_what_is_wrong_is_said(content: dict[str, Any], message: str) -> None:

@@ -27,7 +27,10 @@ def waiting(accuracy: float, epochs: int, **more: Any) -> dict[str, Any]:
 
 
 def test_a_run_may_end_before_its_last_segment() -> None:
-    """The first arm ends after 2 of at most 60 epochs, in the first of its two segments; the second is cut off."""
+    """The first arm ends after 2 of at most 60 epochs; the second arm is cut off.
+
+    The first ends inside the first of its two segments.
+    """
     arms = {"early": waiting(0.01, 60), "never": waiting(1.0, 3)}
     report = {
         "metric": "diagnostics/time_to_accuracy/train_0.01/last_stage/epochs",
@@ -50,11 +53,11 @@ def test_a_run_may_end_before_its_last_segment() -> None:
     said = (write_report(work) / "table.md").read_text()
     assert "| early | 1 | 1.00 |" in said
     assert (
-        f"Of the finished runs 1 have no value of {report['metric']}, and are not in the table: never,seed=0."
-        in said
-    )
+        f"Of the finished runs 1 have no value of {report['metric']}, and are not in the "
+        "table: never,seed=0."
+    ) in said
     assert (
-        "Of the finished runs 1 reached max_epochs before their last data stage had ended: never,seed=0."
-        in said
-    )
+        "Of the finished runs 1 reached max_epochs before their last data stage had ended: "
+        "never,seed=0."
+    ) in said
     assert not run(work, 1, local_engine.run), "nothing is left to train"

@@ -261,7 +261,10 @@ def test_an_instance_made_by_hand_keeps_its_values_and_cannot_be_drawn_again() -
     assert same(network, held)
     with pytest.raises(
         UserError,
-        match=r"SmallNet: how its values were drawn is not known, .*; build it by plasticity_lab.surgery.construct",
+        match=(
+            r"SmallNet: how its values were drawn is not known, .*; build it by "
+            "plasticity_lab.surgery.construct"
+        ),
     ):
         check_redraw(module.network, ["head"], holder=module)
     with pytest.raises(
@@ -293,7 +296,10 @@ def test_what_cannot_be_reproduced_is_refused_by_name() -> None:
         ):
             with pytest.raises(
                 UserError,
-                match=r"head: cannot be drawn again, as head.weight, head.weight_mask, .* changed after",
+                match=(
+                    r"head: cannot be drawn again, as head.weight, head.weight_mask, .* changed "
+                    "after"
+                ),
             ):
                 attempt(made, ["head"])
 
@@ -321,7 +327,10 @@ class Outside(nn.Module):
 def test_training_does_not_start_from_what_no_seed_decides(plain: bool) -> None:
     with pytest.raises(
         UserError,
-        match=r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's global",
+        match=(
+            r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's "
+            r"global"
+        ),
     ):
         init_parameters(construct(Outside, plain), 0)
 

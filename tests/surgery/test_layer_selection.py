@@ -36,14 +36,17 @@ def test_patterns_choose_layers_with_their_parts() -> None:
 @pytest.mark.parametrize(
     ("last", "layers", "message"),
     [
-        (None, None, "write either last: 3 .* or layers"),
-        (2, ["head"], "write either last: 3"),
+        (None, None, "set either last: 3 .* or layers"),
+        (2, ["head"], "set either last: 3"),
         (7, None, r"last: 7: ResNet has 6 blocks \(stem, layer1, .*head\)"),
         (0, None, "last: 0: ResNet has 6 blocks"),
         (
             None,
             ["layer5"],
-            "layers: layer5: matches nothing; there are stem, layer1, layer2, layer3, layer4, head and their parts",
+            (
+                "layers: layer5: matches nothing; there are stem, layer1, layer2, layer3, "
+                "layer4, head and their parts"
+            ),
         ),
         (None, ["head", "heads*"], r"layers: heads\*: matches nothing"),
     ],

@@ -52,7 +52,10 @@ def as_measured(finished: Any, examples: int) -> Iterator[tuple[nn.Module, Probe
 
 
 def end(finished: Any) -> tuple[nn.Module, Probe]:
-    """Return the trained network as it is measured, with statistics of its probe, and the probe: all of the 100 examples."""
+    """Return the trained network as it is measured, and its probe of all 100 examples.
+
+    Batch norm has the statistics of that probe.
+    """
     examples = probe(finished, 1000)
     estimate_norm_statistics(finished.model.network.eval(), examples.inputs)
     return finished.model.network, examples

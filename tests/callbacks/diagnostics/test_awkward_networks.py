@@ -86,7 +86,10 @@ def test_curvature_of_attention_is_measured() -> None:
     [
         (
             "CKA",
-            "CKA: block rnn: answers a tuple, not one tensor; list in `blocks` of the network parts that do",
+            (
+                "CKA: block rnn: answers a tuple, not one tensor; list in `blocks` of the "
+                "network parts that do"
+            ),
         ),
         ("HessianEigenvalues", "HessianEigenvalues: network: has no second derivative"),
         ("HessianSpectrum", "HessianSpectrum: network: has no second derivative"),

@@ -45,7 +45,7 @@ class Frozen(Callback):
 
 
 class Draws(Callback):
-    """Writes down what the global streams would draw next, gradients and modes after every batch."""
+    """Records what the global streams would draw next, gradients and modes, after every batch."""
 
     def __init__(self) -> None:
         self.found: list[Any] = []

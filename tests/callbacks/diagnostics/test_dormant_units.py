@@ -82,7 +82,7 @@ def test_a_run_logs_shares_of_its_units() -> None:
 
 
 def test_a_negative_tau_is_refused() -> None:
-    with pytest.raises(UserError, match="tau: -1: write 0 or more"):
+    with pytest.raises(UserError, match="tau: -1: set 0 or more"):
         DormantUnits(Time("1ep"), tau=-1)
 
 

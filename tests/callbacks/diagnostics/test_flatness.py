@@ -128,10 +128,10 @@ def test_a_run_logs_how_its_loss_rises() -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ({"noise": (0.1, 0.0)}, r"noise: \[0.1, 0.0\]: write different numbers above 0"),
+        ({"noise": (0.1, 0.0)}, r"noise: \[0.1, 0.0\]: set different numbers above 0"),
         ({"noise": (0.1, 0.1)}, "noise: .*different"),
-        ({"draws": 0}, "draws: 0: write 1 or more"),
-        ({"rho": -1.0}, "rho: -1.0: write a number above 0"),
+        ({"draws": 0}, "draws: 0: set 1 or more"),
+        ({"rho": -1.0}, "rho: -1.0: set a number above 0"),
     ],
 )
 def test_values_outside_their_ranges_are_refused(arguments: dict[str, float], line: str) -> None:

@@ -33,7 +33,7 @@ class Seen(NamedTuple):
 
 
 class Witness(Callback):
-    """Remembers what was answered to each example and what should have been; a module of its own writes the answers."""
+    """Records the answer to each example and the right one; a module writes the answers."""
 
     def __init__(self) -> None:
         self.seen: list[list[Seen]] = [[] for _ in range(100)]
@@ -207,7 +207,7 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
 
 
 def shares(examples: list[tuple[int, list[bool]]]) -> dict[str, float]:
-    """Return what is logged of examples, each its events and whether it was right at each presentation."""
+    """Return what is logged of examples, from their events and right or wrong presentations."""
     return {
         "events": fmean(count for count, answers in examples if any(answers)),
         "never_learned": fmean(not any(answers) for _, answers in examples),
@@ -217,7 +217,10 @@ def shares(examples: list[tuple[int, list[bool]]]) -> dict[str, float]:
 
 
 def told_apart(ranks: list[tuple[int, bool]]) -> dict[str, float]:
-    """Return how well scores tell wrong labels apart: over all pairs, and over all orders of equal scores."""
+    """Return how well scores separate wrong labels.
+
+    Over all pairs, and over all orders of equal scores.
+    """
     wrong, right = ([score for score, one in ranks if one is kind] for kind in (True, False))
     pairs = [(score > other) + (score == other) / 2 for score in wrong for other in right]
     shuffled = np.random.default_rng(0)
@@ -274,7 +277,10 @@ class Other(Callback):
 def test_a_module_that_does_not_call_itself_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fit(*tiny({"model": {"class_path": f"{__name__}.Silent"}}, COUNT))
-    message = "Forgetting: the training step does not call the module; let it compute logits by self(images)"
+    message = (
+        "Forgetting: the training step does not call the module; let it compute logits by "
+        "self(images)"
+    )
     assert message in capsys.readouterr().err
 
 
@@ -289,7 +295,10 @@ def test_a_checkpoint_of_other_data_is_refused(capsys: pytest.CaptureFixture[str
     }
     with pytest.raises(SystemExit):
         fit(*tiny(COUNT, fewer, LONG), "--ckpt_path", str(file))
-    message = "Forgetting: the checkpoint counted 100 examples, here are 90; use its data, or remove Forgetting"
+    message = (
+        "Forgetting: the checkpoint counted 100 examples, here are 90; use its data, or remove "
+        "Forgetting"
+    )
     assert message in capsys.readouterr().err
 
 

@@ -119,5 +119,5 @@ def test_without_growth_there_is_neither_old_nor_new() -> None:
 
 
 def test_batches_of_nothing_are_refused() -> None:
-    with pytest.raises(UserError, match="batch_size: 0: write 1 or more"):
+    with pytest.raises(UserError, match="batch_size: 0: set 1 or more"):
         GradientNorms(Time("1ep"), batch_size=0)

@@ -76,7 +76,10 @@ def test_columns_constant_over_both_splits_are_dropped() -> None:
 
 
 def released(clusters: Labels, labels: Labels, count: int) -> float:
-    """Return the accuracy by the rule of the code released for MNIST and CIFAR-10, which relabels cluster after cluster."""
+    """Return the accuracy by the authors' released code for MNIST and CIFAR-10.
+
+    It relabels cluster after cluster.
+    """
     relabelled = np.full_like(labels, -1)
     for cluster in range(count):
         errors = [np.count_nonzero(labels[clusters == cluster] != label) for label in range(count)]
@@ -177,5 +180,5 @@ def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() ->
 
 
 def test_too_few_examples_are_refused() -> None:
-    with pytest.raises(UserError, match="examples: 8: write 9 or more"):
+    with pytest.raises(UserError, match="examples: 8: set 9 or more"):
         NeuralCode(Time("1ep"), examples=8)

@@ -21,7 +21,7 @@ from tests.runs import REPOSITORY, fit, logged, state, tiny
 
 
 def test_statistics_are_those_of_the_inputs_of_each_layer() -> None:
-    """Layer by layer, each on what the layers below it make of the images with their own batch statistics."""
+    """Layer by layer, each on the output of the layers below under their batch statistics."""
     torch.manual_seed(0)
     network, images = (
         ResNet(3, 5, depth=1, width=4).double().eval(),
@@ -124,7 +124,7 @@ def diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained() -> None:
-    """Numbers of statistics estimated by a pass over all training data, and those of statistics 0 and 1."""
+    """Numbers with statistics of a pass over all training data, and with statistics 0 and 1."""
     kinds = ("FisherInformation", "FeatureRank", "CKA")
     tags = digits(
         *(diagnostic(kind, norm_statistics=of) for kind in kinds for of in ("estimated", "running"))
@@ -156,7 +156,7 @@ def test_the_same_weights_are_another_network_under_the_other_convention() -> No
 
 
 def test_running_statistics_are_not_touched() -> None:
-    """Bitwise, also by a measurement amid the first epoch, and the other convention measures the network as evaluation does."""
+    """Bitwise, also amid the first epoch; the other convention measures as evaluation does."""
     callbacks = [
         diagnostic("Margins", every="1st", norm_statistics=of) for of in ("estimated", "running")
     ]

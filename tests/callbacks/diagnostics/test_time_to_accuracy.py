@@ -102,7 +102,7 @@ def test_validation_counts_for_the_epoch_it_is_of() -> None:
 @pytest.mark.parametrize(
     ("fragments", "message"),
     [
-        ([measuring(accuracy=99)], r"TimeToAccuracy: accuracy: 99.0: write a share in \(0, 1\]"),
+        ([measuring(accuracy=99)], r"TimeToAccuracy: accuracy: 99.0: set a share in \(0, 1\]"),
         ([measuring(accuracy=0.9, split="test")], "split: .*test"),
         (
             [measuring(accuracy=0.9, split="val"), {"trainer": {"limit_val_batches": 0}}],

@@ -117,7 +117,10 @@ SHRINK = {
     "fragments", [(), (ACCUMULATION,), (SHRINK,)], ids=["plain", "accumulation", "an intervention"]
 )
 def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...]) -> None:
-    """The path is that of optimizer steps: an intervention adds to the distance only, and batches without a step nothing."""
+    """The path follows optimizer steps: interventions add to the distance only.
+
+    Batches without a step add nothing.
+    """
     finished = run(*fragments)
     (recorder,) = [one for one in finished.trainer.callbacks if type(one).__name__ == "Path_"]
     steps, values = recorder.networks, logged(finished.place.directory)

@@ -1,4 +1,4 @@
-"""Whether an arm fits what had been done to the run that it goes on from."""
+"""Whether an arm fits what had been done to the run that it resumes from."""
 
 from typing import Any
 
@@ -28,15 +28,24 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
     [
         (
             one("Rewind", at=["9st"], to="1ep"),
-            "Rewind: to: 1ep: has passed at the checkpoint, which does not hold that state; start afresh",
+            (
+                "Rewind: to: 1ep: has passed at the checkpoint, which does not hold that state; "
+                "start a new run"
+            ),
         ),
         (
             one("ShrinkPerturb", at=["1ep"], shrink=0.5),
-            "ShrinkPerturb: at: 1ep: has passed without it at the checkpoint; what has",
+            (
+                r"ShrinkPerturb: at: 1ep: is before the checkpoint \(epoch 1\), which did not "
+                r"apply it; set"
+            ),
         ),
         (
             one("LearningRateFactor", levels={"1ep": 2.0}),
-            "LearningRateFactor: at the checkpoint 2.0 is active here, None was",
+            (
+                "LearningRateFactor: 2.0 is active in this config at the checkpoint, which had "
+                "None; what"
+            ),
         ),
     ],
 )
@@ -60,22 +69,28 @@ GROWING = {
         (
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.2}),
             one("WeightDecaySchedule", levels={"0ep": 0.5, "1ep": 0.2}),
-            "WeightDecaySchedule: at epoch 0 0.1 began in the checkpoint",
+            "WeightDecaySchedule: the checkpoint set 0.1 at epoch 0, but this config does not",
         ),
         (
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.2}),
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.3, "5st": 0.2}),
-            "WeightDecaySchedule: at epoch 1 0.2 began in the checkpoint",
+            "WeightDecaySchedule: the checkpoint set 0.2 at epoch 1, but this config does not",
         ),
         (
             one("OptimizerReset", at=["6st"]),
             one("OptimizerReset", at=["1ep"]),
-            "OptimizerReset: at epoch 1 the checkpoint had it",
+            (
+                "OptimizerReset: the checkpoint already applied it at epoch 1, but this config "
+                "does not"
+            ),
         ),
         (
             {**one("OptimizerReset", at=["6st"]), "data": {"init_args": {"growth": GROWING}}},
             {**one("OptimizerReset", at=["stages"]), "data": {"init_args": {"growth": GROWING}}},
-            "OptimizerReset: at epoch 2 the checkpoint had it, here it has not",
+            (
+                "OptimizerReset: the checkpoint already applied it at epoch 2, but this config "
+                "does not"
+            ),
         ),
     ],
 )
@@ -134,7 +149,7 @@ def test_an_intervention_of_ones_own_may_change_its_attributes() -> None:
     assert state(resumed) == before
 
 
-def test_an_arm_goes_on_from_another_arms_checkpoint() -> None:
+def test_an_arm_resumes_from_another_arms_checkpoint() -> None:
     """One acts at 1ep and 2ep, the other at 1ep and 9st: alike until then."""
     first = fit(*tiny(one("ShrinkPerturb", at=["1ep", "2ep"], shrink=0.5), EVERY_EPOCH))
     other = tiny(one("ShrinkPerturb", at=["1ep", "9st"], shrink=0.5), EVERY_EPOCH)

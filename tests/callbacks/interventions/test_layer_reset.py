@@ -22,7 +22,7 @@ def optimizer_of(name: str, **arguments: Any) -> dict[str, Any]:
 
 
 def remembered(finished: Any) -> dict[str, str]:
-    """What the optimizer remembered of each parameter in the last step, after interventions, hashed."""
+    """Hashes of each parameter's optimizer state in the last step, after interventions."""
     memory: dict[str, str] = next(
         callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek"
     ).memory

@@ -20,7 +20,7 @@ def test_weight_decay_follows_its_levels() -> None:
 
 
 def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
-    """An independent reference: the same run, gone on with by a branch whose optimizer has none."""
+    """An independent reference: the same run, continued by a branch whose optimizer has none."""
     every = {"class_path": "tests.probes.EpochEnd"}
     schedule = run(one("WeightDecaySchedule", levels={"2ep": 0.0}), every)
     trunk = run(every)

@@ -42,7 +42,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         one("LayerReset", at=["1ep"], layers=["fc"]),
         "layers: fc: matches nothing; there are conv, norm, dropout, head and their parts",
     ),
-    "no layer": (one("LayerReset", at=["1ep"]), "write either last: 3 .* or layers"),
+    "no layer": (one("LayerReset", at=["1ep"]), "set either last: 3 .* or layers"),
     "a time never reached": (
         one("OptimizerReset", at=["3ep"]),
         "OptimizerReset: 3ep: is never reached: .* of epoch 2, stage 0",
@@ -65,13 +65,13 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a level at no time": (
         one("WeightDecaySchedule", levels={"3": 0.0}),
-        "'3' is not a time: write '80ep'",
+        "'3' is not a time: set '80ep'",
     ),
     "levels that go back": (
         one("LearningRateFactor", levels={"2ep": 1.0, "1ep": 2.0}),
         "levels must increase in time: '1ep' stands after '2ep'",
     ),
-    "no levels": (one("LearningRateFactor", levels={}), "levels is empty: write"),
+    "no levels": (one("LearningRateFactor", levels={}), "levels is empty: set"),
     "a decay below zero": (
         one("WeightDecaySchedule", levels={"1ep": -1.0}),
         "levels: -1.0: a weight decay is 0 or more",
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a share beyond one": (
         one("AugmentationSchedule", levels={"1ep": 2.0}),
-        r"levels: 2.0: write the share .* in \[0, 1\]",
+        r"levels: 2.0: set the share .* in \[0, 1\]",
     ),
     "no augmentation": (
         one("AugmentationSchedule", levels={"1ep": 0.0}),
@@ -93,7 +93,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             **REGISTRY["augmentation_during"].acting,
             **one("AugmentationSchedule", levels={"1ep": 0.0}),
         },
-        "AugmentationSchedule: augmentation_during: .* says it too; leave one out",
+        (
+            "AugmentationSchedule: augmentation_during: .* sets a window for the same "
+            "augmentation; remove one of them"
+        ),
     ),
     "no schedule": (
         {**one("LearningRateRestart", at=["1ep"]), **model(lr_scheduler=None)},
@@ -115,11 +118,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "statistics every step": (
         one("NormRecalibration", every="10st"),
-        "every: 10st: write a number of epochs, such as '1ep'",
+        "every: 10st: set a number of epochs, such as '1ep'",
     ),
     "statistics never": (
         one("NormRecalibration", every="9ep"),
-        "every: 9ep: this run never validates then; write fewer epochs",
+        "every: 9ep: this run never validates then; set fewer epochs",
     ),
     "statistics between validations": (
         {
@@ -132,7 +135,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "initial values that only the module knows": (
         {**one("LayerReset", at=["1ep"], layers=["layer"], to="initial"), **BORING},
-        "to: initial: BoringModel draws its initial values itself; use ImageClassifier, or fresh draws",
+        (
+            "to: initial: BoringModel draws its initial values itself; use ImageClassifier, or "
+            "fresh draws"
+        ),
     ),
     "an epoch never reached with other data": (
         {**one("OptimizerReset", at=["3ep"]), **BORING},
@@ -144,7 +150,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a rewind whose order is not known": (
         {**one("Rewind", at=["stage1"], to="2ep"), "data": {"init_args": {"growth": WAITING}}},
-        "Rewind: to: 2ep: whether at lies after it is not known before the run; write both in one unit",
+        (
+            "Rewind: to: 2ep: whether at lies after it is not known before the run; set both in "
+            "one unit"
+        ),
     ),
     "a rewind of other data": (
         {**one("Rewind", at=["4st"], to="1ep"), **BORING},
@@ -176,7 +185,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a rate that is no number": (
         one("WeightDecaySchedule", levels={"1ep": float("nan")}),
-        "levels.1ep: .nan: is not a finite number; write one",
+        "levels.1ep: .nan: is not a finite number; set one",
     ),
     "a level of two callbacks": (
         {
@@ -187,7 +196,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
                 ]
             }
         },
-        "LearningRateFactor: stands twice in callbacks; write it once, with all its times",
+        "LearningRateFactor: stands twice in callbacks; list it once, with all its times",
     ),
     "no number of epochs": (
         {
@@ -197,7 +206,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
                 **one("OptimizerReset", at=["1ep"])["trainer"],
             }
         },
-        "max_epochs: -1: interventions need the number of epochs; write it",
+        "max_epochs: -1: interventions need the number of epochs; set it",
     ),
     "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
 }
@@ -212,8 +221,8 @@ def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
 TIMELINE = """\
 epoch  step  stage  examples  steps/epoch  deficits  augmentation  interventions
 0      0     0      50        2            -         -             WeightDecaySchedule: 0.001
-1      2     1      100       4            -         -             ShrinkPerturb(shrink=0.5, perturb=0.0, noise=fresh, scope=all, \
-norm_statistics=keep, optimizer_state=keep)
+1      2     1      100       4            -         -             ShrinkPerturb(shrink=0.5, \
+perturb=0.0, noise=fresh, scope=all, norm_statistics=keep, optimizer_state=keep)
 1      4     1      100       4            -         -             WeightDecaySchedule: 0.0
 3      10    end
 UniformGrowth(fractions=[0.5, 1.0]): 50, 100 examples

@@ -27,7 +27,7 @@ def test_it_is_the_formula_of_the_paper() -> None:
 
 
 def shrunk(**arguments: Any) -> Any:
-    """Act just before the last of 12 steps, which has a rate of zero, so that the end shows the act alone."""
+    """Act just before the last of 12 steps, whose rate is zero: the end shows the act alone."""
     return run(one("ShrinkPerturb", at=["11st"], **arguments), FROZEN)
 
 
@@ -106,8 +106,8 @@ def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shrink": 1.5}, r"shrink: 1.5: write a factor in \[0, 1\]"),
-        ({"perturb": -1}, "perturb: -1: write 0 or more"),
+        ({"shrink": 1.5}, r"shrink: 1.5: set a factor in \[0, 1\]"),
+        ({"perturb": -1}, "perturb: -1: set 0 or more"),
     ],
 )
 def test_factors_outside_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
