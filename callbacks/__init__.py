@@ -27,6 +27,7 @@ from callbacks.diagnostics import (
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
     AugmentationSchedule,
+    Draws,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -48,6 +49,7 @@ __all__ = [
     "Dashboard",
     "Diagnostic",
     "DormantUnits",
+    "Draws",
     "EpochEnd",
     "FeatureRank",
     "FisherInformation",

@@ -182,6 +182,7 @@ NOT_SWITCHED = {
     "Augmentation",
     "Dashboard",
     "Diagnostic",
+    "Draws",
     "Look",
     "Probe",
     "ProbeDiagnostic",
