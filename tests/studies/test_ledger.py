@@ -67,7 +67,8 @@ def test_only_a_ledger_is_written_over() -> None:
     with pytest.raises(
         UserError,
         match=(
-            r"ledger: figures.md: its figures go into figures, which holds others; name another file"
+            r"ledger: figures.md: its figures go into figures, which holds others; name another "
+            "file"
         ),
     ):
         write_ledger([], [OTHER], Path("figures.md"))

@@ -328,7 +328,8 @@ def test_training_does_not_start_from_what_no_seed_decides(plain: bool) -> None:
     with pytest.raises(
         UserError,
         match=(
-            r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's global"
+            r"layer.weight: cannot be drawn again, as it is drawn from elsewhere than torch's "
+            "global"
         ),
     ):
         init_parameters(construct(Outside, plain), 0)

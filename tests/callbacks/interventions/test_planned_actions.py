@@ -93,7 +93,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             **REGISTRY["augmentation_during"].acting,
             **one("AugmentationSchedule", levels={"1ep": 0.0}),
         },
-        "AugmentationSchedule: augmentation_during: .* sets a window for the same augmentation; remove one of them",
+        (
+            "AugmentationSchedule: augmentation_during: .* sets a window for the same "
+            "augmentation; remove one of them"
+        ),
     ),
     "no schedule": (
         {**one("LearningRateRestart", at=["1ep"]), **model(lr_scheduler=None)},
