@@ -17,8 +17,7 @@ def derive_seed(seed: int, purpose: str, *counters: int | str) -> int:
     Args:
         seed: the run's seed.
         purpose: what is drawn, e.g. `"order"`.
-        counters: what distinguishes the draws of one purpose, e.g. the epoch, or a parameter's
-            name.
+        counters: what distinguishes draws of one purpose, e.g. the epoch, or a parameter's name.
     """
     text = json.dumps([seed, purpose, *counters])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -61,8 +61,8 @@ class GradientNoise(ProbeDiagnostic):
         gradients = [
             gradient(look.loss_on(batch), parameters) for batch in batches if len(batch) == size
         ]
-        found = gradient_covariance(gradients)
+        covariance = gradient_covariance(gradients)
         return {
-            "gradient_covariance/trace": found.trace,
-            "gradient_covariance/eigenvalue": found.largest,
+            "gradient_covariance/trace": covariance.trace,
+            "gradient_covariance/eigenvalue": covariance.largest,
         }

@@ -48,16 +48,16 @@ class Margins(ProbeDiagnostic):
 
     def measure(self, look: Look) -> Measured:
         """Return quantiles, share and histogram."""
-        found = margins(look.outputs(), look.probe.targets).double()
-        low, middle = lowest_tenth(found), float(found.quantile(0.5))
+        signed = margins(look.outputs(), look.probe.targets).double()
+        low, middle = lowest_tenth(signed), float(signed.quantile(0.5))
         size = weight_norm(look.parameters.values())
         return {
             "margin/q10": low,
             "margin/median": middle,
-            "margin/negative": float((found < 0).double().mean()),
+            "margin/negative": float((signed < 0).double().mean()),
             "normalised_margin/q10": low / size,
             "normalised_margin/median": middle / size,
-            "margins": plot_margins(found),
+            "margins": plot_margins(signed),
         }
 
 

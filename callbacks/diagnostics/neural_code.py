@@ -79,11 +79,11 @@ class NeuralCode(ProbeDiagnostic):
             codes(look.network, look.probe.inputs, look.seed),
             codes(look.network, tests.inputs, look.seed),
         )
-        found = {
+        properties = {
             "redundancy_train": redundancy(train),
             "redundancy_test": redundancy(test),
             "columns": train.shape[1],
         }
         labels = look.probe.targets.cpu().numpy()
-        found |= categorise(train, labels, test, tests.targets.cpu().numpy())
-        return {f"code/{name}": value for name, value in found.items()}
+        properties |= categorise(train, labels, test, tests.targets.cpu().numpy())
+        return {f"code/{name}": value for name, value in properties.items()}

@@ -41,8 +41,8 @@ class NormBiases(Diagnostic):
     def measure(self, look: Look) -> Measured:
         """Return the shares."""
         biases = norm_biases(look.network)
-        found = {"negative_norm_biases": negative_share(biases.values())}
+        measured = {"negative_norm_biases": negative_share(biases.values())}
         for block, names in group_by_block(look.network, biases).items():
             share = negative_share(biases[name] for name in names)
-            found[f"negative_norm_biases/{block}"] = share
-        return found
+            measured[f"negative_norm_biases/{block}"] = share
+        return measured

@@ -53,8 +53,11 @@ class LayerReset(OneShot):
         optimizer_state: Literal["reset", "keep"] = "reset",
     ) -> None:
         super().__init__(at)
-        self.last, self.layers, self.to = last, layers, to
-        self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
+        self.last = last
+        self.layers = layers
+        self.to = to
+        self.norm_statistics = norm_statistics
+        self.optimizer_state = optimizer_state
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that do not exist, or that cannot be drawn again."""

@@ -66,8 +66,11 @@ class Rewind(OneShot):
         for time in at:
             if time.unit == to.unit and time.number <= to.number:
                 raise UserError("to", to, f"must lie before at: {time}")
-        self.to, self.last, self.layers = to, last, layers
-        self.optimizer_state, self.learning_rate = optimizer_state, learning_rate
+        self.to = to
+        self.last = last
+        self.layers = layers
+        self.optimizer_state = optimizer_state
+        self.learning_rate = learning_rate
         self._kept: dict[str, Any] | None = None
 
     @property

@@ -63,8 +63,12 @@ class ShrinkPerturb(OneShot):
             raise UserError("shrink", value=shrink, fix="set a factor in [0, 1]")
         if not perturb >= 0:
             raise UserError("perturb", value=perturb, fix="set 0 or more")
-        self.shrink, self.perturb, self.noise, self.scope = shrink, perturb, noise, scope
-        self.norm_statistics, self.optimizer_state = norm_statistics, optimizer_state
+        self.shrink = shrink
+        self.perturb = perturb
+        self.noise = noise
+        self.scope = scope
+        self.norm_statistics = norm_statistics
+        self.optimizer_state = optimizer_state
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that cannot be drawn again."""

@@ -17,27 +17,27 @@ COLUMNS = ["index", "label", "wrong_label", "presentations", "first_learned", "e
 FEWEST = 3
 
 
-def comparable(one: pd.DataFrame, other: pd.DataFrame) -> pd.Index:
+def comparable(first: pd.DataFrame, second: pd.DataFrame) -> pd.Index:
     """Return the examples that both runs were shown, and always under their own labels.
 
     Seeds may draw different subsets and mislabel different examples; an example with a wrong label
     in one run is another example in the other.
 
     Args:
-        one: `forgetting.csv` of a run, by place in the whole split.
-        other: of another run.
+        first: `forgetting.csv` of a run, by place in the whole split.
+        second: of another run.
 
     Raises:
         UserError: if there are fewer than three, or the runs' own labels of an example differ.
     """
-    shared = one.index.intersection(other.index)
-    if not one["label"][shared].equals(other["label"][shared]):
+    shared = first.index.intersection(second.index)
+    if not first["label"][shared].equals(second["label"][shared]):
         raise UserError(
             "",
             problem="the runs count examples of other data",
             fix="name runs on the same training split",
         )
-    for table in (one, other):
+    for table in (first, second):
         shared = shared[(table["wrong_label"][shared] == 0).to_numpy(bool, na_value=False)]
     if len(shared) < FEWEST:
         raise UserError(
@@ -61,11 +61,11 @@ def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
     Raises:
         UserError: if a pair cannot be compared, or all of its examples are alike in a run.
     """
-    found = []
-    for one, other in combinations(tables, 2):
-        shared = comparable(one, other)
+    correlations = []
+    for first, second in combinations(tables, 2):
+        shared = comparable(first, second)
         scores = pd.DataFrame(
-            {"one": one["score"][shared], "other": other["score"][shared]}
+            {"first": first["score"][shared], "second": second["score"][shared]}
         ).astype(float)
         if (scores.nunique() == 1).any():
             raise UserError(
@@ -73,8 +73,10 @@ def agreement(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
                 problem="a run forgets all examples equally often",
                 fix="train for longer, or remove it",
             )
-        found.append([scores.rank().corr().loc["one", "other"], scores.corr().loc["one", "other"]])
-    ranks, values = (float(sum(column) / len(column)) for column in zip(*found, strict=True))
+        spearman = scores.rank().corr().loc["first", "second"]
+        pearson = scores.corr().loc["first", "second"]
+        correlations.append((spearman, pearson))
+    ranks, values = (float(sum(column) / len(column)) for column in zip(*correlations, strict=True))
     return ranks, values
 
 
@@ -128,13 +130,13 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def described(table: pd.DataFrame) -> str:
     """Return what a run forgot, in words; of the examples that were presented."""
-    shown = table[table["presentations"] > 0]
-    learned = shown["first_learned"].notna()
-    kept = learned & (shown["events"] == 0)
+    presented = table[table["presentations"] > 0]
+    learned = presented["first_learned"].notna()
+    never_forgotten = learned & (presented["events"] == 0)
     return (
-        f"{len(shown)} examples, {shown['wrong_label'].mean():.1%} with wrong labels; "
-        f"{kept.mean():.1%} never forgotten, {1 - learned.mean():.1%} never learned, "
-        f"{shown['events'][learned].mean():.2f} events of each other one"
+        f"{len(presented)} examples, {presented['wrong_label'].mean():.1%} with wrong labels; "
+        f"{never_forgotten.mean():.1%} never forgotten, {1 - learned.mean():.1%} never learned, "
+        f"{presented['events'][learned].mean():.2f} events of each other one"
     )
 
 

@@ -100,11 +100,11 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
             left_out[name] = "watches training"
             continue
         try:
-            found = _measured(callback, run, state, look)
+            measured = _measured(callback, run, state, look)
         except UserError as error:
             left_out[name] = str(error).removeprefix(f"{name}: ")
             continue
-        values |= {f"{callback.group}/{tag}": value for tag, value in found.items()}
+        values |= {f"{callback.group}/{tag}": value for tag, value in measured.items()}
     return Measurement(look.step, max(0, look.step - 1), values, left_out)
 
 
@@ -173,12 +173,12 @@ def _measured(
     Raises:
         UserError: for what the network, the task or the checkpoint does not allow.
     """
-    kept = state["callbacks"].get(diagnostic.state_key)
-    if diagnostic.needs_history and not kept:
+    history = state["callbacks"].get(diagnostic.state_key)
+    if diagnostic.needs_history and not history:
         raise UserError("checkpoint", problem="does not hold what it has followed since the start")
     check_diagnostic(diagnostic, blank_look(run.trainer, run.model))
     if diagnostic.needs_history:
-        diagnostic.load_state_dict(kept)
+        diagnostic.load_state_dict(history)
         diagnostic.on_train_start(run.trainer, run.model)
     if isinstance(diagnostic, ProbeDiagnostic):
         now = Position(look.epoch, look.step, look.stage)
@@ -230,16 +230,16 @@ def main(args: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="in the directory of their run")
-    given, others = parser.parse_known_args(args)
+    options, others = parser.parse_known_args(args)
     silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
         folder = (
-            given.checkpoints[0].absolute().parent.parent
+            options.checkpoints[0].absolute().parent.parent
             / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
         )
         measurements = {}
-        for path in given.checkpoints:
+        for path in options.checkpoints:
             measurements[path] = measure(path, others)
             print(report(path, measurements[path]))
         write(measurements, folder)

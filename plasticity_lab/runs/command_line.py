@@ -29,13 +29,39 @@ from plasticity_lab.timing import Time
 INSTALLED = "plasticity-lab"
 """The installed command: `train.py` and, by its subcommands, `study.py` and `measure.py`."""
 
-_LONGEST_NAME = 200  # bytes, of a folder of runs
+_LONGEST_NAME = 200
+"""Bytes in the name of a folder of runs."""
+
 _KEY = re.compile(r"Parser key \"([^\"]+)\"")
 _NOISE = re.compile(
     r"Does not validate|Subtypes:|Errors$|Given value|Expected a path but"
     r"|Problem with given class_path|Expected a <class 'NoneType'>|Not a valid subclass of"
     r"|Subclass types expect|a class path \(str\)|a dict with"
 )
+_KNOWN_WARNINGS = [
+    # Of LightningCLI.
+    r"\s*By default only one JsonargparseDeprecationWarning",
+    # Of Lightning's own code.
+    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
+    # Values are logged per epoch.
+    "The number of training batches .* is smaller than the logging interval",
+    # A Tally is the same on all ranks.
+    "It is recommended to use .*sync_dist=True",
+    # Of Lightning's own code.
+    "torch.distributed.nn.functional.all_gather is deprecated",
+    # A batch holds them.
+    "Couldn't infer the batch indices",
+    # The order is then the same in every epoch.
+    "You requested to overfit but enabled",
+    # A resume keeps it.
+    "Experiment logs directory .* exists and is not empty",
+    # So it has, in a branch.
+    "The dirpath has changed from",
+    # So it is, on a resume.
+    "Checkpoint directory .* exists and is not empty",
+]
+"""Patterns of warnings that do not concern a run."""
+
 _TIME = "Not of type Time: "
 
 # Types that arguments have, and how YAML writes them: a moment as text, the default of Lightning's
@@ -215,29 +241,5 @@ def silence_known_warnings() -> None:
     logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
         lambda record: "Tip:" not in str(record.msg)
     )
-    warnings.filterwarnings(
-        "ignore", r"\s*By default only one JsonargparseDeprecationWarning"
-    )  # LightningCLI's
-    warnings.filterwarnings(
-        "ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated"
-    )  # Lightning's own
-    warnings.filterwarnings(
-        "ignore", "The number of training batches .* is smaller than the logging interval"
-    )  # logged per epoch
-    warnings.filterwarnings(
-        "ignore", "It is recommended to use .*sync_dist=True"
-    )  # metrics are the same on all ranks
-    warnings.filterwarnings(
-        "ignore", "torch.distributed.nn.functional.all_gather is deprecated"
-    )  # Lightning's
-    warnings.filterwarnings("ignore", "Couldn't infer the batch indices")  # a batch holds them
-    warnings.filterwarnings(
-        "ignore", "You requested to overfit but enabled"
-    )  # an order that is the same in every epoch
-    warnings.filterwarnings(
-        "ignore", "Experiment logs directory .* exists and is not empty"
-    )  # on a resume, which keeps it
-    warnings.filterwarnings("ignore", "The dirpath has changed from")  # in a branch
-    warnings.filterwarnings(
-        "ignore", "Checkpoint directory .* exists and is not empty"
-    )  # on a resume
+    for pattern in _KNOWN_WARNINGS:
+        warnings.filterwarnings("ignore", pattern)

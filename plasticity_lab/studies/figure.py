@@ -10,7 +10,8 @@ import pandas as pd
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, shown
 
 _DASHED = (4, 2)
-_LONG = 40  # letters of all names on the axis, beyond which they are turned
+_LONG = 40
+"""Letters of all names on the axis, beyond which they are turned."""
 
 
 def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
@@ -62,16 +63,16 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
             capsize=0.1,
         )
     _draw_controls(axes, runs, chosen, colours)
-    there = list(runs[chosen.x].unique())
+    ticks = list(runs[chosen.x].unique())
     papers = {shown(key): value for key, value in (chosen.paper or {}).items()}
     if numbers := {
         key: value
         for key, value in papers.items()
-        if isinstance(value, int | float) and key in there
+        if isinstance(value, int | float) and key in ticks
     }:
-        places = list(numbers) if chosen.figure == "line" else [there.index(key) for key in numbers]
+        places = list(numbers) if chosen.figure == "line" else [ticks.index(key) for key in numbers]
         axes.plot(places, list(numbers.values()), "x", color="black", label="paper")
-    if chosen.figure != "line" and sum(len(str(name)) for name in there) > _LONG:
+    if chosen.figure != "line" and sum(len(str(name)) for name in ticks) > _LONG:
         axes.tick_params(axis="x", rotation=25)
         matplotlib.artist.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
     _add_legend(axes, f"{_words(chosen.hue)}\n{bars}" if chosen.hue else None)
@@ -149,19 +150,18 @@ def _draw_controls(
     """Draw a dashed line at the mean of the control, of each `hue` in its colour."""
     if chosen.control is NO_CONTROL:
         return
-    control, style = (
-        runs[runs[chosen.x] == shown(chosen.control)],
-        {"linestyle": "--", "linewidth": 1},
-    )
-    for hue, group in control.groupby(chosen.hue, sort=False) if chosen.hue else [(None, control)]:
+    style = {"linestyle": "--", "linewidth": 1}
+    control = runs[runs[chosen.x] == shown(chosen.control)]
+    groups: Any = [(None, control)]
+    if chosen.hue:
+        groups = control.groupby(chosen.hue, sort=False)
+    for hue, group in groups:
         axes.axhline(
             group.value.mean(), color=colours.get(hue, "0.4"), alpha=0.7, zorder=0, **style
         )
-    name = (
-        shown(chosen.control)
-        if chosen.x == "arm"
-        else f"{_words(chosen.x)} {shown(chosen.control)}"
-    )
+    name = shown(chosen.control)
+    if chosen.x != "arm":
+        name = f"{_words(chosen.x)} {name}"
     axes.plot([], [], color="0.4", label=f"control ({name})", **style)
 
 

@@ -95,9 +95,11 @@ def all_studies(
         root: where runs are kept.
         opened: how a study is opened.
     """
-    given = {file.resolve() for file in files}
+    listed = {file.resolve() for file in files}
     shipped = [
-        file for file in sorted((CONFIGS / "studies").glob("*.yaml")) if file.resolve() not in given
+        file
+        for file in sorted((CONFIGS / "studies").glob("*.yaml"))
+        if file.resolve() not in listed
     ]
     works: list[StudyContext] = []
     unopened: list[Unopened] = []
@@ -166,7 +168,7 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
         ) from None
 
 
-def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: Path) -> str:
+def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure: Path) -> str:
     """Return what came out of a study's claims."""
     chosen = settings(work)
     runs = frame(work, chosen.metric, chosen.over)
@@ -186,25 +188,25 @@ def _section(work: StudyContext, found: Sequence[Outcome], file: Path, figure: P
     ]
 
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"
-    claims = claim_table.table(work, found).rstrip()
+    claims = claim_table.table(work, results).rstrip()
     picture = f"![{work.study.name}]({_link(figure, file)})"
     rows = markdown(table(runs, chosen), chosen.metric)
     means = f"<details><summary>Means of all arms</summary>\n\n{rows}\n</details>"
     return "\n\n".join([title, " ".join(filter(None, sentences)), claims, picture, means])
 
 
-def _totals(found: Sequence[Outcome], unopened: int) -> str:
+def _totals(results: Sequence[Outcome], unopened: int) -> str:
     """Return how many claims came out how."""
-    counts = Counter(outcome.verdict for outcome in found) + Counter({NOT_RUN: unopened})
-    late = sum("not after Holm" in outcome.said for outcome in found)
+    counts = Counter(outcome.verdict for outcome in results) + Counter({NOT_RUN: unopened})
+    late = sum("not after Holm" in outcome.said for outcome in results)
     totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     return f"{counts.total()} claims: {totals}. {late} of these verdicts do not stand after Holm."
 
 
-def _count(study: Study, found: Sequence[Outcome], file: Path) -> str:
-    counts = Counter(outcome.verdict for outcome in found)
+def _count(study: Study, results: Sequence[Outcome], file: Path) -> str:
+    counts = Counter(outcome.verdict for outcome in results)
     cells = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
-    return f"| [{study.name}]({_link(study.file, file)}) | {len(found)} | {cells} |"
+    return f"| [{study.name}]({_link(study.file, file)}) | {len(results)} | {cells} |"
 
 
 def _waiting(study: Unopened, file: Path) -> str:

@@ -41,9 +41,8 @@ EXAMPLES = """examples:
 
 `{program} COMMAND --help` shows what a command takes."""
 
-RUN = f"""\
-run may be started several times at once, also for studies that share runs: each segment is
-trained by one of them. A worker of the local engine that has computed nothing for
+RUN = f"""run may be started several times at once, also for studies that share runs: each
+segment is trained by one of them. A worker of the local engine that has computed nothing for
 {PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever, is ended, and its segment is
 trained once more."""
 
