@@ -210,7 +210,7 @@ def _is_variable(key: Any) -> bool:
     if not isinstance(key, str):
         raise UserError(key, fix="set the key as a text, a config's with dots")
     if key in CONFIG_KEYS and key != SEED:
-        raise UserError(key, fix=f"write its keys with dots, as {key}.…, in set, axes or arms")
+        raise UserError(key, fix=f"set its keys with dots, as {key}.…, in set, axes or arms")
     return "." not in key and key not in ("config", SEED)
 
 
