@@ -27,7 +27,6 @@ from callbacks.diagnostics import (
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
     AugmentationSchedule,
-    Draws,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -40,6 +39,7 @@ from callbacks.interventions import (
     ShrinkPerturb,
     WeightDecaySchedule,
 )
+from callbacks.interventions.base import Draws
 from callbacks.stage_end import StageEnd
 
 __all__ = [

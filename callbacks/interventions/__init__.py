@@ -1,7 +1,7 @@
 """What is done to a network over time."""
 
 from callbacks.interventions.augmentation_schedule import AugmentationSchedule
-from callbacks.interventions.base import Draws, Level, OneShot
+from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
@@ -14,7 +14,6 @@ from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 
 __all__ = [
     "AugmentationSchedule",
-    "Draws",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",
