@@ -37,8 +37,7 @@ class Clock(Callback):
     """The position of a run and the interventions applied so far; part of every checkpoint.
 
     It knows no intervention: an arm can resume from another arm's checkpoint if both have the same
-    history up to it.
-    Stands before all interventions.
+    history up to it. It stands before all interventions.
 
     Args:
         seed: the run's seed (`seed_everything`), set by train.py.

@@ -11,7 +11,7 @@ _WAY_OUT = "what has passed cannot be changed: start a new run, or name a later 
 
 
 class DataState(NamedTuple):
-    """What is in force at a moment.
+    """What is active at a moment.
 
     Attributes:
         stage: data stage.
@@ -37,9 +37,9 @@ class DataSchedule:
         transforms: how they look.
 
     Attributes:
-        history: what was in force when, from the run's first batch on.
+        history: what was active when, from the run's first batch on.
         last: where the last batch was trained; None before the first.
-        trained: whether a batch has been trained since the run began or was gone on with.
+        trained: whether a batch has been trained since the run began or was resumed.
     """
 
     def __init__(self, stages: StageSchedule, transforms: BatchTransforms) -> None:
@@ -49,12 +49,12 @@ class DataSchedule:
         self.trained = False
 
     def in_force(self, now: Position) -> DataState:
-        """Return what is in force at a moment."""
+        """Return what is active at a moment."""
         names, share = self.transforms.active_names(now), self.transforms.augmented(now)
         return DataState(now.stage, self.stages.sizes[now.stage], names, share)
 
     def record(self, now: Position) -> None:
-        """Record what is in force at a batch about to be trained."""
+        """Record what is active at a batch about to be trained."""
         shown, self.last, self.trained = self.in_force(now), now, True
         if (
             not self.history

@@ -43,7 +43,7 @@ class ImageDataModule(SplitsOnDevice):
         growth: how the training split arrives; None is all at once.
         deficits: what is wrong with training batches for a while, in the order in which it acts.
         also_evaluate_with_deficit: measure `val_deficit/loss` and `val_deficit/accuracy` too: on
-            the validation split with every deficit of the list, in force or not.
+            the validation split with every deficit of the list, active or not.
         augmentation: applied to training batches after the deficits; None is none.
         augmentation_during: `[start, stop]`, when it is; None is always.
         drop_last: leave out an epoch's last, smaller training batch.

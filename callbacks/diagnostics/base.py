@@ -13,6 +13,7 @@ from callbacks.clock import Clock
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import NO_PROBE, Probe
 from callbacks.diagnostics.run_look import blank_look, choose_probe, run_look
+from datamodules import ImageDataModule
 from datamodules.naming import Named
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.preserve_state import preserve_state
@@ -164,8 +165,7 @@ class Diagnostic(Named, Callback, ABC):
         clock = Clock.of(trainer)
         if clock.last is not None:
             return
-        # A run that `plasticity_lab` has built was checked before.
-        if clock.added:
+        if clock.added or not _has_known_data(trainer):
             check_diagnostic(self, blank_look(trainer, pl_module))
         self._log(trainer, pl_module, 0)
 
@@ -283,7 +283,14 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
                 problem="stands twice in callbacks, and both would log the same tags",
                 fix="remove one",
             )
-        check_diagnostic(diagnostic, blank_look(trainer, module))
+        # With other data a loader must be there, which is so at the first batch.
+        if _has_known_data(trainer):
+            check_diagnostic(diagnostic, blank_look(trainer, module))
+
+
+def _has_known_data(trainer: Trainer) -> bool:
+    """Whether a run's examples can be told before it begins."""
+    return isinstance(getattr(trainer, "datamodule", None), ImageDataModule)
 
 
 def check_diagnostic(diagnostic: Diagnostic, look: Look) -> None:

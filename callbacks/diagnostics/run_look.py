@@ -15,6 +15,7 @@ from datamodules import ImageDataModule
 from lightning_modules import TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
+from plasticity_lab.timing import Position
 
 
 def choose_probe(
@@ -31,21 +32,39 @@ def choose_probe(
     return loader_probe(trainer, module, examples, run_seed(trainer, module))
 
 
-def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
-    """Return a look at the network that is trained, as it is now."""
+def look_at_module(module: LightningModule, probe: Probe, **known: Any) -> Look:
+    """Return a look at what a module trains.
+
+    Args:
+        module: its `objective` and `rule` are used if it has them.
+        probe: the examples.
+        **known: what else is known, as `Look` takes it.
+    """
     network = unwrap(module)
     rule = getattr(module, "rule", None)
-    look = Look(
+    return Look(
         network,
         probe,
         getattr(module, "objective", None),
+        frozen_norms=frozenset(frozen_batch_norms(network)),
+        rule=rule if isinstance(rule, TrainingRule) else None,
+        **known,
+    )
+
+
+def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
+    """Return a look at the network that is trained, as it is now."""
+    rate = None
+    if trainer.optimizers:
+        rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+    look = look_at_module(
+        module,
+        probe,
         seed=run_seed(trainer, module),
         epoch=trainer.current_epoch,
         step=trainer.global_step,
         optimizers=trainer.optimizers,
-        learning_rate=learning_rate(trainer),
-        frozen_norms=frozenset(frozen_batch_norms(network)),
-        rule=rule if isinstance(rule, TrainingRule) else None,
+        learning_rate=multiplied(rate, trainer, Clock.of(trainer).now),
     )
     data: Any = getattr(trainer, "datamodule", None)
     return with_data(look, data, data.now.stage) if isinstance(data, ImageDataModule) else look
@@ -58,29 +77,25 @@ def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
 
 
 def blank_look(trainer: Trainer, module: LightningModule) -> Look:
-    """Return a look at a network before training, with a probe of two examples of zeros."""
-    data: Any = getattr(trainer, "datamodule", None)
-    network = unwrap(module)
-    device = next(module.parameters()).device
-    if isinstance(data, ImageDataModule):
-        train = data.splits.train
-        inputs = torch.zeros(2, *train.shape, device=device)
-        targets = torch.zeros_like(train.targets[:2], device=device)
-        probe = Probe(inputs, targets, torch.arange(2))
-    else:
-        probe = loader_probe(trainer, module, 2, run_seed(trainer, module))
-    look = Look(network, probe, getattr(module, "objective", None))
-    return with_data(look, data, 0) if isinstance(data, ImageDataModule) else look
+    """Return a look at a network before training, with a probe of two examples.
 
-
-def learning_rate(trainer: Trainer) -> float | None:
-    """Return the rate at which the first parameter group is trained, `LearningRateFactor` included.
-
-    None if the run has no optimizer.
+    They are zeros; of a data module that is not ours they are real, so that its loader must be
+    there: it is once training has begun.
     """
-    if not trainer.optimizers:
+    data: Any = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ImageDataModule):
+        return look_at_module(module, loader_probe(trainer, module, 2, run_seed(trainer, module)))
+    train = data.splits.train
+    device = next(module.parameters()).device
+    inputs = torch.zeros(2, *train.shape, device=device)
+    targets = torch.zeros_like(train.targets[:2], device=device)
+    return with_data(look_at_module(module, Probe(inputs, targets, torch.arange(2))), data, 0)
+
+
+def multiplied(rate: float | None, trainer: Trainer, now: Position) -> float | None:
+    """Return a learning rate times what callbacks such as `LearningRateFactor` multiply it by."""
+    if rate is None:
         return None
-    rate, now = float(trainer.optimizers[0].param_groups[0]["lr"]), Clock.of(trainer).now
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
         factor = getattr(callback, "learning_rate_factor", None)
         if factor:

@@ -49,11 +49,11 @@ class BatchTransforms:
         )
 
     def active_deficits(self, now: Position) -> list[Deficit]:
-        """Return the deficits in force."""
+        """Return the active deficits."""
         return [deficit for deficit in self.deficits if deficit.during.open(now, self.epochs)]
 
     def active_names(self, now: Position) -> tuple[str, ...]:
-        """Return the names of the deficits in force."""
+        """Return the names of the active deficits."""
         named = zip(self.names, self.deficits, strict=True)
         return tuple(name for name, deficit in named if deficit.during.open(now, self.epochs))
 
@@ -88,7 +88,7 @@ class BatchTransforms:
         return batch._replace(inputs=inputs)
 
     def apply_all_deficits(self, batch: Batch, context: BatchContext) -> Batch:
-        """Return a batch with every deficit, in force or not, and not augmented."""
+        """Return a batch with every deficit, active or not, and not augmented."""
         for deficit in self.deficits:
             batch = deficit(batch, context)
         return batch

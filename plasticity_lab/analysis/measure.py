@@ -15,8 +15,7 @@ from callbacks import Clock
 from callbacks.diagnostics.base import Diagnostic, ProbeDiagnostic, check_diagnostic, log_measured
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import NO_PROBE, training_probe
-from callbacks.diagnostics.run_look import blank_look, with_data
-from callbacks.network import unwrap
+from callbacks.diagnostics.run_look import blank_look, look_at_module, multiplied, with_data
 from datamodules import ImageDataModule
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
@@ -31,7 +30,6 @@ from plasticity_lab.runs.command_line import (
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import CONFIG, RunLocation
-from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
 from plasticity_lab.timing import Position
 
 DESCRIPTION = """Measure checkpoints, as a run with the diagnostics would have at those steps.
@@ -75,7 +73,8 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
             diagnostics. None are the diagnostics of the run itself.
 
     Raises:
-        UserError: for a checkpoint without a run, of another network, or nothing to measure.
+        UserError: for a checkpoint without a run, of another network or data module, or nothing to
+            measure.
     """
     if not checkpoint.is_file():
         raise UserError(checkpoint, problem="no such file", fix="name a checkpoint")
@@ -124,45 +123,33 @@ def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
     run.trainer.datamodule = run.data  # type: ignore[attr-defined]  # Lightning does so, later
     run.data.trainer = run.trainer
     model = run.model.to(run.trainer.strategy.root_device).train()
-    network = unwrap(model)
 
-    clock = _clock(state)
-    look = Look(
-        network,
+    now = _position(state)
+    rate = None
+    if state["optimizer_states"]:
+        rate = float(state["optimizer_states"][0]["param_groups"][0]["lr"])
+    look = look_at_module(
+        model,
         NO_PROBE,
-        getattr(model, "objective", None),
         seed=run.config.settings.seed_everything,
-        epoch=clock.now.epoch,
-        step=state["global_step"],
-        learning_rate=_learning_rate(run, state, clock.now),
-        frozen_norms=frozenset(frozen_batch_norms(network)),
+        epoch=now.epoch,
+        step=now.step,
+        learning_rate=multiplied(rate, run.trainer, now),
     )
     if not isinstance(run.data, ImageDataModule):
-        return look
+        raise UserError("data", problem="are not datamodules.ImageDataModule")
     run.data.load_state_dict(state[type(run.data).__qualname__])
-    return with_data(look, run.data, clock.now.stage)
+    return with_data(look, run.data, now.stage)
 
 
-def _clock(state: Mapping[str, Any]) -> Clock:
-    """Return the clock of a checkpoint, at the batch that was trained last."""
-    clock = Clock()
+def _position(state: Mapping[str, Any]) -> Position:
+    """Return where a checkpoint is: after the batch that was trained last."""
     if "Clock" not in state["callbacks"]:
         raise UserError("checkpoint", problem="was not written by a run of plasticity_lab")
+    clock = Clock()
     clock.load_state_dict(state["callbacks"]["Clock"])
     last = clock.last or Position(0, 0)
-    clock.now = last._replace(step=state["global_step"])
-    return clock
-
-
-def _learning_rate(run: Run, state: Mapping[str, Any], now: Position) -> float | None:
-    """Return the rate of the first parameter group, times what callbacks multiply it by."""
-    if not state["optimizer_states"]:
-        return None
-    rate = float(state["optimizer_states"][0]["param_groups"][0]["lr"])
-    for callback in run.listed:
-        if factor := getattr(callback, "learning_rate_factor", None):
-            rate *= factor(now, run.trainer.max_epochs or 0)
-    return rate
+    return last._replace(step=state["global_step"])
 
 
 def _measured(
@@ -180,13 +167,11 @@ def _measured(
     if diagnostic.needs_history:
         diagnostic.load_state_dict(history)
         diagnostic.on_train_start(run.trainer, run.model)
+    data: Any = run.data
     if isinstance(diagnostic, ProbeDiagnostic):
         now = Position(look.epoch, look.step, look.stage)
-        if not isinstance(run.data, ImageDataModule):
-            raise UserError("data", problem="are not datamodules.ImageDataModule")
-        look = replace(
-            look, probe=training_probe(run.data, diagnostic.examples, diagnostic.impaired, now)
-        )
+        probe = training_probe(data, diagnostic.examples, diagnostic.impaired, now)
+        look = replace(look, probe=probe)
     return diagnostic.look_at(look)
 
 

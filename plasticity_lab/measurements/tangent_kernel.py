@@ -128,12 +128,3 @@ def alignment(kernel: Tensor, target: Tensor) -> float:
     """
     centred = kernel - kernel.mean(0) - kernel.mean(1, keepdim=True) + kernel.mean()
     return cosine(centred, gram(target.to(kernel)))
-
-
-def centred_labels(labels: Tensor, classes: int) -> Tensor:
-    """Return one-hot labels less their mean over examples, float64 (examples, classes).
-
-    Otherwise the constant is what aligns.
-    """
-    hot = torch.nn.functional.one_hot(labels, classes).double()
-    return hot - hot.mean(0)

@@ -1,10 +1,12 @@
 """Diagnostics and interventions in a Trainer that this project did not build."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from pytorch_lightning import (
     Callback,
     LightningDataModule,
@@ -37,6 +39,8 @@ from callbacks import (
 )
 from lightning_modules.objectives import Classification
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.build import build
+from plasticity_lab.runs.parse import parse
 from plasticity_lab.surgery import construct
 from plasticity_lab.timing import Time
 from tests.runs import logged
@@ -214,3 +218,21 @@ class TestAnyTrainer:
     ) -> None:
         with pytest.raises(UserError, match=message):
             train(tmp_path, callback)
+
+
+def test_the_command_line_measures_on_other_data_too() -> None:
+    """What a diagnostic cannot have is then said at the first batch, when the loader is there."""
+    node = {"class_path": "callbacks.FisherInformation", "init_args": {"every": "1ep"}}
+    fragment = {
+        "data": {"class_path": f"{__name__}.PlainData"},
+        "model": {"class_path": f"{__name__}.Plain"},
+        "trainer": {"max_epochs": 1, "limit_val_batches": 0, "callbacks": [node]},
+    }
+    Path("plain.yaml").write_text(yaml.safe_dump(fragment))
+    run = build(parse(["fit", "--config", "plain.yaml"]))
+    run.check()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        run.fit()
+    tags = logged(run.place.directory)
+    assert [step for step, _ in tags["diagnostics/fisher/trace"]] == [0, 2]

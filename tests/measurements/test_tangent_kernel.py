@@ -8,7 +8,6 @@ from plasticity_lab.measurements import tangent_kernel
 from plasticity_lab.measurements.functional import detached_parameters, forward
 from plasticity_lab.measurements.tangent_kernel import (
     alignment,
-    centred_labels,
     eigh_descending,
     energy,
     tangent_kernels,
@@ -73,7 +72,8 @@ def test_energy_is_the_squared_cosine() -> None:
 
 
 def test_alignment_is_the_cosine_of_centred_kernels() -> None:
-    labels = centred_labels(torch.tensor([0, 0, 1, 2, 2, 2]), 3)
+    hot = torch.nn.functional.one_hot(torch.tensor([0, 0, 1, 2, 2, 2]), 3).double()
+    labels = hot - hot.mean(0)
     assert torch.allclose(labels.sum(0), torch.zeros(3, dtype=torch.float64))
     assert alignment(labels @ labels.T, labels) == pytest.approx(1)
     assert alignment(labels @ labels.T + 5, labels) == pytest.approx(1), (
