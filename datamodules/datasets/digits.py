@@ -1,5 +1,6 @@
 """Handwritten digits that need no download."""
 
+from functools import cache
 from typing import Literal
 
 import torch
@@ -31,15 +32,21 @@ class Digits(ImageDataset):
 
     def read(self, split: Literal["train", "test"]) -> Split:
         """Return the whole train or test split."""
-        from sklearn.datasets import load_digits
-
-        bunch = load_digits()
-        labels = torch.from_numpy(bunch.target).long()
-        small = torch.from_numpy(bunch.images).float()[:, None] * (255 / 16)
-        images = F.interpolate(small, scale_factor=2, mode="bilinear").round().to(torch.uint8)
+        images, labels = _read()
         chosen = torch.zeros(len(labels), dtype=torch.bool)
         chosen[stratified(labels, 500, generator(0, "digits test split"))] = True
         return _select(images, labels, chosen if split == "test" else ~chosen)
+
+
+@cache
+def _read() -> tuple[Tensor, Tensor]:
+    """Return all images and labels, unpacked once in a process."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    small = torch.from_numpy(bunch.images).float()[:, None] * (255 / 16)
+    images = F.interpolate(small, scale_factor=2, mode="bilinear").round().to(torch.uint8)
+    return images, torch.from_numpy(bunch.target).long()
 
 
 def _select(images: Tensor, labels: Tensor, chosen: Tensor) -> TensorSplit:

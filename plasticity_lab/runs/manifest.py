@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 import time
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def _write(directory: Path, manifest: dict[str, Any]) -> None:
         unfinished.write_text(json.dumps(manifest, indent=1))
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return version(name)
