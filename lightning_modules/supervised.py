@@ -17,6 +17,7 @@ from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
 from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
+from plasticity_lab.surgery.preserve_buffers import preserve_buffers
 from plasticity_lab.surgery.schemes import Scheme
 
 
@@ -105,11 +106,8 @@ class Supervised(LightningModule):
         if again is None:
             self.rule.backward(self.network, loss, _no_second_pass)
             return
-        buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
-        self.rule.backward(self.network, loss, again)
-        with torch.no_grad():
-            for buffer, kept in buffers:
-                buffer.copy_(kept)
+        with preserve_buffers(self.network):
+            self.rule.backward(self.network, loss, again)
 
     def _second_pass(self, batch: Any, random_state: RandomState) -> Tensor:
         """Return the loss of a batch anew, as Lightning would make it for backpropagation."""
@@ -198,16 +196,33 @@ class Supervised(LightningModule):
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore this rank's sums.
+        """Restore this rank's sums, which only a run that resumes inside an epoch needs.
 
         With another number of ranks an epoch's end is the only place to resume from.
+
+        Raises:
+            UserError: inside an epoch that was measured by other metrics.
         """
-        states = checkpoint["train_metrics"]
-        if self._trainer is not None and len(states["loss"]["count"]) == self.trainer.world_size:
+        if self._trainer is None or self.trainer.state.fn != "fit":
+            return
+        states = checkpoint.get("train_metrics", {})
+        if _names(states) != _names(self.train_metrics.state()):
+            epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+            if epochs["processed"] < epochs["started"]:
+                raise UserError(
+                    "ckpt_path",
+                    problem="written inside an epoch that was measured by other metrics",
+                    fix="resume with its objective, or from a checkpoint of an epoch's end",
+                )
+        elif len(states["loss"]["count"]) == self.trainer.world_size:
             rank = self.global_rank
             self.train_metrics.restore(
                 apply_to_collection(states, Tensor, lambda state: state[rank])
             )
+
+
+def _names(states: dict[str, Any]) -> dict[str, set[str]]:
+    return {metric: {*state} for metric, state in states.items()}
 
 
 def _no_second_pass() -> Tensor:

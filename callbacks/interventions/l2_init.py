@@ -6,9 +6,9 @@ from torch.optim import Optimizer
 
 from callbacks.clock import Clock
 from callbacks.interventions.base import Level
-from callbacks.interventions.build_optimizer import build_optimizer
 from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
 from callbacks.network import unwrap
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient

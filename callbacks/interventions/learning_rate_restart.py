@@ -3,7 +3,7 @@
 from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.build_optimizer import build_optimizer
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
 

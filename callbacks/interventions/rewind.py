@@ -7,9 +7,9 @@ from torch import nn
 
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.build_optimizer import build_optimizer
 from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.network import unwrap
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.layer_selection import select_layers
 from plasticity_lab.surgery.snapshot import restore, snapshot

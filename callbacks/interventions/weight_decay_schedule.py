@@ -1,12 +1,9 @@
 """Weight decay over time."""
 
-from typing import Any, cast
-
 from pytorch_lightning import LightningModule, Trainer
-from pytorch_lightning.core.optimizer import _configure_optimizers
 
 from callbacks.interventions.base import Level
-from callbacks.interventions.build_optimizer import build_optimizer
+from lightning_modules.build_optimizer import build_optimizer, build_optimizers
 from plasticity_lab.errors import UserError
 
 
@@ -47,7 +44,7 @@ class WeightDecaySchedule(Level):
                 problem=f"{type(optimizer).__name__} has no weight decay",
                 fix="choose another optimizer",
             )
-        decays = sorted({decay for decay in self._configured(trainer, module) if decay})
+        decays = sorted({decay for decay in self._configured(module) if decay})
         if len(decays) > 1:
             raise UserError(
                 "WeightDecaySchedule",
@@ -59,15 +56,15 @@ class WeightDecaySchedule(Level):
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Write it into the groups that decay."""
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-        configured = self._configured(trainer, module)
+        configured = self._configured(module)
         for group, decay in zip(groups, configured, strict=True):
             if decay or not any(configured):
                 group["weight_decay"] = value
 
     @staticmethod
-    def _configured(trainer: Trainer, module: LightningModule) -> list[float]:
+    def _configured(module: LightningModule) -> list[float]:
         """Return the weight decay that the module configures for each parameter group."""
-        optimizers, *_ = _configure_optimizers(cast("Any", module.configure_optimizers()))
+        optimizers, _ = build_optimizers(module)
         return [
             group.get("weight_decay", 0.0)
             for optimizer in optimizers

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from plasticity_lab.surgery.preserve_buffers import preserve_buffers
+
 
 @contextmanager
 def preserve_state(module: nn.Module) -> Iterator[None]:
@@ -28,7 +30,6 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
         (True, True)
     """
     modes = {part: part.training for part in module.modules()}
-    buffers = {buffer: buffer.clone() for buffer in module.buffers()}
     devices = (parameter.device for parameter in module.parameters())
     device = next(devices, torch.device("cpu"))
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
@@ -41,6 +42,7 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
         for backend in backends:
             backend.fp32_precision = "ieee"
         with (
+            preserve_buffers(module),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
@@ -54,8 +56,5 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
             backend.fp32_precision = precision
         random.setstate(streams[0])
         np.random.set_state(streams[1])  # noqa: NPY002
-        with torch.no_grad():
-            for buffer, value in buffers.items():
-                buffer.copy_(value)
         for part, mode in modes.items():
             part.training = mode

@@ -6,7 +6,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from callbacks.interventions.build_optimizer import build_optimizer
+from lightning_modules.build_optimizer import build_optimizer
 
 
 class BranchFromCheckpoint(Callback):

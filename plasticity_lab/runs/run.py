@@ -10,7 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.interventions.build_optimizer import build_optimizer
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
 from plasticity_lab.runs import sessions, validate_run

@@ -19,9 +19,9 @@ from pytorch_lightning.callbacks import (
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from callbacks.epoch_end import EpochEnd
-from callbacks.interventions.build_optimizer import build_optimizer
 from datamodules import ImageDataModule
 from lightning_modules import ImageClassifier, Supervised
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.config_checks import LARGEST
 

@@ -18,9 +18,9 @@ from callbacks.interventions import (
     Rewind,
     WeightDecaySchedule,
 )
-from callbacks.interventions.build_optimizer import build_optimizer
 from callbacks.interventions.planned_actions import interventions, times
 from datamodules import ImageDataModule
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.budget import Budget, budget
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from plasticity_lab.surgery.preserve_buffers import preserve_buffers
+
 Network = TypeVar("Network", bound=nn.Module)
 Shape = tuple[int, ...]
 """Of an image: channels, height, width."""
@@ -143,18 +145,14 @@ def run_blank(network: nn.Module, image_shape: Shape) -> Any:
         image_shape: channels, height, width.
     """
     modes = {layer: layer.training for layer in network.modules()}
-    buffers = {
-        name: buffer.clone() for name, buffer in network.named_buffers() if not is_lazy(buffer)
-    }
     device = next((tensor.device for tensor in network.parameters()), "cpu")
     network.eval()
     try:
-        return network(torch.zeros(1, *image_shape, device=device))
+        with preserve_buffers(network):
+            return network(torch.zeros(1, *image_shape, device=device))
     finally:
         for layer, mode in modes.items():
             layer.training = mode
-        for name, buffer in buffers.items():
-            network.get_buffer(name).copy_(buffer)
 
 
 def tensors_of(network: nn.Module) -> dict[str, Tensor]:

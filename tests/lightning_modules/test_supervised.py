@@ -2,14 +2,17 @@
 
 import csv
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torchmetrics import Metric
 
-from lightning_modules import Regression
+from lightning_modules import Classification, Regression
+from lightning_modules.epoch_metrics import Accuracy
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import fisher_trace
 from plasticity_lab.randomness import generator
@@ -180,3 +183,27 @@ def test_the_fisher_information_of_a_linear_network_has_a_closed_form() -> None:
     found = fisher_trace(network, inputs, generator(0, "test"), predictive=Regression().predictive)
     expected = 2 * float((inputs.pow(2).sum(1) + 1).mean())
     assert abs(found.total - expected) < 3 * found.error < 0.3 * expected
+
+
+class Twice(Classification):
+    """Measures one thing more than the run whose checkpoint is loaded."""
+
+    def metrics(self) -> Mapping[str, Metric]:
+        return {**super().metrics(), "accuracy_again": Accuracy()}
+
+
+def test_other_metrics_load_every_checkpoint_but_those_inside_an_epoch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = fit(*tiny(SUPERVISED, EVERY_KIND)).place.directory
+    objective = {"class_path": "tests.lightning_modules.test_supervised.Twice"}
+    other = {"model": {"init_args": {"objective": objective}}}
+    arguments = tiny(SUPERVISED, EVERY_KIND, other)
+    inside, end = (str(home / "checkpoints" / f"{name}.ckpt") for name in ("stepstep=6", "last"))
+    branch = [*arguments, "--trainer.max_epochs", "4", "--ckpt_path"]
+    with pytest.raises(SystemExit) as stopped:
+        fit(*branch, inside)
+    assert stopped.value.code == 2
+    assert "inside an epoch that was measured by other metrics; resume" in capsys.readouterr().err
+    assert len(logged(fit(*branch, end).place.directory)["train/accuracy_again"]) == 1
+    main(["test", *arguments, "--ckpt_path", inside])
