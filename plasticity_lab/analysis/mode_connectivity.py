@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from callbacks.diagnostics.probe import training_probe
+from datamodules import ImageDataModule
 from plasticity_lab.analysis.interpolation import Point, barriers, interpolate_path
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
+from plasticity_lab.files import write_atomically
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.command_line import errors_in_one_line, silence_known_warnings
 from plasticity_lab.runs.parse import parse
@@ -106,6 +108,7 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
         raise UserError(missing[0], problem="no such file", fix="name a checkpoint")
     states = [read_checkpoint(path) for path in (first, second)]
     built = _build(first)
+    _check_kind(built)
     data: Any = built.data
     module = built.model.to(data.device)
     for path, state in zip((first, second), states, strict=True):
@@ -127,6 +130,24 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
     return interpolate_path(module, ends[0], ends[1], points, pairs, batches)
 
 
+def _check_kind(run: Run) -> None:
+    """Raise UserError for a run whose cross-entropy and error on a test split are not known."""
+    if not isinstance(run.data, ImageDataModule):
+        raise UserError(
+            "data",
+            value=type(run.data).__name__,
+            problem="its test split is not known",
+            fix="compare runs with datamodules.ImageDataModule",
+        )
+    if not run.data.num_classes:
+        raise UserError(
+            "data",
+            value=type(run.data.dataset).__name__,
+            problem="has no classes, and what is compared is cross-entropy and error",
+            fix="compare classifiers",
+        )
+
+
 def _moved(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     return {name: value.to(device) for name, value in state.items()}
 
@@ -142,11 +163,12 @@ def main(args: Sequence[str] | None = None) -> int:
     print(table(curves))
     if options.json:
         picture = options.json.with_suffix(".png")
-        content: dict[str, Any] = {"one": str(options.first), "other": str(options.second)}
+        content: dict[str, Any] = {"first": str(options.first), "second": str(options.second)}
         for kind, curve in curves.items():
             points = [point._asdict() for point in curve]
             content[kind] = {"barrier": barriers(curve), "points": points}
-        options.json.write_text(json.dumps(content, indent=2) + "\n")
+        with write_atomically(options.json) as unfinished:
+            unfinished.write_text(json.dumps(content, indent=2) + "\n")
     else:
         picture = options.first.absolute().parent.parent / "mode_connectivity.png"
     draw(curves, picture)

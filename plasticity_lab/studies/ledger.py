@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.files import write_atomically
 from plasticity_lab.project import CONFIGS, ROOT
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.censored import censored
@@ -161,7 +162,8 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
             figure.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(drawn, figure)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("\n\n".join(text) + "\n")
+        with write_atomically(file) as unfinished:
+            unfinished.write_text("\n\n".join(text) + "\n")
     except OSError as error:
         raise UserError(
             "ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder"

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -37,8 +37,9 @@ def init_parameters(network: nn.Module, seed: int, scheme: Scheme = "own") -> No
         scheme: how its layers are initialised.
 
     Raises:
-        UserError: for another scheme than `own` if the network is an instance made otherwise; by
-            name, for a layer whose values are drawn from elsewhere than torch's global stream.
+        UserError: for an unknown scheme; for another than `own` if the network is an instance made
+            otherwise; by name, for a layer whose values are drawn from elsewhere than torch's
+            global stream.
 
     Examples:
         >>> first, second = construct(nn.Linear, 3, 2), construct(nn.Linear, 3, 2)
@@ -47,6 +48,10 @@ def init_parameters(network: nn.Module, seed: int, scheme: Scheme = "own") -> No
         >>> torch.equal(first.weight, second.weight)
         True
     """
+    if scheme not in get_args(Scheme):
+        raise UserError(
+            "initialisation", value=scheme, fix=f"set one of {', '.join(get_args(Scheme))}"
+        )
     construction = Construction.of(network)
     if construction is None:
         if scheme != "own":

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import Key, redraw
 from plasticity_lab.surgery.layer_selection import copy_buffers, own_parameters
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
@@ -34,7 +35,8 @@ def reset_layers(
         holder: what holds the network, as `redraw`.
 
     Raises:
-        UserError: by name, for a layer whose rule is not known.
+        UserError: if the layers hold no parameters of their own; by name, for a layer whose rule is
+            not known.
 
     Examples:
         >>> network = construct(nn.Linear, 3, 2)
@@ -43,9 +45,16 @@ def reset_layers(
         >>> torch.equal(network.weight, before)
         False
     """
+    parameters = own_parameters(layers)
+    if not parameters:
+        raise UserError(
+            "layers",
+            value=", ".join(layers),
+            problem="hold no parameters of their own",
+            fix="choose their parts, as select_layers does",
+        )
     fresh = redraw(network, layers, key, holder)
-    for name, parameter in own_parameters(layers).items():
+    for name, parameter in parameters.items():
         parameter.copy_(fresh[name])
     copy_buffers(layers, fresh, norm_statistics=norm_statistics, others=True)
-    parameters = [parameter for layer in layers.values() for parameter in layer.parameters()]
-    reset_optimizer_state(optimizers, parameters)
+    reset_optimizer_state(optimizers, parameters.values())

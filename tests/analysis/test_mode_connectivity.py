@@ -19,6 +19,7 @@ from plasticity_lab.analysis.interpolation import (
 )
 from plasticity_lab.analysis.mode_connectivity import main, table
 from plasticity_lab.surgery.norm_statistics import update_bn
+from tests.regressions import regression
 from tests.runs import fit, logged, tiny
 
 IMAGES = torch.randn(30, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -190,3 +191,11 @@ def test_the_table_has_a_row_for_each_curve_and_measure() -> None:
         network(2), network(0).state_dict(), network(1).state_dict(), 3, pairs, [IMAGES]
     )
     assert len(table(curves).splitlines()) == 5
+
+
+def test_regressions_have_no_error_to_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    end = fit(*tiny(regression())).place.directory / "checkpoints/last.ckpt"
+    with pytest.raises(SystemExit) as stopped:
+        main([str(end), str(end)])
+    assert stopped.value.code == 2
+    assert "data: MeanGrey: has no classes" in capsys.readouterr().err
