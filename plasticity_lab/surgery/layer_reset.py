@@ -46,6 +46,6 @@ def reset_layers(
     fresh = redraw(network, layers, key, holder)
     for name, parameter in own_parameters(layers).items():
         parameter.copy_(fresh[name])
-    copy_buffers(layers, fresh, norm_statistics=norm_statistics, others=True)
+    copy_buffers(layers, fresh, norm_statistics=norm_statistics, other_buffers=True)
     parameters = [parameter for layer in layers.values() for parameter in layer.parameters()]
     reset_optimizer_state(optimizers, parameters)
