@@ -101,15 +101,15 @@ class Supervised(LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Let the rule add a batch's gradients."""
-        again, self._loss_again = self._loss_again, None
-        if again is None:
+        loss_again, self._loss_again = self._loss_again, None
+        if loss_again is None:
             self.rule.backward(self.network, loss, _no_second_pass)
             return
         buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
-        self.rule.backward(self.network, loss, again)
+        self.rule.backward(self.network, loss, loss_again)
         with torch.no_grad():
-            for buffer, kept in buffers:
-                buffer.copy_(kept)
+            for buffer, copy in buffers:
+                buffer.copy_(copy)
 
     def _second_pass(self, batch: Any, random_state: RandomState) -> Tensor:
         """Return the loss of a batch anew, as Lightning would make it for backpropagation."""

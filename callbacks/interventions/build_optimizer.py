@@ -11,9 +11,9 @@ def build_optimizer(module: LightningModule) -> tuple[Optimizer | None, Any]:
 
     (None, None) if it configures several.
     """
-    made: Any = module.configure_optimizers()
-    if isinstance(made, Optimizer):
-        return made, None
-    if isinstance(made, dict) and isinstance(made.get("lr_scheduler"), dict):
-        return made["optimizer"], made["lr_scheduler"]["scheduler"]
+    configured: Any = module.configure_optimizers()
+    if isinstance(configured, Optimizer):
+        return configured, None
+    if isinstance(configured, dict) and isinstance(configured.get("lr_scheduler"), dict):
+        return configured["optimizer"], configured["lr_scheduler"]["scheduler"]
     return None, None
