@@ -143,7 +143,7 @@ def eigenvalues(network: nn.Module, chosen: Probe) -> dict[str, float]:
     product = hessian_vector_product(loss, parameters)
     size = flatten(parameters).numel()
     start = torch.randn(size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    exact = largest_eigenpairs(product, start, COUNT, 1e-9, most=300).values
+    exact = largest_eigenpairs(product, start, COUNT, 1e-9, max_steps=300).values
     ours = largest_eigenpairs(product, start, COUNT, TOLERANCE)
     values, products = power_iteration(product, size, COUNT)
     seconds = {}

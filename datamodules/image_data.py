@@ -168,13 +168,13 @@ class ImageDataModule(SplitsOnDevice):
 
     def _order(self, epoch: int) -> Tensor:
         """Return an epoch's examples in order; with `overfit_batches` the first epoch's."""
-        same = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
-        return self.schedule.stages.order(0 if same else epoch)
+        overfits = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
+        return self.schedule.stages.order(0 if overfits else epoch)
 
     @cached_property
     def loaders(self) -> dict[str, EpochLoader]:
         """The loader of each split."""
-        whole = {
+        loaders = {
             name: EpochLoader(
                 split,
                 self.batch_size,
@@ -189,7 +189,7 @@ class ImageDataModule(SplitsOnDevice):
             for name, split in self.splits._asdict().items()
             if not (name == "validation" and split is self.splits.test)
         }
-        return {"validation": whole["test"], **whole}
+        return {"validation": loaders["test"], **loaders}
 
     def train_dataloader(self) -> EpochLoader:
         """Return the loader of the training split, set to the epoch that comes next."""
@@ -216,9 +216,9 @@ class ImageDataModule(SplitsOnDevice):
         loader, now = copy.copy(self.loaders["train"]), self.now
         loader.epoch, loader.batch_index = now.epoch, 0
         for number, raw in enumerate(loader):
-            moved = Batch(*(part.to(self.device) for part in raw))
+            on_device = Batch(*(part.to(self.device) for part in raw))
             batch = self.schedule.transforms.apply(
-                moved, self.context("train", now.epoch, -2 - number, self._rank), now
+                on_device, self.context("train", now.epoch, -2 - number, self._rank), now
             )
             yield self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
 

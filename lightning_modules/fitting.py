@@ -36,7 +36,7 @@ def check_fit(network: nn.Module, shape: Shape, outputs: int) -> None:
     for training in (True, False):
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():
-                made = twin.train(training)(inputs)
+                output = twin.train(training)(inputs)
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
@@ -45,11 +45,13 @@ def check_fit(network: nn.Module, shape: Shape, outputs: int) -> None:
                 name,
                 f"cannot take {noun}{axes} {shape}: {type(error).__name__}: {error} ({place})",
             ) from error
-        if not isinstance(made, torch.Tensor) or made.shape != (2, outputs):
-            found = tuple(made.shape) if isinstance(made, torch.Tensor) else type(made).__name__
+        if not isinstance(output, torch.Tensor) or output.shape != (2, outputs):
+            actual = (
+                tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            )
             raise UserError(
                 "network",
                 value=name,
-                problem=f"makes {found} of 2 {noun}",
+                problem=f"makes {actual} of 2 {noun}",
                 fix=f"it must return (batch, outputs) = (2, {outputs})",
             )

@@ -149,12 +149,12 @@ class Regression(Objective):
     def check(self, targets: Tensor, classes: int | None) -> None:
         """Refuse classes, and targets that are not floating-point numbers."""
         if classes is not None or not targets.dtype.is_floating_point or targets.ndim > 2:
-            found = f"{classes} classes" if classes else f"{targets.dtype} {tuple(targets.shape)}"
+            actual = f"{classes} classes" if classes else f"{targets.dtype} {tuple(targets.shape)}"
             raise UserError(
                 "objective",
                 value="Regression",
                 problem=(
-                    f"targets are {found}, not floating-point (examples,) or (examples, numbers)"
+                    f"targets are {actual}, not floating-point (examples,) or (examples, numbers)"
                 ),
                 fix="give such targets, or use Classification",
             )

@@ -102,12 +102,12 @@ class Supervised(LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Let the rule add a batch's gradients."""
-        again, self._loss_again = self._loss_again, None
-        if again is None:
+        loss_again, self._loss_again = self._loss_again, None
+        if loss_again is None:
             self.rule.backward(self.network, loss, _no_second_pass)
             return
         with preserve_buffers(self.network):
-            self.rule.backward(self.network, loss, again)
+            self.rule.backward(self.network, loss, loss_again)
 
     def _second_pass(self, batch: Any, random_state: RandomState) -> Tensor:
         """Return the loss of a batch anew, as Lightning would make it for backpropagation."""

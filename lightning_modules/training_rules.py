@@ -105,17 +105,17 @@ class SAM(TrainingRule):
         """Backpropagate at the perturbed weights."""
         parameters = [value for value in network.parameters() if value.requires_grad]
         slopes = torch.autograd.grad(loss, parameters, allow_unused=True)
-        moved = [(value, g) for value, g in zip(parameters, slopes, strict=True) if g is not None]
+        pairs = [(value, g) for value, g in zip(parameters, slopes, strict=True) if g is not None]
 
         # Weights are restored from copies: subtracting would not give back their last bits.
-        own = [value.detach().clone() for value, _ in moved]
-        norm = torch.nn.utils.get_total_norm([slope for _, slope in moved])
+        copies = [value.detach().clone() for value, _ in pairs]
+        norm = torch.nn.utils.get_total_norm([slope for _, slope in pairs])
         with torch.no_grad():
-            for value, slope in moved:
+            for value, slope in pairs:
                 value.add_(slope * (self.rho / (norm + 1e-12)))
         try:
             loss_again().backward()  # type: ignore[no-untyped-call]
         finally:
             with torch.no_grad():
-                for (value, _), kept in zip(moved, own, strict=True):
-                    value.copy_(kept)
+                for (value, _), copy in zip(pairs, copies, strict=True):
+                    value.copy_(copy)

@@ -258,15 +258,16 @@ def check_network(
     Raises:
         UserError: naming the first parameter that differs.
     """
-    saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-    wanted = {name: tuple(value.shape) for name, value in expected.items()}
-    for name in (*wanted, *saved):
-        if saved.get(name) != wanted.get(name):
-            theirs, ours = _shape_words(saved.get(name)), _shape_words(wanted.get(name))
+    saved_shapes = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    expected_shapes = {name: tuple(value.shape) for name, value in expected.items()}
+    for name in (*expected_shapes, *saved_shapes):
+        if saved_shapes.get(name) != expected_shapes.get(name):
+            saved_shape = _shape_words(saved_shapes.get(name))
+            expected_shape = _shape_words(expected_shapes.get(name))
             raise UserError(
                 "ckpt_path",
                 value=path,
-                problem=f"of another network: {name} {theirs} there and {ours} here",
+                problem=f"of another network: {name} {saved_shape} there and {expected_shape} here",
                 fix="use the run's own config",
             )
 

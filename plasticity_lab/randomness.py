@@ -54,7 +54,7 @@ class RandomState:
     def __init__(self, device: torch.device) -> None:
         self._cpu = torch.get_rng_state()
         self._devices = [device] if device.type == "cuda" else []
-        self._cuda = [torch.cuda.get_rng_state(each) for each in self._devices]
+        self._cuda = [torch.cuda.get_rng_state(cuda_device) for cuda_device in self._devices]
 
     @contextmanager
     def again(self) -> Iterator[None]:

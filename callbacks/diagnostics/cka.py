@@ -91,12 +91,12 @@ class CKA(ProbeDiagnostic):
         if not path.is_file():
             raise UserError("reference", path, problem="no such file", fix="name a checkpoint")
         try:
-            whole: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
+            state_dict: dict[str, Tensor] = read_checkpoint(path)["state_dict"]
             # Most modules hold what they train as `network`, others are it themselves.
-            start = "network." if any(name.startswith("network.") for name in whole) else ""
+            start = "network." if any(name.startswith("network.") for name in state_dict) else ""
             state = {
                 name.removeprefix(start): value
-                for name, value in whole.items()
+                for name, value in state_dict.items()
                 if name.startswith(start)
             }
             check_network({"state_dict": state}, network.state_dict(), path)

@@ -27,12 +27,13 @@ def layout(names: Sequence[str]) -> Layout:
         "data": r"(data/(?!examples)|deficits/).*",
         "examples": r"data/examples$",
     }
-    ours = [rf"{re.escape(name)}(/.*)?$" for name in names]
+    patterns = [rf"{re.escape(name)}(/.*)?$" for name in names]
     charts |= {
-        name: f"diagnostics(_running)?/{pattern}" for name, pattern in zip(names, ours, strict=True)
+        name: f"diagnostics(_running)?/{pattern}"
+        for name, pattern in zip(names, patterns, strict=True)
     }
     charts["other diagnostics"] = (
-        f"diagnostics(_running)?/{''.join(f'(?!{pattern})' for pattern in ours)}.*"
+        f"diagnostics(_running)?/{''.join(f'(?!{pattern})' for pattern in patterns)}.*"
     )
     return {"plasticity": {title: ["Multiline", [pattern]] for title, pattern in charts.items()}}
 

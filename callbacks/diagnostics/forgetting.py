@@ -33,7 +33,7 @@ def plot_events(counts: ForgettingStatistics) -> Figure:
 
     Those never learned stand apart, those not presented are left out.
     """
-    seen, learned, wrong = (
+    presented, learned, wrong = (
         counts.presentations > 0,
         counts.first_learned != NEVER,
         counts.wrong_label,
@@ -46,9 +46,10 @@ def plot_events(counts: ForgettingStatistics) -> Figure:
         ("wrong label", wrong, "tab:red"),
     ):
         bars = torch.bincount(
-            counts.forgotten[seen & learned & group].clamp(max=_BARS).cpu(), minlength=_BARS + 1
+            counts.forgotten[presented & learned & group].clamp(max=_BARS).cpu(),
+            minlength=_BARS + 1,
         )
-        heights = torch.cat([bars, (seen & ~learned & group).sum().cpu()[None]])
+        heights = torch.cat([bars, (presented & ~learned & group).sum().cpu()[None]])
         if heights.any():
             axes.bar(
                 [*range(_BARS + 1), _BARS + 2],
@@ -58,7 +59,7 @@ def plot_events(counts: ForgettingStatistics) -> Figure:
                 label=name,
             )
         below += heights
-    if (seen & wrong).any():
+    if (presented & wrong).any():
         axes.legend(frameon=False)
     axes.set_xticks(
         [*range(0, _BARS, 5), _BARS, _BARS + 2],
@@ -182,12 +183,12 @@ class Forgetting(Diagnostic):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        self._let_go()
+        self._remove_hook()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._let_go()
+        self._remove_hook()
         if self._logits is None or len(self._logits) != len(batch.indices):
             raise UserError(
                 "Forgetting",
@@ -220,9 +221,9 @@ class Forgetting(Diagnostic):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._let_go()
+        self._remove_hook()
 
-    def _let_go(self) -> None:
+    def _remove_hook(self) -> None:
         if self._hook is not None:
             self._hook.remove()
 

@@ -69,8 +69,8 @@ class GradientNorms(ProbeDiagnostic):
         values = {}
         for name, part in parts.items():
             size = min(self.batch_size, len(part)) if name == "all" else shared
-            whole = part[: len(part) // size * size].to(look.probe.targets.device)
-            losses = [look.loss_on(batch) for batch in whole.reshape(-1, size)]
+            full_batches = part[: len(part) // size * size].to(look.probe.targets.device)
+            losses = [look.loss_on(batch) for batch in full_batches.reshape(-1, size)]
             values[f"gradient_norm/{name}"] = mean_gradient_norm(losses, look.parameters)
         if values.get("gradient_norm/old"):
             imbalance = values["gradient_norm/new"] / values["gradient_norm/old"]

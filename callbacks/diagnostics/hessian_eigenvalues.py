@@ -89,10 +89,10 @@ class HessianEigenvalues(ProbeDiagnostic):
 
         # How far the span has turned since earlier measurements.
         span = top.vectors.to(torch.float16).cpu()
-        for when, before in self._spans.items():
-            if before.shape == span.shape:
-                overlap = subspace_overlap(before.double(), span.double())
-                measured[f"hessian/subspace_overlap/{when}"] = overlap
+        for reference, earlier_span in self._spans.items():
+            if earlier_span.shape == span.shape:
+                overlap = subspace_overlap(earlier_span.double(), span.double())
+                measured[f"hessian/subspace_overlap/{reference}"] = overlap
         self._spans["last"] = span
         if look.step:
             self._spans.setdefault("early", span)

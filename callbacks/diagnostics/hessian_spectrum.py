@@ -56,8 +56,8 @@ class HessianSpectrum(ProbeDiagnostic):
     def __post_init__(self) -> None:
         """Check the arguments."""
         super().__post_init__()
-        least = {"steps": 2, "draws": 1, "signs": 2}
-        for key, number in least.items():
+        minimums = {"steps": 2, "draws": 1, "signs": 2}
+        for key, number in minimums.items():
             if getattr(self, key) < number:
                 raise UserError(key, value=getattr(self, key), fix=f"set {number} or more")
 

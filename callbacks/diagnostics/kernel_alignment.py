@@ -90,16 +90,16 @@ class KernelAlignment(ProbeDiagnostic):
         outputs = look.outputs().double()
         count = outputs.shape[1]
         kernels = tangent_kernels(look.network, look.probe.inputs)
-        whole = torch.stack(list(kernels.values())).sum(0)
-        values, vectors = eigh_descending(whole)
+        kernel = torch.stack(list(kernels.values())).sum(0)
+        values, vectors = eigh_descending(kernel)
 
         # What is to be learned, what the network answers, and the difference.
-        hot = look.objective.target_matrix(look.probe.targets, count)
-        labels = hot.double() - hot.double().mean(0)
+        one_hot = look.objective.target_matrix(look.probe.targets, count)
+        labels = one_hot.double() - one_hot.double().mean(0)
         targets = {
             "labels": labels,
             "outputs": outputs - outputs.mean(0),
-            "residuals": hot - look.objective.mean(outputs),
+            "residuals": one_hot - look.objective.mean(outputs),
         }
 
         full = largest_full_eigenvalue(look.network, look.probe.inputs, count, look.seed)
@@ -107,7 +107,7 @@ class KernelAlignment(ProbeDiagnostic):
             "kernel/eigenvalue": float(values[0]),
             "kernel/trace": float(values.sum()),
             "kernel/full_eigenvalue": full,
-            "kernel/alignment": alignment(whole, labels),
+            "kernel/alignment": alignment(kernel, labels),
         }
         if look.learning_rate is not None:
             measured["kernel/stability"] = stability(look.learning_rate, full, len(values))

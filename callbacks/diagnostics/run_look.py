@@ -32,13 +32,13 @@ def choose_probe(
     return loader_probe(trainer, module, examples, run_seed(trainer, module))
 
 
-def look_at_module(module: LightningModule, probe: Probe, **known: Any) -> Look:
+def look_at_module(module: LightningModule, probe: Probe, **look_fields: Any) -> Look:
     """Return a look at what a module trains.
 
     Args:
         module: its `objective` and `rule` are used if it has them.
         probe: the examples.
-        **known: what else is known, as `Look` takes it.
+        **look_fields: what else is known, as `Look` takes it.
     """
     network = unwrap(module)
     rule = getattr(module, "rule", None)
@@ -48,7 +48,7 @@ def look_at_module(module: LightningModule, probe: Probe, **known: Any) -> Look:
         getattr(module, "objective", None),
         frozen_norms=frozenset(frozen_batch_norms(network)),
         rule=rule if isinstance(rule, TrainingRule) else None,
-        **known,
+        **look_fields,
     )
 
 

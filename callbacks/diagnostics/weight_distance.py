@@ -44,7 +44,7 @@ class WeightDistance(Diagnostic):
         ```
     """
 
-    charts = tuple(f"weights/{what}" for what in _WHAT)
+    charts = tuple(f"weights/{quantity}" for quantity in _WHAT)
     tags = tuple(f"{name}{block}" for name in charts for block in ("", "/<block>"))
 
     def __post_init__(self) -> None:

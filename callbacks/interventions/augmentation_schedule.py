@@ -31,9 +31,9 @@ class AugmentationSchedule(Level):
 
     def __init__(self, levels: dict[str, float]) -> None:
         super().__init__(levels)
-        if beyond := [value for _, value in self.levels.entries if not 0 <= value <= 1]:
+        if out_of_range := [value for _, value in self.levels.entries if not 0 <= value <= 1]:
             raise UserError(
-                "levels", value=beyond[0], fix="set the share of images to augment, in [0, 1]"
+                "levels", value=out_of_range[0], fix="set the share of images to augment, in [0, 1]"
             )
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:

@@ -59,8 +59,8 @@ class NormRecalibration(Named, Callback):
             )
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
             return
-        both = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
-        if trainer.limit_val_batches == 0 or both > (trainer.max_epochs or 0):
+        first_epoch = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
+        if trainer.limit_val_batches == 0 or first_epoch > (trainer.max_epochs or 0):
             raise UserError(
                 "every",
                 value=self.every,

@@ -71,7 +71,7 @@ class Rewind(OneShot):
         self.layers = layers
         self.optimizer_state = optimizer_state
         self.learning_rate = learning_rate
-        self._kept: dict[str, Any] | None = None
+        self._snapshot: dict[str, Any] | None = None
 
     @property
     def state_key(self) -> str:
@@ -80,11 +80,11 @@ class Rewind(OneShot):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the snapshot, once it is taken."""
-        return {"kept": self._kept}
+        return {"kept": self._snapshot}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the snapshot of a checkpoint."""
-        self._kept = state_dict["kept"]
+        self._snapshot = state_dict["kept"]
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that do not exist, or whose parameters are replaced meanwhile."""
@@ -102,16 +102,16 @@ class Rewind(OneShot):
         taken_now = self.to.crossed(epoch.before, epoch.now, epoch.epochs)
         return f"{self!r}: {'taken' if taken_now else 'kept'}, {action}"
 
-    def check_snapshot(self, module: LightningModule, kept: dict[str, Any] | None) -> None:
+    def check_snapshot(self, module: LightningModule, state: dict[str, Any] | None) -> None:
         """Raise UserError unless a checkpoint from after `to` holds the snapshot."""
-        if kept is None:
+        if state is None:
             raise UserError(
                 "Rewind: to",
                 value=self.to,
                 problem="has passed at the checkpoint, which does not hold that state",
                 fix="start a new run",
             )
-        if self.learning_rate == "rewind" and bool(kept["schedules"]) != (
+        if self.learning_rate == "rewind" and bool(state["schedules"]) != (
             build_optimizer(module)[1] is not None
         ):
             raise UserError(
@@ -125,21 +125,21 @@ class Rewind(OneShot):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         clock = Clock.of(trainer)
-        where = list(clock.now)
+        position = list(clock.now)
         # A checkpoint may have been written after it was taken, as its batch failed.
-        taken = self._kept and self._kept["where"] == where
-        if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not taken:
+        is_taken = self._snapshot and self._snapshot["where"] == position
+        if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not is_taken:
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
             state = snapshot(self._chosen(pl_module), trainer.optimizers, schedulers)
-            self._kept = {"where": where, **state}
+            self._snapshot = {"where": position, **state}
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Restore the snapshot."""
-        assert self._kept is not None
+        assert self._snapshot is not None
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         restore(
-            self._kept,
+            self._snapshot,
             self._chosen(module),
             trainer.optimizers,
             schedulers,

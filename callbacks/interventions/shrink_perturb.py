@@ -99,7 +99,7 @@ class ShrinkPerturb(OneShot):
             noise = fresh
         shrink_perturb(scope, noise, self.shrink, self.perturb)
         if self.norm_statistics == "reset":
-            copy_buffers(layers, fresh, norm_statistics=True, others=self.shrink == 0)
+            copy_buffers(layers, fresh, norm_statistics=True, other_buffers=self.shrink == 0)
         if self.optimizer_state == "reset":
             reset_optimizer_state(trainer.optimizers, scope.values())
 

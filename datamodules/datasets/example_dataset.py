@@ -87,23 +87,23 @@ class ExampleDataset(ABC):
         """
         train, test = self.read("train"), self.read("test")
         self.check(train, test)
-        kept = torch.arange(len(train))
-        held_out = kept[:0]
+        indices = torch.arange(len(train))
+        held_out = indices[:0]
         if self.validation != "test":
             held_out = train.choose(self._count(train), generator(seed, "validation"))
-            kept = kept[~torch.isin(kept, held_out)]
+            indices = indices[~torch.isin(indices, held_out)]
         if self.subset is not None:
-            if not 1 <= self.subset <= len(kept):
+            if not 1 <= self.subset <= len(indices):
                 raise UserError(
                     "subset",
                     value=self.subset,
-                    problem=f"choose 1 to {len(kept)}, the training examples there are",
+                    problem=f"choose 1 to {len(indices)}, the training examples there are",
                 )
-            chosen = SubsetSplit(train, kept).choose(self.subset, generator(seed, "subset"))
-            kept = kept[chosen]
+            chosen = SubsetSplit(train, indices).choose(self.subset, generator(seed, "subset"))
+            indices = indices[chosen]
         validation = test if self.validation == "test" else SubsetSplit(train, held_out)
-        whole = len(kept) == len(train)
-        return Splits(train if whole else SubsetSplit(train, kept), validation, test)
+        is_complete = len(indices) == len(train)
+        return Splits(train if is_complete else SubsetSplit(train, indices), validation, test)
 
     def _count(self, train: Split) -> int:
         share = float(self.validation)

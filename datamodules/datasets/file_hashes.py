@@ -52,14 +52,14 @@ def hash_files(files: Sequence[Path]) -> FileHashes:
 def files_below(folder: Path) -> list[Path]:
     """Return all files below a folder, sorted, also behind links, which may lead in circles."""
     files: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    visited: set[tuple[int, int]] = set()
     for place, inner, names in os.walk(folder, followlinks=True):
         status = os.stat(place)
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             # Already walked: not a second time.
             inner.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         inner.sort()
         files += [path for path in (Path(place, name) for name in names) if path.is_file()]
     return sorted(files)

@@ -10,7 +10,7 @@ def printable(name: object) -> str:
 
     Python holds such a byte as half of a surrogate pair, which can neither be encoded nor drawn.
     """
-    return _UNWRITABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(name))
+    return _UNWRITABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), str(name))
 
 
 def one_line(error: Exception) -> str:

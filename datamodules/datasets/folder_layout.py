@@ -21,35 +21,35 @@ def split_folder(root: Path, split: Literal["train", "test"]) -> Path:
     Raises:
         UserError: if there is none, with what is there instead.
     """
-    found = _candidates(root, split)
-    if not found:
+    candidates = _candidates(root, split)
+    if not candidates:
         raise UserError(
             "root",
             value=printable(root),
             problem=_describe(root, split),
             fix="it must hold train/<class>/… and test/<class>/… (val/ or valid/ does for test/)",
         )
-    return root / found[0]
+    return root / candidates[0]
 
 
 def report_test_folder(root: Path) -> None:
     """Say which folder is the test split where that is not plain."""
-    chosen, *others = _candidates(root, "test")
+    chosen, *unused = _candidates(root, "test")
     if chosen != "test":
         rank_zero_info(
             f"{printable(root)}: {chosen}/ is the test split, as test/ holds no class folders"
         )
-    elif others:
+    elif unused:
         rank_zero_info(
-            f"{printable(root)}: test/ is the test split; {' and '.join(others)} not used"
+            f"{printable(root)}: test/ is the test split; {' and '.join(unused)} not used"
         )
 
 
 def check_classes(train: Path, test: Path) -> None:
     """Raise UserError unless both folders hold the same classes, whose names can be told apart."""
     names = {folder: class_names(folder) for folder in (train, test)}
-    for folder, own in names.items():
-        _refuse_twins(own, f"{printable(folder)}: holds")
+    for folder, classes in names.items():
+        _refuse_twins(classes, f"{printable(folder)}: holds")
     only_train = [name for name in names[train] if name not in names[test]]
     only_test = [name for name in names[test] if name not in names[train]]
     _refuse_twins(only_train + only_test, f"{printable(train)} and {printable(test)} hold")
@@ -65,20 +65,20 @@ def check_classes(train: Path, test: Path) -> None:
         )
 
 
-def _refuse_twins(names: Sequence[str], where: str) -> None:
+def _refuse_twins(names: Sequence[str], subject: str) -> None:
     """Raise UserError for two names that look the same."""
-    seen: dict[str, str] = {}
+    by_look: dict[str, str] = {}
     for name in names:
         # é is one character or two, spaces are of many widths and often at the end.
         look = " ".join(unicodedata.normalize("NFC", name).split())
-        if look in seen:
-            one, other = (ascii(each).replace(" ", r"\x20") for each in (seen[look], name))
+        if look in by_look:
+            first, second = (ascii(twin).replace(" ", r"\x20") for twin in (by_look[look], name))
             raise UserError(
                 "",
-                problem=f"{where} two class folders that look the same, {one} and {other}",
+                problem=f"{subject} two class folders that look the same, {first} and {second}",
                 fix="rename one",
             )
-        seen[look] = name
+        by_look[look] = name
 
 
 def _candidates(root: Path, split: str) -> list[str]:
@@ -108,6 +108,6 @@ def _describe(root: Path, split: str) -> str:
 
 def _shown(names: Sequence[str]) -> str:
     """Return names as text, not more than five."""
-    shown = [repr(printable(name)) for name in names[:5]]
-    more = [f"… ({len(names)} in all)"] if len(names) > 5 else []
-    return ", ".join([*shown, *more]) or "none"
+    texts = [repr(printable(name)) for name in names[:5]]
+    remainder = [f"… ({len(names)} in all)"] if len(names) > 5 else []
+    return ", ".join([*texts, *remainder]) or "none"

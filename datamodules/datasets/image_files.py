@@ -37,20 +37,20 @@ def list_files(folder: Path) -> ImageFiles:
         UserError: for a class without images, images that do not lie directly in their class's
             folder, and links to nothing.
     """
-    found = ImageFiles(class_names(folder), [], [])
+    split_files = ImageFiles(class_names(folder), [], [])
     skipped: Counter[str] = Counter()
     for entry in _entries(folder):
         if _is_hidden(entry.name):
             skipped["hidden"] += 1
         elif _kind(entry) == "file":
             skipped[Path(entry.name).suffix.lower()] += 1
-    for label, name in enumerate(found.classes):
+    for label, name in enumerate(split_files.classes):
         images = _list_class(folder / name, skipped)
-        found.files.extend(images)
-        found.labels.extend([label] * len(images))
+        split_files.files.extend(images)
+        split_files.labels.extend([label] * len(images))
     if skipped:
         rank_zero_info(f"{printable(folder)}: skipped {_count(skipped)}")
-    return found
+    return split_files
 
 
 def class_names(folder: Path) -> list[str]:
@@ -134,13 +134,13 @@ def _kind(entry: os.DirEntry[str]) -> str:
         pass
     if _is_hidden(entry.name):
         return "file"
-    what = (
+    problem = (
         f"a link to {printable(os.readlink(entry.path))}, where nothing is"
         if entry.is_symlink()
         else "not a file or folder"
     )
     raise UserError(
-        printable(entry.path), problem=what, fix="put the file there, or remove this one"
+        printable(entry.path), problem=problem, fix="put the file there, or remove this one"
     )
 
 
@@ -155,15 +155,15 @@ def _is_hidden(name: str) -> bool:
 def _count(skipped: Counter[str]) -> str:
     """Say how many entries were skipped, hidden ones and by their endings."""
     hidden = skipped["hidden"]
-    others = skipped.total() - hidden
+    num_visible = skipped.total() - hidden
     parts = []
     if hidden:
         parts.append(f"{hidden} hidden or system files")
-    if others:
+    if num_visible:
         endings = sorted(
             printable(ending or "no ending") for ending in skipped if ending != "hidden"
         )
         parts.append(
-            f"{others} others that are not images in a class folder ({', '.join(endings)})"
+            f"{num_visible} others that are not images in a class folder ({', '.join(endings)})"
         )
     return " and ".join(parts)

@@ -125,9 +125,9 @@ class TorchvisionImages(ImageDataset):
         import torchvision
 
         chosen = (self.name, split, self.size, sorted(self.options.items()))
-        how = f"{chosen!r} torchvision {torchvision.__version__} {decoder()} "
+        settings = f"{chosen!r} torchvision {torchvision.__version__} {decoder()} "
         return hashlib.sha256(
-            (how + hash_files(files_below(Path(self.root))).identity).encode()
+            (settings + hash_files(files_below(Path(self.root))).identity).encode()
         ).hexdigest()
 
     def _class_names(self, source: Any, labels: Tensor) -> Sequence[str]:

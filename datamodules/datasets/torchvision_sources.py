@@ -60,37 +60,37 @@ def split_arguments(
             user's.
     """
     if name in _BY_FLAG:
-        own: dict[str, Any] = {"train": split == "train"}
+        split_arguments: dict[str, Any] = {"train": split == "train"}
     elif name in _BY_SPLIT:
-        own = {"split": _BY_SPLIT[name][split == "test"]}
+        split_arguments = {"split": _BY_SPLIT[name][split == "test"]}
     else:
-        known = ", ".join(sorted([*_BY_FLAG, *_BY_SPLIT]))
+        names = ", ".join(sorted([*_BY_FLAG, *_BY_SPLIT]))
         raise UserError(
             "name",
             value=name,
             problem="not a torchvision data set of labelled images that is read by name",
-            fix=f"set one of {known}, or use FolderImages",
+            fix=f"set one of {names}, or use FolderImages",
         )
-    if taken := sorted((own.keys() | _RESERVED) & options.keys()):
+    if conflicts := sorted((split_arguments.keys() | _RESERVED) & options.keys()):
         raise UserError(
             "options",
-            value=taken[0],
+            value=conflicts[0],
             problem=f"TorchvisionImages sets it for {name}",
             fix="remove it",
         )
     if name in _CHOICES:
         _check_choice(name, _CHOICES[name], options)
-    return {**options, **own}
+    return {**options, **split_arguments}
 
 
 def _check_choice(name: str, choice: _Choice, options: dict[str, Any]) -> None:
-    given = options.get(choice.option, choice.default)
-    if isinstance(given, list) and len(given) == 1:
-        given = given[0]
-    if given not in choice.values:
+    choice_value = options.get(choice.option, choice.default)
+    if isinstance(choice_value, list) and len(choice_value) == 1:
+        choice_value = choice_value[0]
+    if choice_value not in choice.values:
         raise UserError(
             f"options: {choice.option}",
-            value=given,
+            value=choice_value,
             problem=f"{name} needs one of {', '.join(choice.values)}",
             fix=f"set options: {{{choice.option}: {choice.values[0]}}}, for example",
         )

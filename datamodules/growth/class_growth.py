@@ -70,12 +70,12 @@ class ClassGrowth(Growth):
             chosen = stratified(targets, len(chosen), generator(seed, "growth, uniform part"))
             chosen = order[torch.isin(order, chosen)]
             chosen = chosen[targets[chosen].argsort(stable=True)]
-            dealt = [chosen[stage :: self.stages] for stage in range(self.stages)]
+            uniform_groups = [chosen[stage :: self.stages] for stage in range(self.stages)]
         else:
-            dealt = list(chosen.tensor_split(self.stages))
-        others = order[~torch.isin(order, chosen)]
+            uniform_groups = list(chosen.tensor_split(self.stages))
+        remaining = order[~torch.isin(order, chosen)]
         groups = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(
             self.stages
         )
-        by_class = [others[torch.isin(targets[others], group)] for group in groups]
-        return [torch.cat(parts) for parts in zip(dealt, by_class, strict=True)]
+        by_class = [remaining[torch.isin(targets[remaining], group)] for group in groups]
+        return [torch.cat(parts) for parts in zip(uniform_groups, by_class, strict=True)]

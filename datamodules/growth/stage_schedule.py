@@ -164,8 +164,8 @@ class StageSchedule:
             ),
             epochs,
         ]
-        for stage, (one, next_one) in enumerate(pairwise(begins)):
-            if one >= next_one:
+        for stage, (start, next_start) in enumerate(pairwise(begins)):
+            if start >= next_start:
                 raise UserError(
                     self._shown,
                     problem=f"stage {stage} would have no epoch of {epochs}",

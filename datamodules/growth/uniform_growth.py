@@ -35,7 +35,7 @@ class UniformGrowth(Growth):
         until: StageCriterion | None = None,
     ) -> None:
         super().__init__(at, until)
-        if sum(given is not None for given in (fractions, counts, step)) != 1:
+        if sum(setting is not None for setting in (fractions, counts, step)) != 1:
             raise UserError(
                 "growth",
                 fix="set one of fractions: [0.5, 1.0], counts: [1000, 2000] or step: 1000",
@@ -60,11 +60,11 @@ class UniformGrowth(Growth):
 
     def in_force(self, epoch: Epoch) -> str:
         """Return the sizes so far: what comes later makes no difference."""
-        given = self.fractions or self.counts
-        known = given and self.until is None
+        sizes = self.fractions or self.counts
+        is_known = sizes and self.until is None
         return (
-            f"UniformGrowth: {given[: epoch.now.stage + 1]}"
-            if given and known
+            f"UniformGrowth: {sizes[: epoch.now.stage + 1]}"
+            if sizes and is_known
             else super().in_force(epoch)
         )
 

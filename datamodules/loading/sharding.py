@@ -30,10 +30,10 @@ def shard_batches(
             batch before it.
         drop_last: leave out the last, smaller batch.
     """
-    together = batch_size * ranks
+    global_batch = batch_size * ranks
     if drop_remainder:
-        order = order[: len(order) - len(order) % (together if drop_last else ranks)]
-    steps = len(order) // together
-    steps += len(order) - steps * together >= (1 if steps == 0 else ranks)
-    starts = [step * together for step in range(steps)] + [len(order)]
+        order = order[: len(order) - len(order) % (global_batch if drop_last else ranks)]
+    steps = len(order) // global_batch
+    steps += len(order) - steps * global_batch >= (1 if steps == 0 else ranks)
+    starts = [step * global_batch for step in range(steps)] + [len(order)]
     return [order[start:stop][rank::ranks] for start, stop in pairwise(starts)]

@@ -85,8 +85,8 @@ class SplitsOnDevice(LightningDataModule):
     @cached_property
     def normalisation(self) -> ChannelNormalisation | None:
         """What inputs go through before the network, on the training device; None is nothing."""
-        found = self.dataset.normalisation(self.splits.train, self.is_resident, self.workers)
-        return found and found.to(self.device)
+        normaliser = self.dataset.normalisation(self.splits.train, self.is_resident, self.workers)
+        return normaliser and normaliser.to(self.device)
 
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return inputs as the network gets them: images with mean 0 and deviation 1."""

@@ -18,11 +18,11 @@ def resize_matrix(old: int, new: int, device: torch.device) -> Tensor:
     weights = F.interpolate(
         torch.eye(old)[None, None], (new, old), mode="bilinear", antialias=True
     )[0, 0]
-    whole = (weights * 2**15).round()
-    whole[torch.arange(new), whole.argmax(1)] += 2**15 - whole.sum(
+    numerators = (weights * 2**15).round()
+    numerators[torch.arange(new), numerators.argmax(1)] += 2**15 - numerators.sum(
         1
     )  # a constant image stays as it is
-    return (whole / 2**15).to(device)
+    return (numerators / 2**15).to(device)
 
 
 def blurred_size(height: int, width: int, size: int) -> tuple[int, int]:

@@ -45,9 +45,9 @@ class TorchvisionNetwork(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        known = torchvision.models.list_models(module=torchvision.models)
-        if name not in known:
-            near = ", ".join(get_close_matches(name, known, 3, 0)) or "resnet18"
+        names = torchvision.models.list_models(module=torchvision.models)
+        if name not in names:
+            near = ", ".join(get_close_matches(name, names, 3, 0)) or "resnet18"
             raise UserError(
                 "name",
                 value=name,

@@ -82,9 +82,9 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
     if not (home / CONFIG).is_file():
         fix = "name a checkpoint in the directory of its run"
         raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix=fix)
-    own = ["fit", "--config", str(home / CONFIG)]
-    run = build(parse([*own, *args]), RunLocation(home, checkpoint, None))
-    listed = run.listed[_count(own, run) :] or run.listed
+    run_args = ["fit", "--config", str(home / CONFIG)]
+    run = build(parse([*run_args, *args]), RunLocation(home, checkpoint, None))
+    listed = run.listed[_count(run_args, run) :] or run.listed
     if not any(isinstance(callback, Diagnostic) for callback in listed):
         fix = "list them in a file for --config, such as configs/diagnostics/fisher.yaml"
         raise UserError("trainer.callbacks", problem="holds no diagnostics", fix=fix)
@@ -107,11 +107,11 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
     return Measurement(look.step, max(0, look.step - 1), values, left_out)
 
 
-def _count(own: Sequence[str], run: Run) -> int:
+def _count(run_args: Sequence[str], run: Run) -> int:
     """Return how many callbacks of a run stand in its own config; 0 if other ones replace them."""
-    nodes = parse(own).settings.trainer.callbacks or []
-    whole = run.config.settings.trainer.callbacks or []
-    return len(nodes) if whole[: len(nodes)] == nodes else 0
+    nodes = parse(run_args).settings.trainer.callbacks or []
+    all_nodes = run.config.settings.trainer.callbacks or []
+    return len(nodes) if all_nodes[: len(nodes)] == nodes else 0
 
 
 def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
@@ -200,7 +200,7 @@ def report(path: Path, measurement: Measurement) -> str:
     lines = [f"{path} after {measurement.steps} steps"]
     lines += [f"  {tag:{width}}  {value:.6g}" for tag, value in numbers.items()]
     if measurement.left_out:
-        reasons = "; ".join(f"{name} ({why})" for name, why in measurement.left_out.items())
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in measurement.left_out.items())
         lines.append(f"  left out: {reasons}")
     return "\n".join(lines)
 
@@ -215,7 +215,7 @@ def main(args: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="in the directory of their run")
-    options, others = parser.parse_known_args(args)
+    options, overrides = parser.parse_known_args(args)
     silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
@@ -225,7 +225,7 @@ def main(args: Sequence[str] | None = None) -> int:
         )
         measurements = {}
         for path in options.checkpoints:
-            measurements[path] = measure(path, others)
+            measurements[path] = measure(path, overrides)
             print(report(path, measurements[path]))
         write(measurements, folder)
     print(f"measured: {folder / 'measured.csv'}")

@@ -74,11 +74,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--points", type=int, default=30, help="networks on the line, ends included"
     )
-    where = (
+    json_help = (
         "a new file for the numbers, with the picture beside it; by default the picture goes to "
         "the first checkpoint's run"
     )
-    parser.add_argument("--json", type=Path, default=None, help=where)
+    parser.add_argument("--json", type=Path, default=None, help=json_help)
     return parser
 
 

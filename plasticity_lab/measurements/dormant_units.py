@@ -71,8 +71,8 @@ def shares(blocks: Mapping[str, Sequence[Tensor]]) -> dict[str, float]:
         {'': 0.75, 'layer1': 0.5, 'head': 1.0}
     """
     counts = {
-        name: (sum(int(one.sum()) for one in layers), sum(len(one) for one in layers))
+        name: (sum(int(marks.sum()) for marks in layers), sum(len(marks) for marks in layers))
         for name, layers in blocks.items()
     }
     marked, units = (sum(count[part] for count in counts.values()) for part in (0, 1))
-    return {"": marked / units, **{name: some / of for name, (some, of) in counts.items()}}
+    return {"": marked / units, **{name: count / total for name, (count, total) in counts.items()}}

@@ -58,17 +58,19 @@ def last_features(network: nn.Module, images: Tensor) -> Tensor:
         torch.Size([5, 4])
     """
     layer = network.get_submodule(last_layer(network))
-    seen: list[Tensor] = []
+    features: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0].mean((2, 3)) if inputs[0].ndim == 4 else inputs[0].flatten(1).clone())
+        features.append(
+            inputs[0].mean((2, 3)) if inputs[0].ndim == 4 else inputs[0].flatten(1).clone()
+        )
 
     rows = []
     with _hooks(layer.register_forward_pre_hook(keep)):
         for part in torch.split(images, CHUNK):
             network(part)
-            rows.append(seen[-1])
-            seen.clear()
+            rows.append(features[-1])
+            features.clear()
     return torch.cat(rows)
 
 
@@ -94,7 +96,7 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
         >>> {name: tuple(output.shape) for name, output in outputs.items()}
         {'0': (5, 4), '1': (5, 4), '2': (5, 2)}
     """
-    seen: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
         def hook(layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -105,7 +107,7 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
                     problem=f"answers a {kind}, not one tensor",
                     fix="list in `blocks` of the network parts that do",
                 )
-            seen[name] = output.flatten(1).clone()
+            outputs[name] = output.flatten(1).clone()
 
         return hook
 
@@ -118,8 +120,8 @@ def block_outputs(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     ):
         for part in torch.split(images, CHUNK):
             network(part)
-            rows.append(dict(seen))
-            seen.clear()
+            rows.append(dict(outputs))
+            outputs.clear()
     return {name: torch.cat([part[name] for part in rows]) for name in rows[0]}
 
 
@@ -154,17 +156,17 @@ def rectified(
         >>> {block: [tuple(one.shape) for one in outputs] for block, outputs in active.items()}
         {'1': [(5, 4)]}
     """
-    seen: list[tuple[str, Tensor]] = []
-    here = [BEFORE]
+    outputs: list[tuple[str, Tensor]] = []
+    blocks = [BEFORE]
 
     def enter(name: str) -> Callable[[nn.Module, Any], None]:
         def hook(layer: nn.Module, inputs: Any) -> None:
-            here.append(name)
+            blocks.append(name)
 
         return hook
 
     rows: list[Sequence[tuple[str, Tensor]]] = []
-    recorder = _Recorder(lambda output: seen.append((here[-1], take(len(seen), output))))
+    recorder = _Recorder(lambda output: outputs.append((blocks[-1], take(len(outputs), output))))
     with _hooks(
         *(
             network.get_submodule(name).register_forward_pre_hook(enter(name))
@@ -174,12 +176,12 @@ def rectified(
         for part in torch.split(images, CHUNK):
             with recorder:
                 network(part)
-            rows.append(tuple(seen))
-            seen.clear()
-    found: dict[str, list[Tensor]] = {}
+            rows.append(tuple(outputs))
+            outputs.clear()
+    by_block: dict[str, list[Tensor]] = {}
     for parts in zip(*rows, strict=True):
-        found.setdefault(parts[0][0], []).append(torch.cat([part for _, part in parts]))
-    return found
+        by_block.setdefault(parts[0][0], []).append(torch.cat([part for _, part in parts]))
+    return by_block
 
 
 def check_rectified(network: nn.Module, inputs: Tensor) -> None:

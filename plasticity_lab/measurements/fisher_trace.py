@@ -108,9 +108,9 @@ def fisher_trace_per_example(
     with torch.no_grad():
         shares = forward(network, parameters, images).softmax(1)
     drawn = shares.float().cpu().multinomial(1, generator=generator).squeeze(1).to(images.device)
-    each = _squares(squares(parameters, images, drawn))
-    error = float(torch.stack(list(each.values())).sum(0).std() / len(images) ** 0.5)
-    return Trace({name: float(part.mean()) for name, part in each.items()}, error)
+    squared_norms = _squares(squares(parameters, images, drawn))
+    error = float(torch.stack(list(squared_norms.values())).sum(0).std() / len(images) ** 0.5)
+    return Trace({name: float(part.mean()) for name, part in squared_norms.items()}, error)
 
 
 def exact_fisher_trace(network: nn.Module, images: Tensor, chunk: int = 64) -> Trace:
@@ -127,10 +127,10 @@ def exact_fisher_trace(network: nn.Module, images: Tensor, chunk: int = 64) -> T
         shares = forward(network, parameters, images).softmax(1)
     parts = dict.fromkeys(parameters, 0.0)
     for label in range(shares.shape[1]):
-        each = _squares(
+        squared_norms = _squares(
             squares(parameters, images, torch.full((len(images),), label, device=images.device))
         )
-        for name, part in each.items():
+        for name, part in squared_norms.items():
             parts[name] += float((shares[:, label] * part).mean())
     return Trace(parts, 0.0)
 

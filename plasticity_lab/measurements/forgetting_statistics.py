@@ -48,7 +48,7 @@ class ForgettingStatistics:
         >>> for right in ([True, False], [False, False], [True, True]):
         ...     counts.update(
         ...         indices=torch.tensor([0, 1]),
-        ...         given=torch.tensor([0, 1]),
+        ...         given_labels=torch.tensor([0, 1]),
         ...         right=torch.tensor(right),
         ...         margins=torch.zeros(2, dtype=torch.int64),
         ...         stage=0,
@@ -69,14 +69,14 @@ class ForgettingStatistics:
         self.events = labels.new_zeros(len(labels), 0)
 
     def update(
-        self, indices: Tensor, given: Tensor, right: Tensor, margins: Tensor, stage: int
+        self, indices: Tensor, given_labels: Tensor, right: Tensor, margins: Tensor, stage: int
     ) -> None:
         """Count a batch.
 
         Args:
             indices: its examples in the order they were seen, int64 (batch,); one may stand there
                 more than once.
-            given: the label that training was given for each, int64 (batch,).
+            given_labels: the label that training was given for each, int64 (batch,).
             right: whether each was classified as that label says, bool (batch,).
             margins: of each, in `UNIT`s, int64 (batch,).
             stage: data stage, 0 or more.
@@ -87,23 +87,24 @@ class ForgettingStatistics:
                 [self.events, self.events.new_zeros(len(self.events), missing)], 1
             )
         order = indices.argsort(stable=True)
-        who, given, right, margins = indices[order], given[order], right[order], margins[order]
-        again = torch.zeros_like(right)  # the example was presented earlier in this batch
-        again[1:] = who[1:] == who[:-1]
-        place = torch.arange(len(who), device=who.device)
-        begin = torch.where(again, 0, place).cummax(0).values
-        end = torch.where(again.roll(-1), len(who), place).flip(0).cummin(0).values.flip(0)
-        number = self.presentations[who] + place - begin
-        before = torch.where(again, right.roll(1), self.right[who])
+        examples = indices[order]
+        given_labels, right, margins = given_labels[order], right[order], margins[order]
+        repeated = torch.zeros_like(right)  # the example was presented earlier in this batch
+        repeated[1:] = examples[1:] == examples[:-1]
+        place = torch.arange(len(examples), device=examples.device)
+        begin = torch.where(repeated, 0, place).cummax(0).values
+        end = torch.where(repeated.roll(-1), len(examples), place).flip(0).cummin(0).values.flip(0)
+        number = self.presentations[examples] + place - begin
+        before = torch.where(repeated, right.roll(1), self.right[examples])
         forgotten = (before & ~right).long()
-        self.events[:, stage].index_add_(0, who, forgotten)
-        self.margins.index_add_(0, who, forgotten * margins)
-        self.first_learned.scatter_reduce_(0, who, torch.where(right, number, NEVER), "amin")
-        self.last_wrong.scatter_reduce_(0, who, torch.where(right, -1, number), "amax")
-        self.right[who] = right[end]
-        self.given_label[who] = given[end]
-        self.mislabelled.index_add_(0, who, (given != self._labels[who]).long())
-        self.presentations.index_add_(0, who, torch.ones_like(who))
+        self.events[:, stage].index_add_(0, examples, forgotten)
+        self.margins.index_add_(0, examples, forgotten * margins)
+        self.first_learned.scatter_reduce_(0, examples, torch.where(right, number, NEVER), "amin")
+        self.last_wrong.scatter_reduce_(0, examples, torch.where(right, -1, number), "amax")
+        self.right[examples] = right[end]
+        self.given_label[examples] = given_labels[end]
+        self.mislabelled.index_add_(0, examples, (given_labels != self._labels[examples]).long())
+        self.presentations.index_add_(0, examples, torch.ones_like(examples))
 
     @property
     def forgotten(self) -> Tensor:

@@ -19,18 +19,18 @@ def forgetting_summary(counts: ForgettingStatistics) -> dict[str, float]:
         >>> forgetting_summary(counts)
         {}
     """
-    seen, wrong = counts.presentations > 0, counts.wrong_label
-    found = _means(counts, seen)
-    if not (seen & wrong).any():
-        return found
-    for name, group in (("wrong", seen & wrong), ("right", seen & ~wrong)):
-        found |= {f"{value}/{name}": number for value, number in _means(counts, group).items()}
-    found["wrong_labels/share"] = float(wrong[seen].double().mean())
-    if (seen & ~wrong).any():
-        scores = counts.scores[seen]
-        found["wrong_labels/precision"] = precision(scores, wrong[seen])
-        found["wrong_labels/auc"] = auc(scores, wrong[seen])
-    return found
+    presented, wrong = counts.presentations > 0, counts.wrong_label
+    summary = _means(counts, presented)
+    if not (presented & wrong).any():
+        return summary
+    for name, group in (("wrong", presented & wrong), ("right", presented & ~wrong)):
+        summary |= {f"{value}/{name}": number for value, number in _means(counts, group).items()}
+    summary["wrong_labels/share"] = float(wrong[presented].double().mean())
+    if (presented & ~wrong).any():
+        scores = counts.scores[presented]
+        summary["wrong_labels/precision"] = precision(scores, wrong[presented])
+        summary["wrong_labels/auc"] = auc(scores, wrong[presented])
+    return summary
 
 
 def _means(counts: ForgettingStatistics, group: Tensor) -> dict[str, float]:

@@ -40,16 +40,18 @@ def full_kernel_product(network: nn.Module, images: Tensor) -> LinearOperator:
 
     # J'w is linear in w, so that its derivative by w is J', and a backward pass through it is J u.
     weights = torch.zeros_like(outputs, requires_grad=True)
-    found = torch.autograd.grad(outputs, values, weights, create_graph=True, materialize_grads=True)
-    slope = flatten(dict(zip(parameters, found, strict=True)))
+    products = torch.autograd.grad(
+        outputs, values, weights, create_graph=True, materialize_grads=True
+    )
+    slope = flatten(dict(zip(parameters, products, strict=True)))
 
     def product(vector: Tensor) -> Tensor:
         """Return J (J'v)."""
-        along = torch.autograd.grad(
+        vjp = torch.autograd.grad(
             outputs, values, vector.to(outputs.dtype), retain_graph=True, materialize_grads=True
         )
         (image,) = torch.autograd.grad(
-            slope, weights, flatten(dict(zip(parameters, along, strict=True))), retain_graph=True
+            slope, weights, flatten(dict(zip(parameters, vjp, strict=True))), retain_graph=True
         )
         return image.to(vector.dtype)
 

@@ -80,10 +80,10 @@ def gradients(value: Tensor, parameters: Parameters, create_graph: bool = False)
         >>> gradients(parameters["w"].pow(2).sum(), parameters)
         {'w': tensor([2., 4.])}
     """
-    found = torch.autograd.grad(
+    partials = torch.autograd.grad(
         value, list(parameters.values()), create_graph=create_graph, materialize_grads=True
     )
-    return dict(zip(parameters, found, strict=True))
+    return dict(zip(parameters, partials, strict=True))
 
 
 def norm(parts: Iterable[Tensor]) -> Tensor:

@@ -39,10 +39,10 @@ def hessian_vector_product(loss: Loss, parameters: Parameters) -> LinearOperator
     slope = flatten(gradients(loss(parameters), parameters, create_graph=True))
 
     def product(vector: Tensor) -> Tensor:
-        along = torch.autograd.grad(
+        products = torch.autograd.grad(
             slope, values, vector.to(slope.dtype), retain_graph=True, materialize_grads=True
         )
-        return flatten(dict(zip(parameters, along, strict=True))).to(vector.dtype)
+        return flatten(dict(zip(parameters, products, strict=True))).to(vector.dtype)
 
     return product
 

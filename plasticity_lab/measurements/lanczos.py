@@ -14,19 +14,18 @@ class Tridiagonal(NamedTuple):
 
     Attributes:
         diagonal: of T, (steps,), float64.
-        beside: beside the diagonal; its last entry is the remainder, 0 if the space is exhausted,
-            (steps,).
+        off_diagonal: of T; its last entry is the remainder, 0 if the space is exhausted, (steps,).
         vectors: the columns of V, (size,) each, orthonormal.
     """
 
     diagonal: Tensor
-    beside: Tensor
+    off_diagonal: Tensor
     vectors: Sequence[Tensor]
 
     def eigh(self) -> tuple[Tensor, Tensor]:
         """Return eigenvalues of T, increasing, and its eigenvectors as columns."""
-        beside = self.beside[:-1]
-        values, vectors = torch.linalg.eigh(self.diagonal.diag() + beside.diag(1) + beside.diag(-1))
+        inner = self.off_diagonal[:-1]
+        values, vectors = torch.linalg.eigh(self.diagonal.diag() + inner.diag(1) + inner.diag(-1))
         return values, vectors
 
 
@@ -65,26 +64,28 @@ class Lanczos:
         self.product = product
         self.vectors = [start / start.norm()]
         self.diagonal: list[Tensor] = []
-        self.beside: list[Tensor] = []
+        self.off_diagonal: list[Tensor] = []
 
     def step(self) -> bool:
         """Take a step; return whether there may be another one."""
-        moved = self.product(self.vectors[-1])
-        self.diagonal.append((moved @ self.vectors[-1]).double())
-        scale = moved.norm()
+        residual = self.product(self.vectors[-1])
+        self.diagonal.append((residual @ self.vectors[-1]).double())
+        scale = residual.norm()
         for vector in (*self.vectors, *self.vectors):
-            moved = torch.addcmul(moved, vector, vector @ moved, value=-1)
-        length = moved.norm()
-        exhausted = len(self.vectors) == len(moved) or bool(length <= 1e-10 * scale)
-        self.beside.append((torch.zeros_like(length) if exhausted else length).double())
+            residual = torch.addcmul(residual, vector, vector @ residual, value=-1)
+        length = residual.norm()
+        exhausted = len(self.vectors) == len(residual) or bool(length <= 1e-10 * scale)
+        self.off_diagonal.append((torch.zeros_like(length) if exhausted else length).double())
         if not exhausted:
-            self.vectors.append(moved / length)
+            self.vectors.append(residual / length)
         return not exhausted
 
     def result(self) -> Tridiagonal:
         """Return what has been found so far."""
         return Tridiagonal(
-            torch.stack(self.diagonal), torch.stack(self.beside), self.vectors[: len(self.diagonal)]
+            torch.stack(self.diagonal),
+            torch.stack(self.off_diagonal),
+            self.vectors[: len(self.diagonal)],
         )
 
 
@@ -106,7 +107,11 @@ def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
 
 
 def largest_eigenpairs(
-    product: LinearOperator, start: Tensor, count: int, tolerance: float = 1e-3, most: int = 200
+    product: LinearOperator,
+    start: Tensor,
+    count: int,
+    tolerance: float = 1e-3,
+    max_steps: int = 200,
 ) -> Eigenpairs:
     """Return the algebraically largest eigenvalues and their vectors.
 
@@ -118,7 +123,7 @@ def largest_eigenpairs(
         start: a random vector, (size,).
         count: how many, at most size.
         tolerance: relative to the eigenvalue itself.
-        most: products after which it stops anyway.
+        max_steps: products after which it stops anyway.
 
     Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(8, 3)
@@ -130,14 +135,14 @@ def largest_eigenpairs(
         True
     """
     run = Lanczos(product, start)
-    more, steps = True, 0
-    while more and steps < most:
-        more, steps = run.step(), steps + 1
+    can_step, steps = True, 0
+    while can_step and steps < max_steps:
+        can_step, steps = run.step(), steps + 1
         if steps < count:
             continue
-        found = run.result()
-        values, inner = found.eigh()
-        residuals = (found.beside[-1] * inner[-1]).abs()
+        tridiagonal = run.result()
+        values, inner = tridiagonal.eigh()
+        residuals = (tridiagonal.off_diagonal[-1] * inner[-1]).abs()
         distances = (
             torch.stack([(values - value).abs().sort().values[1] for value in values])
             if steps > 1
@@ -146,10 +151,10 @@ def largest_eigenpairs(
         errors = torch.minimum(residuals, residuals**2 / distances.clamp_min(1e-300))
         if steps > count and bool((errors[-count:] <= tolerance * values[-count:].abs()).all()):
             break
-    found = run.result()
-    values, inner = found.eigh()
+    tridiagonal = run.result()
+    values, inner = tridiagonal.eigh()
     top = values.argsort(descending=True)[:count]
-    vectors = torch.stack([_combined(found.vectors, inner[:, place]) for place in top], 1)
+    vectors = torch.stack([_combined(tridiagonal.vectors, inner[:, place]) for place in top], 1)
     return Eigenpairs(values[top], vectors, steps)
 
 

@@ -48,8 +48,8 @@ def hutchinson(
             like.device
         )
         values.append(float(signs @ product(signs)))
-    found = torch.tensor(values, dtype=torch.float64)
-    return float(found.mean()), float(found.std() / draws**0.5)
+    estimates = torch.tensor(values, dtype=torch.float64)
+    return float(estimates.mean()), float(estimates.std() / draws**0.5)
 
 
 def lanczos_quadrature(
@@ -92,8 +92,8 @@ def spectral_density(nodes: Nodes, grid: Tensor, variance: float) -> Tensor:
         >>> spectral_density(nodes, torch.tensor([0.0]).double(), variance=1.0)
         tensor([0.3989], dtype=torch.float64)
     """
-    far = grid[:, None, None] - nodes.values
-    kernel = torch.exp(-(far**2) / (2 * variance)) / (2 * torch.pi * variance) ** 0.5
+    distances = grid[:, None, None] - nodes.values
+    kernel = torch.exp(-(distances**2) / (2 * variance)) / (2 * torch.pi * variance) ** 0.5
     shares: Tensor = (kernel * nodes.weights).sum(2).mean(1)
     return shares
 

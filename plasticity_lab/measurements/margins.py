@@ -21,8 +21,8 @@ def margins(logits: Tensor, labels: Tensor) -> Tensor:
         >>> margins(torch.tensor([[3.0, 1.0], [0.0, 2.0]]), labels=torch.tensor([0, 0]))
         tensor([ 2., -2.])
     """
-    own = labels[:, None]
-    return logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
+    columns = labels[:, None]
+    return logits.gather(1, columns).squeeze(1) - logits.scatter(1, columns, -torch.inf).amax(1)
 
 
 def lowest_tenth(margins: Tensor) -> float:
@@ -44,4 +44,4 @@ def weight_norm(parameters: Iterable[Tensor]) -> float:
         >>> weight_norm([torch.tensor([[3.0, 4.0]]), torch.tensor([9.0])])
         5.0
     """
-    return float(norm(one.detach() for one in parameters if one.ndim > 1))
+    return float(norm(parameter.detach() for parameter in parameters if parameter.ndim > 1))

@@ -70,8 +70,8 @@ def varying(train: Codes, test: Codes) -> tuple[Codes, Codes]:
         >>> [code.shape for code in varying(train.numpy(), test.numpy())]
         [(2, 1), (1, 1)]
     """
-    both = np.concatenate([train, test])
-    columns = np.flatnonzero(np.ptp(both.astype(np.uint8), axis=0))
+    all_codes = np.concatenate([train, test])
+    columns = np.flatnonzero(np.ptp(all_codes.astype(np.uint8), axis=0))
     if not len(columns):
         columns = np.array([0])
     return train[:, columns], test[:, columns]
@@ -126,21 +126,21 @@ def categorise(
     with warnings.catch_warnings():
         # Of fewer codes than clusters, or after a hundred steps.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        means = KMeans(len(np.unique(test_labels)), n_init=10, random_state=RANDOM_STATE).fit(
+        kmeans = KMeans(len(np.unique(test_labels)), n_init=10, random_state=RANDOM_STATE).fit(
             test.astype(np.float64)
         )
-        lines = OneVsOneClassifier(LogisticRegression(random_state=RANDOM_STATE)).fit(
+        regression = OneVsOneClassifier(LogisticRegression(random_state=RANDOM_STATE)).fit(
             train.astype(np.float64), train_labels
         )
-    majority, one_to_one = cluster_accuracies(means.labels_, test_labels)
-    near = KNeighborsClassifier(NEIGHBOURS, metric="precomputed").fit(
+    majority, one_to_one = cluster_accuracies(kmeans.labels_, test_labels)
+    neighbours = KNeighborsClassifier(NEIGHBOURS, metric="precomputed").fit(
         _distances(train, train), train_labels
     )
     return {
         "kmeans": majority,
         "kmeans_one_to_one": one_to_one,
-        "nearest_neighbours": float(near.score(_distances(test, train), test_labels)),
-        "logistic_regression": float(lines.score(test.astype(np.float64), test_labels)),
+        "nearest_neighbours": float(neighbours.score(_distances(test, train), test_labels)),
+        "logistic_regression": float(regression.score(test.astype(np.float64), test_labels)),
     }
 
 

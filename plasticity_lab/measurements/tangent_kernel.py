@@ -47,10 +47,10 @@ def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict
     }
     for group in _groups(fixed, len(images)):
         for label in range(classes):
-            found = vmap(grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk)(
-                group, images
-            )
-            for name, part in found.items():
+            gradients = vmap(
+                grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk
+            )(group, images)
+            for name, part in gradients.items():
                 rows = part.detach().flatten(1)
                 kernels[name] += (rows @ rows.T).double()
     return kernels
@@ -61,7 +61,7 @@ def _groups(parameters: Parameters, examples: int) -> Iterator[Parameters]:
     for name, value in parameters.items():
         if (
             group
-            and examples * (value.numel() + sum(one.numel() for one in group.values())) > NUMBERS
+            and examples * (value.numel() + sum(part.numel() for part in group.values())) > NUMBERS
         ):
             yield group
             group = {}

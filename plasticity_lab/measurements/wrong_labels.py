@@ -24,8 +24,8 @@ def precision(scores: Tensor, wrong: Tensor) -> float:
     lowest = scores.sort(descending=True).values[count - 1]
     above, level = scores > lowest, scores == lowest
     open_places = count - int(above.sum())
-    found = int((above & wrong).sum()) + open_places * float(wrong[level].double().mean())
-    return found / count
+    true_positives = int((above & wrong).sum()) + open_places * float(wrong[level].double().mean())
+    return true_positives / count
 
 
 def auc(scores: Tensor, wrong: Tensor) -> float:
@@ -42,7 +42,7 @@ def auc(scores: Tensor, wrong: Tensor) -> float:
         1.0
     """
     right = scores[~wrong].sort().values
-    below, not_above = (
+    num_below, num_not_above = (
         torch.searchsorted(right, scores[wrong], right=side) for side in (False, True)
     )
-    return float((below + not_above).double().mean() / (2 * len(right)))
+    return float((num_below + num_not_above).double().mean() / (2 * len(right)))

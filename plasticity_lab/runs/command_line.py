@@ -148,11 +148,11 @@ def find_configs(args: list[str]) -> list[str]:
     parts: list[str] = []
     for arg in args:
         parts += arg.split("=", 1) if arg.startswith("--config=") else [arg]
-    replaced = list(parts)
+    resolved = list(parts)
     for index, (flag, value) in enumerate(pairwise(parts), 1):
         if flag in ("--config", "-c") and not Path(value).exists() and (ROOT / value).exists():
-            replaced[index] = str(ROOT / value)
-    return replaced
+            resolved[index] = str(ROOT / value)
+    return resolved
 
 
 def run_name(configs: list[Any]) -> str:

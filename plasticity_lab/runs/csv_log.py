@@ -22,8 +22,10 @@ class ResumableCSVLogger(CSVLogger):
             new run.
     """
 
-    def __init__(self, given: CSVLogger, begin: Callable[[], None], resumed_at: int | None) -> None:
-        vars(self).update(vars(given))
+    def __init__(
+        self, logger: CSVLogger, begin: Callable[[], None], resumed_at: int | None
+    ) -> None:
+        vars(self).update(vars(logger))
         self._begin = begin
         self._resumed_at = resumed_at
         self._logged: set[tuple[str, int]] = set()

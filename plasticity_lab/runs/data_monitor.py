@@ -102,18 +102,18 @@ def as_seen(data: ImageDataModule) -> Tensor:
     present = torch.isin(chosen, data.schedule.stages.members(now.stage))
     images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200)
     captions = [
-        _caption(train.classes, own, target) if is_present else ""
-        for is_present, own, target in zip(
+        _caption(train.classes, label, target) if is_present else ""
+        for is_present, label, target in zip(
             present, raw.targets.cpu(), batch.targets.cpu(), strict=True
         )
     ]
     return labelled_grid(images.to(torch.uint8), captions)
 
 
-def _caption(classes: Sequence[str], own: Tensor, target: Tensor) -> str:
+def _caption(classes: Sequence[str], label: Tensor, target: Tensor) -> str:
     """Return a target as text, with what training is given in its place."""
     if not classes:
-        return f"{float(own.flatten()[0]):.3g}"
-    if own == target:
-        return classes[int(own)]
-    return f"{classes[int(own)]} > {classes[int(target)]}"
+        return f"{float(label.flatten()[0]):.3g}"
+    if label == target:
+        return classes[int(label)]
+    return f"{classes[int(label)]} > {classes[int(target)]}"

@@ -84,9 +84,9 @@ class ExactResume(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        every = trainer.check_val_every_n_epoch
+        interval = trainer.check_val_every_n_epoch
         validates = trainer.enable_validation and (
-            every is None or (checkpoint["epoch"] + 1) % every == 0
+            interval is None or (checkpoint["epoch"] + 1) % interval == 0
         )
         finish_last_batch(checkpoint["loops"]["fit_loop"], validates)
         states = checkpoint["callbacks"]

@@ -51,13 +51,13 @@ class Interruption(Callback):
         if self.steps == before and not trainer.is_last_batch:
             return
         # All ranks have to stop at the same batch.
-        agree = trainer.strategy.reduce_boolean_decision
-        late = self.seconds is not None and agree(
+        reduce_decision = trainer.strategy.reduce_boolean_decision
+        out_of_time = self.seconds is not None and reduce_decision(
             time.monotonic() - self.begun >= self.seconds, all=False
         )
-        if agree(self.received is not None, all=False):
+        if reduce_decision(self.received is not None, all=False):
             self.end = SessionEnd(self.received or signal.SIGTERM)
-        elif late:
+        elif out_of_time:
             self.end = SessionEnd(None)
         keeps = any(
             isinstance(callback, ModelCheckpoint) for callback in trainer.checkpoint_callbacks

@@ -22,8 +22,8 @@ def is_refusal(error: BaseException) -> bool:
         error: raised by `Trainer.fit` or the like.
     """
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    inside = [file.startswith(_LIBRARIES) for file in files]
-    return True in inside and all(inside[inside.index(True) :])
+    in_library = [file.startswith(_LIBRARIES) for file in files]
+    return True in in_library and all(in_library[in_library.index(True) :])
 
 
 def refused(error: BaseException) -> UserError:

@@ -62,11 +62,11 @@ def viewing_hint(loggers: Sequence[Logger]) -> list[str]:
     return lines
 
 
-def logged(directory: Path, before: int) -> set[tuple[str, int]]:
-    """Return (tag, step) of the scalars in a run's event files whose step lies before `before`."""
+def logged(directory: Path, end_step: int) -> set[tuple[str, int]]:
+    """Return (tag, step) of the scalars in a run's event files of steps before `end_step`."""
     return {
         (tag, step)
         for tag, points in read_scalars(directory).items()
         for step, _ in points
-        if step < before
+        if step < end_step
     }

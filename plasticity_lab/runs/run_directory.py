@@ -206,8 +206,8 @@ def check_writable(key: str, directory: Path) -> None:
 
 def _why_anew(kind: Path, config: str) -> str:
     """Return why `last` begins a new run beside others of its kind; empty if there are none."""
-    others = sorted(kind.glob(f"*/{CONFIG}"), reverse=True)
-    for file in others:
+    configs = sorted(kind.glob(f"*/{CONFIG}"), reverse=True)
+    for file in configs:
         if difference := _difference(file.parent, config):
             return (
                 "ckpt_path: last: no run here has this config, so a new one begins; the newest, "
@@ -226,8 +226,8 @@ def _difference(directory: Path, config: str) -> str:
     new = _flat(yaml.safe_load(config))
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     differences = [f"{key} ({old.get(key)} there, {new.get(key)} here)" for key in keys[:3]]
-    rest = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return f", which differs in {', '.join(differences)}{rest}"
+    remainder = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return f", which differs in {', '.join(differences)}{remainder}"
 
 
 def _flat(node: Any, key: str = "") -> dict[str, Any]:

@@ -41,8 +41,8 @@ def _start(place: RunLocation, trainer: Trainer) -> str:
     """Return what the run starts from."""
     if place.checkpoint is None:
         return ""
-    what = "branches off" if place.resumed_at is None else "resumes from"
-    return f"{what} {place.checkpoint}: epoch {trainer.current_epoch}, step {trainer.global_step}"
+    verb = "branches off" if place.resumed_at is None else "resumes from"
+    return f"{verb} {place.checkpoint}: epoch {trainer.current_epoch}, step {trainer.global_step}"
 
 
 def _device(trainer: Trainer) -> str:

@@ -61,8 +61,8 @@ def prepare(trainer: Trainer, place: RunLocation) -> None:
     ]
     seconds = min((float(timer.time_remaining() or 0) for timer in timers), default=None)
     last = LastCheckpoint(place.directory / "checkpoints")
-    others = [callback for callback in callbacks if callback not in timers]
-    callbacks[:] = [Interruption(last, seconds), *others, last]
+    untimed = [callback for callback in callbacks if callback not in timers]
+    callbacks[:] = [Interruption(last, seconds), *untimed, last]
     _start_only_from_place(trainer)
 
 
@@ -74,26 +74,26 @@ def _start_only_from_place(trainer: Trainer) -> None:
     of a step.
     """
     connector: Any = trainer._checkpoint_connector
-    connector._parse_ckpt_path = _given
+    connector._parse_ckpt_path = _unchanged
 
 
-def _given(state: Any, ckpt_path: Any, **_: Any) -> Any:
+def _unchanged(state: Any, ckpt_path: Any, **_: Any) -> Any:
     return ckpt_path
 
 
-def loggers(given: Any, place: RunLocation, record: RunRecord) -> Any:
+def loggers(configured: Any, place: RunLocation, record: RunRecord) -> Any:
     """Return the loggers of a run, which keep what earlier sessions logged.
 
     Args:
-        given: as the config has them: None or True for the run's own, False for none.
+        configured: as the config has them: None or True for the run's own, False for none.
         place: where the run is kept.
         record: makes the run's directory; nothing is written before.
     """
-    if given in (None, True):
+    if configured in (None, True):
         return ResumableTensorBoardLogger(place.directory, lambda: record.begun, place.resumed_at)
-    if isinstance(given, list):
-        return [_resumable(logger, place, record) for logger in given]
-    return _resumable(given, place, record)
+    if isinstance(configured, list):
+        return [_resumable(logger, place, record) for logger in configured]
+    return _resumable(configured, place, record)
 
 
 def _resumable(logger: Any, place: RunLocation, record: RunRecord) -> Any:

@@ -69,11 +69,11 @@ def check_intervals(trainer: Trainer) -> None:
             "check_val_every_n_epoch", value=trainer.check_val_every_n_epoch, fix="set 1 or more"
         )
     # Absent where the interval is a time.
-    every = getattr(trainer, "val_check_interval", 1.0)
-    if every == 0:
+    interval = getattr(trainer, "val_check_interval", 1.0)
+    if interval == 0:
         raise UserError(
             "val_check_interval",
-            value=every,
+            value=interval,
             fix="set 1 batch or more, or limit_val_batches: 0 for no validation",
         )
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
@@ -81,17 +81,17 @@ def check_intervals(trainer: Trainer) -> None:
         return
 
     # Validation after a number of batches comes only in epochs that have so many.
-    counts_batches = isinstance(every, int) and not isinstance(every, bool)
+    counts_batches = isinstance(interval, int) and not isinstance(interval, bool)
     if not counts_batches or trainer.check_val_every_n_epoch is None:
         return
     limit = trainer.limit_train_batches
     for size in data.schedule.stages.sizes:
         batches = len(data.plan(trainer).batches(size))
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
-        if every > batches:
+        if interval > batches:
             raise UserError(
                 "val_check_interval",
-                value=every,
+                value=interval,
                 problem=f"an epoch of {size} examples has {batches} batches",
                 fix=(
                     "set at most as many, or set check_val_every_n_epoch: null to count batches "
@@ -110,13 +110,13 @@ def check_callback(callback: Callback, trainer: Trainer, module: LightningModule
             fix="remove it, or train a module of your own that has one",
         )
     if isinstance(callback, LearningRateFinder):
-        wanted = [callback._attr_name] if callback._attr_name else ["lr", "learning_rate"]
+        attributes = [callback._attr_name] if callback._attr_name else ["lr", "learning_rate"]
         holders = (module, module.hparams)
-        if not any(hasattr(holder, key) for holder in holders for key in wanted):
+        if not any(hasattr(holder, key) for holder in holders for key in attributes):
             raise UserError(
                 name,
                 problem=(
-                    f"{type(module).__name__} has no `{wanted[0]}` to set, since its optimizer "
+                    f"{type(module).__name__} has no `{attributes[0]}` to set, since its optimizer "
                     "is built from the config"
                 ),
                 fix="remove it, and set the optimizer's lr",
@@ -147,10 +147,10 @@ def check_callback(callback: Callback, trainer: Trainer, module: LightningModule
 def metrics_of(trainer: Trainer, module: LightningModule) -> set[str] | None:
     """Return what callbacks can monitor; None if a class of the user's own may log more."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    known = all(type(callback).__module__.startswith(_OURS) for callback in callbacks)
+    all_builtin = all(type(callback).__module__.startswith(_OURS) for callback in callbacks)
     if not isinstance(module, Supervised) or type(module) not in (Supervised, ImageClassifier):
         return None
-    if not known:
+    if not all_builtin:
         return None
     splits = ["train"]
     if trainer.limit_val_batches:
@@ -207,8 +207,8 @@ def check_monitors(trainer: Trainer, module: LightningModule) -> None:
 
 def _is_known(callback: EarlyStopping | ModelCheckpoint, trainer: Trainer, monitor: str) -> bool:
     """Whether a metric has been logged when a callback looks at it for the first time."""
-    every = trainer.check_val_every_n_epoch
-    if every is None:
+    interval = trainer.check_val_every_n_epoch
+    if interval is None:
         return True
 
     # Lightning decides when the callback looks, unless that is set.
@@ -216,13 +216,13 @@ def _is_known(callback: EarlyStopping | ModelCheckpoint, trainer: Trainer, monit
     attribute = "_check_on_train_epoch_end" if is_stopping else "_save_on_train_epoch_end"
     at_epoch_end: bool | None = getattr(callback, attribute)
     if at_epoch_end is None:
-        validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and every == 1
+        validates_once = getattr(trainer, "val_check_interval", None) == 1.0 and interval == 1
         at_epoch_end = validates_once or not trainer.limit_val_batches
 
     if monitor.startswith("train"):
-        return at_epoch_end or every > 1
+        return at_epoch_end or interval > 1
     first = callback._every_n_epochs if isinstance(callback, ModelCheckpoint) else 1
-    return not at_epoch_end or first < 1 or first >= every
+    return not at_epoch_end or first < 1 or first >= interval
 
 
 def check_optimizer(module: Supervised, device: torch.device) -> None:

@@ -84,13 +84,13 @@ def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path |
         checkpoint: what it branches off.
         path: the checkpoint's file.
     """
-    nothing = "so nothing would be trained or measured"
+    consequence = "so nothing would be trained or measured"
     trained = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
     if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= trained:
         raise UserError(
             "max_epochs",
             value=trainer.max_epochs,
-            problem=f"{path} has trained {trained} epochs already, {nothing}",
+            problem=f"{path} has trained {trained} epochs already, {consequence}",
             fix="set a larger value",
         )
     steps = checkpoint["global_step"]
@@ -98,7 +98,7 @@ def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path |
         raise UserError(
             "max_steps",
             value=trainer.max_steps,
-            problem=f"{path} has taken {steps} steps already, {nothing}",
+            problem=f"{path} has taken {steps} steps already, {consequence}",
             fix="set a larger value",
         )
 

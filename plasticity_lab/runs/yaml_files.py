@@ -69,21 +69,21 @@ def parse_yaml(text: str, name: str) -> Any:
         ) from None
 
 
-def _check_keys(node: yaml.Node, name: str, seen: set[int]) -> None:
+def _check_keys(node: yaml.Node, name: str, visited: set[int]) -> None:
     """Raise RepeatedKey for a key that stands twice in one mapping at or below a node."""
     # An anchored node is met once for each alias, and may hold itself.
-    if id(node) in seen:
+    if id(node) in visited:
         return
-    seen.add(id(node))
+    visited.add(id(node))
 
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _check_keys(item, name, seen)
+            _check_keys(item, name, visited)
 
     if isinstance(node, yaml.MappingNode):
         lines: dict[tuple[str, str], int] = {}
         for key, value in node.value:
-            _check_keys(value, name, seen)
+            _check_keys(value, name, visited)
             # Several merge keys (`<<`) all count, so that nothing is lost.
             if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
                 continue

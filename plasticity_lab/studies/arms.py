@@ -46,8 +46,8 @@ def arms(work: StudyContext) -> list[Arm]:
 
     listed = []
     for name, number in first.items():
-        wanted = {**_variables(runs[number]), across: report.get("control")}
-        alike = [control for control in controls if _is(runs[control], wanted)]
+        control_values = {**_variables(runs[number]), across: report.get("control")}
+        alike = [control for control in controls if _is(runs[control], control_values)]
         control = [*alike, *controls, 0][0]
         listed.append(Arm(name, number, None if control == number else control))
     return listed

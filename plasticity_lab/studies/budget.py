@@ -63,17 +63,17 @@ def budget(
     )
 
 
-def lines(found: Budget, epochs: int) -> list[str]:
+def lines(budget: Budget, epochs: int) -> list[str]:
     """Return a run's budget as lines of text; switches at the same step stand in one line.
 
     Args:
-        found: the budget.
+        budget: the budget.
         epochs: epochs of the run.
     """
-    decay = "" if found.decay is None else f"; sum of weight decay x rate {found.decay:.2g}"
-    rate = f"learning rate {found.first:.3g} to {found.last:.3g}"
-    text = [f"{epochs} epochs, {found.steps} steps; {rate}{decay}"]
-    ordered = sorted(found.after.items(), key=lambda entry: entry[1])
+    decay = "" if budget.decay is None else f"; sum of weight decay x rate {budget.decay:.2g}"
+    rate = f"learning rate {budget.first:.3g} to {budget.last:.3g}"
+    text = [f"{epochs} epochs, {budget.steps} steps; {rate}{decay}"]
+    ordered = sorted(budget.after.items(), key=lambda entry: entry[1])
     for (step, share), group in groupby(ordered, key=lambda entry: entry[1]):
         text.append(
             f"{share:.1%} of the rate's sum after step {step}: "

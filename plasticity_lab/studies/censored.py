@@ -11,9 +11,9 @@ def censored(work: StudyContext, metric: str) -> str:
 
     Cut off are those that ended before their last data stage did.
     """
-    done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
-    missing = [number for number in done if not series(work.folder(number), metric)]
-    ends = {number: work.paths[number].states[-1] for number in done}
+    finished = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
+    missing = [number for number in finished if not series(work.folder(number), metric)]
+    ends = {number: work.paths[number].states[-1] for number in finished}
     cut_off = [
         number
         for number, end in ends.items()
@@ -26,6 +26,6 @@ def censored(work: StudyContext, metric: str) -> str:
     return " ".join(filter(None, parts))
 
 
-def _named(work: StudyContext, numbers: Sequence[int], what: str) -> str:
+def _named(work: StudyContext, numbers: Sequence[int], statement: str) -> str:
     names = "; ".join(work.study.runs[number].name for number in numbers)
-    return f"Of the finished runs {len(numbers)} {what}: {names}." if numbers else ""
+    return f"Of the finished runs {len(numbers)} {statement}: {names}." if numbers else ""

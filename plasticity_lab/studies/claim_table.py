@@ -54,8 +54,8 @@ def line(work: StudyContext, outcome: Outcome) -> str:
 
 def seeds(work: StudyContext, count: int) -> str:
     """Return of how many seeds of a study a difference is known: `8`, or `6 of 8`."""
-    whole = len({run.values.get("seed") for run in work.study.runs})
-    return str(count) if count == whole else f"{count} of {whole}"
+    planned = len({run.values.get("seed") for run in work.study.runs})
+    return str(count) if count == planned else f"{count} of {planned}"
 
 
 def result(work: StudyContext, outcome: Outcome) -> str:
@@ -63,14 +63,14 @@ def result(work: StudyContext, outcome: Outcome) -> str:
     claim, compared = outcome.claim, outcome.compared
     assert compared is not None
     arm, control = claim.pair
-    what = metric_words(arm.metric, work.configs)
-    seen = f"{gap(claim, interval(compared.differences))}{unit(claim)}"
+    metric = metric_words(arm.metric, work.configs)
+    difference = f"{gap(claim, interval(compared.differences))}{unit(claim)}"
     if claim.minus is not None:
         means = (
             f"{value:#.3g}" if claim.ratio else written(value, arm.metric, "+")
             for value in (compared.arm, compared.control)
         )
-        return f"{seen}; {what}, {' against '.join(means)}"
+        return f"{difference}; {metric}, {' against '.join(means)}"
     sides = [written(compared.arm, arm.metric), written(compared.control, control.metric)]
     if arm.over != control.over:
         sides = [
@@ -78,10 +78,10 @@ def result(work: StudyContext, outcome: Outcome) -> str:
         ]
     if arm.metric != control.metric:
         return (
-            f"{seen}; {what} {sides[0]} against {metric_words(control.metric, work.configs)} "
-            f"{sides[1]}"
+            f"{difference}; {metric} {sides[0]} against "
+            f"{metric_words(control.metric, work.configs)} {sides[1]}"
         )
-    return f"{seen}; {what} {sides[0]} against {sides[1]}"
+    return f"{difference}; {metric} {sides[0]} against {sides[1]}"
 
 
 def smallest(claim: Claim, values: Sequence[float]) -> str:

@@ -84,9 +84,9 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
         bar.update()
 
     def finish(segment: Segment) -> None:
-        done = work.store.metadata(segment.end)
+        metadata = work.store.metadata(segment.end)
         # A run that ends early does not train all epochs.
-        bar.total -= max(0, segment.stop - segment.first - (done["stop"] - done["first"]))
+        bar.total -= max(0, segment.stop - segment.first - (metadata["stop"] - metadata["first"]))
         announce()
 
     def announce() -> None:
@@ -143,8 +143,8 @@ def plan(work: StudyContext) -> str:
         epochs = f"{limit}{len(path.states) - 1} epochs"
         files = " ".join(file.name for file in run.configs)
         overrides = [f"{key}={json.dumps(value)}" for key, value in run.overrides.items()]
-        alone = f"  shares nothing: {path.alone}" if path.alone else ""
-        lines.append(f"{run.name}  {epochs}  {files}  {'  '.join(overrides)}{alone}")
+        note = f"  shares nothing: {path.alone}" if path.alone else ""
+        lines.append(f"{run.name}  {epochs}  {files}  {'  '.join(overrides)}{note}")
     return "\n".join([*lines, *described(work)])
 
 

@@ -25,11 +25,11 @@ def differences(old: Any, new: Any, key: str = "") -> Iterator[str]:
     if list(before) != list(after) and before == after:
         yield f"{key}: {', '.join(before)} -> {', '.join(after)}"
     for part in {**before, **after}:
-        where = f"{key}.{part}" if key else part
+        path = f"{key}.{part}" if key else part
         if part not in before or part not in after:
-            yield f"{where}: {_written(before.get(part))} -> {_written(after.get(part))}"
+            yield f"{path}: {_written(before.get(part))} -> {_written(after.get(part))}"
         else:
-            yield from differences(before[part], after[part], where)
+            yield from differences(before[part], after[part], path)
 
 
 def _class(value: Any) -> Any:

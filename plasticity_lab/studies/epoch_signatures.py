@@ -39,14 +39,14 @@ class EpochSignatures(NamedTuple):
     """A run, as far as it can be compared with others.
 
     Attributes:
-        constant: what is the same in all epochs, as JSON.
+        static_part: what is the same in all epochs, as JSON.
         epochs: what else is active in each epoch, as JSON.
-        alone: why it shares no part of itself with others, "" if it does.
+        not_shareable_because: why it shares no part of itself with others, "" if it does.
     """
 
-    constant: str
+    static_part: str
     epochs: list[str]
-    alone: str
+    not_shareable_because: str
 
 
 def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> EpochSignatures:
@@ -72,11 +72,11 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
     compared = {key: value for key, value in trainer.items() if key not in IGNORED_TRAINER_KEYS}
 
     # A run that shares nothing is one constant.
-    alone = _why_alone(config, compared)
-    if alone:
-        whole = {**config, "trainer": compared}
-        constant = _json([whole, code(whole), *user_code_hashes(whole)])
-        return EpochSignatures(constant, ["whole run"] * max(count, 1), alone)
+    not_shareable_because = _why_not_shareable(config, compared)
+    if not_shareable_because:
+        run_config = {**config, "trainer": compared}
+        static_part = _json([run_config, code(run_config), *user_code_hashes(run_config)])
+        return EpochSignatures(static_part, ["whole run"] * max(count, 1), not_shareable_because)
 
     # The parts that act over time.
     callbacks = _listed(trainer["callbacks"])
@@ -99,8 +99,12 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
     constant_data = {key: value for key, value in data.items() if key not in timed_keys}
     if data.get("also_evaluate_with_deficit"):
         constant_data["evaluated with"] = [[part.name(), part.code] for part in deficits]
-    rest = {**config, "trainer": compared, "data": {**config["data"], "init_args": constant_data}}
-    constant = _json([rest, code(rest), *user_code_hashes(rest)])
+    static_config = {
+        **config,
+        "trainer": compared,
+        "data": {**config["data"], "init_args": constant_data},
+    }
+    static_part = _json([static_config, code(static_config), *user_code_hashes(static_config)])
 
     # What is active in each epoch.
     signatures = []
@@ -108,7 +112,7 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
         augmented = window.in_force(epoch) if window else True
         active = [part.signature(epoch) for part in parts]
         signatures.append(_json([augmented, *(entry for entry in active if entry is not None)]))
-    return EpochSignatures(constant, signatures, "")
+    return EpochSignatures(static_part, signatures, "")
 
 
 class _Part(NamedTuple):
@@ -174,7 +178,7 @@ def may_end_early(config: dict[str, Any]) -> bool:
     return until is not None and not until.to_the_cap
 
 
-def _why_alone(config: dict[str, Any], trainer: dict[str, Any]) -> str:
+def _why_not_shareable(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     if not (trainer["max_epochs"] or 0) > 0:
         return f"max_epochs: {trainer['max_epochs']}: the number of epochs is not known"
     for key in ENDS_EARLY:

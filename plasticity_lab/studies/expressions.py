@@ -42,15 +42,15 @@ def filled(value: Any, variables: Mapping[str, Any]) -> Any:
         return [filled(part, variables) for part in value]
     if not isinstance(value, str):
         return value
-    if whole := _BRACES.fullmatch(value):
-        return _computed(whole[1], variables)
+    if match := _BRACES.fullmatch(value):
+        return _computed(match[1], variables)
     if "{" in value and len(value) > LONGEST_TEXT:
         raise UserError(
             _shown(value),
             problem=f"has {len(value)} characters",
             fix=f"a text with expressions has at most {LONGEST_TEXT}",
         )
-    return _BRACES.sub(lambda found: _written(found[1], variables), value)
+    return _BRACES.sub(lambda match: _written(match[1], variables), value)
 
 
 def names(value: Any) -> Iterator[str]:
@@ -72,14 +72,14 @@ def names(value: Any) -> Iterator[str]:
 
 
 def _written(text: str, variables: Mapping[str, Any]) -> str:
-    written = str(_computed(text, variables))
-    if len(written) > LONGEST_TEXT:
+    text_value = str(_computed(text, variables))
+    if len(text_value) > LONGEST_TEXT:
         raise UserError(
             f"{{{text}}}",
-            problem=f"has {len(written)} characters",
+            problem=f"has {len(text_value)} characters",
             fix=f"a value written into a text has at most {LONGEST_TEXT}",
         )
-    return written
+    return text_value
 
 
 def _computed(text: str, variables: Mapping[str, Any]) -> Any:

@@ -14,7 +14,7 @@ _LONG = 40
 """Letters of all names on the axis, beyond which they are turned."""
 
 
-def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
+def draw(runs: pd.DataFrame, chosen: Settings, value_label: str, folder: Path) -> None:
     """Draw means and standard deviations over seeds, the control, and the paper's numbers.
 
     Writes `figure.png` and `figure.svg`.
@@ -22,16 +22,16 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
     Args:
         runs: one row for each run: its variables and `value`.
         chosen: what stands where.
-        what: what the values are, in words.
+        value_label: what the values are, in words.
         folder: where to.
     """
-    figure, axes = _begin(beside=bool(chosen.hue))
+    figure, axes = _begin(legend_beside=bool(chosen.hue))
     import seaborn as sns
 
     names = [*runs[chosen.hue].unique()] if chosen.hue else []
     colours = dict(zip(names, sns.color_palette("deep", len(names)), strict=True))
     bars = seeds_words(runs, [name for name in (chosen.x, chosen.hue) if name])
-    where = {
+    plot_options = {
         "data": runs,
         "x": chosen.x,
         "y": "value",
@@ -46,17 +46,17 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
             if chosen.hue
             else {"err_style": "bars", "err_kws": {"capsize": 3}}
         )  # bars of several overlap
-        sns.lineplot(**where, **mean, errorbar="sd", marker="o", **style)
+        sns.lineplot(**plot_options, **mean, errorbar="sd", marker="o", **style)
     else:
-        apart = 0.4 if chosen.hue else False
+        dodge = 0.4 if chosen.hue else False
         sns.stripplot(
-            **where, dodge=bool(chosen.hue), alpha=0.35, size=4, jitter=False, legend=False
+            **plot_options, dodge=bool(chosen.hue), alpha=0.35, size=4, jitter=False, legend=False
         )
         sns.pointplot(
-            **where,
+            **plot_options,
             **mean,
             errorbar="sd",
-            dodge=apart,
+            dodge=dodge,
             linestyle="none",
             marker="_",
             markersize=14,
@@ -76,10 +76,10 @@ def draw(runs: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
         axes.tick_params(axis="x", rotation=25)
         matplotlib.artist.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
     _add_legend(axes, f"{_words(chosen.hue)}\n{bars}" if chosen.hue else None)
-    _finish(figure, axes, chosen.label or _words(chosen.x), what, folder)
+    _finish(figure, axes, chosen.label or _words(chosen.x), value_label, folder)
 
 
-def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path) -> None:
+def draw_curves(points: pd.DataFrame, chosen: Settings, value_label: str, folder: Path) -> None:
     """Draw a metric over time, a line for each value of `x`; the control's is dashed.
 
     Means and standard deviations over seeds.
@@ -89,10 +89,10 @@ def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path)
             is known.
         chosen: what stands where; where `hue` is given, lines differ by it in place of being
             dashed.
-        what: what the values are, in words.
+        value_label: what the values are, in words.
         folder: where to.
     """
-    figure, axes = _begin(beside=True)
+    figure, axes = _begin(legend_beside=True)
     import seaborn as sns
 
     time = "step" if points["epoch"].isna().any() else "epoch"
@@ -105,7 +105,7 @@ def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path)
     dashes: Any = (
         {name: _DASHED if name == control else "" for name in lines} if style == chosen.x else True
     )
-    where = {
+    plot_options = {
         "data": named,
         "x": time,
         "y": "value",
@@ -115,7 +115,7 @@ def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path)
         "ax": axes,
     }
     sns.lineplot(
-        **where,
+        **plot_options,
         palette=dict(zip(lines, sns.color_palette("deep", len(lines)), strict=True)),
         errorbar="sd",
     )
@@ -130,7 +130,7 @@ def draw_curves(points: pd.DataFrame, chosen: Settings, what: str, folder: Path)
         figure,
         axes,
         chosen.label or ("epoch" if time == "epoch" else "optimizer step"),
-        what,
+        value_label,
         folder,
     )
 
@@ -165,14 +165,14 @@ def _draw_controls(
     axes.plot([], [], color="0.4", label=f"control ({name})", **style)
 
 
-def _begin(beside: bool) -> Any:
+def _begin(legend_beside: bool) -> Any:
     """Return a new figure and its axes; a legend beside them takes some of its width."""
     matplotlib.use("Agg")
     import seaborn as sns
     from matplotlib import pyplot as plt
 
     sns.set_theme(style="ticks", context="paper", font_scale=1.2)
-    return plt.subplots(figsize=(6.4 if beside else 5.2, 3.4), layout="constrained")
+    return plt.subplots(figsize=(6.4 if legend_beside else 5.2, 3.4), layout="constrained")
 
 
 def _words(name: str) -> str:
@@ -185,11 +185,11 @@ def _add_legend(axes: Any, title: str | None) -> None:
     Nothing is drawn there.
     """
     handles, names = axes.get_legend_handles_labels()
-    one = dict(zip(names, handles, strict=True))
+    handle_by_name = dict(zip(names, handles, strict=True))
     if title:
         axes.legend(
-            one.values(),
-            one.keys(),
+            handle_by_name.values(),
+            handle_by_name.keys(),
             title=title,
             loc="center left",
             bbox_to_anchor=(1, 0.5),
@@ -198,11 +198,11 @@ def _add_legend(axes: Any, title: str | None) -> None:
         )
     else:
         axes.legend(
-            one.values(),
-            one.keys(),
+            handle_by_name.values(),
+            handle_by_name.keys(),
             loc="lower center",
             bbox_to_anchor=(0.5, 1),
-            ncols=len(one),
+            ncols=len(handle_by_name),
             frameon=False,
             fontsize="small",
         )

@@ -36,12 +36,12 @@ def lengths(folder: Path, *without: str) -> dict[str, int]:
     return {file.relative_to(folder).as_posix(): file.stat().st_size for file in files}
 
 
-def short(folder: Path, known: Mapping[str, int]) -> str:
+def short(folder: Path, lengths: Mapping[str, int]) -> str:
     """Describe the first file of a folder whose length has changed; "" if none has.
 
     A checkpoint may have been deleted, but not cut short.
     """
-    for name, length in known.items():
+    for name, length in lengths.items():
         file = folder / name
         size = file.stat().st_size if file.is_file() else None
         if size is None and not name.endswith(".ckpt"):

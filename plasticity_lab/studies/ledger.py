@@ -131,24 +131,26 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
     check_target(file)
 
     # P-values are adjusted for the claims of all studies together.
-    everything = adjusted([outcome for work in works for outcome in outcomes(work)])
-    rest = iter(everything)
+    all_outcomes = adjusted([outcome for work in works for outcome in outcomes(work)])
+    remaining = iter(all_outcomes)
     sections: list[str] = []
     counts: list[str] = []
     figures: dict[Path, Path] = {}
     waiting = [*unopened]
     for work in works:
         study = work.study
-        own = [*islice(rest, len(study.claims))]
-        if all(outcome.verdict == NOT_RUN for outcome in own):
-            waiting.append(Unopened(study.file, study.name, [outcome.claim for outcome in own]))
+        study_outcomes = [*islice(remaining, len(study.claims))]
+        if all(outcome.verdict == NOT_RUN for outcome in study_outcomes):
+            waiting.append(
+                Unopened(study.file, study.name, [outcome.claim for outcome in study_outcomes])
+            )
             continue
         figure = file.with_suffix("") / f"{study.name}.png"
         figures[figure] = write_report(work) / "figure.png"
-        sections.append(_section(work, own, file, figure))
-        counts.append(_count(study, own, file))
+        sections.append(_section(work, study_outcomes, file, figure))
+        counts.append(_count(study, study_outcomes, file))
 
-    text = [MARK, HEAD, _totals(everything, sum(len(study.claims) for study in unopened))]
+    text = [MARK, HEAD, _totals(all_outcomes, sum(len(study.claims) for study in unopened))]
     if counts:
         head = "| study | claims | " + " | ".join(VERDICTS) + " |"
         rule = "|---|" + "---|" * (1 + len(VERDICTS))
@@ -181,10 +183,10 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
         path = path.absolute().relative_to(ROOT)
     on_top = "".join(f" --config {config.name}" for config in work.config)
     words = metric_words(chosen.metric, work.configs)
-    what = ", ".join(filter(None, [words, chosen.over, note(chosen.metric, work.configs)]))
+    comparison = ", ".join(filter(None, [words, chosen.over, note(chosen.metric, work.configs)]))
     sentences = [
         f"`python study.py run {path}{on_top}`: {origin(work, len(runs))}.",
-        f"Unless said otherwise: {what}.",
+        f"Unless said otherwise: {comparison}.",
         forgetting_correlations(work),
         censored(work, chosen.metric),
     ]
@@ -200,9 +202,9 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
 def _totals(results: Sequence[Outcome], unopened: int) -> str:
     """Return how many claims came out how."""
     counts = Counter(outcome.verdict for outcome in results) + Counter({NOT_RUN: unopened})
-    late = sum("not after Holm" in outcome.said for outcome in results)
+    fallen = sum("not after Holm" in outcome.said for outcome in results)
     totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
-    return f"{counts.total()} claims: {totals}. {late} of these verdicts do not stand after Holm."
+    return f"{counts.total()} claims: {totals}. {fallen} of these verdicts do not stand after Holm."
 
 
 def _count(study: Study, results: Sequence[Outcome], file: Path) -> str:

@@ -72,17 +72,17 @@ class LocalExecutor:
         since = time.monotonic()
         if not self.working:
             time.sleep(POLL)
-        heard = wait(list(self.working), timeout=POLL) if self.working else []
+        ready = wait(list(self.working), timeout=POLL) if self.working else []
         waited = min(time.monotonic() - since, 2 * POLL)
         for reader, worker in self.working.items():
-            worker.silent = 0.0 if reader in heard else worker.silent + waited
+            worker.silent = 0.0 if reader in ready else worker.silent + waited
             if worker.silent > workers.PATIENCE:
                 worker.hung = True
                 worker.process.kill()
 
         # A worker whose pipe is closed has ended.
         ended: list[Ended] = []
-        for reader in [reader for reader in self.working if reader in heard]:
+        for reader in [reader for reader in self.working if reader in ready]:
             try:
                 if reader.recv() == EPOCH:
                     epoch()

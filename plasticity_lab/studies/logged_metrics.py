@@ -57,15 +57,18 @@ def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
 
 def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) -> None:
     """Raise UserError for a metric that no run logs, naming its key and the tags there are."""
-    known: set[str] = set()
+    all_tags: set[str] = set()
     for config in configs:
         tags = logged_metrics(config)
         if tags is None and isinstance(metric, str):
             return
-        known |= set(tags or ())
-    if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in known):
+        all_tags |= set(tags or ())
+    if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in all_tags):
         raise UserError(
-            key, value=metric, problem="no run logs it", fix=f"they log {', '.join(sorted(known))}"
+            key,
+            value=metric,
+            problem="no run logs it",
+            fix=f"they log {', '.join(sorted(all_tags))}",
         )
 
 

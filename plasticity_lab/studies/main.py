@@ -59,55 +59,57 @@ def parser() -> Parser:
     """Return the command line's parser."""
     raw = argparse.RawDescriptionHelpFormatter
     examples = EXAMPLES.format(program=called("study.py"))
-    whole = Parser(
+    main_parser = Parser(
         prog=program("study.py"),
         description=__doc__,
         epilog=examples,
         formatter_class=raw,
         allow_abbrev=False,
     )
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, what in COMMANDS.items():
+    commands = main_parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, description in COMMANDS.items():
         epilog = RUN if name == "run" else None
-        one = commands.add_parser(
+        command = commands.add_parser(
             name,
-            help=what,
-            description=f"{what}.",
+            help=description,
+            description=f"{description}.",
             epilog=epilog,
             formatter_class=raw,
             allow_abbrev=False,
         )
-        one.add_argument("study", type=Path, nargs="+", help="YAML files, as in configs/studies")
-        one.add_argument(
+        command.add_argument(
+            "study", type=Path, nargs="+", help="YAML files, as in configs/studies"
+        )
+        command.add_argument(
             "--config",
             type=Path,
             action="append",
             default=[],
             help="a file on top for every run, such as folder.yaml",
         )
-        one.add_argument(
+        command.add_argument(
             "--root", type=Path, default=Path("runs"), help="where runs are kept (default: runs)"
         )
-        one.add_argument(
+        command.add_argument(
             "--threads",
             type=int,
             default=1,
             help="threads of torch in each job; other numbers give other bits",
         )
-        one.add_argument(
+        command.add_argument(
             "--share",
             choices=["true", "false"],
             default="true",
             help="false: train every run alone",
         )
         if name in ("run", "plan"):
-            one.add_argument(
+            command.add_argument(
                 "--trust_code",
                 action="store_true",
                 help="treat segments trained with an older version of the code as valid",
             )
         if name == "run":
-            engines = one.add_argument_group("where segments are trained")
+            engines = command.add_argument_group("where segments are trained")
             engines.add_argument(
                 "--jobs", type=int, default=1, help="segments trained at once (default: 1)"
             )
@@ -126,13 +128,13 @@ def parser() -> Parser:
                 "--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment"
             )
         if name == "report":
-            one.add_argument(
+            command.add_argument(
                 "--ledger",
                 type=Path,
                 metavar="FILE.md",
                 help="the claims of all studies into a file",
             )
-    return whole
+    return main_parser
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 from plasticity_lab.studies.study_context import StudyContext
 
 
-def origin(work: StudyContext, done: int) -> str:
+def origin(work: StudyContext, num_finished: int) -> str:
     """Describe what a report comes from; a commit with + had uncommitted changes."""
     sessions: list[dict[str, Any]] = []
     states: set[str] = set()
@@ -20,7 +20,8 @@ def origin(work: StudyContext, done: int) -> str:
     commits = sorted({_commit(session["git"] or {}) for session in sessions})
     devices = sorted({session["device"] for session in sessions})
     return (
-        f"{done} of {len(work.study.runs)} runs of {work.study.file.name}, seeds {_seeds(work)}; "
+        f"{num_finished} of {len(work.study.runs)} runs of {work.study.file.name}, "
+        f"seeds {_seeds(work)}; "
         f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}; "
         f"{', '.join(devices)}, "
         f"{work.threads} {'threads' if work.threads > 1 else 'thread'} each; "

@@ -45,10 +45,10 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
         for depth, folder in enumerate(folders, 1):
             inner = inner.setdefault(folder, {})
             if not isinstance(inner, dict):
-                above = ".".join(folders[:depth])
+                parent_key = ".".join(folders[:depth])
                 raise UserError(
                     key,
-                    problem=f"{above} is set to {inner}, which has no keys",
+                    problem=f"{parent_key} is set to {inner}, which has no keys",
                     fix="set the whole of it, or its parts",
                 )
         inner[last] = value

@@ -89,13 +89,13 @@ def state_chain(config: dict[str, Any], environment: str, code: Callable[[Any], 
             `code_hashes.CodeHashes`.
     """
     signatures = epoch_signatures(config, code)
-    states = [_hash(environment, signatures.constant)]
+    states = [_hash(environment, signatures.static_part)]
     for signature in signatures.epochs:
         states.append(_hash(states[-1], signature))
-    return StateChain(states, signatures.alone)
+    return StateChain(states, signatures.not_shareable_because)
 
 
-def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
+def segments(paths: Sequence[StateChain], store: StoreView) -> list[Segment]:
     """Return the segments still to train: for each run, all after its latest stored checkpoint.
 
     A stored segment starts from a state that is stored too, or that is trained again.
@@ -103,10 +103,10 @@ def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
     cuts = _branch_points(paths)
     ends = {states[-1] for states, _ in paths}
     needed: dict[str, Segment] = {}
-    for number, (states, alone) in enumerate(paths):
+    for number, (states, not_shareable_because) in enumerate(paths):
         last = len(states) - 1
         end = states[last]
-        if known.has_logs(end) and known.has_checkpoint(end) and not known.has_test(end):
+        if store.has_logs(end) and store.has_checkpoint(end) and not store.has_test(end):
             needed.setdefault(end, Segment(end, end, last, last, number, True, False))
 
         # From the end back to a fresh network, over stored and missing segments. A state from which
@@ -115,37 +115,37 @@ def segments(paths: Sequence[StateChain], known: StoreView) -> list[Segment]:
         is_start = False
         while stop:
             state = states[stop]
-            stored = known.has_checkpoint(state) if is_start else known.has_logs(state)
+            stored = store.has_checkpoint(state) if is_start else store.has_logs(state)
             if stop == last:
-                stored = stored and (known.has_test(state) or known.has_checkpoint(state))
+                stored = stored and (store.has_test(state) or store.has_checkpoint(state))
             if stored:
-                start = known.start(state)
+                start = store.start(state)
                 stop = states.index(start) if start else 0
                 is_start = False
                 continue
             if state in needed:
                 break
             first = 0
-            if not alone:
-                first = _last_cut(states[:stop], cuts, known)
+            if not not_shareable_because:
+                first = _last_cut(states[:stop], cuts, store)
             needed[state] = Segment(
                 start=states[first] if first else None,
                 end=state,
                 first=first,
                 stop=stop,
                 run=number,
-                test=state in ends and not known.has_test(state),
-                whole=bool(alone),
+                test=state in ends and not store.has_test(state),
+                whole=bool(not_shareable_because),
             )
             stop = first
             is_start = True
     return sorted(needed.values(), key=lambda segment: segment.first)
 
 
-def _last_cut(states: Sequence[str], cuts: set[str], known: StoreView) -> int:
+def _last_cut(states: Sequence[str], cuts: set[str], store: StoreView) -> int:
     """Return after how many epochs the last segment of some states can start; 0 if nowhere."""
     for count in range(len(states) - 1, 0, -1):
-        if states[count] in cuts or known.has_checkpoint(states[count]):
+        if states[count] in cuts or store.has_checkpoint(states[count]):
             return count
     return 0
 

@@ -66,8 +66,8 @@ def run(
             problem="is not installed",
             fix='pip install -e ".[ray]", or use --engine local',
         ) from None
-    ours = not ray.is_initialized()
-    if ours:
+    started_here = not ray.is_initialized()
+    if started_here:
         environment = {"env_vars": {"PYTHONPATH": f"{CODE}:{Path.cwd()}"}}
         ray.init(
             address=address,
@@ -78,7 +78,7 @@ def run(
     try:
         scheduler.train(todo, store, jobs, tell, RayExecutor(make, store, gpus))
     finally:
-        if ours:
+        if started_here:
             ray.shutdown()
 
 
@@ -165,12 +165,13 @@ def _code_and_machine(task: Task) -> str:
     return f"{CodeHashes(project_sources())(task.config)}\n{platform_key(task.config)}"
 
 
-def check_machine(expected: str, found: str) -> None:
+def check_machine(expected: str, actual: str) -> None:
     """Raise RuntimeError if a node's environment is not the one that its states are named by."""
-    for wanted, actual in zip(expected.splitlines(), found.splitlines(), strict=True):
-        if wanted != actual:
+    for expected_line, actual_line in zip(expected.splitlines(), actual.splitlines(), strict=True):
+        if expected_line != actual_line:
             raise RuntimeError(
-                f"node {socket.gethostname()} has {actual}, and study.py was started on {wanted}: "
+                f"node {socket.gethostname()} has {actual_line}, and study.py was started on "
+                f"{expected_line}: "
                 "start it on a machine like the nodes, with the same code, and give --gpus where "
                 "that has a GPU"
             )

@@ -215,14 +215,14 @@ def _followed(module: str, sources: Sources) -> Iterator[str]:
     """Yield the modules that a module's own statements lead to."""
     parsed = _parsed(sources.text(module))
     for imported in parsed.modules:
-        yield from _definers(imported, (), sources, whole=False)
+        yield from _definers(imported, (), sources, whole_package=False)
     for imported in parsed.everything:
         yield from _definers(_absolute(imported, module, sources), (), sources)
     for name, origin, attribute in parsed.names:
         origin = _absolute(origin, module, sources)
         first = (attribute,) if attribute else ()
         # An import alone leads to a module, but not into a package, of which what is used counts.
-        yield from _definers(origin, first, sources, whole=False)
+        yield from _definers(origin, first, sources, whole_package=False)
         for use in parsed.uses:
             if use[0] == name:
                 yield from _definers(origin, (*first, *use[1:]), sources)
@@ -232,8 +232,8 @@ def _definers(
     module: str,
     names: tuple[str, ...],
     sources: Sources,
-    whole: bool = True,
-    seen: frozenset[tuple[str, ...]] = frozenset(),
+    whole_package: bool = True,
+    visited: frozenset[tuple[str, ...]] = frozenset(),
 ) -> Iterator[str]:
     """Yield the modules that define `module.name1.name2…`.
 
@@ -242,40 +242,42 @@ def _definers(
         names: attributes, one inside the other; once a module is reached that is no package, the
             rest is its own matter.
         sources: where modules are looked up.
-        whole: whether a package at the end of the names counts, with all that it imports.
-        seen: what has been looked at on the way here.
+        whole_package: whether a package at the end of the names counts, with all that it imports.
+        visited: what has been looked at on the way here.
     """
-    here = (module, *names)
+    node = (module, *names)
     if not sources.is_package(module):
         # A folder without `__init__.py` may hold modules, too.
         if sources.file(module):
             yield module
-        elif names and here not in seen:
-            yield from _definers(f"{module}.{names[0]}", names[1:], sources, whole, seen | {here})
+        elif names and node not in visited:
+            yield from _definers(
+                f"{module}.{names[0]}", names[1:], sources, whole_package, visited | {node}
+            )
         return
     parsed = _parsed(sources.text(module))
-    if not parsed.transparent or here in seen or (whole and not names):
+    if not parsed.transparent or node in visited or (whole_package and not names):
         yield module
-    if not names or here in seen:
+    if not names or node in visited:
         return
 
     # As Python does, take what the `__init__` binds first, then a module of that name.
-    first, *rest = names
-    bound = [
+    first, *remaining = names
+    bindings = [
         (_absolute(origin, module, sources), attribute)
         for name, origin, attribute in parsed.names
         if name == first
     ]
     # `from . import name` binds the module of that name.
-    bound = [pair for pair in bound if pair != (module, first)]
-    for origin, attribute in bound:
-        inner = (attribute, *rest) if attribute else tuple(rest)
-        yield from _definers(origin, inner, sources, whole, seen | {here})
-    if bound:
+    bindings = [pair for pair in bindings if pair != (module, first)]
+    for origin, attribute in bindings:
+        inner = (attribute, *remaining) if attribute else tuple(remaining)
+        yield from _definers(origin, inner, sources, whole_package, visited | {node})
+    if bindings:
         return
-    inside = f"{module}.{first}"
-    if sources.file(inside):
-        yield from _definers(inside, tuple(rest), sources, whole, seen | {here})
+    submodule = f"{module}.{first}"
+    if sources.file(submodule):
+        yield from _definers(submodule, tuple(remaining), sources, whole_package, visited | {node})
     else:
         yield module
 

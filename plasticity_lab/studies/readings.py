@@ -40,7 +40,7 @@ def check_claims(work: StudyContext) -> list[Claim]:
     chosen = settings(work)
     claims = read_claims(work.study.claims, chosen.metric, chosen.over)
     for claim in claims:
-        common: set[Any] = set()
+        common_seeds: set[Any] = set()
         for key, reading in _readings(claim):
             name = f"claims: {claim.id}: {key}: {reading.runs}"
             numbers = matching(work, reading.runs)
@@ -55,8 +55,8 @@ def check_claims(work: StudyContext) -> list[Claim]:
                     problem="several runs of one seed have these values",
                     fix="name more of them",
                 )
-            common = common & {*seeds} if common else {*seeds}
-            if not common:
+            common_seeds = common_seeds & {*seeds} if common_seeds else {*seeds}
+            if not common_seeds:
                 raise UserError(
                     name,
                     problem=(
@@ -78,9 +78,9 @@ def _variables(work: StudyContext) -> str:
             if value not in by_name.setdefault(name, []):
                 by_name[name].append(value)
     texts = []
-    for name, several in by_name.items():
-        rest = ", …" if len(several) > 8 else ""
-        texts.append(f"{name}: {', '.join(map(str, several[:8]))}{rest}")
+    for name, distinct in by_name.items():
+        ellipsis = ", …" if len(distinct) > 8 else ""
+        texts.append(f"{name}: {', '.join(map(str, distinct[:8]))}{ellipsis}")
     return "; ".join(texts)
 
 
@@ -89,8 +89,8 @@ def matching(work: StudyContext, values: dict[str, Any]) -> list[int]:
 
     A variable that is null differs from one that is absent.
     """
-    wanted = values.items()
-    return [number for number, run in enumerate(work.study.runs) if wanted <= run.values.items()]
+    items = values.items()
+    return [number for number, run in enumerate(work.study.runs) if items <= run.values.items()]
 
 
 def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict[int, float | None]:
@@ -117,17 +117,19 @@ def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict
 def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compared:
     """Compare arm and control of a claim, or of the pair that its margin is measured by."""
     sides = [*(pair or claim.pair), *((claim.minus or ()) if pair is None else ())]
-    read = [values(work, side, claim.ratio) for side in sides]
+    readings = [values(work, side, claim.ratio) for side in sides]
     names = ("arm", "control", "minus: arm", "minus: control")
     without = [
-        f"{name}: {list(one.values()).count(None)} of {len(one)}"
-        for name, one in zip(names, read, strict=False)
+        f"{name}: {list(by_seed.values()).count(None)} of {len(by_seed)}"
+        for name, by_seed in zip(names, readings, strict=False)
     ]
     missing = "; ".join(
-        text for text, one in zip(without, read, strict=True) if None in one.values()
+        text for text, by_seed in zip(without, readings, strict=True) if None in by_seed.values()
     )
-    seeds = [seed for seed in read[0] if all(one.get(seed) is not None for one in read)]
-    numbers = [[claim.inner(one[seed] or 0.0) for seed in seeds] for one in read]
+    seeds = [
+        seed for seed in readings[0] if all(by_seed.get(seed) is not None for by_seed in readings)
+    ]
+    numbers = [[claim.inner(by_seed[seed] or 0.0) for seed in seeds] for by_seed in readings]
     first = [arm - control for arm, control in zip(*numbers[:2], strict=True)]
     second = (
         [arm - control for arm, control in zip(*numbers[2:], strict=True)]
@@ -140,9 +142,12 @@ def compare(work: StudyContext, claim: Claim, pair: Pair | None = None) -> Compa
         outer = exp if claim.ratio else float
         arm, control = outer(mean(first)), outer(mean(second))
     else:
-        arm, control = (mean(one[seed] or 0.0 for seed in seeds) for one in read)
+        arm, control = (mean(by_seed[seed] or 0.0 for seed in seeds) for by_seed in readings)
     return Compared(
-        [one - other for one, other in zip(first, second or [0.0] * len(first), strict=True)],
+        [
+            change - subtracted
+            for change, subtracted in zip(first, second or [0.0] * len(first), strict=True)
+        ],
         arm,
         control,
         missing,

@@ -45,8 +45,8 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
         place = dict(zip(keys, values, strict=True))
         row = {**place, "runs": len(group), "mean": group.value.mean(), "sd": group.value.std()}
         if chosen.control is not NO_CONTROL:
-            same = runs[runs[chosen.hue] == place[chosen.hue]] if chosen.hue else runs
-            control = by_seed(same[same[chosen.x] == shown(chosen.control)])
+            alike = runs[runs[chosen.hue] == place[chosen.hue]] if chosen.hue else runs
+            control = by_seed(alike[alike[chosen.x] == shown(chosen.control)])
             differences = [
                 value - control[seed] for seed, value in by_seed(group).items() if seed in control
             ]
@@ -67,9 +67,9 @@ def write_report(work: StudyContext) -> Path:
         UserError: if no run is finished, or none has logged the metric.
     """
     chosen = settings(work)
-    done = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
-    folders = [work.folder(number) for number in done]
-    if not done:
+    finished = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
+    folders = [work.folder(number) for number in finished]
+    if not finished:
         raise UserError(
             "report",
             problem=f"no run of {work.study.name} is done",
@@ -90,10 +90,10 @@ def write_report(work: StudyContext) -> Path:
     # The table.
     rows = table(runs, chosen)
     rows.to_csv(report / "table.csv", index=False)
-    what = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
+    caption = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
     tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.configs) else chosen.metric
     paragraphs = [
-        f"{what} ({tag})",
+        f"{caption} ({tag})",
         markdown(rows, chosen.metric),
         origin(work, len(runs)),
         forgetting_correlations(work),
@@ -103,12 +103,12 @@ def write_report(work: StudyContext) -> Path:
 
     # The claims.
     if work.study.claims:
-        rest = '"p, Holm" is adjusted for the directional claims of this study.'
-        (report / "claims.md").write_text(f"{claim_table.table(work, outcomes(work))}\n{rest}\n")
+        footer = '"p, Holm" is adjusted for the directional claims of this study.'
+        (report / "claims.md").write_text(f"{claim_table.table(work, outcomes(work))}\n{footer}\n")
 
     # The figure.
     if chosen.figure == "curve":
-        values = [variables(work, number) for number in done]
+        values = [variables(work, number) for number in finished]
         points = curves(folders, values, chosen.metric)
         draw_curves(points, chosen, axis_words(chosen.metric, None, work.configs), report)
     else:

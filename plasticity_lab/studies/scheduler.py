@@ -131,13 +131,13 @@ def train(
 
 def runnable(waiting: Sequence[Segment], store: Store) -> list[Segment]:
     """Return the segments whose start is stored, those with most epochs to follow first."""
-    ahead = epochs_to_follow(waiting)
+    epochs_left = epochs_to_follow(waiting)
     startable = [
         segment
         for segment in waiting
         if segment.start is None or store.has_checkpoint(segment.start)
     ]
-    return sorted(startable, key=lambda segment: -ahead[segment.end])
+    return sorted(startable, key=lambda segment: -epochs_left[segment.end])
 
 
 def already_trained(state: str, test: bool, store: Store) -> bool:

@@ -48,8 +48,8 @@ def settings(work: StudyContext) -> Settings:
     Raises:
         UserError: for a key, variable or metric that there is not.
     """
-    given, runs = work.study.report, work.study.runs
-    if unknown := [key for key in given if key not in KEYS]:
+    report, runs = work.study.report, work.study.runs
+    if unknown := [key for key in report if key not in KEYS]:
         raise UserError(
             "report",
             value=unknown[0],
@@ -57,7 +57,7 @@ def settings(work: StudyContext) -> Settings:
             fix=f"it has {', '.join(KEYS)}",
         )
     variables = runs[0].values
-    chosen = Settings(**{"x": next(iter(variables)), **given})
+    chosen = Settings(**{"x": next(iter(variables)), **report})
     read_over(chosen.over, "report: over")
     for key, name in (("x", chosen.x), ("hue", chosen.hue)):
         if name is not None and name not in variables:
@@ -75,12 +75,12 @@ def settings(work: StudyContext) -> Settings:
     counts = Counter(tuple(run.values[name] for name in names) for run in runs)
     (twice, count), *_ = counts.most_common(1)
     if count > 1:
-        others = ", ".join(name for name in variables if name not in names)
+        variables_left = ", ".join(name for name in variables if name not in names)
         raise UserError(
             "report: x",
             value=chosen.x,
             problem=f"{count} runs are {', '.join(map(str, twice))}",
-            fix=f"set hue to one of {others}",
+            fix=f"set hue to one of {variables_left}",
         )
     values = [run.values[chosen.x] for run in runs]
     if chosen.control is not NO_CONTROL and chosen.control not in values:
@@ -95,7 +95,7 @@ def settings(work: StudyContext) -> Settings:
     # Lines need an order.
     numbers = all(isinstance(value, int | float) for value in values)
     texts = all(isinstance(value, str) for value in values)
-    if "figure" not in given and not numbers:
+    if "figure" not in report and not numbers:
         chosen = chosen._replace(figure="bar")
     if chosen.figure == "line" and not numbers and not texts:
         raise UserError(

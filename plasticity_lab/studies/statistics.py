@@ -140,7 +140,7 @@ def power(effect: float, deviation: float, seeds: int) -> float:
     shift = abs(effect) / deviation * sqrt(seeds)
     critical = float(stats.t.ppf(1 - LEVEL / 2, seeds - 1))
 
-    def missed(spread: Numbers) -> Numbers:
+    def miss_probability(spread: Numbers) -> Numbers:
         """Probability that the test does not reject, given the spread that was estimated.
 
         The mean, in standard errors, is then within the critical value times that spread.
@@ -149,7 +149,7 @@ def power(effect: float, deviation: float, seeds: int) -> float:
             special.ndtr(critical * spread - shift) - special.ndtr(-critical * spread - shift)
         )
 
-    return 1 - _over_spreads(missed, seeds)
+    return 1 - _over_spreads(miss_probability, seeds)
 
 
 def equivalence_power(
@@ -171,8 +171,8 @@ def equivalence_power(
 
     def detected(spread: Numbers) -> Numbers:
         """Probability that the interval lies within the margin, given the estimated spread."""
-        room, shift = margin / error - critical * spread, truth / error
-        return np.asarray(special.ndtr(room - shift) - special.ndtr(-room - shift))
+        half_width, shift = margin / error - critical * spread, truth / error
+        return np.asarray(special.ndtr(half_width - shift) - special.ndtr(-half_width - shift))
 
     return _over_spreads(detected, seeds, edge=margin / error / critical)
 

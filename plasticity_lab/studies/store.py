@@ -131,12 +131,12 @@ class Store(NamedTuple):
         for part in (STATE, TEST):
             if (place / part).exists() and not (home / part).exists():
                 (place / part).rename(home / part)
-        added = {
+        added_files = {
             name: length
             for name, length in entry["files"].items()
             if name == STATE or _of_test(name)
         }
-        write_whole(home / DONE, {**stored, "files": {**added, **stored.get("files", {})}})
+        write_whole(home / DONE, {**stored, "files": {**added_files, **stored.get("files", {})}})
         shutil.rmtree(place, ignore_errors=True)
 
     def remove_stale(self) -> None:
@@ -163,8 +163,8 @@ class Store(NamedTuple):
 
     def _short(self, state: str, entry: dict[str, Any], counts: Callable[[str], bool]) -> str:
         """Describe the first file of a state, of those that count, whose length has changed."""
-        known = {name: length for name, length in entry.get("files", {}).items() if counts(name)}
-        return short(self.root / state, known)
+        lengths = {name: length for name, length in entry.get("files", {}).items() if counts(name)}
+        return short(self.root / state, lengths)
 
 
 def _of_test(name: str) -> bool:

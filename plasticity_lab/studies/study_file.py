@@ -45,10 +45,10 @@ class Run(NamedTuple):
             shown(value) if key == "arm" else f"{key}={shown(value)}"
             for key, value in self.values.items()
         ]
-        whole = ",".join(parts).replace("/", "-").replace(" ", "-")
-        encoded = whole.encode()
+        name = ",".join(parts).replace("/", "-").replace(" ", "-")
+        encoded = name.encode()
         if len(encoded) <= LONGEST_NAME:
-            return whole
+            return name
         beginning = encoded[:_KEPT].decode(errors="ignore")
         return f"{beginning}-{hashlib.sha256(encoded).hexdigest()[:16]}"
 

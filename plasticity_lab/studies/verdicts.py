@@ -120,8 +120,12 @@ def judge(claim: Claim, values: Sequence[float], about: Sequence[float] = ()) ->
 
 
 def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
-    seen, deviation = interval(values), stdev(values)
-    low, high = (-seen.high, -seen.low) if claim.expect == "lower" else (seen.low, seen.high)
+    observed, deviation = interval(values), stdev(values)
+    low, high = (
+        (-observed.high, -observed.low)
+        if claim.expect == "lower"
+        else (observed.low, observed.high)
+    )
     effect = None if claim.effect is None else abs(claim.inner(claim.effect))
     if not deviation and t_test(values) > LEVEL:
         return TOO_WEAK, EQUAL
@@ -131,22 +135,22 @@ def _directional(claim: Claim, values: Sequence[float]) -> tuple[str, str]:
     if high < 0:
         return CONTRADICTED, ""
     if effect is None:
-        return TOO_WEAK, _needed(lambda seeds: power(seen.mean, deviation, seeds))
+        return TOO_WEAK, _needed(lambda seeds: power(observed.mean, deviation, seeds))
     if high < effect:
         size = f"{amount(claim, claim.inner(claim.effect or 0.0))}{unit(claim)}"
         return CONTRADICTED, f"an effect of {size} is excluded"
-    for_seen = _needed(lambda seeds: power(seen.mean, deviation, seeds))
+    for_observed = _needed(lambda seeds: power(observed.mean, deviation, seeds))
     for_paper = _needed(lambda seeds: power(effect, deviation, seeds), "the paper's effect")
-    return TOO_WEAK, f"{for_seen}, {for_paper}"
+    return TOO_WEAK, f"{for_observed}, {for_paper}"
 
 
 def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tuple[str, str]:
     margin = claim.inner(claim.within or 0.0)
-    seen = interval(values)
+    observed = interval(values)
     deviation = stdev(values)
     if not deviation and equivalence_test(values, margin) > LEVEL:
         return TOO_WEAK, EQUAL
-    if seen.low > margin or seen.high < -margin:
+    if observed.low > margin or observed.high < -margin:
         return CONTRADICTED, ""
     if about:
         effect = interval(about)
@@ -159,12 +163,12 @@ def _same(claim: Claim, values: Sequence[float], about: Sequence[float]) -> tupl
             return TOO_WEAK, f"{problem}, {gap(claim, effect)}; more seeds do not help"
     if equivalence_test(values, margin) <= LEVEL:
         return REPRODUCED, ""
-    truth = abs(seen.mean)
+    truth = abs(observed.mean)
     if truth > margin:
         return TOO_WEAK, _needed(lambda seeds: power(truth - margin, deviation, seeds))
     return TOO_WEAK, _needed(lambda seeds: equivalence_power(margin, deviation, seeds, truth))
 
 
-def _needed(reaches: Callable[[int], float], which: str = "the difference seen") -> str:
+def _needed(reaches: Callable[[int], float], effect_name: str = "the difference seen") -> str:
     seeds = seeds_needed(reaches)
-    return f"needs {f'more than {LARGEST:,}' if seeds is None else seeds} seeds for {which}"
+    return f"needs {f'more than {LARGEST:,}' if seeds is None else seeds} seeds for {effect_name}"

@@ -22,19 +22,19 @@ def verify(work: StudyContext, number: int | None = None) -> str:
     Raises:
         UserError: if none is finished, or any part of the state or any logged value differs.
     """
-    done = [index for index in range(len(work.study.runs)) if work.finished(index)]
-    if not done:
+    finished = [index for index in range(len(work.study.runs)) if work.finished(index)]
+    if not finished:
         raise UserError(
             "verify", problem=f"no run of {work.study.name} is done", fix="train some first"
         )
-    chosen = random.choice(done) if number is None else number
+    chosen = random.choice(finished) if number is None else number
     name = work.study.runs[chosen].name
     path = work.paths[chosen]
 
     # Train it in one piece, in a store of its own.
     store = Store(work.home / ".verify")
     shutil.rmtree(store.root, ignore_errors=True)
-    whole = Segment(
+    full_run = Segment(
         start=None,
         end=path.states[-1],
         first=0,
@@ -49,15 +49,15 @@ def verify(work: StudyContext, number: int | None = None) -> str:
         finished=lambda segment: None,
         failed=lambda segment, output: failures.append(output),
     )
-    run([whole], work.task, store, 1, progress)
+    run([full_run], work.task, store, 1, progress)
     if failures:
         raise UserError("verify", value=name, problem=failures[0])
 
     # Compare the last state and all logged values.
-    alone = store.metadata(whole.end)["state"]
-    shared = work.store.metadata(whole.end)["state"]
-    differ = [part for part in shared if shared[part] != alone[part]]
-    place = store.root / whole.end
+    retrained_hashes = store.metadata(full_run.end)["state"]
+    stored_hashes = work.store.metadata(full_run.end)["state"]
+    differ = [part for part in stored_hashes if stored_hashes[part] != retrained_hashes[part]]
+    place = store.root / full_run.end
     if everything(work.folder(chosen)) != {**everything(place), **everything(place / "test")}:
         differ.append("logged values")
     if differ:

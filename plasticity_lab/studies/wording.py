@@ -92,10 +92,10 @@ def amount(claim: Claim, value: float, sign: str = "+") -> str:
     return f"{exp(value):#.3g}" if claim.ratio else written(value, claim.pair.arm.metric, sign)
 
 
-def gap(claim: Claim, seen: Interval) -> str:
+def gap(claim: Claim, difference: Interval) -> str:
     """Write a difference or ratio with its interval."""
-    moved, low, high = (amount(claim, value) for value in seen)
-    return f"{moved} [{low}, {high}]"
+    mean, low, high = (amount(claim, value) for value in difference)
+    return f"{mean} [{low}, {high}]"
 
 
 def unit(claim: Claim) -> str:

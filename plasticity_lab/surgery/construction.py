@@ -129,9 +129,9 @@ def materialise(network: nn.Module, image_shape: Shape) -> None:
         return
     run_blank(network, image_shape)
     if construction := Construction.of(network):
-        made = Construction.of(replace(construction, image_shape=image_shape).make())
-        assert made is not None
-        made.belongs_to(network)
+        redone = Construction.of(replace(construction, image_shape=image_shape).make())
+        assert redone is not None
+        redone.belongs_to(network)
 
 
 @torch.no_grad()
@@ -245,7 +245,7 @@ def _subclasses(kind: type[nn.Module]) -> set[type[nn.Module]]:
 
 
 def _reset_the_rest(network: nn.Module, except_for: Any) -> None:
-    built = {part for whole in _networks_in(except_for) for part in whole.modules()}
+    built = {part for built_network in _networks_in(except_for) for part in built_network.modules()}
     for layer in reversed([layer for layer in network.modules() if layer not in built]):
         reset: Any = getattr(layer, _RESET, None)
         # Importing pytorch_lightning.demos gives torch's attention this name for what its
@@ -257,9 +257,9 @@ def _reset_the_rest(network: nn.Module, except_for: Any) -> None:
 
 def _is_plain(network: nn.Module, drawn: _Drawn) -> bool:
     for layer in network.modules():
-        now, then = held(layer), drawn.get(id(layer), (layer, {}))[1]
-        if now.keys() != then.keys() or not all(
-            torch.equal(tensor, then[name]) for name, tensor in now.items()
+        current, initial = held(layer), drawn.get(id(layer), (layer, {}))[1]
+        if current.keys() != initial.keys() or not all(
+            torch.equal(tensor, initial[name]) for name, tensor in current.items()
         ):
             return False
     return True

@@ -106,10 +106,10 @@ def redraw(
                 apply(scheme, fresh[name])
     elif names:
         with seeded_global_rng(*key(WHOLE)):
-            made = rule.construction.make()
-            for layer in made.modules():
+            rebuilt = rule.construction.make()
+            for layer in rebuilt.modules():
                 apply(scheme, layer)
-        fresh = {name: made.get_submodule((rule.start + name).rstrip(".")) for name in names}
+        fresh = {name: rebuilt.get_submodule((rule.start + name).rstrip(".")) for name in names}
     return {
         full_name(name, part): tensor.detach()
         for name, layer in fresh.items()

@@ -56,5 +56,5 @@ def reset_layers(
     fresh = redraw(network, layers, key, holder)
     for name, parameter in parameters.items():
         parameter.copy_(fresh[name])
-    copy_buffers(layers, fresh, norm_statistics=norm_statistics, others=True)
+    copy_buffers(layers, fresh, norm_statistics=norm_statistics, other_buffers=True)
     reset_optimizer_state(optimizers, parameters.values())

@@ -37,7 +37,7 @@ def select_layers(
     chosen = {
         name: layer
         for name, layer in network.named_modules()
-        if any(_part_of(name, whole) for whole in names)
+        if any(_part_of(name, selected) for selected in names)
     }
     holding = {name: layer for name, layer in chosen.items() if held(layer)}
     if not own_parameters(holding):
@@ -96,28 +96,28 @@ def _blocks(network: nn.Module, last: int) -> list[str]:
 
 
 def _matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
-    known = [name for name, _ in network.named_modules()]
+    names = [name for name, _ in network.named_modules()]
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in known):
-            top = ", ".join(name for name in known if name and "." not in name)
+        if not any(fnmatchcase(name, pattern) for name in names):
+            top = ", ".join(name for name in names if name and "." not in name)
             raise UserError(
                 "layers",
                 value=pattern,
                 problem="matches nothing",
                 fix=f"there are {top} and their parts",
             )
-    return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _part_of(name: str, whole: str) -> bool:
-    return name == whole or name.startswith(f"{whole}.")
+def _part_of(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
 
 
 def copy_buffers(
     layers: Mapping[str, nn.Module],
     fresh: Mapping[str, Tensor],
     norm_statistics: bool,
-    others: bool,
+    other_buffers: bool,
 ) -> None:
     """Copy new values into the buffers of layers, in place.
 
@@ -125,10 +125,10 @@ def copy_buffers(
         layers: by name.
         fresh: new values by full name.
         norm_statistics: whether to copy the running statistics of normalisation layers.
-        others: whether to copy all others, such as the vectors of spectral norm, which belong to
-            the parameters.
+        other_buffers: whether to copy all others, such as the vectors of spectral norm, which
+            belong to the parameters.
     """
     for name, layer in layers.items():
-        if norm_statistics if isinstance(layer, nn.modules.batchnorm._NormBase) else others:
+        if norm_statistics if isinstance(layer, nn.modules.batchnorm._NormBase) else other_buffers:
             for part, buffer in layer.named_buffers(recurse=False):
                 buffer.copy_(fresh[full_name(name, part)])

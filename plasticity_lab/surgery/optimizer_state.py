@@ -29,8 +29,8 @@ def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[
     optimizers = list(optimizers)
     for parameter in parameters:
         for optimizer in optimizers:
-            known = optimizer.state.pop(parameter, {})
+            state = optimizer.state.pop(parameter, {})
             # Fused SGD wants momentum for all parameters or none. It begins with a momentum of 0,
             # so that dampening acts on its first gradient already.
-            if optimizer.defaults.get("fused") and "momentum_buffer" in known:
+            if optimizer.defaults.get("fused") and "momentum_buffer" in state:
                 optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}

@@ -52,16 +52,16 @@ def apply(scheme: str, layer: nn.Module) -> None:
 
 def _draw(layer: nn.Module, fill: Callable[[Tensor], Any]) -> None:
     """Let a layer compute with a weight that `fill` has drawn."""
-    held = dict(layer.named_parameters(recurse=False))
+    parameters = dict(layer.named_parameters(recurse=False))
     weight = torch.empty_like(cast(Tensor, layer.weight))
     fill(weight)
-    if "weight" in held:
-        held["weight"].copy_(weight)
+    if "weight" in parameters:
+        parameters["weight"].copy_(weight)
         return
-    if "weight_g" in held:  # torch.nn.utils.weight_norm
-        kept = [dim for dim, size in enumerate(held["weight_g"].shape) if size == 1]
-        held["weight_v"].copy_(weight)
-        held["weight_g"].copy_(weight.pow(2).sum(kept, keepdim=True).sqrt())
+    if "weight_g" in parameters:  # torch.nn.utils.weight_norm
+        norm_dims = [dim for dim, size in enumerate(parameters["weight_g"].shape) if size == 1]
+        parameters["weight_v"].copy_(weight)
+        parameters["weight_g"].copy_(weight.pow(2).sum(norm_dims, keepdim=True).sqrt())
         return
     if parametrize.is_parametrized(layer, "weight"):
         with suppress(NotImplementedError):  # without right_inverse

@@ -57,7 +57,7 @@ def snapshot(
 
 @torch.no_grad()
 def restore(
-    kept: Snapshot,
+    saved_state: Snapshot,
     layers: Layers,
     optimizers: Sequence[Optimizer] = (),
     schedulers: Sequence[LRScheduler] = (),
@@ -67,7 +67,7 @@ def restore(
     """Copy a snapshot back, in place.
 
     Args:
-        kept: what `snapshot` returned for the same layers, optimizers and schedulers.
+        saved_state: what `snapshot` returned for the same layers, optimizers and schedulers.
         layers: by name.
         optimizers: whose state of the layers' parameters is restored.
         schedulers: whose clocks are restored with the rates.
@@ -84,16 +84,16 @@ def restore(
         True
     """
     for name, tensor in _tensors(layers).items():
-        tensor.copy_(kept["tensors"][name])
+        tensor.copy_(saved_state["tensors"][name])
     if optimizer_state:
         for name, parameter in _parameters(layers).items():
-            for optimizer, memory in zip(optimizers, kept["memory"][name], strict=True):
+            for optimizer, memory in zip(optimizers, saved_state["memory"][name], strict=True):
                 _restore_memory(optimizer, parameter, memory)
     if learning_rate:
-        for optimizer, rates in zip(optimizers, kept["rates"], strict=True):
+        for optimizer, rates in zip(optimizers, saved_state["rates"], strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group.update(rate)
-        for scheduler, state in zip(schedulers, kept["schedules"], strict=True):
+        for scheduler, state in zip(schedulers, saved_state["schedules"], strict=True):
             scheduler.load_state_dict(copy.deepcopy(state))
 
 

@@ -97,8 +97,8 @@ def test_a_study_shares_its_epochs(dataset: str) -> None:
     acting = {"trainer": {"callbacks+": [shrunk]}}
     plain = epoch_signatures(config(regression(dataset)), lambda nest: "")
     other = epoch_signatures(config(regression(dataset), acting), lambda nest: "")
-    assert not plain.alone
-    assert plain.constant == other.constant
+    assert not plain.not_shareable_because
+    assert plain.static_part == other.static_part
     same = [mine == theirs for mine, theirs in zip(plain.epochs, other.epochs, strict=True)]
     assert same == [True, True, False]
     check_segments(regression(dataset))

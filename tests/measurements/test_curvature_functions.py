@@ -70,7 +70,7 @@ def test_whole_lanczos_is_the_matrix() -> None:
     assert torch.allclose(found.eigh()[0], values, atol=1e-10)
     vectors = torch.stack(list(found.vectors), 1)
     assert torch.allclose(vectors.T @ vectors, torch.eye(30, dtype=torch.float64), atol=1e-12)
-    assert float(found.beside[-1]) == 0
+    assert float(found.off_diagonal[-1]) == 0
 
 
 def test_an_exhausted_space_ends_it() -> None:
