@@ -19,7 +19,7 @@ HERE = Path(__file__).parents[1]
 NAMES = {
     "fisher/trace": "trace of the Fisher information",
     "hessian/eigenvalue/1": "largest Hessian eigenvalue",
-    "kernel/eigenvalue": "largest eigenvalue of the trace kernel",
+    "kernel/eigenvalue": "largest tangent-kernel eigenvalue",
     "effective_rank": "effective rank of the last features",
     "cka": "linear CKA with the initial network",
 }
@@ -63,8 +63,10 @@ def draw(points: pd.DataFrame, file: Path) -> None:
     from matplotlib import pyplot as plt
 
     sns.set_theme(style="ticks", context="paper", font_scale=1.1)
-    figure, panels = plt.subplots(1, len(NAMES), figsize=(16, 3.2), layout="constrained")
+    figure, grid = plt.subplots(2, 3, figsize=(9, 5.6), layout="constrained")
+    *panels, free = grid.flat
     for axes, (name, title) in zip(panels, NAMES.items(), strict=True):
+        # A value after n steps is logged at step n - 1, that before the first batch at step 0.
         chosen = points[points.name == name].assign(step=lambda rows: rows.step + 1)
         last = name == "cka"
         sns.lineplot(
@@ -81,9 +83,12 @@ def draw(points: pd.DataFrame, file: Path) -> None:
         axes.set(
             xscale="log", yscale="linear" if name in ("effective_rank", "cka") else "log", ylabel=""
         )
-        axes.set_xlabel("optimizer steps + 1")
+        axes.set_xlabel("optimizer steps (1: none yet)")
         axes.set_title(title)
-    panels[-1].legend(title="batch norm's statistics", frameon=False, loc="best")
+    handles, labels = panels[-1].get_legend_handles_labels()
+    panels[-1].get_legend().remove()
+    free.legend(handles, labels, title="statistics of batch norm", frameon=False, loc="center")
+    free.axis("off")
     sns.despine()
     figure.savefig(file, dpi=130)
     plt.close(figure)
@@ -95,7 +100,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--picture", type=Path, default=HERE / "docs/norm_statistics.png")
+    parser.add_argument("--redraw", action="store_true", help="draw the stored numbers again")
     given = parser.parse_args()
+    numbers = HERE / "benchmarks/norm_statistics.json"
+    if given.redraw:
+        stored = pd.DataFrame(json.loads(numbers.read_text()))
+        draw(stored.explode(["step", "value"]).infer_objects(), given.picture)
+        return
     with tempfile.TemporaryDirectory() as folder:
         points = pd.concat(train(seed, given.epochs, Path(folder)) for seed in range(given.seeds))
     curves = [
@@ -106,9 +117,7 @@ def main() -> None:
         }
         for key, rows in points.groupby(["name", "statistics", "seed"])
     ]
-    (HERE / "benchmarks/norm_statistics.json").write_text(
-        "\n".join(["[", ",\n".join(map(json.dumps, curves)), "]\n"])
-    )
+    numbers.write_text("\n".join(["[", ",\n".join(map(json.dumps, curves)), "]\n"]))
     draw(points, given.picture)
 
 

@@ -262,5 +262,5 @@ class ImageDataModule(SplitsOnDevice):
         return self.schedule.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the history of a checkpoint."""
         self.schedule.load_state_dict(state_dict)

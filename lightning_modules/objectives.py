@@ -141,7 +141,7 @@ class Regression(Objective):
     Fisher information is the mean of J'J whatever the loss is scaled by; the Hessian of the loss of
     a network that fits its targets is 2 J'J / numbers.
 
-    Example:
+    Examples:
         >>> Regression().loss(torch.tensor([[1.0], [2.0]]), torch.tensor([1.0, 4.0]))
         tensor(2.)
     """

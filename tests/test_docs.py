@@ -102,9 +102,8 @@ def test_python_runs(name: str) -> None:
 
 def commands(page: Path) -> Iterator[list[str]]:
     """Yield the commands of a page, those of its blocks and those in its sentences and tables."""
-    lines = [
-        line for language, text in blocks(page) if language == "sh" for line in text.splitlines()
-    ]
+    scripts = [text for language, text in blocks(page) if language == "sh"]
+    lines = [line for text in scripts for line in text.replace("\\\n", " ").splitlines()]
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`((?:python|pip|plasticity-lab|…) [^`]+)`", text)
     for line in [*lines, *inline]:

@@ -44,7 +44,7 @@ class Diagnostic(Named, Callback, ABC):
     meanwhile, in full precision (autocast off) and uncompiled.
 
     Args:
-        every: how often: `1ep` after each epoch, `100st` after so many steps; and after the last.
+        every: how often: `1ep` after each epoch, `100st` after every 100 steps; and after the last.
         early: also after 2, 4, 8, … steps of the first epoch.
 
     Raises:

@@ -75,9 +75,9 @@ class Forgetting(Diagnostic):
 
     https://arxiv.org/abs/1812.05159
 
-    Whether an example is right is seen at its own presentations in training: in training mode, as
-    augmented and impaired, by the logits that the update follows from, against the labels that
-    training is given; no pass is added. (Where a deficit changes labels, its beginning and its end
+    Whether an example is right is read at its own presentations in training: from the logits of the
+    training pass, in training mode and as augmented and impaired, against the labels that training
+    is given. No pass is added. (Where a deficit changes labels, its beginning and its end
     therefore count as forgetting what it relabels.) Counting begins with the first batch that it is
     part of.
 
@@ -94,8 +94,7 @@ class Forgetting(Diagnostic):
     At the end of training `forgetting.csv` in the run's directory holds every example, by its place
     in the whole training split, with its rank key (`score`), the label given, whether that is
     wrong, its misclassification margin (mean of the logit of the label less the largest other one
-    where it was forgotten) and its events in each data stage; see `forgetting_table`. Presentations
-    are numbered from 0.
+    where it was forgotten) and its events in each data stage. Presentations are numbered from 0.
 
     Every batch is counted, whatever `every` is.
 

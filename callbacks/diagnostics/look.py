@@ -36,8 +36,8 @@ class Look:
         epoch: of the batch that was trained last.
         step: optimizer steps taken.
         stage: data stage, from 0.
-        stage_members: from a stage to the indices of its training examples.
-        test_probe: from a number of examples to so many of the test split.
+        stage_members: function from a stage to the indices of its training examples.
+        test_probe: function from a number of examples to a probe of the test split.
         optimizers: the run's; none without a run.
         learning_rate: at which the first parameter group is trained; None without a run.
         frozen_norms: names of batch-norm layers that training keeps in evaluation mode.

@@ -15,9 +15,9 @@ class NormBiases(Diagnostic):
 
     https://arxiv.org/abs/1905.13405
 
-    Negative biases let units be zero on most examples. The paper's claim is of trained VGG
-    networks: most are, in upper layers above all. Its code counts zeros too, of which a network
-    begins with nothing else; here they do not count. Values: `negative_norm_biases`,
+    A unit with a negative bias is zero on most examples. The paper finds that most biases of
+    trained VGG networks are negative, above all in upper layers. Its code also counts biases of
+    zero, which all are before training; here they do not count. Values: `negative_norm_biases`,
     `negative_norm_biases/<block>`.
 
     Raises:

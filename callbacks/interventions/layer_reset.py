@@ -27,8 +27,8 @@ class LayerReset(OneShot):
 
     Args:
         at: moments.
-        last: so many blocks from the top of the network, …
-        layers: … or names and patterns of layers, as `layer4*`.
+        last: number of blocks, from the top of the network.
+        layers: in place of `last`, names and patterns of layers, such as `layer4*`.
         to: a `fresh` draw at each moment, or the run's own `initial` values.
         norm_statistics: `reset` to those of a new layer, or `keep`.
         optimizer_state: `reset` for these parameters, or `keep`.

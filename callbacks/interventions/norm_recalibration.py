@@ -17,8 +17,8 @@ class NormRecalibration(Named, Callback):
     """Re-estimates batch-norm statistics before each validation, on the current training data.
 
     The "dry run" of later code by the authors of Achille et al. 2019: after a switch of the data
-    the running averages are of what was before. Changes: running means, variances and counts.
-    Keeps: parameters, optimizer state, learning-rate clock.
+    the running averages still describe the data before it. Changes: running means, variances and
+    counts. Keeps: parameters, optimizer state, learning-rate clock.
 
     Args:
         every: how often, in epochs: `1ep` before each validation, `2ep` before those of every

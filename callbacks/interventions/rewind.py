@@ -29,8 +29,8 @@ class Rewind(OneShot):
     Args:
         at: moments.
         to: the earlier moment.
-        last: so many blocks from the top of the network, …
-        layers: … or names and patterns of layers; neither is all of them.
+        last: number of blocks, from the top of the network.
+        layers: in place of `last`, names and patterns of layers. Without both, all layers.
         optimizer_state: `rewind` the state of these parameters too, or `keep`.
         learning_rate: `rewind` rates and schedule too, to what they were in the run that took the
             state, or `keep`.

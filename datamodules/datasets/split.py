@@ -86,7 +86,7 @@ class TensorSplit(Split):
         classes: class names; none for another task than classification.
         fingerprint: hash of the content, computed if not given.
 
-    Example:
+    Examples:
         >>> split = TensorSplit(torch.randn(50, 8), torch.randn(50))
         >>> split.num_outputs
         1

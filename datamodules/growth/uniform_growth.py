@@ -17,9 +17,9 @@ class UniformGrowth(Growth):
 
     Args:
         fractions: share of the split in each stage, increasing in (0, 1]; `[1.0]` is the identity.
-        counts: in its place, examples in each stage.
-        step: in its place, examples that each stage adds until all are there.
-        at: as `Growth`; with `step`, as many stages as it has moments, and one.
+        counts: in place of `fractions`, number of examples in each stage.
+        step: in place of `fractions`, number of examples that each stage adds until all are there.
+        at: as `Growth`; with `step`, there is one stage more than moments.
         until: as `Growth`.
 
     Raises:

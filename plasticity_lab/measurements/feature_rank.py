@@ -39,8 +39,7 @@ def srank(features: Tensor, delta: float = 0.01) -> int:
 
     Kumar et al. 2021, https://arxiv.org/abs/2010.14498; 0 for zeros.
 
-    What `shibhansh/loss-of-plasticity` calls the stable rank is this one
-    (https://arxiv.org/abs/2010.14498).
+    The repository `shibhansh/loss-of-plasticity` calls this one the stable rank.
 
     Examples:
         >>> srank(torch.diag(torch.tensor([1.0, 1.0, 1e-6])))

@@ -134,9 +134,9 @@ def check_blocks(network: nn.Module, inputs: Tensor) -> None:
 def rectified(
     network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]
 ) -> dict[str, list[Tensor]]:
-    """Return something of the output of every ReLU of the network, by block, in order.
+    """Return `take` of the output of every ReLU of the network, by block, in order.
 
-    It may be a module or a function.
+    A ReLU may be a module or a function.
 
     A ReLU belongs to the block that runs, or that ran last before it. Only rectifiers count: no
     other activation, no `clamp`.

@@ -34,13 +34,14 @@ class ForgettingStatistics:
     Attributes:
         presentations: (N,), int64, like all others but `right`.
         right: at the last presentation, bool (N,).
-        first_learned: first presentation at which it was right, (N,); NEVER if there is none.
+        first_learned: first presentation at which it was right, (N,); the largest int64 if there is
+            none.
         last_wrong: last presentation at which it was wrong, (N,); -1 if there is none.
         given_label: the label that training was given at the last presentation, (N,); -1 if there
             is none.
         mislabelled: at how many presentations the label given was not the example's own, (N,).
-        margins: sum of the margins at the presentations at which it was forgotten, in `UNIT`s,
-            (N,).
+        margins: sum of the margins at the presentations at which it was forgotten, in multiples
+            of 2^-20, (N,).
         events: how often it was forgotten in each data stage so far, (N, stages).
 
     Examples:
@@ -78,7 +79,7 @@ class ForgettingStatistics:
                 more than once.
             given_labels: the label that training was given for each, int64 (batch,).
             right: whether each was classified as that label says, bool (batch,).
-            margins: of each, in `UNIT`s, int64 (batch,).
+            margins: of each, in multiples of 2^-20, int64 (batch,).
             stage: data stage, 0 or more.
         """
         missing = stage + 1 - self.events.shape[1]
@@ -151,6 +152,6 @@ class ForgettingStatistics:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from `state_dict()`, on this one's device."""
+        """Restore the counts of `state_dict()`, on this object's device."""
         for name, counts in state.items():
             setattr(self, name, counts.to(self.presentations.device, copy=True))

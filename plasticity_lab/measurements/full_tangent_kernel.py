@@ -61,7 +61,7 @@ def full_kernel_product(network: nn.Module, images: Tensor) -> LinearOperator:
 def largest_full_eigenvalue(network: nn.Module, images: Tensor, classes: int, seed: int) -> float:
     """Return the largest eigenvalue of J J' by Lanczos in float64.
 
-    To a relative error of `TOLERANCE`.
+    To a relative error of 1e-4.
 
     Args:
         network: in evaluation mode.

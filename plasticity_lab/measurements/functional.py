@@ -109,7 +109,7 @@ def flatten(parts: Mapping[str, Tensor]) -> Tensor:
 
 
 def unflatten(vector: Tensor, parts: Mapping[str, Tensor]) -> Parameters:
-    """Cut a vector into tensors of the shapes and type of others; the inverse of `flat`.
+    """Cut a vector into tensors of the shapes and type of others; the inverse of `flatten`.
 
     Examples:
         >>> unflatten(torch.tensor([1.0, 2.0, 3.0]), {"a": torch.zeros(1, 2), "b": torch.zeros(1)})

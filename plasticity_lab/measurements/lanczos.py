@@ -90,7 +90,7 @@ class Lanczos:
 
 
 def lanczos(product: LinearOperator, start: Tensor, steps: int) -> Tridiagonal:
-    """Take so many steps, fewer if the space is exhausted before.
+    """Take `steps` steps of Lanczos, fewer if the space is exhausted before.
 
     Examples:
         >>> matrix = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))

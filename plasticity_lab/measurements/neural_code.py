@@ -35,7 +35,7 @@ def codes(network: nn.Module, images: Tensor, seed: int, columns: int = COLUMNS)
         network: in evaluation mode.
         images: (examples, channels, height, width).
         seed: keys the choice, the same for all weights, if there are more units than columns.
-        columns: at most so many.
+        columns: largest number of columns, 20,000 by default.
 
     Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))

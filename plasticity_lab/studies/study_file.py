@@ -59,8 +59,8 @@ class Study(NamedTuple):
     Attributes:
         name: what its directory is called.
         runs: its runs, all combinations of arms and axes.
-        report: how they are reported; see `studies.settings`.
-        claims: what papers claim of them; see `studies.claims`.
+        report: how they are reported; see `plasticity_lab.studies.settings`.
+        claims: what papers claim of them; see `Claim`.
         file: its YAML file.
     """
 
