@@ -4,6 +4,7 @@ from datamodules.datasets.digits import Digits
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.datasets.folder_images import FolderImages
 from datamodules.datasets.image_dataset import ImageDataset
+from datamodules.datasets.split import Split, TensorSplit
 from datamodules.datasets.torchvision_images import TorchvisionImages
 from datamodules.growth.base import Growth
 from datamodules.growth.class_growth import ClassGrowth
@@ -35,7 +36,9 @@ __all__ = [
     "LabelNoise",
     "LabelPermutation",
     "SmoothTransition",
+    "Split",
     "StageCriterion",
+    "TensorSplit",
     "TorchvisionImages",
     "UniformGrowth",
     "VerticalFlip",

@@ -18,6 +18,7 @@ FUNCTIONS = [
     pytest.param(package, name, id=f"{package.__name__.rpartition('.')[2]}.{name}")
     for package in (measurements, surgery)
     for name in package.__all__
+    if callable(getattr(package, name))
 ]
 RESULTS = {"Trace", "Covariance", "Eigenpairs", "Tridiagonal", "Nodes", "Predictive"}
 """What functions return or take, which they show."""

@@ -17,7 +17,12 @@ from plasticity_lab.measurements.fisher_trace import (
     fisher_trace,
     fisher_trace_per_example,
 )
-from plasticity_lab.measurements.forgetting_statistics import ForgettingStatistics
+from plasticity_lab.measurements.forgetting_statistics import (
+    NEVER,
+    UNIT,
+    ForgettingStatistics,
+    whole_units,
+)
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
 from plasticity_lab.measurements.full_tangent_kernel import (
     full_kernel_product,
@@ -84,6 +89,8 @@ from plasticity_lab.measurements.weight_distance import angle, distance, relativ
 from plasticity_lab.measurements.wrong_labels import auc, precision
 
 __all__ = [
+    "NEVER",
+    "UNIT",
     "Categorical",
     "Covariance",
     "Eigenpairs",
@@ -162,4 +169,5 @@ __all__ = [
     "unflatten",
     "varying",
     "weight_norm",
+    "whole_units",
 ]

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 NEVER = torch.iinfo(torch.int64).max
+"""When an example was learned that was not."""
+
 UNIT = 2.0**-20
 """What margins are counted in."""
 
@@ -14,6 +16,10 @@ def whole_units(margins: Tensor) -> Tensor:
     Sums of them do not depend on the order.
 
     What is not a number counts as 0, and what is beyond 2^20 as that.
+
+    Examples:
+        >>> whole_units(torch.tensor([-0.5, 0.25])) * UNIT
+        tensor([-0.5000,  0.2500])
     """
     return (margins.float().nan_to_num(0).clamp(-(2.0**20), 2.0**20) / UNIT).round().long()
 
@@ -79,7 +85,7 @@ class ForgettingStatistics:
                 more than once.
             given_labels: the label that training was given for each, int64 (batch,).
             right: whether each was classified as that label says, bool (batch,).
-            margins: of each, in multiples of 2^-20, int64 (batch,).
+            margins: of each, as `whole_units` gives them, int64 (batch,).
             stage: data stage, 0 or more.
         """
         missing = stage + 1 - self.events.shape[1]

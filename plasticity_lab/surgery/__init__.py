@@ -8,16 +8,23 @@ from plasticity_lab.surgery.initialisation import check_redraw, init_parameters,
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters, select_layers
-from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics, update_bn
+from plasticity_lab.surgery.norm_statistics import (
+    batch_norm_layers,
+    estimate_norm_statistics,
+    frozen_batch_norms,
+    update_bn,
+)
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 
 __all__ = [
     "add_l2_init_gradient",
+    "batch_norm_layers",
     "check_redraw",
     "construct",
     "estimate_norm_statistics",
+    "frozen_batch_norms",
     "init_parameters",
     "layers_with_state",
     "own_parameters",

@@ -9,7 +9,12 @@ from torch import Tensor, nn
 
 
 def batch_norm_layers(network: nn.Module) -> dict[str, Any]:
-    """Return the batch-norm layers of a network by name."""
+    """Return the batch-norm layers of a network by name.
+
+    Examples:
+        >>> list(batch_norm_layers(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))))
+        ['1']
+    """
     return {
         name: layer
         for name, layer in network.named_modules()
@@ -51,7 +56,17 @@ def update_bn(network: nn.Module, batches: Iterable[Tensor], frozen: Container[s
 
 
 def frozen_batch_norms(network: nn.Module) -> set[str]:
-    """Return the names of batch-norm layers that a network keeps in evaluation mode."""
+    """Return the names of batch-norm layers that a network keeps in evaluation mode.
+
+    Args:
+        network: in training mode.
+
+    Examples:
+        >>> network = nn.Sequential(nn.BatchNorm1d(2), nn.BatchNorm1d(2)).train()
+        >>> _ = network[0].eval()
+        >>> frozen_batch_norms(network)
+        {'0'}
+    """
     return {name for name, layer in batch_norm_layers(network).items() if not layer.training}
 
 
