@@ -137,7 +137,12 @@ def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
         learning_rate=multiplied(rate, run.trainer, now),
     )
     if not isinstance(run.data, ImageDataModule):
-        raise UserError("data", problem="are not datamodules.ImageDataModule")
+        raise UserError(
+            "data",
+            value=type(run.data).__name__,
+            problem="only datamodules.ImageDataModule tells which examples a run was measured on",
+            fix="list the diagnostics when the run is trained",
+        )
     run.data.load_state_dict(state[type(run.data).__qualname__])
     return with_data(look, run.data, now.stage)
 
