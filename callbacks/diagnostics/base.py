@@ -72,7 +72,10 @@ class Diagnostic(Named, Callback, ABC):
     early: bool = False
 
     def __post_init__(self) -> None:
-        """Check the arguments; a subclass that checks its own calls this first."""
+        """Check the arguments, and begin anew: at the start of a run, too.
+
+        A subclass that checks its own, or follows a run, calls this first.
+        """
         if self.every.unit not in ("ep", "st") or not self.every.number:
             raise UserError(
                 "every",
@@ -156,8 +159,9 @@ class Diagnostic(Named, Callback, ABC):
         return step // number > before // number
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            Clock.add_to(trainer, pl_module)
+        if stage == "fit" and Clock.add_to(trainer, pl_module).last is None:
+            # It may have been in another Trainer; a checkpoint is loaded after this.
+            self.__post_init__()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

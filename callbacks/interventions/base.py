@@ -130,6 +130,9 @@ class Level(Named, Callback, ABC):
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
             self.check(trainer, pl_module)
+        # A fit has new optimizers, in which nothing has been set yet.
+        if stage == "fit":
+            self._held = None
 
     @abstractmethod
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:

@@ -78,6 +78,11 @@ class Rewind(OneShot):
         """Distinguish several of them."""
         return repr(self)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and Clock.of(trainer).last is None:
+            self._kept = None
+
     def state_dict(self) -> dict[str, Any]:
         """Return the snapshot, once it is taken."""
         return {"kept": self._kept}

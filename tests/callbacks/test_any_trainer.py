@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import (
+    CKA,
     DormantUnits,
     FeatureRank,
     FisherInformation,
@@ -33,6 +34,7 @@ from callbacks import (
     LearningRateFactor,
     Margins,
     OptimizerReset,
+    Rewind,
     ShrinkPerturb,
     WeightDecaySchedule,
     WeightDistance,
@@ -103,7 +105,7 @@ def diagnostics() -> list[Callback]:
 
 
 def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer, LightningModule]:
-    seed_everything(3)
+    seed_everything(settings.pop("seed", 3))
     module, own = Plain(settings.pop("objective", True)), settings.pop("checkpoint", None)
     trainer = Trainer(
         max_epochs=settings.pop("max_epochs", 4),
@@ -129,6 +131,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 class TestAnyTrainer:
     def test_diagnostics_measure_and_change_nothing(self, tmp_path: Path) -> None:
         _, plain = train(tmp_path / "plain")
@@ -180,6 +183,35 @@ class TestAnyTrainer:
             checkpoint=path,
         )
         assert logged(tmp_path / "second")["interventions/LayerReset"] == [(9, 1.0)]
+
+    def test_callbacks_begin_anew_in_another_trainer(self, tmp_path: Path) -> None:
+        """As in a notebook whose cell runs twice."""
+
+        def callbacks() -> list[Callback]:
+            return [
+                Rewind([Time("3ep")], to=Time("1ep")),
+                WeightDecaySchedule({"2ep": 0.5}),
+                LearningRateFactor({"3ep": 0.1}),
+                CKA(EVERY, examples=40),
+                *diagnostics(),
+            ]
+
+        used = callbacks()
+        train(tmp_path / "before", *used, max_epochs=6, seed=4)
+        _, expected = train(tmp_path / "fresh", *callbacks())
+        _, again = train(tmp_path / "again", *used)
+        assert same(expected, again)
+        assert logged(tmp_path / "again") == logged(tmp_path / "fresh")
+
+    def test_a_fit_that_goes_on_keeps_what_was_followed(self, tmp_path: Path) -> None:
+        distance = WeightDistance(EVERY)
+        trainer, module = train(tmp_path, distance, LearningRateFactor({"0ep": 0.5}), max_epochs=2)
+        assert trainer.fit_loop.max_epochs == 2
+        trainer.fit_loop.max_epochs = 4
+        trainer.fit(module, datamodule=PlainData())
+        lengths = [value for _, value in logged(tmp_path)["diagnostics/weights/path_length"]]
+        assert len(lengths) == 5
+        assert lengths == sorted(lengths)
 
     def test_a_module_without_an_objective_is_told_how_to_get_one(self, tmp_path: Path) -> None:
         train(
