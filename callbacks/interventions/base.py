@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from callbacks.clock import Act, Clock
 from callbacks.interventions.rank_consistency import check_ranks
 from callbacks.interventions.weight_averages import copy_if_averaged, sync_weight_averages
+from callbacks.network import check_sizes_known
 from datamodules.naming import Named
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Epoch, Levels, Position, Time
@@ -74,6 +75,7 @@ class OneShot(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            check_sizes_known(pl_module)
             self.check(trainer, pl_module)
 
     @abstractmethod
@@ -129,6 +131,7 @@ class Level(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            check_sizes_known(pl_module)
             self.check(trainer, pl_module)
         # A fit has new optimizers, in which nothing has been set yet.
         if stage == "fit":

@@ -71,7 +71,9 @@ class Plain(LightningModule):
         return outputs
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        inputs, targets = batch
+        if isinstance(batch, Tensor):
+            return F.mse_loss(self(batch), torch.zeros(len(batch), 3))
+        inputs, targets = batch.values() if isinstance(batch, dict) else batch
         return F.cross_entropy(self(inputs), targets)
 
     def configure_optimizers(self) -> Any:
@@ -83,6 +85,21 @@ class PlainData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return DataLoader(TensorDataset(INPUTS, LABELS), batch_size=32, shuffle=True)
+
+
+class Keyed(PlainData):
+    """Batches by name."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        pairs = [{"x": x, "y": y} for x, y in zip(INPUTS, LABELS, strict=True)]
+        return DataLoader(pairs, batch_size=32)  # type: ignore[arg-type]  # a list will do
+
+
+class Bare(PlainData):
+    """Batches of inputs alone."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(INPUTS, batch_size=32)  # type: ignore[arg-type]  # a tensor will do
 
 
 EVERY = Time("1ep")
@@ -107,6 +124,7 @@ def diagnostics() -> list[Callback]:
 def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer, LightningModule]:
     seed_everything(settings.pop("seed", 3))
     module, own = Plain(settings.pop("objective", True)), settings.pop("checkpoint", None)
+    module, data = settings.pop("module", module), settings.pop("data", PlainData())
     trainer = Trainer(
         max_epochs=settings.pop("max_epochs", 4),
         accelerator="cpu",
@@ -117,7 +135,7 @@ def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer,
         default_root_dir=folder,
         **settings,
     )
-    trainer.fit(module, datamodule=PlainData(), ckpt_path=own)
+    trainer.fit(module, datamodule=data, ckpt_path=own)
     return trainer, module
 
 
@@ -227,6 +245,37 @@ class TestAnyTrainer:
             ),
         ):
             train(tmp_path / "fisher", FisherInformation(EVERY), objective=False)
+
+    def test_double_precision(self, tmp_path: Path) -> None:
+        train(tmp_path, FisherInformation(EVERY), Margins(EVERY), precision="64-true", max_epochs=1)
+        assert "diagnostics/fisher/trace" in logged(tmp_path)
+
+    def test_weights_are_measured_whatever_the_batches_are(self, tmp_path: Path) -> None:
+        train(tmp_path, WeightDistance(EVERY), data=Keyed(), max_epochs=1)
+        assert "diagnostics/weights/norm" in logged(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (lambda: Keyed(), "diagnostics: dict: a probe needs batches"),
+            (lambda: Bare(), "diagnostics: Tensor: a probe needs batches"),
+        ],
+    )
+    def test_batches_without_inputs_and_targets(
+        self, data: Any, message: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UserError, match=message):
+            train(tmp_path, Margins(EVERY), data=data())
+
+    @pytest.mark.parametrize("callback", [WeightDistance(EVERY), LayerReset([Time("1ep")], last=1)])
+    def test_lazy_layers_are_named(self, callback: Callback, tmp_path: Path) -> None:
+        module = Plain()
+        module.body = construct(nn.Sequential, nn.LazyLinear(3))
+        with pytest.raises(
+            UserError,
+            match=r"Sequential: has lazy layers \(0\), whose sizes .*; call it on a batch",
+        ):
+            train(tmp_path, callback, module=module)
 
     @pytest.mark.parametrize(
         ("callback", "message"),
