@@ -15,6 +15,7 @@ from lightning_modules.epoch_metrics import EpochMetrics
 from lightning_modules.objectives import Objective
 from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.preserve_state import buffers_kept
 from plasticity_lab.randomness import RandomState
 from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
 from plasticity_lab.surgery.schemes import Scheme
@@ -105,11 +106,8 @@ class Supervised(LightningModule):
         if again is None:
             self.rule.backward(self.network, loss, _no_second_pass)
             return
-        buffers = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
-        self.rule.backward(self.network, loss, again)
-        with torch.no_grad():
-            for buffer, kept in buffers:
-                buffer.copy_(kept)
+        with buffers_kept(self.network):
+            self.rule.backward(self.network, loss, again)
 
     def _second_pass(self, batch: Any, random_state: RandomState) -> Tensor:
         """Return the loss of a batch anew, as Lightning would make it for backpropagation."""

@@ -28,7 +28,6 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
         (True, True)
     """
     modes = {part: part.training for part in module.modules()}
-    buffers = {buffer: buffer.clone() for buffer in module.buffers()}
     devices = (parameter.device for parameter in module.parameters())
     device = next(devices, torch.device("cpu"))
     streams = random.getstate(), np.random.get_state()  # noqa: NPY002  # third-party code draws from it
@@ -41,6 +40,7 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
         for backend in backends:
             backend.fp32_precision = "ieee"
         with (
+            buffers_kept(module),
             torch.random.fork_rng([device] if device.type == "cuda" else []),
             torch.enable_grad(),
             torch.autocast(device.type, enabled=False),
@@ -54,8 +54,22 @@ def preserve_state(module: nn.Module) -> Iterator[None]:
             backend.fp32_precision = precision
         random.setstate(streams[0])
         np.random.set_state(streams[1])  # noqa: NPY002
-        with torch.no_grad():
-            for buffer, value in buffers.items():
-                buffer.copy_(value)
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextmanager
+def buffers_kept(module: nn.Module) -> Iterator[None]:
+    """Put the buffers of a module back at the end, also those that were replaced meanwhile."""
+    kept = [
+        (part, name, buffer, buffer.clone())
+        for part in module.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for part, name, buffer, value in kept:
+                part._buffers[name] = buffer.copy_(value)
