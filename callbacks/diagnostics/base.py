@@ -77,6 +77,7 @@ class Diagnostic(Named, Callback, ABC):
 
         A subclass that checks its own, or follows a run, calls this first.
         """
+        self.every = Time(self.every)
         if self.every.unit not in ("ep", "st") or not self.every.number:
             raise UserError(
                 "every",

@@ -60,7 +60,7 @@ class OneShot(Named, Callback, ABC):
     """
 
     def __init__(self, at: list[Time]) -> None:
-        self.at = at
+        self.at = [Time(time) for time in at]
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""

@@ -56,6 +56,7 @@ class Rewind(OneShot):
         learning_rate: Literal["rewind", "keep"] = "keep",
     ) -> None:
         super().__init__(at)
+        to = Time(to)
         if to.unit == "stages":
             raise UserError(
                 "to",
@@ -63,7 +64,7 @@ class Rewind(OneShot):
                 problem="are several moments",
                 fix="set one of them, such as 'stage1'",
             )
-        for time in at:
+        for time in self.at:
             if time.unit == to.unit and time.number <= to.number:
                 raise UserError("to", to, f"must lie before at: {time}")
         self.to = to

@@ -246,6 +246,16 @@ class TestAnyTrainer:
         ):
             train(tmp_path / "fisher", FisherInformation(EVERY), objective=False)
 
+    def test_moments_may_be_text(self, tmp_path: Path) -> None:
+        reset: Any = LayerReset(["2ep"], layers=["3"])  # type: ignore[list-item]  # as in YAML
+        assert repr(reset) == repr(LayerReset([Time("2ep")], layers=["3"]))
+        assert reset.at == [Time("2ep")]
+        assert Margins("1ep").every == EVERY  # type: ignore[arg-type]
+        assert Rewind(["2ep"], to="1ep").to == EVERY  # type: ignore[arg-type, list-item]
+        for wrong in (1, None):
+            with pytest.raises(UserError, match=f"{wrong} is not a time"):
+                Margins(wrong)  # type: ignore[arg-type]
+
     def test_double_precision(self, tmp_path: Path) -> None:
         train(tmp_path, FisherInformation(EVERY), Margins(EVERY), precision="64-true", max_epochs=1)
         assert "diagnostics/fisher/trace" in logged(tmp_path)
