@@ -3,6 +3,9 @@
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
+
+from plasticity_lab.errors import UserError
 
 
 def unwrap(module: nn.Module) -> nn.Module:
@@ -10,3 +13,17 @@ def unwrap(module: nn.Module) -> nn.Module:
     network: Any = getattr(module, "network", module)
     assert isinstance(network, nn.Module)
     return network
+
+
+def check_sizes_known(module: nn.Module) -> None:
+    """Raise UserError for a network with lazy layers that has never been called."""
+    network: Any = getattr(module, "network", module)
+    tensors = dict(network.named_parameters()) if isinstance(network, nn.Module) else {}
+    lazy = {name.rpartition(".")[0] for name, tensor in tensors.items() if is_lazy(tensor)}
+    if lazy:
+        raise UserError(
+            "network",
+            value=type(network).__name__,
+            problem=f"has lazy layers ({', '.join(sorted(lazy))}), whose sizes are not known yet",
+            fix="call it on a batch before training",
+        )

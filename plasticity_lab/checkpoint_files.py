@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,9 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(
             path, map_location="cpu", weights_only=True, mmap=True
         )
+        # torch compares no checksums.
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
     # torch.load raises half a dozen kinds.
     except Exception as error:
         reason = " ".join(str(error).split())
@@ -168,6 +172,13 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
             problem=f"truncated or not a checkpoint ({reason[:120]})",
             fix="name another, or set 'last'",
         ) from error
+    if damaged:
+        raise UserError(
+            "ckpt_path",
+            value=path,
+            problem=f"is damaged ({damaged})",
+            fix="name another, or set 'last'",
+        )
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(
         checkpoint
     ):

@@ -56,15 +56,16 @@ class Time:
     are never converted into each other: an epoch has no fixed number of steps when data grow.
 
     Args:
-        text: the moment as written; kept in its canonical form (`"080ep"` becomes `"80ep"`).
+        text: the moment as written; kept in its canonical form (`"080ep"` becomes `"80ep"`). A
+            `Time` is itself.
 
     Raises:
         UserError: for a bare number, a negative number, an unknown unit, a fraction of an epoch,
             step or stage, more than 100 %.
     """
 
-    def __init__(self, text: str) -> None:
-        self.text = _canonical(text)
+    def __init__(self, text: "str | Time") -> None:
+        self.text: str = text.text if isinstance(text, Time) else _canonical(text)
 
     def __eq__(self, other: object) -> bool:
         """Whether another is the same moment, written the same way."""

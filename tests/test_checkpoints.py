@@ -13,7 +13,8 @@ import torch
 import yaml
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from plasticity_lab.checkpoint_files import COMMITS
+from plasticity_lab.checkpoint_files import COMMITS, read_checkpoint
+from plasticity_lab.errors import UserError
 from plasticity_lab.studies.state_hash import state_hash
 from tests.runs import TINY, fit, logged, state, tiny
 
@@ -278,3 +279,16 @@ def test_commits_are_counted_by_the_last_checkpoint() -> None:
     files = Path("mine/checkpoints").iterdir()
     counts = {file.name: torch.load(file, weights_only=True)[COMMITS] for file in files}
     assert counts == {"epoch=0002.ckpt": 2, "last.ckpt": 3}
+
+
+def test_flipped_bits_are_seen() -> None:
+    """As a failing disk leaves them, in the middle of a tensor."""
+    finished = fit(*tiny())
+    first, last = finished.place.directory / "checkpoints/epoch=0002.ckpt", Path("flipped.ckpt")
+    content = bytearray(first.read_bytes())
+    at = content.index(finished.model.network.head.weight.detach().numpy().tobytes())
+    content[at] ^= 1
+    last.write_bytes(content)
+    read_checkpoint(first)
+    with pytest.raises(UserError, match=r"flipped.ckpt: is damaged \(.*\); name another"):
+        read_checkpoint(last)

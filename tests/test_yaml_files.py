@@ -24,6 +24,8 @@ from plasticity_lab.runs.yaml_files import load_yaml
         (b"a: !!python/object:os.system {}", "line 1: could not determine a constructor"),
         (b"[" * 2_000, "is nested too deeply"),
         (b"a: \x00", "is not YAML: "),
+        (b"a: 1\nb: &loop {c: *loop}", "line 2: holds itself; write it out"),
+        (b"&loop [1, *loop]", "line 1: holds itself; write it out"),
     ],
 )
 def test_one_line(content: bytes, message: str) -> None:

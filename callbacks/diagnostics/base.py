@@ -13,6 +13,7 @@ from callbacks.clock import Clock
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import NO_PROBE, Probe
 from callbacks.diagnostics.run_look import blank_look, choose_probe, run_look
+from callbacks.network import check_sizes_known
 from datamodules import ImageDataModule
 from datamodules.naming import Named
 from plasticity_lab.errors import UserError
@@ -72,7 +73,11 @@ class Diagnostic(Named, Callback, ABC):
     early: bool = False
 
     def __post_init__(self) -> None:
-        """Check the arguments; a subclass that checks its own calls this first."""
+        """Check the arguments, and begin anew: at the start of a run, too.
+
+        A subclass that checks its own, or follows a run, calls this first.
+        """
+        self.every = Time(self.every)
         if self.every.unit not in ("ep", "st") or not self.every.number:
             raise UserError(
                 "every",
@@ -156,8 +161,12 @@ class Diagnostic(Named, Callback, ABC):
         return step // number > before // number
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            Clock.add_to(trainer, pl_module)
+        if stage != "fit":
+            return
+        check_sizes_known(pl_module)
+        if Clock.add_to(trainer, pl_module).last is None:
+            # It may have been in another Trainer; a checkpoint is loaded after this.
+            self.__post_init__()
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -166,8 +175,14 @@ class Diagnostic(Named, Callback, ABC):
         if clock.last is not None:
             return
         if clock.added or not _has_known_data(trainer):
-            check_diagnostic(self, blank_look(trainer, pl_module))
+            check_diagnostic(self, self._first_look(trainer, pl_module))
         self._log(trainer, pl_module, 0)
+
+    def _first_look(self, trainer: Trainer, module: LightningModule) -> Look:
+        """Return a look to check by; at other data only where examples are looked at."""
+        if _has_known_data(trainer) or isinstance(self, ProbeDiagnostic):
+            return blank_look(trainer, module)
+        return run_look(trainer, module, NO_PROBE)
 
     def on_train_batch_end(
         self,

@@ -77,7 +77,8 @@ def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed:
         seed: keys the choice.
 
     Raises:
-        UserError: if there is not one loader of a data set that can be indexed.
+        UserError: if there is not one loader of a data set that can be indexed, or its batches are
+            not (inputs, targets, …).
     """
     loader: Any = trainer.train_dataloader
     dataset: Any = getattr(loader, "dataset", None)
@@ -91,6 +92,14 @@ def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed:
         )
     chosen = torch.randperm(len(dataset), generator=generator(seed, "probe"))[:examples]
     collate: Any = loader.collate_fn
-    batch = module._apply_batch_transfer_handler(collate([dataset[int(i)] for i in chosen]))
-    inputs, targets = batch[0], batch[1]
-    return Probe(inputs, targets, chosen.to(module.device))
+    batch = trainer.precision_plugin.convert_input(collate([dataset[int(i)] for i in chosen]))
+    batch = module._apply_batch_transfer_handler(batch)
+    parts = batch[:2] if isinstance(batch, list | tuple) else []
+    if len(parts) < 2 or not all(isinstance(part, Tensor) for part in parts):
+        raise UserError(
+            "diagnostics",
+            value=type(batch).__name__,
+            problem="a probe needs batches (inputs, targets, …) of tensors",
+            fix="let the loader make them, or use datamodules.ImageDataModule",
+        )
+    return Probe(parts[0], parts[1], chosen.to(module.device))

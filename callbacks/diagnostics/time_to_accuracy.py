@@ -81,6 +81,11 @@ class TimeToAccuracy(Named, EpochEnd):
                 fix="set train",
             )
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        # It may have been in another Trainer; a checkpoint is loaded after this.
+        if stage == "fit" and trainer.global_step == 0:
+            self.stages, self._measured = [], None
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Kept here, as an epoch without validation would read the value of an earlier one.
         if self.split == "val" and not trainer.sanity_checking:

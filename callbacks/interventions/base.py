@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from callbacks.clock import Act, Clock
 from callbacks.interventions.rank_consistency import check_ranks
 from callbacks.interventions.weight_averages import copy_if_averaged, sync_weight_averages
+from callbacks.network import check_sizes_known
 from datamodules.naming import Named
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Epoch, Levels, Position, Time
@@ -59,7 +60,7 @@ class OneShot(Named, Callback, ABC):
     """
 
     def __init__(self, at: list[Time]) -> None:
-        self.at = at
+        self.at = [Time(time) for time in at]
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
@@ -74,6 +75,7 @@ class OneShot(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            check_sizes_known(pl_module)
             self.check(trainer, pl_module)
 
     @abstractmethod
@@ -129,7 +131,11 @@ class Level(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            check_sizes_known(pl_module)
             self.check(trainer, pl_module)
+        # A fit has new optimizers, in which nothing has been set yet.
+        if stage == "fit":
+            self._held = None
 
     @abstractmethod
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:

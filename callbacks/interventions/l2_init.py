@@ -60,6 +60,10 @@ class L2Init(Level):
             )
         check_can_redraw("L2Init", trainer, module, self._layers(module))
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Of an earlier fit, perhaps of another module.
+        self._strength, self._initial = 0.0, {}
+
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Pull by it from now on."""
         self._strength = value

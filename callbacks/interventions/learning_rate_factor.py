@@ -41,6 +41,7 @@ class LearningRateFactor(Level):
         self._scheduled: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._factor = 1.0
         for optimizer in trainer.optimizers:
             optimizer.register_step_pre_hook(self._multiply)
             optimizer.register_step_post_hook(self._restore)

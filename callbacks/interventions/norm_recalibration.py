@@ -35,6 +35,7 @@ class NormRecalibration(Named, Callback):
     """
 
     def __init__(self, every: Time) -> None:
+        every = Time(every)
         if every.unit != "ep" or not every.number:
             raise UserError("every", value=every, fix="set a number of epochs, such as '1ep'")
         self.every = every

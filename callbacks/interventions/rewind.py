@@ -56,6 +56,7 @@ class Rewind(OneShot):
         learning_rate: Literal["rewind", "keep"] = "keep",
     ) -> None:
         super().__init__(at)
+        to = Time(to)
         if to.unit == "stages":
             raise UserError(
                 "to",
@@ -63,7 +64,7 @@ class Rewind(OneShot):
                 problem="are several moments",
                 fix="set one of them, such as 'stage1'",
             )
-        for time in at:
+        for time in self.at:
             if time.unit == to.unit and time.number <= to.number:
                 raise UserError("to", to, f"must lie before at: {time}")
         self.to = to
@@ -77,6 +78,11 @@ class Rewind(OneShot):
     def state_key(self) -> str:
         """Distinguish several of them."""
         return repr(self)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and Clock.of(trainer).last is None:
+            self._kept = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the snapshot, once it is taken."""

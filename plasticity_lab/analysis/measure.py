@@ -5,6 +5,7 @@ import csv
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from plasticity_lab.runs.command_line import (
 )
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, RunLocation
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation, check_writable
 from plasticity_lab.timing import Position
 
 DESCRIPTION = """Measure checkpoints, as a run with the diagnostics would have at those steps.
@@ -76,6 +77,9 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
         UserError: for a checkpoint without a run, of another network or data module, or nothing to
             measure.
     """
+    if checkpoint.is_dir():
+        fix = f"name a checkpoint in it, as {checkpoint}/checkpoints/last.ckpt"
+        raise UserError(checkpoint, problem="is a directory", fix=fix)
     if not checkpoint.is_file():
         raise UserError(checkpoint, problem="no such file", fix="name a checkpoint")
     home = checkpoint.absolute().parent.parent
@@ -137,7 +141,12 @@ def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
         learning_rate=multiplied(rate, run.trainer, now),
     )
     if not isinstance(run.data, ImageDataModule):
-        raise UserError("data", problem="are not datamodules.ImageDataModule")
+        raise UserError(
+            "data",
+            value=type(run.data).__name__,
+            problem="only datamodules.ImageDataModule tells which examples a run was measured on",
+            fix="list the diagnostics when the run is trained",
+        )
     run.data.load_state_dict(state[type(run.data).__qualname__])
     return with_data(look, run.data, now.stage)
 
@@ -176,8 +185,7 @@ def _measured(
 
 
 def write(measurements: Mapping[Path, Measurement], folder: Path) -> None:
-    """Write measurements to a new folder, as a table and as an event file."""
-    folder.mkdir()
+    """Write measurements to a folder, as a table and as an event file."""
     logger = TensorBoardLogger(folder.parent, name=folder.name, version="")
     with (folder / "measured.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -189,6 +197,19 @@ def write(measurements: Mapping[Path, Measurement], folder: Path) -> None:
     for measurement in measurements.values():
         log_measured(logger, measurement.values, measurement.step)
     logger.finalize("success")
+
+
+def _new_folder(home: Path) -> Path:
+    """Make a folder that no other command of the same second has."""
+    name = f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in count():
+        folder = home / (f"{name}-{number}" if number else name)
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise AssertionError
 
 
 def report(path: Path, measurement: Measurement) -> str:
@@ -219,14 +240,13 @@ def main(args: Sequence[str] | None = None) -> int:
     silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
-        folder = (
-            options.checkpoints[0].absolute().parent.parent
-            / f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
-        )
+        home = options.checkpoints[0].absolute().parent.parent
+        check_writable("checkpoint", home)
         measurements = {}
         for path in options.checkpoints:
             measurements[path] = measure(path, overrides)
             print(report(path, measurements[path]))
+        folder = _new_folder(home)
         write(measurements, folder)
     print(f"measured: {folder / 'measured.csv'}")
     return 0

@@ -21,7 +21,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.runs import run_directory, sessions
 from plasticity_lab.runs.branch import BranchFromCheckpoint
 from plasticity_lab.runs.command_line import one_line, run_dir_of, run_name
-from plasticity_lab.runs.config_checks import check_length
+from plasticity_lab.runs.config_checks import SIZES, check_length
 from plasticity_lab.runs.data_monitor import DataMonitor
 from plasticity_lab.runs.epoch_checkpoint import EpochCheckpoint
 from plasticity_lab.runs.exact_resume import ExactResume
@@ -35,6 +35,7 @@ from plasticity_lab.runs.run_lines import RunLines
 from plasticity_lab.runs.run_record import RunRecord
 from plasticity_lab.runs.terminate_on_nan import TerminateOnNaN
 from plasticity_lab.runs.trainer import WholeLimits
+from plasticity_lab.runs.type_hints import check_size
 from plasticity_lab.surgery.construction import Shape, construct, materialise
 
 
@@ -48,6 +49,8 @@ class Builder:
 
     def __init__(self) -> None:
         self.shape: Shape | None = None
+        self.data_kind: type[LightningDataModule] = LightningDataModule
+        self.unknown: dict[str, str] = {}
 
     def data_module(
         self, kind: type[LightningDataModule], /, *args: Any, **kwargs: Any
@@ -56,6 +59,8 @@ class Builder:
         data = kind(*args, **kwargs)
         if isinstance(data, ImageDataModule):
             self.shape = data.splits.train.shape
+        self.data_kind = type(data)
+        self.unknown = {name: source for name, source in SIZES.items() if not hasattr(data, source)}
         return data
 
     def network(self, kind: type[nn.Module], /, *args: Any, **kwargs: Any) -> nn.Module:
@@ -68,6 +73,9 @@ class Builder:
                     materialise(part, self.shape)
         if issubclass(kind, Supervised):
             return kind(*args, **kwargs)
+        for name, source in self.unknown.items():
+            if name in kwargs and kwargs[name] is None:
+                check_size(kind, name, self.data_kind, source)
         try:
             return construct(kind, *args, **kwargs)
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
@@ -107,6 +115,13 @@ def build(
     own: list[Callback] = [record, *_own_callbacks(config, parts, place, keep_end)]
     predictions = None
     if config.command == "predict":
+        if not isinstance(parts.data, ImageDataModule):
+            raise UserError(
+                "data",
+                value=type(parts.data).__name__,
+                problem="predict writes examples of a test split by their index",
+                fix="use datamodules.ImageDataModule",
+            )
         predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
         test = parts.data.splits.test
         own.append(PredictionWriter(predictions, test.classes, test.num_outputs))

@@ -223,6 +223,12 @@ LINKS = [
 """What `CLI.add_arguments_to_parser` links."""
 
 
+def given_sizes(given: Sequence[Given]) -> set[str]:
+    """Return the arguments in `SIZES` that the user wrote."""
+    written = {key for _, settings in given for key, _ in _leaves(settings, ())}
+    return {link.key[-1] for link in LINKS if link.name in SIZES.values() and link.key in written}
+
+
 def check_links(given: Sequence[Given], values: Mapping[str, Any]) -> None:
     """Raise UserError for a value that differs from the seed or the data that it comes from.
 

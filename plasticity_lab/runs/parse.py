@@ -30,9 +30,10 @@ from plasticity_lab.runs.config_checks import (
     check_given,
     check_numbers,
     given_settings,
+    given_sizes,
 )
 from plasticity_lab.runs.trainer import WholeLimits
-from plasticity_lab.runs.type_hints import check_hints, check_nulls
+from plasticity_lab.runs.type_hints import check_hints, check_nulls, class_named
 
 
 class CLI(LightningCLI):
@@ -163,7 +164,22 @@ class Config(NamedTuple):
         # `parse` has validated the settings: doing so again would take twice the time of all else.
         text = parser().dump(self.whole(), skip_unset=False, skip_validation=True)
         dump = yaml.safe_load(text)[self.command]
+        if sizes := self._own_sizes():
+            dump["model"]["init_args"]["network"].setdefault("init_args", {}).update(sizes)
         return {key: dump[key] for key in run_directory.KEYS}
+
+    def _own_sizes(self) -> dict[str, Any]:
+        """Return the sizes of the network that the user wrote since the data do not give them.
+
+        The parser leaves out all that data could fill in.
+        """
+        data = class_named(self.settings.data.class_path)
+        network = self.settings.model.get("init_args.network.init_args") or {}
+        return {
+            name: network[name]
+            for name in sorted(given_sizes(self.given))
+            if name in network and not hasattr(data, SIZES[name])
+        }
 
 
 def parse(args: Sequence[str]) -> Config:

@@ -36,6 +36,24 @@ def check_nulls(settings: Any) -> None:
                 )
 
 
+def check_size(kind: type, name: str, data: type, source: str) -> None:
+    """Raise UserError for a size of a network that neither the data nor the user gives.
+
+    Args:
+        kind: the network's class.
+        name: of its argument, which is null.
+        data: the class of the data.
+        source: what data have that gives the argument, and these have not.
+    """
+    parameter = inspect.signature(kind).parameters.get(name)
+    if parameter is not None and not _takes_none(parameter):
+        raise UserError(
+            f"{kind.__name__}: {name}",
+            problem=f"{data.__name__} has no {source} that gives it",
+            fix="set a value",
+        )
+
+
 def _takes_none(parameter: inspect.Parameter) -> bool:
     hint = parameter.annotation
     undecided = hint in (parameter.empty, Any, None) or isinstance(hint, str)
@@ -80,7 +98,7 @@ def _classes(node: Any) -> Iterator[tuple[type, dict[str, Any]]]:
         node = node.as_dict()
     if isinstance(node, Mapping):
         if isinstance(node.get("class_path"), str):
-            kind = _named(node["class_path"])
+            kind = class_named(node["class_path"])
             arguments = node.get("init_args") or {}
             if inspect.isclass(kind):
                 yield (
@@ -94,7 +112,7 @@ def _classes(node: Any) -> Iterator[tuple[type, dict[str, Any]]]:
             yield from _classes(item)
 
 
-def _named(path: str) -> Any:
+def class_named(path: str) -> Any:
     """Return what a class path names; None for what is not found, of which the parser speaks."""
     module, _, name = path.rpartition(".")
     try:

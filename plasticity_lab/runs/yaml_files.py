@@ -52,6 +52,7 @@ def parse_yaml(text: str, name: str) -> Any:
         node = loader.get_single_node()
         if node is None:
             return None
+        _check_ends(node, name, [], set())
         _check_keys(node, name, set())
         return loader.construct_document(node)
     except RecursionError:
@@ -67,6 +68,19 @@ def parse_yaml(text: str, name: str) -> Any:
         raise UserError(
             f"{name}: is not YAML", problem=" ".join(str(error).split()), fix="correct it"
         ) from None
+
+
+def _check_ends(node: yaml.Node, name: str, above: list[yaml.Node], visited: set[int]) -> None:
+    """Raise UserError for an anchored node that holds itself: no settings are endless."""
+    if any(node is parent for parent in above):
+        line = node.start_mark.line + 1
+        raise UserError(f"{name}: line {line}", problem="holds itself", fix="write it out")
+    if id(node) in visited or not isinstance(node, yaml.CollectionNode):
+        return
+    visited.add(id(node))
+    for part in node.value:
+        for child in part if isinstance(part, tuple) else (part,):
+            _check_ends(child, name, [*above, node], visited)
 
 
 def _check_keys(node: yaml.Node, name: str, visited: set[int]) -> None:

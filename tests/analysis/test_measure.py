@@ -139,6 +139,7 @@ def test_what_a_network_does_not_allow_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["."], r".: is a directory; name a checkpoint in it, as ./checkpoints/last.ckpt"),
         (["nowhere.ckpt"], "nowhere.ckpt: no such file; name a checkpoint"),
         (["alone.ckpt"], "alone.ckpt: no config.yaml in "),
         (["{run}"], "trainer.callbacks: holds no diagnostics; list them in a file for --config"),
@@ -160,3 +161,12 @@ def test_mistakes_end_in_one_line(
     error = capsys.readouterr().err.splitlines()
     assert message in error[-1]
     assert sorted(directory.rglob("*")) == before
+
+
+def test_measurements_of_one_second_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = fit(*tiny(), "--trainer.max_epochs", "1").place.directory
+    Path("mine.yaml").write_text(yaml.safe_dump(DIAGNOSTICS["FeatureRank"]))
+    monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
+    for _ in range(3):
+        assert main([str(directory / "checkpoints/last.ckpt"), "--config", "mine.yaml"]) == 0
+    assert len(list(directory.glob("measured-*/measured.csv"))) == 3

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import (
+    CKA,
     DormantUnits,
     FeatureRank,
     FisherInformation,
@@ -33,6 +34,7 @@ from callbacks import (
     LearningRateFactor,
     Margins,
     OptimizerReset,
+    Rewind,
     ShrinkPerturb,
     WeightDecaySchedule,
     WeightDistance,
@@ -69,7 +71,9 @@ class Plain(LightningModule):
         return outputs
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        inputs, targets = batch
+        if isinstance(batch, Tensor):
+            return F.mse_loss(self(batch), torch.zeros(len(batch), 3))
+        inputs, targets = batch.values() if isinstance(batch, dict) else batch
         return F.cross_entropy(self(inputs), targets)
 
     def configure_optimizers(self) -> Any:
@@ -81,6 +85,21 @@ class PlainData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return DataLoader(TensorDataset(INPUTS, LABELS), batch_size=32, shuffle=True)
+
+
+class Keyed(PlainData):
+    """Batches by name."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        pairs = [{"x": x, "y": y} for x, y in zip(INPUTS, LABELS, strict=True)]
+        return DataLoader(pairs, batch_size=32)  # type: ignore[arg-type]  # a list will do
+
+
+class Bare(PlainData):
+    """Batches of inputs alone."""
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(INPUTS, batch_size=32)  # type: ignore[arg-type]  # a tensor will do
 
 
 EVERY = Time("1ep")
@@ -103,8 +122,9 @@ def diagnostics() -> list[Callback]:
 
 
 def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer, LightningModule]:
-    seed_everything(3)
+    seed_everything(settings.pop("seed", 3))
     module, own = Plain(settings.pop("objective", True)), settings.pop("checkpoint", None)
+    module, data = settings.pop("module", module), settings.pop("data", PlainData())
     trainer = Trainer(
         max_epochs=settings.pop("max_epochs", 4),
         accelerator="cpu",
@@ -115,7 +135,7 @@ def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer,
         default_root_dir=folder,
         **settings,
     )
-    trainer.fit(module, datamodule=PlainData(), ckpt_path=own)
+    trainer.fit(module, datamodule=data, ckpt_path=own)
     return trainer, module
 
 
@@ -129,6 +149,7 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
 @pytest.mark.filterwarnings("ignore:The dirpath has changed")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 class TestAnyTrainer:
     def test_diagnostics_measure_and_change_nothing(self, tmp_path: Path) -> None:
         _, plain = train(tmp_path / "plain")
@@ -181,6 +202,35 @@ class TestAnyTrainer:
         )
         assert logged(tmp_path / "second")["interventions/LayerReset"] == [(9, 1.0)]
 
+    def test_callbacks_begin_anew_in_another_trainer(self, tmp_path: Path) -> None:
+        """As in a notebook whose cell runs twice."""
+
+        def callbacks() -> list[Callback]:
+            return [
+                Rewind([Time("3ep")], to=Time("1ep")),
+                WeightDecaySchedule({"2ep": 0.5}),
+                LearningRateFactor({"3ep": 0.1}),
+                CKA(EVERY, examples=40),
+                *diagnostics(),
+            ]
+
+        used = callbacks()
+        train(tmp_path / "before", *used, max_epochs=6, seed=4)
+        _, expected = train(tmp_path / "fresh", *callbacks())
+        _, again = train(tmp_path / "again", *used)
+        assert same(expected, again)
+        assert logged(tmp_path / "again") == logged(tmp_path / "fresh")
+
+    def test_a_fit_that_goes_on_keeps_what_was_followed(self, tmp_path: Path) -> None:
+        distance = WeightDistance(EVERY)
+        trainer, module = train(tmp_path, distance, LearningRateFactor({"0ep": 0.5}), max_epochs=2)
+        assert trainer.fit_loop.max_epochs == 2
+        trainer.fit_loop.max_epochs = 4
+        trainer.fit(module, datamodule=PlainData())
+        lengths = [value for _, value in logged(tmp_path)["diagnostics/weights/path_length"]]
+        assert len(lengths) == 5
+        assert lengths == sorted(lengths)
+
     def test_a_module_without_an_objective_is_told_how_to_get_one(self, tmp_path: Path) -> None:
         train(
             tmp_path / "norms",
@@ -195,6 +245,47 @@ class TestAnyTrainer:
             ),
         ):
             train(tmp_path / "fisher", FisherInformation(EVERY), objective=False)
+
+    def test_moments_may_be_text(self, tmp_path: Path) -> None:
+        reset: Any = LayerReset(["2ep"], layers=["3"])  # type: ignore[list-item]  # as in YAML
+        assert repr(reset) == repr(LayerReset([Time("2ep")], layers=["3"]))
+        assert reset.at == [Time("2ep")]
+        assert Margins("1ep").every == EVERY  # type: ignore[arg-type]
+        assert Rewind(["2ep"], to="1ep").to == EVERY  # type: ignore[arg-type, list-item]
+        for wrong in (1, None):
+            with pytest.raises(UserError, match=f"{wrong} is not a time"):
+                Margins(wrong)  # type: ignore[arg-type]
+
+    def test_double_precision(self, tmp_path: Path) -> None:
+        train(tmp_path, FisherInformation(EVERY), Margins(EVERY), precision="64-true", max_epochs=1)
+        assert "diagnostics/fisher/trace" in logged(tmp_path)
+
+    def test_weights_are_measured_whatever_the_batches_are(self, tmp_path: Path) -> None:
+        train(tmp_path, WeightDistance(EVERY), data=Keyed(), max_epochs=1)
+        assert "diagnostics/weights/norm" in logged(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            (lambda: Keyed(), "diagnostics: dict: a probe needs batches"),
+            (lambda: Bare(), "diagnostics: Tensor: a probe needs batches"),
+        ],
+    )
+    def test_batches_without_inputs_and_targets(
+        self, data: Any, message: str, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UserError, match=message):
+            train(tmp_path, Margins(EVERY), data=data())
+
+    @pytest.mark.parametrize("callback", [WeightDistance(EVERY), LayerReset([Time("1ep")], last=1)])
+    def test_lazy_layers_are_named(self, callback: Callback, tmp_path: Path) -> None:
+        module = Plain()
+        module.body = construct(nn.Sequential, nn.LazyLinear(3))
+        with pytest.raises(
+            UserError,
+            match=r"Sequential: has lazy layers \(0\), whose sizes .*; call it on a batch",
+        ):
+            train(tmp_path, callback, module=module)
 
     @pytest.mark.parametrize(
         ("callback", "message"),
