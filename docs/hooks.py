@@ -21,6 +21,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return markdown
     text = (ROOT / "RESULTS.md").read_text()
     text = re.sub(r"\[([^]]+)\]\(configs/[^)]+\)", r"\1", text)
+    text = re.sub(r'<a href="configs/[^"]+">(.+?)</a>', r"\1", text)
     # Markdown of the site needs an empty line before a list.
     text = re.sub(r"^([^*\s].*\n)(?=\* )", r"\1\n", text, flags=re.MULTILINE)
     # Tables inside of an HTML element are Markdown as well.
