@@ -10,16 +10,16 @@ from plasticity_lab.errors import UserError
 
 def unwrap(module: nn.Module) -> nn.Module:
     """Return what a module trains: its `network`, or itself."""
-    network: Any = getattr(module, "network", module)
-    assert isinstance(network, nn.Module)
-    return network
+    network: Any = getattr(module, "network", None)
+    return network if isinstance(network, nn.Module) else module
 
 
 def check_sizes_known(module: nn.Module) -> None:
     """Raise UserError for a network with lazy layers that has never been called."""
-    network: Any = getattr(module, "network", module)
-    tensors = dict(network.named_parameters()) if isinstance(network, nn.Module) else {}
-    lazy = {name.rpartition(".")[0] for name, tensor in tensors.items() if is_lazy(tensor)}
+    network = unwrap(module)
+    lazy = {
+        name.rpartition(".")[0] for name, tensor in network.named_parameters() if is_lazy(tensor)
+    }
     if lazy:
         raise UserError(
             "network",

@@ -5,8 +5,11 @@ from typing import Any
 
 import yaml
 
+from plasticity_lab.runs.build import build
 from plasticity_lab.runs.event_files import read_events, read_scalars
 from plasticity_lab.runs.main import main
+from plasticity_lab.runs.parse import Config
+from plasticity_lab.runs.run import Run
 from plasticity_lab.studies.state_hash import state_hash
 
 REPOSITORY = Path(__file__).parents[1]
@@ -57,6 +60,17 @@ def tiny(*fragments: dict[str, Any]) -> list[str]:
 def fit(*arguments: str) -> Any:
     """Run `train.py fit` in this process; return the `Run` with its parts."""
     return main(["fit", *arguments])
+
+
+def resume(config: Config, checkpoint: Path) -> Run:
+    """Resume a run whose command line was parsed before, as `fit … --ckpt_path` does."""
+    settings = config.settings.clone()
+    settings.ckpt_path = str(checkpoint)
+    run = build(config._replace(settings=settings))
+    run.check()
+    if run.fit():
+        run.report()
+    return run
 
 
 def state(finished: Any) -> dict[str, str]:

@@ -15,8 +15,9 @@ import callbacks
 import datamodules
 from callbacks import interventions
 from lightning_modules import networks
+from plasticity_lab.runs.parse import parse
 from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
-from tests.runs import fit, logged, pictures, state, tiny
+from tests.runs import fit, logged, pictures, resume, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 EVERY_KIND: dict[str, Any] = {
@@ -96,7 +97,8 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None
 
 
 def check_resumes(*fragments: dict[str, Any], every: int = 1, first: int = 0) -> None:
-    whole = fit(*tiny(*fragments))
+    arguments = tiny(*fragments)
+    whole, config = fit(*arguments), parse(["fit", *arguments])
     home, kept = whole.place.directory, Path("kept")
     shutil.copytree(home, kept)
     kinds = sorted(file.name for file in (kept / "checkpoints").glob("*.ckpt"))
@@ -104,7 +106,7 @@ def check_resumes(*fragments: dict[str, Any], every: int = 1, first: int = 0) ->
     for kind in kinds[first::every]:
         shutil.rmtree(home)
         shutil.copytree(kept, home)
-        resumed = fit(*tiny(*fragments), "--ckpt_path", str(home / "checkpoints" / kind))
+        resumed = resume(config, home / "checkpoints" / kind)
         assert resumed.place.directory == home, "went on in another directory"
         assert state(resumed) == state(whole), kind
         assert logged(home) == logged(kept), kind

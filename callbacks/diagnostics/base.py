@@ -45,7 +45,8 @@ class Diagnostic(Named, Callback, ABC):
     meanwhile, in full precision (autocast off) and uncompiled.
 
     Args:
-        every: how often: `1ep` after each epoch, `100st` after every 100 steps; and after the last.
+        every: how often: `1ep` after each epoch, `100st` after every 100 steps; and after the last
+            of `max_epochs` or `max_steps`.
         early: also after 2, 4, 8, … steps of the first epoch.
 
     Raises:
@@ -163,6 +164,7 @@ class Diagnostic(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage != "fit":
             return
+        check_logger(self, trainer)
         check_sizes_known(pl_module)
         if Clock.add_to(trainer, pl_module).last is None:
             # It may have been in another Trainer; a checkpoint is loaded after this.
@@ -193,8 +195,9 @@ class Diagnostic(Named, Callback, ABC):
         batch_idx: int,
     ) -> None:
         before, step = Clock.of(trainer).now.step, trainer.global_step
-        epochs = trainer.max_epochs or -1
-        if self.due(trainer.current_epoch, epochs, before, step, trainer.is_last_batch):
+        epochs, ends_run = trainer.max_epochs or -1, 0 < trainer.max_steps <= step
+        ends_epoch = trainer.is_last_batch
+        if ends_run or self.due(trainer.current_epoch, epochs, before, step, ends_epoch):
             self._log(trainer, pl_module, step - 1)
 
     def _log(self, trainer: Trainer, module: LightningModule, step: int) -> None:
@@ -292,6 +295,7 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
     diagnostics = [callback for callback in callbacks if isinstance(callback, Diagnostic)]
     kinds = [diagnostic.kind for diagnostic in diagnostics]
     for diagnostic, kind in zip(diagnostics, kinds, strict=True):
+        check_logger(diagnostic, trainer)
         if kinds.count(kind) > 1:
             raise UserError(
                 kind[0],
@@ -301,6 +305,16 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
         # With other data a loader must be there, which is so at the first batch.
         if _has_known_data(trainer):
             check_diagnostic(diagnostic, blank_look(trainer, module))
+
+
+def check_logger(diagnostic: Diagnostic, trainer: Trainer) -> None:
+    """Raise UserError for values that would be logged nowhere."""
+    if not trainer.loggers:
+        raise UserError(
+            type(diagnostic).__name__,
+            problem="there is no logger to log to",
+            fix="remove it, or give the trainer a logger",
+        )
 
 
 def _has_known_data(trainer: Trainer) -> bool:

@@ -1,16 +1,19 @@
 """The examples on which a network is measured."""
 
+import random
 from collections.abc import Sized
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodules import Batch, ImageDataModule
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import generator
+from plasticity_lab.randomness import derive_seed, generator
 from plasticity_lab.timing import Position
 
 NO_BATCH = -1
@@ -68,7 +71,8 @@ def test_probe(data: ImageDataModule, examples: int) -> Probe:
 def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed: int) -> Probe:
     """Choose examples of the data set behind a run's training loader, whatever data module it has.
 
-    They are read once, as the loader would read them: with whatever augmentation its data set has.
+    They are read once, as the loader would read them: with whatever augmentation its data set has,
+    drawn under the run's seed. The global random streams stay as they are.
 
     Args:
         trainer: of a run that has begun, so that its loader is there.
@@ -92,8 +96,13 @@ def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed:
         )
     chosen = torch.randperm(len(dataset), generator=generator(seed, "probe"))[:examples]
     collate: Any = loader.collate_fn
-    batch = trainer.precision_plugin.convert_input(collate([dataset[int(i)] for i in chosen]))
-    batch = module._apply_batch_transfer_handler(batch)
+    with isolate_rng():
+        key = derive_seed(seed, "probe", "augmentation")
+        random.seed(key)
+        np.random.seed(key % 2**32)  # noqa: NPY002  # third-party code draws from it
+        torch.manual_seed(key)
+        batch = trainer.precision_plugin.convert_input(collate([dataset[int(i)] for i in chosen]))
+        batch = module._apply_batch_transfer_handler(batch)
     parts = batch[:2] if isinstance(batch, list | tuple) else []
     if len(parts) < 2 or not all(isinstance(part, Tensor) for part in parts):
         raise UserError(

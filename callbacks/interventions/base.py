@@ -12,6 +12,7 @@ from callbacks.interventions.rank_consistency import check_ranks
 from callbacks.interventions.weight_averages import copy_if_averaged, sync_weight_averages
 from callbacks.network import check_sizes_known
 from datamodules.naming import Named
+from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Epoch, Levels, Position, Time
 
@@ -75,6 +76,7 @@ class OneShot(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            check_epochs(trainer)
             check_sizes_known(pl_module)
             self.check(trainer, pl_module)
 
@@ -131,6 +133,7 @@ class Level(Named, Callback, ABC):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         # A run that `plasticity_lab` has built was checked before.
         if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            check_epochs(trainer)
             check_sizes_known(pl_module)
             self.check(trainer, pl_module)
         # A fit has new optimizers, in which nothing has been set yet.
@@ -158,6 +161,17 @@ class Level(Named, Callback, ABC):
             clock.acts.append(Act(clock.now, repr(self), value, clock.last))
         if changed or batch_idx == 0:
             log(trainer, type(self).__name__, value)
+
+
+def check_epochs(trainer: Trainer) -> None:
+    """Raise UserError for a run whose number of epochs is not known."""
+    if (trainer.max_epochs or 0) < 1:
+        raise UserError(
+            "max_epochs",
+            value=trainer.max_epochs,
+            problem="interventions need the number of epochs",
+            fix="set it",
+        )
 
 
 def log(trainer: Trainer, name: str, value: float, step: int | None = None) -> None:

@@ -5,6 +5,7 @@ import math
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 
+from callbacks.clock import Clock
 from callbacks.interventions.base import log
 from datamodules import ImageDataModule
 from datamodules.naming import Named
@@ -68,6 +69,10 @@ class NormRecalibration(Named, Callback):
                 problem="this run never validates then",
                 fix="set fewer epochs, or remove it",
             )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+            self.check(trainer, pl_module)
 
     def in_force(self, epoch: Epoch) -> str | None:
         """Return what it does in an epoch, None if nothing; studies share epochs by it."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.interventions.base import Level, OneShot
+from callbacks.interventions.base import Level, OneShot, check_epochs
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
@@ -38,14 +38,8 @@ def check_interventions(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError for an intervention that this run has no use for or never reaches."""
     epochs = trainer.max_epochs or 0
     names = [repr(intervention) for intervention in interventions(trainer)]
-    if names and epochs < 1:
-        raise UserError(
-            "max_epochs",
-            value=trainer.max_epochs,
-            problem="interventions need the number of epochs",
-            fix="set it",
-        )
-
+    if names:
+        check_epochs(trainer)
     for intervention in interventions(trainer):
         if names.count(repr(intervention)) > 1:
             raise UserError(

@@ -82,7 +82,7 @@ class Rewind(OneShot):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         if stage == "fit" and Clock.of(trainer).last is None:
-            self._kept = None
+            self._snapshot = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the snapshot, once it is taken."""

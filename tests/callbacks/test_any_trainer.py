@@ -1,9 +1,11 @@
 """Diagnostics and interventions in a Trainer that this project did not build."""
 
+import random
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -33,16 +35,19 @@ from callbacks import (
     LayerReset,
     LearningRateFactor,
     Margins,
+    NormRecalibration,
     OptimizerReset,
     Rewind,
     ShrinkPerturb,
     WeightDecaySchedule,
     WeightDistance,
 )
+from callbacks.network import unwrap
 from lightning_modules.objectives import Classification
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
+from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery import construct
 from plasticity_lab.timing import Time
 from tests.runs import logged
@@ -102,6 +107,22 @@ class Bare(PlainData):
         return DataLoader(INPUTS, batch_size=32)  # type: ignore[arg-type]  # a tensor will do
 
 
+class Augmented(TensorDataset):
+    """Draws from all global streams whenever an example is read."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        inputs, label = self.tensors[0][index], self.tensors[1][index]
+        noise = torch.randn(()) + np.random.randn() + random.random()  # noqa: NPY002
+        return inputs + float(noise), label
+
+
+class AugmentedData(PlainData):
+    """A data set with augmentation, as those of torchvision have it."""
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
+        return DataLoader(Augmented(INPUTS, LABELS), batch_size=32, shuffle=True)
+
+
 EVERY = Time("1ep")
 
 
@@ -128,7 +149,7 @@ def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer,
     trainer = Trainer(
         max_epochs=settings.pop("max_epochs", 4),
         accelerator="cpu",
-        logger=TensorBoardLogger(folder, name="", version=""),
+        logger=settings.pop("logger", TensorBoardLogger(folder, name="", version="")),
         callbacks=list(callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -327,3 +348,44 @@ def test_the_command_line_measures_on_other_data_too() -> None:
         run.fit()
     tags = logged(run.place.directory)
     assert [step for step, _ in tags["diagnostics/fisher/trace"]] == [0, 2]
+
+
+def test_a_diagnostic_draws_nothing_from_streams_that_augment_the_data(tmp_path: Path) -> None:
+    weights = []
+    for number, measured in enumerate(([], diagnostics())):
+        _, module = train(tmp_path / str(number), *measured, data=AugmentedData())
+        weights.append(state_hash(module.state_dict()))
+    assert weights[0] == weights[1]
+
+
+def test_it_measures_after_the_last_step(tmp_path: Path) -> None:
+    train(tmp_path, WeightDistance(EVERY), max_epochs=-1, max_steps=5)
+    tag = "diagnostics/weights/norm"
+    assert [step for step, _ in logged(tmp_path)[tag]] == [0, 2, 4]
+
+
+def test_values_need_a_logger(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="WeightDistance: there is no logger to log to"):
+        train(tmp_path, WeightDistance(EVERY), logger=False)
+
+
+def test_shares_of_no_known_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="max_epochs: -1: interventions need"):
+        train(tmp_path, OptimizerReset([Time("50%")]), max_epochs=-1, max_steps=8)
+
+
+def test_statistics_need_our_data(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"NormRecalibration: needs datamodules\.ImageDataModule"):
+        train(tmp_path, NormRecalibration(EVERY))
+
+
+class Titled(Plain):
+    """Calls something else its network."""
+
+    network = "three layers"  # type: ignore[assignment]
+
+
+def test_a_module_may_call_something_else_its_network(tmp_path: Path) -> None:
+    _, module = train(tmp_path, FeatureRank(EVERY, examples=40), module=Titled())
+    assert unwrap(module) is module
+    assert logged(tmp_path)["diagnostics/effective_rank"]
