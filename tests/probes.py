@@ -27,7 +27,7 @@ class RankRecord(Callback):
     """Lets the ranks' global streams drift apart, and writes what each rank saw and ended in."""
 
     def __init__(self) -> None:
-        self.seen: list[list[int]] = []
+        self.indices: list[list[int]] = []
         self.labels: list[list[int]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -36,12 +36,12 @@ class RankRecord(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.seen.append(batch.indices.tolist())
+        self.indices.append(batch.indices.tolist())
         self.labels.append(batch.targets.tolist())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         record = {
-            "seen": self.seen,
+            "indices": self.indices,
             "labels": self.labels,
             "state": state_hash(pl_module.state_dict()),
             "weights": pl_module.state_dict(),
@@ -54,16 +54,16 @@ class EpochLengths(Callback):
 
     def __init__(self) -> None:
         self.announced: list[float] = []
-        self.seen: list[list[int]] = []
+        self.indices: list[list[int]] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.announced.append(trainer.num_training_batches)
-        self.seen.append([])
+        self.indices.append([])
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.seen[-1] += batch.indices.tolist()
+        self.indices[-1] += batch.indices.tolist()
 
 
 class Silent(ImageClassifier):

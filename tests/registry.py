@@ -24,11 +24,11 @@ def _crop_flip(**arguments: Any) -> dict[str, Any]:
 
 
 def _deficit(name: str, *during: str, **arguments: Any) -> dict[str, Any]:
-    one = {
+    node = {
         "class_path": f"datamodules.{name}",
         "init_args": {**arguments, "during": list(during or ("1ep", "2ep"))},
     }
-    return {"data": {"init_args": {"deficits+": [one]}}}
+    return {"data": {"init_args": {"deficits+": [node]}}}
 
 
 def _growth(name: str, **arguments: Any) -> dict[str, Any]:

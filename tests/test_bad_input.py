@@ -16,10 +16,10 @@ from tests.runs import fit, tiny
 
 
 def _deficit(*during: str | int, name: str = "Blur", **arguments: Any) -> list[str]:
-    given = {"during": list(during), **({"size": 4} if name == "Blur" else {}), **arguments}
+    init_args = {"during": list(during), **({"size": 4} if name == "Blur" else {}), **arguments}
     return [
         "--data.init_args.deficits+",
-        json.dumps({"class_path": f"datamodules.{name}", "init_args": given}),
+        json.dumps({"class_path": f"datamodules.{name}", "init_args": init_args}),
     ]
 
 
@@ -443,19 +443,19 @@ def test_a_directory_that_holds_another_run_is_left_alone(
         "run_dir: .*mine: holds this run; resume it with --ckpt_path last, or",
         capsys,
     )
-    other = ["--seed_everything", "1", "--run_dir", "mine"]
+    arguments = ["--seed_everything", "1", "--run_dir", "mine"]
     differs = (
         r"run_dir: .*mine: holds another run, which differs in seed_everything \(0 there, 1 "
         r"here\).*; name a new directory"
     )
     refused(
-        ["fit", *tiny(), *other],
+        ["fit", *tiny(), *arguments],
         f"{differs}; to branch off it, set --ckpt_path .*mine/checkpoints/last.ckpt and",
         capsys,
     )
-    refused(["fit", *tiny(), *other, "--ckpt_path", "last"], differs, capsys)
+    refused(["fit", *tiny(), *arguments, "--ckpt_path", "last"], differs, capsys)
     refused(
-        ["fit", *tiny(), *other, "--ckpt_path", "mine/checkpoints/last.ckpt"],
+        ["fit", *tiny(), *arguments, "--ckpt_path", "mine/checkpoints/last.ckpt"],
         "run_dir: .*mine: holds another run",
         capsys,
     )

@@ -41,14 +41,14 @@ FILES = ("epoch=", "best", "low", "fit", "last")
 
 def contents(directory: Path) -> dict[str, str]:
     """Return a hash of each file beside the checkpoints, hidden ones too."""
-    found = {}
+    hashes = {}
     for file in sorted((directory / "checkpoints").iterdir()):
         checkpoint = torch.load(file, weights_only=True)
-        found[file.name] = state_hash(
+        hashes[file.name] = state_hash(
             {key: checkpoint.get(key) for key in ("state_dict", "optimizer_states", "global_step")}
         )
-        found[file.name] += repr(checkpoint.get("callbacks", {}))
-    return found
+        hashes[file.name] += repr(checkpoint.get("callbacks", {}))
+    return hashes
 
 
 def killed(run: Callable[[], object], epoch: int, name: str, before: bool) -> None:
@@ -82,17 +82,17 @@ def killed(run: Callable[[], object], epoch: int, name: str, before: bool) -> No
 
 
 def check_kill(epoch: int, name: str, before: bool) -> None:
-    whole = fit(*tiny(JUDGES), "--run_dir", "runs/whole").place.directory
-    expected, values = contents(whole), logged(whole)
-    (whole / "config.yaml").rename("whole.yaml")
-    whole.rename("kept")
+    uninterrupted = fit(*tiny(JUDGES), "--run_dir", "runs/whole").place.directory
+    expected, values = contents(uninterrupted), logged(uninterrupted)
+    (uninterrupted / "config.yaml").rename("whole.yaml")
+    uninterrupted.rename("kept")
     command = [*tiny(JUDGES), "--run_dir", "runs/whole", "--ckpt_path", "last"]
     killed(lambda: fit(*command), epoch, name, before)
     resumed = fit(*command)
-    assert resumed.place.directory == whole
-    assert contents(whole) == expected
-    assert logged(whole) == values
-    assert not list(whole.glob(".*.tmp"))
+    assert resumed.place.directory == uninterrupted
+    assert contents(uninterrupted) == expected
+    assert logged(uninterrupted) == values
+    assert not list(uninterrupted.glob(".*.tmp"))
 
 
 ROUNDS = [
@@ -146,12 +146,12 @@ def test_a_state_that_could_not_be_read_back_ends_the_run_in_one_line(
     """
 
     def ends(epoch: int, *arguments: str) -> None:
-        own = {
+        node = {
             "class_path": "tests.test_checkpoints.Remembers",
             "init_args": {"kind": kind, "epoch": epoch},
         }
         with pytest.raises(SystemExit) as stop:
-            fit(*tiny({"trainer": {"callbacks+": [own]}}), *arguments)
+            fit(*tiny({"trainer": {"callbacks+": [node]}}), *arguments)
         assert stop.value.code == 2
         message = (
             r"error: checkpoint: callbacks: Remembers: scores: 0: best: .* of type \S+ could not "
@@ -189,17 +189,17 @@ def test_whole_checkpoints_that_cannot_be_read_are_never_trained_over(
 
 def test_hyperparameters_that_could_not_be_read_back_are_left_out_and_the_run_resumes() -> None:
     """They stand in config.yaml; a callable optimizer is the usual one."""
-    own = {
+    config = {
         **TINY,
         "model": {"class_path": "tests.test_checkpoints.Plain", "init_args": {"lr": 0.1}},
     }
-    Path("own.yaml").write_text(yaml.safe_dump(own))
-    whole = fit("--config", "own.yaml", "--run_dir", "mine")
+    Path("own.yaml").write_text(yaml.safe_dump(config))
+    uninterrupted = fit("--config", "own.yaml", "--run_dir", "mine")
     last = torch.load("mine/checkpoints/last.ckpt", weights_only=True)
     assert last["hyper_parameters"] == {"lr": 0.1}
     killed_run = ["--config", "own.yaml", "--run_dir", "other", "--ckpt_path", "last"]
     killed(lambda: fit(*killed_run), 1, "last", before=False)
-    assert state(fit(*killed_run)) == state(whole)
+    assert state(fit(*killed_run)) == state(uninterrupted)
 
 
 class Plain(LightningModule):

@@ -179,9 +179,9 @@ def test_what_comes_from_data_and_seed_cannot_be_written_otherwise(
 
 
 def test_classes_and_seed_written_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    given = {"model": {"init_args": {"network": {"init_args": {"num_classes": 7}}}}}
+    fragment = {"model": {"init_args": {"network": {"init_args": {"num_classes": 7}}}}}
     refused(
-        ["fit", *tiny(given)],
+        ["fit", *tiny(fragment)],
         r"model.network.num_classes: 7 \(in tiny1.yaml\): comes from the data, where it is 10",
         capsys,
     )
@@ -194,8 +194,8 @@ def test_classes_and_seed_written_by_hand(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_what_comes_from_data_and_seed_may_be_written_alike() -> None:
-    given = {"model": {"init_args": {"seed": 3, "network": {"init_args": {"num_classes": 10}}}}}
-    fit(*tiny(given), "--seed_everything", "3", "--trainer.fast_dev_run", "true")
+    fragment = {"model": {"init_args": {"seed": 3, "network": {"init_args": {"num_classes": 10}}}}}
+    fit(*tiny(fragment), "--seed_everything", "3", "--trainer.fast_dev_run", "true")
 
 
 @pytest.mark.parametrize(("limit", "batches"), [(1, 1), (1.0, 4), (2, 2), (0.5, 2)])
@@ -222,17 +222,17 @@ class Untyped(OneShot):
 
 
 def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> None:
-    own = {"class_path": "tests.test_config_checks.Untyped", "init_args": {"at": ["1ep"]}}
+    node = {"class_path": "tests.test_config_checks.Untyped", "init_args": {"at": ["1ep"]}}
     message = (
         r"Untyped: argument at has no type hint, so that \['1ep'\] stays plain text; set `at: "
         r"list\[Time\]` in its __init__"
     )
-    refused(["fit", *tiny({"trainer": {"callbacks+": [own]}})], message, capsys)
+    refused(["fit", *tiny({"trainer": {"callbacks+": [node]}})], message, capsys)
     with pytest.raises(
         UserError, match=r"Untyped: argument until has no type hint, .*; set `until: Time`"
     ):
-        check_hints({"class_path": own["class_path"], "init_args": {"until": "3ep"}})
-    check_hints({"class_path": own["class_path"], "init_args": {"until": 3}})
+        check_hints({"class_path": node["class_path"], "init_args": {"until": "3ep"}})
+    check_hints({"class_path": node["class_path"], "init_args": {"until": 3}})
 
 
 @pytest.mark.parametrize(
@@ -275,5 +275,5 @@ def test_many_config_files_make_a_name_that_a_folder_can_have() -> None:
     first = fit(*configs, "--trainer.max_epochs", "1")
     again = fit(*configs, "--trainer.max_epochs", "1", "--ckpt_path", "last")
     assert again.place.directory == first.place.directory
-    other = fit(*configs[:-2], "--trainer.max_epochs", "1")
-    assert other.place.directory.parent != first.place.directory.parent
+    shorter = fit(*configs[:-2], "--trainer.max_epochs", "1")
+    assert shorter.place.directory.parent != first.place.directory.parent

@@ -112,7 +112,7 @@ def test_everything_is_measured_by_one_file() -> None:
         "--config", "configs/digits.yaml", "--config", "configs/diagnostics/all.yaml", *short
     )
     callbacks: list[Callback] = finished.trainer.callbacks
-    listed = {type(one).__name__ for one in callbacks}
+    listed = {type(callback).__name__ for callback in callbacks}
     assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Look", "Probe"} <= listed
     families = {
         tag.split("/")[1]

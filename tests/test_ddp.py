@@ -70,34 +70,34 @@ def ranks(
     ], run_directory(output)
 
 
-def close(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-6) for name in one)
+def close(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(torch.allclose(first[name], second[name], rtol=1e-4, atol=1e-6) for name in first)
 
 
 @pytest.mark.slow
 def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
     """Also while data grow, images are blurred and labels permuted, and when that ends."""
-    (one,), alone = ranks(1, PLAIN, OVER_TIME)
+    (single,), single_home = ranks(1, PLAIN, OVER_TIME)
     two, together = ranks(2, PLAIN, OVER_TIME, arguments=("--data.init_args.batch_size", "16"))
     assert two[0]["state"] == two[1]["state"], "ranks end bitwise equal"
-    assert close(one["weights"], two[0]["weights"])
-    for step, indices in enumerate(one["seen"]):
-        first, second = two[0]["seen"][step], two[1]["seen"][step]
+    assert close(single["weights"], two[0]["weights"])
+    for step, indices in enumerate(single["indices"]):
+        first, second = two[0]["indices"][step], two[1]["indices"][step]
         assert sorted(first + second) == sorted(indices), "the same examples, none twice"
         assert [len(first), len(second)] == [len(indices) // 2] * 2
-        told = dict(zip(indices, one["labels"][step], strict=True))
+        label_of = dict(zip(indices, single["labels"][step], strict=True))
         for record in two:
-            assert record["labels"][step] == [told[index] for index in record["seen"][step]], (
-                "the same labels"
-            )
-    own = Digits(subset=100).splits(0).train.targets
+            assert record["labels"][step] == [
+                label_of[index] for index in record["indices"][step]
+            ], "the same labels"
+    labels = Digits(subset=100).splits(0).train.targets
     permuted = {
-        (int(own[index]), label)
-        for index, label in zip(two[1]["seen"][0], two[1]["labels"][0], strict=True)
+        (int(labels[index]), label)
+        for index, label in zip(two[1]["indices"][0], two[1]["labels"][0], strict=True)
     }
     assert permuted <= set(enumerate([2, 8, 7, 1, 9, 4, 3, 0, 5, 6]))
-    assert [len(indices) for indices in one["seen"]] == [32, 18, *([32, 32, 32, 4] * 2)]
-    values, expected = logged(together), logged(alone)
+    assert [len(indices) for indices in single["indices"]] == [32, 18, *([32, 32, 32, 4] * 2)]
+    values, expected = logged(together), logged(single_home)
     assert values.keys() == expected.keys()
     for tag in values:
         assert dict(values[tag]) == pytest.approx(dict(expected[tag]), rel=1e-4), tag
@@ -111,7 +111,7 @@ def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count:
     epoch = [
         index
         for record in records
-        for batch in record["seen"][: 100 // (9 * count) + 1]
+        for batch in record["indices"][: 100 // (9 * count) + 1]
         for index in batch
     ]
     assert len(epoch) == len(set(epoch)) == 100
@@ -128,11 +128,11 @@ def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_doe
     half = ("--data.init_args.batch_size", "16")
     without, plain = ranks(2, arguments=half)
     two, together = ranks(2, EVERYTHING, arguments=half)
-    _, alone = ranks(1, EVERYTHING)
+    _, single_home = ranks(1, EVERYTHING)
     assert [record["state"] for record in two] == [record["state"] for record in without]
-    found, expected = logged(together), logged(alone)
+    actual, expected = logged(together), logged(single_home)
     assert {
-        tag: values for tag, values in found.items() if not tag.startswith("diagnostics/")
+        tag: values for tag, values in actual.items() if not tag.startswith("diagnostics/")
     } == logged(plain)
     first = {
         tag
@@ -140,8 +140,8 @@ def test_diagnostics_are_invisible_to_two_ranks_and_measure_what_one_process_doe
         if tag.startswith("diagnostics/") and values[0][0] == 0
     }
     assert len(first) > 50
-    assert {tag: found[tag][0] for tag in first} == {tag: expected[tag][0] for tag in first}
-    assert found.keys() == expected.keys()
+    assert {tag: actual[tag][0] for tag in first} == {tag: expected[tag][0] for tag in first}
+    assert actual.keys() == expected.keys()
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_ranks_end_together_with_the_last_stage() -> None:
         2, ends, {"trainer": {"max_epochs": 9}}, arguments=("--data.init_args.batch_size", "16")
     )
     assert two[0]["state"] == two[1]["state"]
-    assert [len(record["seen"]) for record in two] == [2 + 4] * 2, (
+    assert [len(record["indices"]) for record in two] == [2 + 4] * 2, (
         "an epoch of 50 examples and one of 100"
     )
     assert len(logged(home)["train/accuracy"]) == 2
@@ -188,12 +188,12 @@ def test_two_ranks_resume_bitwise_from_inside_an_epoch_and_from_its_end() -> Non
             ]
         }
     }
-    whole, home = ranks(
+    uninterrupted, home = ranks(
         2, AUGMENTED, WAITING, steps, arguments=("--data.init_args.batch_size", "16")
     )
-    kept, files = logged(home), sorted((home / "checkpoints").glob("step*.ckpt"))
+    values, files = logged(home), sorted((home / "checkpoints").glob("step*.ckpt"))
     assert len(files) >= 3
-    assert state_hash(whole[0]["weights"]) == whole[0]["state"]
+    assert state_hash(uninterrupted[0]["weights"]) == uninterrupted[0]["state"]
     for file in files[:3]:
         arguments = (
             "--data.init_args.batch_size",
@@ -204,7 +204,7 @@ def test_two_ranks_resume_bitwise_from_inside_an_epoch_and_from_its_end() -> Non
             str(home),
         )
         resumed, _ = ranks(2, AUGMENTED, WAITING, steps, arguments=arguments)
-        assert [record["state"] for record in resumed] == [record["state"] for record in whole], (
-            file.name
-        )
-        assert logged(home) == kept, file.name
+        assert [record["state"] for record in resumed] == [
+            record["state"] for record in uninterrupted
+        ], file.name
+        assert logged(home) == values, file.name

@@ -57,8 +57,8 @@ def with_block(*languages: str) -> list[str]:
 
 def file_name(text: str) -> str | None:
     """Return the name of the file that a block is, by its first line."""
-    found = re.match(r"# (\w+\.(?:py|yaml))\n", text)
-    return found[1] if found else None
+    match = re.match(r"# (\w+\.(?:py|yaml))\n", text)
+    return match[1] if match else None
 
 
 def prepare(page: Path) -> None:
@@ -107,8 +107,8 @@ def commands(page: Path) -> Iterator[list[str]]:
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     inline = re.findall(r"`((?:python|pip|plasticity-lab|…) [^`]+)`", text)
     for line in [*lines, *inline]:
-        whole = line.replace("… --", "python train.py fit --config FILE --").removesuffix("…")
-        for command in whole.split("&&"):
+        full_line = line.replace("… --", "python train.py fit --config FILE --").removesuffix("…")
+        for command in full_line.split("&&"):
             words = shlex.split(command)
             yield [re.sub(r"^(FILE|MINE|RUN/config\.yaml)$", BASE[1], word) for word in words]
 
@@ -128,8 +128,10 @@ def try_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         case ["python", "train.py", command, *rest]:
             assert parse([command, *(rest or BASE)])
         case ["python", "study.py", *rest] | ["plasticity-lab", "study", *rest]:
-            given = study_parser().parse_args([STUDY if word == "STUDY" else word for word in rest])
-            assert all((REPOSITORY / file).is_file() for file in given.study)
+            parsed = study_parser().parse_args(
+                [STUDY if word == "STUDY" else word for word in rest]
+            )
+            assert all((REPOSITORY / file).is_file() for file in parsed.study)
         case ["python", "measure.py", checkpoint, *rest]:
             assert checkpoint.endswith(".ckpt")
             assert parse(["fit", *BASE, *rest])

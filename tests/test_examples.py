@@ -26,26 +26,30 @@ RESULTS = {"Trace", "Covariance", "Eigenpairs", "Tridiagonal", "Nodes", "Predict
 
 @pytest.mark.parametrize(("package", "name"), FUNCTIONS)
 def test_the_example_of_a_public_function_runs(package: Any, name: str) -> None:
-    known = {"torch": torch, "nn": nn, **{key: getattr(package, key) for key in package.__all__}}
-    tests = doctest.DocTestFinder(recurse=False).find(getattr(package, name), name, globs=known)
+    namespace = {
+        "torch": torch,
+        "nn": nn,
+        **{key: getattr(package, key) for key in package.__all__},
+    }
+    tests = doctest.DocTestFinder(recurse=False).find(getattr(package, name), name, globs=namespace)
     examples = [example for test in tests for example in test.examples]
     assert examples or name in RESULTS, f"{name} has no example"
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     torch.manual_seed(0)
     for test in tests:
-        said: list[str] = []
-        runner.run(test, out=said.append)
-        assert not runner.failures, "".join(said)
+        output: list[str] = []
+        runner.run(test, out=output.append)
+        assert not runner.failures, "".join(output)
 
 
 def test_a_look_may_be_built_by_hand() -> None:
-    known = {"torch": torch, "nn": nn, "Time": Time, "Classification": Classification}
-    known |= {name: getattr(callbacks, name) for name in callbacks.__all__}
-    (test,) = doctest.DocTestFinder(recurse=False).find(callbacks.Look, "Look", globs=known)
-    said: list[str] = []
+    namespace = {"torch": torch, "nn": nn, "Time": Time, "Classification": Classification}
+    namespace |= {name: getattr(callbacks, name) for name in callbacks.__all__}
+    (test,) = doctest.DocTestFinder(recurse=False).find(callbacks.Look, "Look", globs=namespace)
+    output: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    runner.run(test, out=said.append)
-    assert not runner.failures, "".join(said)
+    runner.run(test, out=output.append)
+    assert not runner.failures, "".join(output)
     assert test.examples
 
 

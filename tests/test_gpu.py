@@ -56,10 +56,13 @@ def test_sharing_epochs_in_a_study_changes_nothing(precision: str) -> None:
         "trainer.deterministic": True,
         "trainer.precision": precision,
     }
-    shared, alone = small(ARMS, set=settings), small(ARMS, share=False, root="alone", set=settings)
-    for work in (shared, alone):
+    shared, unshared = (
+        small(ARMS, set=settings),
+        small(ARMS, share=False, root="alone", set=settings),
+    )
+    for work in (shared, unshared):
         assert not train(work, 4, local_engine.run)
-    assert ends(shared) == ends(alone)
+    assert ends(shared) == ends(unshared)
 
 
 @pytest.mark.gpu
@@ -83,11 +86,11 @@ def test_batches_on_the_gpu_are_those_on_the_cpu() -> None:
     from plasticity_lab.randomness import generator
 
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
-    here = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))
-    there = CropFlip()(
+    on_cpu = CropFlip()(images, torch.tensor([120.0, 121.0, 99.0]), generator(0, "augment", 1))
+    on_gpu = CropFlip()(
         images.cuda(), torch.tensor([120.0, 121.0, 99.0]).cuda(), generator(0, "augment", 1)
     )
-    assert torch.equal(here, there.cpu())
+    assert torch.equal(on_cpu, on_gpu.cpu())
     assert torch.equal(blur(images, 8), blur(images.cuda(), 8).cpu())
 
 

@@ -12,11 +12,13 @@ from plasticity_lab.runs.parse import parser
 from plasticity_lab.studies.main import main as study
 from tests.runs import REPOSITORY
 
-Say = Callable[..., str]
+OutputOf = Callable[..., str]
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Say]:
+def output_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[OutputOf]:
     """Run a command line, program first; return all that it prints."""
     monkeypatch.setenv("COLUMNS", "200")
     # A command ends with its process, in which signals stay as it has set them.
@@ -41,8 +43,8 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 INSTALLED = "/usr/bin/plasticity-lab"
 
 
-def test_the_installed_command_speaks_of_itself(said: Say) -> None:
-    text = said(INSTALLED, "--help")
+def test_the_installed_command_speaks_of_itself(output_of: OutputOf) -> None:
+    text = output_of(INSTALLED, "--help")
     assert text.startswith(
         "usage: plasticity-lab [-c CONFIG] {fit,validate,test,predict,study,measure} ...\n"
     )
@@ -54,41 +56,42 @@ def test_the_installed_command_speaks_of_itself(said: Say) -> None:
     assert ".py" not in text
 
 
-def test_its_studies_do_so_too(said: Say) -> None:
-    text = said(INSTALLED, "study", "--help")
+def test_its_studies_do_so_too(output_of: OutputOf) -> None:
+    text = output_of(INSTALLED, "study", "--help")
     assert text.startswith("usage: plasticity-lab study [-h] COMMAND ...\n")
     assert "\n  plasticity-lab study plan configs/studies/digits_blur_removal.yaml\n" in text
     assert ".py" not in text
 
 
-def test_its_commands_are_called_as_it_is(said: Say) -> None:
-    assert said(INSTALLED, "fit", "--help").startswith("usage: plasticity-lab ")
-    assert said(INSTALLED, "study", "run", "--help").startswith(
+def test_its_commands_are_called_as_it_is(output_of: OutputOf) -> None:
+    assert output_of(INSTALLED, "fit", "--help").startswith("usage: plasticity-lab ")
+    assert output_of(INSTALLED, "study", "run", "--help").startswith(
         "usage: plasticity-lab study run [-h] "
     )
 
 
 @pytest.mark.parametrize("script", ["train.py", "study.py"])
-def test_a_checkout_speaks_of_its_scripts(script: str, said: Say) -> None:
+def test_a_checkout_speaks_of_its_scripts(script: str, output_of: OutputOf) -> None:
     file = str(REPOSITORY / script)
-    text = said(file, "--help")
+    text = output_of(file, "--help")
     assert text.startswith(f"usage: {script} ")
     assert f"\n  python {file} " in text
     assert "plasticity-lab" not in text.replace(file, "")
 
 
-def test_a_mistake_begins_with_the_name_that_was_called(said: Say) -> None:
+def test_a_mistake_begins_with_the_name_that_was_called(output_of: OutputOf) -> None:
     wrong = "error: report: no run of digits-blur-removal is done; train some: "
     file = REPOSITORY / "configs/studies/digits_blur_removal.yaml"
     assert (
-        said(INSTALLED, "study", "report", str(file))
+        output_of(INSTALLED, "study", "report", str(file))
         == f"plasticity-lab study: {wrong}plasticity-lab study run {file}\n"
     )
     script = REPOSITORY / "study.py"
     assert (
-        said(str(script), "report", str(file)) == f"study.py: {wrong}python {script} run {file}\n"
+        output_of(str(script), "report", str(file))
+        == f"study.py: {wrong}python {script} run {file}\n"
     )
     assert (
-        said(INSTALLED, "fit", "--nothing")
+        output_of(INSTALLED, "fit", "--nothing")
         == "plasticity-lab: error: unrecognized arguments: --nothing\n"
     )

@@ -51,8 +51,8 @@ def wait_for_training(process: "subprocess.Popen[str]", directory: Path) -> None
 @pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
     """Each kill comes at a random moment, from importing to writing."""
-    whole, killed = Path("whole"), Path("killed")
-    run("fit", *tiny(LONG), "--run_dir", str(whole))
+    uninterrupted, killed = Path("whole"), Path("killed")
+    run("fit", *tiny(LONG), "--run_dir", str(uninterrupted))
     moment, kills, progress = random.Random(0), 0, set()
     while kills < KILLS:
         process = start("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
@@ -69,8 +69,8 @@ def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
         progress |= {file.name for file in (killed / "checkpoints").glob("epoch=*")}
         # One that got through is compared, and the next kills hit a run from its beginning.
         if process.returncode == 0:
-            assert final(killed) == final(whole)
+            assert final(killed) == final(uninterrupted)
             shutil.rmtree(killed)
     run("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
-    assert final(killed) == final(whole)
+    assert final(killed) == final(uninterrupted)
     assert len(progress) > 3, "the kills hit runs at different places"

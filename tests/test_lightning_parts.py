@@ -144,23 +144,23 @@ class Types(Callback):
     """Writes down which type the images of each batch have."""
 
     def __init__(self) -> None:
-        self.seen: list[str] = []
+        self.types: list[str] = []
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.seen.append(str(batch.inputs.dtype))
-        Path("types.json").write_text(json.dumps(self.seen))
+        self.types.append(str(batch.inputs.dtype))
+        Path("types.json").write_text(json.dumps(self.types))
 
 
 def test_overfitting_shows_the_same_batches_in_each_epoch() -> None:
-    seen = {
+    fragment = {
         "trainer": {
             "overfit_batches": 2,
             "callbacks+": [{"class_path": "tests.test_lightning_parts.Seen"}],
         }
     }
-    fit(*tiny(seen))
+    fit(*tiny(fragment))
     batches = json.loads(Path("seen.json").read_text())
     assert len(batches) == 6
     assert batches[0] != batches[1]
@@ -171,13 +171,13 @@ class Seen(Callback):
     """Writes down which examples each batch has."""
 
     def __init__(self) -> None:
-        self.seen: list[list[int]] = []
+        self.indices: list[list[int]] = []
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self.seen.append(batch.indices.tolist())
-        Path("seen.json").write_text(json.dumps(self.seen))
+        self.indices.append(batch.indices.tolist())
+        Path("seen.json").write_text(json.dumps(self.indices))
 
 
 def _rows(folder: str) -> list[dict[str, str]]:
@@ -226,10 +226,10 @@ def test_a_csv_log_in_a_fixed_folder_keeps_its_rows_on_a_resume() -> None:
 
 
 def test_a_tensorboard_log_in_a_fixed_folder_has_each_value_once_after_a_failure() -> None:
-    def settings(folder: str, *own: str) -> list[str]:
+    def settings(folder: str, *classes: str) -> list[str]:
         place = {"save_dir": folder, "name": "x", "version": 0}
         logger = {"class_path": "pytorch_lightning.loggers.TensorBoardLogger", "init_args": place}
-        names = ["tests.probes.StepLog", *own]
+        names = ["tests.probes.StepLog", *classes]
         trainer = {
             "logger": logger,
             "log_every_n_steps": 1,

@@ -14,7 +14,7 @@ from lightning_modules import ImageClassifier
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
 from plasticity_lab.runs.parse import parse
-from tests.callbacks.interventions.arms import ALL, one
+from tests.callbacks.interventions.arms import ALL, intervention
 from tests.runs import fit, logged, tiny
 
 SEEN: list[str] = []
@@ -116,8 +116,10 @@ def test_hooks_come_in_the_order_that_the_page_gives() -> None:
 def test_callbacks_stand_in_the_order_that_the_page_gives() -> None:
     callbacks: list[Callback] = build(parse(["fit", *tiny(ALL)])).trainer.callbacks  # type: ignore[attr-defined]
     names = [type(callback).__name__ for callback in callbacks]
-    (clock,) = [place for place, one in enumerate(callbacks) if isinstance(one, Clock)]
-    checkpoints = [place for place, one in enumerate(callbacks) if isinstance(one, Checkpoint)]
+    (clock,) = [place for place, callback in enumerate(callbacks) if isinstance(callback, Clock)]
+    checkpoints = [
+        place for place, callback in enumerate(callbacks) if isinstance(callback, Checkpoint)
+    ]
     assert names.index("Interruption") == 0
     assert names.index("RunRecord") < names.index("ExactResume") < names.index("TerminateOnNaN")
     assert names.index("TerminateOnNaN") < clock < names.index("DataMonitor")
@@ -133,8 +135,8 @@ def test_callbacks_stand_in_the_order_that_the_page_gives() -> None:
 
 @pytest.mark.parametrize("measured", ["before", "after"])
 def test_the_list_decides_what_a_first_look_sees(measured: str) -> None:
-    act = one("ShrinkPerturb", at=["0ep"], shrink=0.5)
-    look = one("WeightDistance", every="1ep")
+    act = intervention("ShrinkPerturb", at=["0ep"], shrink=0.5)
+    look = intervention("WeightDistance", every="1ep")
     listed = [look, act] if measured == "before" else [act, look]
     finished = fit(*tiny({"trainer": {"max_epochs": 1, "callbacks+": listed}}))
     distance = logged(finished.place.directory)["diagnostics/weights/distance"][0]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from plasticity_lab.surgery.construction import construct, materialise
 from plasticity_lab.surgery.initialisation import init_parameters, redraw
 from tests import own_networks
-from tests.callbacks.interventions.arms import FROZEN, one
+from tests.callbacks.interventions.arms import FROZEN, intervention
 from tests.networks import SmallNet
 from tests.runs import fit, state, tiny
 from tests.test_bad_input import refused
@@ -38,10 +38,10 @@ def taken(kind: str) -> dict[str, int]:
 
 def initial(kind: str, seed: int = 0) -> nn.Module:
     """Return a network as a run of some seed begins."""
-    made: nn.Module = construct(getattr(own_networks, kind), **taken(kind))
-    materialise(made, (1, 16, 16))
-    init_parameters(made, seed)
-    return made
+    model: nn.Module = construct(getattr(own_networks, kind), **taken(kind))
+    materialise(model, (1, 16, 16))
+    init_parameters(model, seed)
+    return model
 
 
 def values(finished: Any) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def values(finished: Any) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_starts_from_what_the_constructor_sets_under_the_runs_seed(kind: str) -> None:
-    still = one("LearningRateFactor", levels={"0ep": 0.0})
+    still = intervention("LearningRateFactor", levels={"0ep": 0.0})
     begun = values(
         fit(
             *tiny(network(kind), callbacks(still)),
@@ -71,11 +71,11 @@ def test_training_starts_from_what_the_constructor_sets_under_the_runs_seed(kind
 
 @pytest.mark.parametrize(("kind", "at"), [*((kind, "11st") for kind in KINDS), ("Normed", "2ep")])
 def test_resets_draw_by_the_same_rule_at_whatever_moment(kind: str, at: str) -> None:
-    hold = one("LearningRateFactor", levels={at: 0.0})
+    hold = intervention("LearningRateFactor", levels={at: 0.0})
     for reset in (
-        one("LayerReset", at=[at], layers=["*"], to="initial"),
-        one("ShrinkPerturb", at=[at], shrink=0.0, perturb=1.0, noise="initial"),
-        one("Rewind", at=[at], to="0ep"),
+        intervention("LayerReset", at=[at], layers=["*"], to="initial"),
+        intervention("ShrinkPerturb", at=[at], shrink=0.0, perturb=1.0, noise="initial"),
+        intervention("Rewind", at=[at], to="0ep"),
     ):
         expected = initial(kind)
         for name, value in values(fit(*tiny(network(kind), callbacks(reset, hold)))).items():
@@ -85,12 +85,14 @@ def test_resets_draw_by_the_same_rule_at_whatever_moment(kind: str, at: str) -> 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_reset_is_another_draw_of_the_rule(kind: str) -> None:
     reset = values(
-        fit(*tiny(network(kind), callbacks(one("LayerReset", at=["11st"], last=2), FROZEN)))
+        fit(
+            *tiny(network(kind), callbacks(intervention("LayerReset", at=["11st"], last=2), FROZEN))
+        )
     )
-    made, plain = initial(kind), values(fit(*tiny(network(kind), callbacks(FROZEN))))
+    model, plain = initial(kind), values(fit(*tiny(network(kind), callbacks(FROZEN))))
     drawn = redraw(
-        made,
-        [name for name, _ in made.named_modules()],
+        model,
+        [name for name, _ in model.named_modules()],
         lambda name: (0, "LayerReset", 2, 11, name),
     )
     chosen = getattr(own_networks, kind)(**taken(kind)).blocks[-2:]
@@ -101,37 +103,43 @@ def test_a_fresh_reset_is_another_draw_of_the_rule(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_l2_init_pulls_to_where_training_began(kind: str) -> None:
-    pulled = values(fit(*tiny(network(kind), callbacks(one("L2Init", levels={"0ep": 5.0})))))
+    pulled = values(
+        fit(*tiny(network(kind), callbacks(intervention("L2Init", levels={"0ep": 5.0}))))
+    )
     free, start = values(fit(*tiny(network(kind)))), initial(kind)
     chosen = [name for name in pulled if name.endswith("weight") and not name.startswith("norm")]
     for name in chosen:
-        there = start.get_parameter(name)
-        assert torch.linalg.norm(pulled[name] - there) < 0.7 * torch.linalg.norm(
-            free[name] - there
+        initial_value = start.get_parameter(name)
+        assert torch.linalg.norm(pulled[name] - initial_value) < 0.7 * torch.linalg.norm(
+            free[name] - initial_value
         ), name
 
 
 @pytest.mark.parametrize("kind", ["Normed", "Attention"])
 def test_runs_with_resets_resume_bitwise(kind: str) -> None:
-    each = {"every_n_train_steps": 6, "save_top_k": -1}
+    checkpoints = {"every_n_train_steps": 6, "save_top_k": -1}
     run = tiny(
         network(kind),
         callbacks(
-            one("LayerReset", at=["5st"], last=1),
-            one("L2Init", levels={"1ep": 0.1}),
-            one("ShrinkPerturb", at=["9st"], shrink=0.5, perturb=0.1),
-            {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": each},
+            intervention("LayerReset", at=["5st"], last=1),
+            intervention("L2Init", levels={"1ep": 0.1}),
+            intervention("ShrinkPerturb", at=["9st"], shrink=0.5, perturb=0.1),
+            {"class_path": "pytorch_lightning.callbacks.ModelCheckpoint", "init_args": checkpoints},
         ),
     )
-    whole = fit(*run)
-    (middle,) = whole.place.directory.glob("checkpoints/*step=6.ckpt")
-    assert state(fit(*run, "--ckpt_path", str(middle), "--run_dir", "again")) == state(whole)
+    uninterrupted = fit(*run)
+    (middle,) = uninterrupted.place.directory.glob("checkpoints/*step=6.ckpt")
+    assert state(fit(*run, "--ckpt_path", str(middle), "--run_dir", "again")) == state(
+        uninterrupted
+    )
 
 
 def test_averages_of_weights_and_weight_norm() -> None:
     average = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
     fit(
-        *tiny(network("Normed"), callbacks(average, one("LayerReset", at=["1ep"], last=1))),
+        *tiny(
+            network("Normed"), callbacks(average, intervention("LayerReset", at=["1ep"], last=1))
+        ),
         "--trainer.max_epochs",
         "2",
     )
@@ -148,9 +156,9 @@ def test_lazy_networks_begin_under_the_runs_seed_alone() -> None:
 
 def test_a_lazy_part_takes_its_size_from_what_it_is_given() -> None:
     head = {"class_path": "tests.own_networks.LazyHead", "init_args": {"outputs": 10}}
-    whole = {"class_path": "tests.own_networks.WithLazyHead", "init_args": {"head": head}}
+    network_node = {"class_path": "tests.own_networks.WithLazyHead", "init_args": {"head": head}}
     nets = [
-        fit(*tiny({"model": {"init_args": {"network": whole}}}), "--trainer.max_epochs", "1")
+        fit(*tiny({"model": {"init_args": {"network": network_node}}}), "--trainer.max_epochs", "1")
         for _ in range(2)
     ]
     assert nets[0].model.network.head.linear.weight.shape == (10, 12)
@@ -159,17 +167,18 @@ def test_a_lazy_part_takes_its_size_from_what_it_is_given() -> None:
 
 @pytest.mark.parametrize("scheme", ["kaiming_fan_out", "kaiming_uniform_norm"])
 def test_initialisation_is_an_argument(scheme: Any) -> None:
-    frozen = callbacks(one("LearningRateFactor", levels={"0ep": 0.0}))
-    plain, other = (
+    frozen = callbacks(intervention("LearningRateFactor", levels={"0ep": 0.0}))
+    plain, initialised = (
         fit(*tiny({"model": {"init_args": model}}, frozen), "--trainer.max_epochs", "1")
         for model in ({}, {"initialisation": scheme})
     )
     expected = construct(SmallNet, 1, 10)
     init_parameters(expected, 0, scheme)
     assert all(
-        torch.equal(value, expected.get_parameter(name)) for name, value in values(other).items()
+        torch.equal(value, expected.get_parameter(name))
+        for name, value in values(initialised).items()
     )
-    assert not torch.equal(values(plain)["conv.weight"], values(other)["conv.weight"])
+    assert not torch.equal(values(plain)["conv.weight"], values(initialised)["conv.weight"])
 
 
 RESETS: dict[str, dict[str, Any]] = {
@@ -185,7 +194,9 @@ def test_pruning_beside_a_reset_is_refused(name: str, capsys: pytest.CaptureFixt
     pruning = {"class_path": "pytorch_lightning.callbacks.ModelPruning", "init_args": arguments}
     message = f"{name}: ModelPruning replaces the parameters that it acts on; remove one of the two"
     refused(
-        ["fit", *tiny(callbacks(pruning, one(name, at=["1ep"], **RESETS[name])))], message, capsys
+        ["fit", *tiny(callbacks(pruning, intervention(name, at=["1ep"], **RESETS[name])))],
+        message,
+        capsys,
     )
 
 

@@ -91,7 +91,7 @@ def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
             [*command, *arguments], env=environment, capture_output=True, text=True, cwd=home
         )
 
-    done = run(
+    completed = run(
         "fit",
         "--config",
         "configs/digits.yaml",
@@ -100,9 +100,9 @@ def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
         "--model.init_args.network",
         "mine.SmallNet",
     )
-    assert done.returncode == 0, done.stderr
-    assert "test accuracy" in done.stdout
-    assert str(home / "runs" / "digits") in done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert "test accuracy" in completed.stdout
+    assert str(home / "runs" / "digits") in completed.stdout
     planned = run("study", "plan", "configs/studies/digits_blur_removal.yaml")
     assert planned.stdout.startswith("digits-blur-removal: 25 runs of "), planned.stderr
     (tmp_path / "other/callbacks").mkdir(parents=True)

@@ -13,11 +13,11 @@ keys = st.tuples(st.integers(0, 10**9), st.text(max_size=12), counters)
 
 @given(keys, keys)
 def test_different_keys_differ_and_equal_keys_agree(
-    one: tuple[int, str, tuple[int | str, ...]], two: tuple[int, str, tuple[int | str, ...]]
+    first: tuple[int, str, tuple[int | str, ...]], second: tuple[int, str, tuple[int | str, ...]]
 ) -> None:
-    assert (derive_seed(one[0], one[1], *one[2]) == derive_seed(two[0], two[1], *two[2])) == (
-        one == two
-    )
+    assert (
+        derive_seed(first[0], first[1], *first[2]) == derive_seed(second[0], second[1], *second[2])
+    ) == (first == second)
 
 
 def test_all_draws_of_a_run_are_pairwise_different() -> None:

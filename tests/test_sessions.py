@@ -67,40 +67,44 @@ def test_a_run_stopped_by_a_signal_says_so_and_resumes_bitwise(
         "class_path": "tests.test_sessions.Signal",
         "init_args": {"number": int(number), "hook": hook, "step": step},
     }
-    own = [send, {"class_path": "tests.probes.StepLog"}]
-    extra = {"trainer": {**settings.get("trainer", {}), "callbacks+": own, "log_every_n_steps": 1}}
+    nodes = [send, {"class_path": "tests.probes.StepLog"}]
+    extra = {
+        "trainer": {**settings.get("trainer", {}), "callbacks+": nodes, "log_every_n_steps": 1}
+    }
     Path("sent").touch()
-    whole = fit(*tiny(extra), "--run_dir", "whole")
+    uninterrupted = fit(*tiny(extra), "--run_dir", "whole")
     Path("sent").unlink()
     before = signal.getsignal(number)
     with pytest.raises(SystemExit) as stop:
         fit(*tiny(extra), "--run_dir", "mine")
     assert stop.value.code == 128 + number
     line = capsys.readouterr().err.splitlines()[-1]
-    how = f"python train.py fit --config {Path('mine').absolute()}/config.yaml --ckpt_path last"
-    assert line == f"train.py: interrupted by {number.name}; resume with: {how}"
+    command = f"python train.py fit --config {Path('mine').absolute()}/config.yaml --ckpt_path last"
+    assert line == f"train.py: interrupted by {number.name}; resume with: {command}"
     assert signal.getsignal(number) == before
-    resumed = fit(*how.split()[3:])
+    resumed = fit(*command.split()[3:])
     assert resumed.place.resumed_at is not None
     assert resumed.place.resumed_at >= step
-    assert state(resumed) == state(whole)
+    assert state(resumed) == state(uninterrupted)
     assert logged(Path("mine")) == logged(Path("whole"))
     assert pictures(Path("mine")) == pictures(Path("whole"))
 
 
-@pytest.mark.parametrize("how", ["max_time", "Timer"])
+@pytest.mark.parametrize("limit_kind", ["max_time", "Timer"])
 def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(
-    how: str, capsys: pytest.CaptureFixture[str]
+    limit_kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     timer = {
         "class_path": "pytorch_lightning.callbacks.Timer",
         "init_args": {"duration": "00:00:00:01", "interval": "step"},
     }
     limit = {
-        "trainer": {"max_time": "00:00:00:01"} if how == "max_time" else {"callbacks+": [timer]}
+        "trainer": {"max_time": "00:00:00:01"}
+        if limit_kind == "max_time"
+        else {"callbacks+": [timer]}
     }
     slow = {"trainer": {"callbacks+": [{"class_path": "tests.test_sessions.Slow"}]}}
-    whole = fit(*tiny(slow), "--run_dir", "whole")
+    uninterrupted = fit(*tiny(slow), "--run_dir", "whole")
     steps = []
     for _ in range(9):
         steps.append(fit(*tiny(slow, limit), "--run_dir", "mine", "--ckpt_path", "last").trainer)
@@ -120,9 +124,9 @@ def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(
     assert counts[-1] == 12
     values = logged(Path("mine"))
     assert values == logged(Path("whole"))
-    assert steps[-1].lightning_module.state_dict().keys() == whole.model.state_dict().keys()
+    assert steps[-1].lightning_module.state_dict().keys() == uninterrupted.model.state_dict().keys()
     assert all(
-        (value == whole.model.state_dict()[name]).all()
+        (value == uninterrupted.model.state_dict()[name]).all()
         for name, value in steps[-1].lightning_module.state_dict().items()
     )
 
@@ -143,11 +147,11 @@ def test_slurm_starts_a_job_again_that_it_has_warned(monkeypatch: pytest.MonkeyP
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{scontrol.parent.absolute()}:{os.environ['PATH']}")
     send = {"number": int(signal.SIGUSR1), "hook": "batch start", "step": 2}
-    own = {
+    fragment = {
         "trainer": {"callbacks+": [{"class_path": "tests.test_sessions.Signal", "init_args": send}]}
     }
     with pytest.raises(SystemExit) as stop:
-        fit(*tiny(own), "--run_dir", "mine")
+        fit(*tiny(fragment), "--run_dir", "mine")
     assert stop.value.code == 128 + signal.SIGUSR1
     assert Path("requeued").read_text() == "requeue 7\n"
     assert sorted(file.name for file in Path("mine").rglob("*.ckpt")) == ["last.ckpt"], (

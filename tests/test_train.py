@@ -112,38 +112,38 @@ def test_two_runs_started_in_one_second_keep_apart(monkeypatch: pytest.MonkeyPat
 def test_last_begins_a_run_goes_on_with_it_and_ends() -> None:
     """One command line for all of it, as a preemptible job needs."""
     command = [*tiny(), "--ckpt_path", "last"]
-    whole = fit(*command)
-    home, kept = whole.place.directory, Path("kept")
-    shutil.copytree(home, kept)
+    uninterrupted = fit(*command)
+    home, copy_of_home = uninterrupted.place.directory, Path("kept")
+    shutil.copytree(home, copy_of_home)
     (home / "checkpoints" / "last.ckpt").unlink()
     (home / "checkpoints" / "epoch=0002.ckpt").unlink()
     again = fit(*command)
     assert again.place == RunLocation(home, None, 0), (
         "no checkpoint: from the beginning, in the same place"
     )
-    assert state(again) == state(whole)
-    assert logged(home) == logged(kept)
+    assert state(again) == state(uninterrupted)
+    assert logged(home) == logged(copy_of_home)
     finished = fit(*command)
     assert finished.place.checkpoint is not None
-    assert state(finished)["weights and buffers"] == state(whole)["weights and buffers"]
-    assert logged(home) == logged(kept)
+    assert state(finished)["weights and buffers"] == state(uninterrupted)["weights and buffers"]
+    assert logged(home) == logged(copy_of_home)
     sessions = json.loads((home / "manifest.json").read_text())["sessions"]
     assert [bool(session["resumed_from"]) for session in sessions] == [False, False, True]
     assert all(session["wall_seconds"] is not None for session in sessions)
 
 
 def test_last_knows_runs_by_their_config() -> None:
-    one = fit(*tiny())
-    other = fit(*tiny(), "--seed_everything", "1", "--ckpt_path", "last")
-    assert other.place.directory != one.place.directory
-    assert other.place.checkpoint is None
+    first = fit(*tiny())
+    second = fit(*tiny(), "--seed_everything", "1", "--ckpt_path", "last")
+    assert second.place.directory != first.place.directory
+    assert second.place.checkpoint is None
 
 
 def test_a_truncated_checkpoint_is_named_and_the_one_before_it_taken(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    whole = fit(*tiny())
-    last = whole.place.directory / "checkpoints" / "last.ckpt"
+    finished = fit(*tiny())
+    last = finished.place.directory / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[:5000])
     with pytest.raises(SystemExit) as stop:
         fit(*tiny(), "--ckpt_path", str(last))
@@ -213,24 +213,24 @@ def test_a_branch_may_begin_or_end_a_schedule() -> None:
     checkpoint = str(parent.place.directory / "checkpoints/last.ckpt")
     scheduled = fit(*tiny(), "--ckpt_path", checkpoint)
     assert scheduled.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8**3)
-    constant = fit(
+    unscheduled = fit(
         *tiny({"model": {"init_args": {"lr_scheduler": None}}}),
         "--trainer.max_epochs",
         "4",
         "--ckpt_path",
         checkpoint,
     )
-    assert constant.trainer.optimizers[0].param_groups[0]["lr"] == 0.1
+    assert unscheduled.trainer.optimizers[0].param_groups[0]["lr"] == 0.1
 
 
 def test_a_branch_with_the_same_settings_is_bitwise_the_run_itself() -> None:
-    whole = fit(*tiny(), "--trainer.max_epochs", "2")
+    uninterrupted = fit(*tiny(), "--trainer.max_epochs", "2")
     copy = Path("elsewhere.ckpt")
     first = fit(*tiny(), "--trainer.max_epochs", "1")
     shutil.copy(first.place.directory / "checkpoints" / "last.ckpt", copy)
     branch = fit(*tiny(), "--trainer.max_epochs", "2", "--ckpt_path", str(copy))
     assert branch.place.resumed_at is None
-    assert state(branch) == state(whole)
+    assert state(branch) == state(uninterrupted)
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(

@@ -39,7 +39,7 @@ def _check(
     **options: Any,
 ) -> None:
     """Check a run of 3 epochs of 4 batches."""
-    given: dict[str, Any] = {
+    settings: dict[str, Any] = {
         "max_epochs": 3,
         "logger": False,
         "accelerator": "cpu",
@@ -47,7 +47,7 @@ def _check(
         **options,
     }
     trainer = Trainer(
-        callbacks=list(callbacks), enable_progress_bar=False, enable_model_summary=False, **given
+        callbacks=list(callbacks), enable_progress_bar=False, enable_model_summary=False, **settings
     )
     data = ImageDataModule(Digits(subset=100), batch_size=32)
     trainer.datamodule = data  # type: ignore[attr-defined]  # as train.py does
@@ -249,15 +249,15 @@ def test_a_run_directory_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_batch_norm_needs_two_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    alone = ["--data.init_args.batch_size", "1"]
+    single_example = ["--data.init_args.batch_size", "1"]
     refused(
-        ["fit", *tiny(), *alone],
+        ["fit", *tiny(), *single_example],
         "batch_size: 1: batch norm needs more than one example in a batch; set 2 or more",
         capsys,
     )
     fit(
         *tiny(),
-        *alone,
+        *single_example,
         "--model.init_args.network.init_args.norm",
         "false",
         "--trainer.fast_dev_run",
@@ -273,25 +273,25 @@ class Picky(Callback):
 
 
 def test_an_error_of_the_users_own_code_keeps_its_traceback_and_nothing_is_written() -> None:
-    own = {"trainer": {"callbacks+": [{"class_path": "tests.test_trainer_checks.Picky"}]}}
+    fragment = {"trainer": {"callbacks+": [{"class_path": "tests.test_trainer_checks.Picky"}]}}
     with pytest.raises(ZeroDivisionError, match="mine"):
-        fit(*tiny(own))
+        fit(*tiny(fragment))
     assert not Path("runs").exists()
 
 
 def test_the_runs_own_checkpoints_cannot_be_replaced() -> None:
-    kept = {
+    node = {
         "class_path": f"{_L}.ModelCheckpoint",
         "init_args": {"save_top_k": -1, "filename": "all-{epoch}"},
     }
-    finished = fit(*tiny({"trainer": {"callbacks": [kept]}}))
+    finished = fit(*tiny({"trainer": {"callbacks": [node]}}))
     names = {file.name for file in (finished.place.directory / "checkpoints").iterdir()}
     assert names == {
         "last.ckpt",
         "epoch=0002.ckpt",
         *(f"all-epoch={epoch}.ckpt" for epoch in range(3)),
     }
-    again = fit(*tiny({"trainer": {"callbacks": [kept]}}), "--ckpt_path", "last")
+    again = fit(*tiny({"trainer": {"callbacks": [node]}}), "--ckpt_path", "last")
     assert again.place.directory == finished.place.directory
     assert "test/accuracy" in logged(finished.place.directory)
 
@@ -331,13 +331,13 @@ def test_a_run_says_where_and_on_what_it_trains(capsys: pytest.CaptureFixture[st
 
 
 def test_last_says_why_a_run_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    one = fit(*tiny(), "--trainer.max_epochs", "1")
+    first = fit(*tiny(), "--trainer.max_epochs", "1")
     capsys.readouterr()
     fit(*tiny(), "--trainer.max_epochs", "2", "--seed_everything", "1", "--ckpt_path", "last")
     note = capsys.readouterr().out.splitlines()[1]
     assert note.startswith(
         "ckpt_path: last: no run here has this config, so a new one begins; the newest, "
-        f"{one.place.directory.name}, differs in "
+        f"{first.place.directory.name}, differs in "
         "seed_everything (0 there, 1 here), trainer.max_epochs (1 there, 2 here); to branch off "
         "it, set --ckpt_path "
     )

@@ -25,42 +25,42 @@ def write(
     Path(name).mkdir()
     lines = ["index,label,given_label,wrong_label,presentations,first_learned,events,score"]
     for index, (first, events, score) in enumerate(rows, first_index):
-        given = f"{label + 1},1" if index in wrong else f"{label},0"
+        given_label = f"{label + 1},1" if index in wrong else f"{label},0"
         lines.append(
             f"{index},{label},,,0,,0,"
             if index == unseen
-            else f"{index},{label},{given},9,{first},{events},{score}"
+            else f"{index},{label},{given_label},9,{first},{events},{score}"
         )
     Path(name, "forgetting.csv").write_text("\n".join(lines))
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+def printed_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     assert main(["one", "other"]) == 0
     return capsys.readouterr().out.splitlines()
 
 
-def expected(one: list[int], other: list[int]) -> list[str]:
+def expected(first: list[int], second: list[int]) -> list[str]:
     return [
-        f"Spearman's rank correlation: {stats.spearmanr(one, other).statistic:.3f}",
-        f"Pearson's correlation: {stats.pearsonr(one, other).statistic:.3f}",
+        f"Spearman's rank correlation: {stats.spearmanr(first, second).statistic:.3f}",
+        f"Pearson's correlation: {stats.pearsonr(first, second).statistic:.3f}",
     ]
 
 
 def test_never_learned_examples_rank_highest(capsys: pytest.CaptureFixture[str]) -> None:
     write("one", ONE)
     write("other", OTHER)
-    found = said(capsys)
-    assert found[0] == (
+    lines = printed_lines(capsys)
+    assert lines[0] == (
         "one: 5 examples, 0.0% with wrong labels; 20.0% never forgotten, 20.0% never learned, "
         "4.00 events of each other one"
     )
-    assert found[-2:] == expected([0, 8, 9, 1, 7], [1, 3, 4, 9, 0])
+    assert lines[-2:] == expected([0, 8, 9, 1, 7], [1, 3, 4, 9, 0])
 
 
 def test_of_two_subsets_what_both_have_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     write("one", ONE)
     write("other", OTHER, first_index=1)
-    assert said(capsys)[-2:] == expected([8, 9, 1, 7], [1, 3, 4, 9])
+    assert printed_lines(capsys)[-2:] == expected([8, 9, 1, 7], [1, 3, 4, 9])
 
 
 def test_what_either_run_mislabelled_or_never_saw_is_left_out(
@@ -69,10 +69,10 @@ def test_what_either_run_mislabelled_or_never_saw_is_left_out(
     more: Rows = [("0", 4, 4), ("0", 5, 5)]
     write("one", ONE + more, wrong=(1,))
     write("other", OTHER + more[::-1], wrong=(4, 1), unseen=0)
-    found = said(capsys)
-    assert "7 examples, 14.3% with wrong labels" in found[0]
-    assert "6 examples" in found[1]
-    assert found[-2:] == expected([9, 1, 4, 5], [4, 9, 5, 4])
+    lines = printed_lines(capsys)
+    assert "7 examples, 14.3% with wrong labels" in lines[0]
+    assert "6 examples" in lines[1]
+    assert lines[-2:] == expected([9, 1, 4, 5], [4, 9, 5, 4])
 
 
 def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,17 +69,19 @@ def single(value: float) -> float:
 def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
     finished = fit(*tiny(LISTED, *SETTINGS[name]))
     directory = finished.place.directory
-    found = measure(directory / "checkpoints/last.ckpt")
-    assert {*found.left_out} == {"TimeToAccuracy"} | (
+    measurement = measure(directory / "checkpoints/last.ckpt")
+    assert {*measurement.left_out} == {"TimeToAccuracy"} | (
         {"LearningRateFactor"} if "rate" in name else set()
     )
-    values = {tag: value for tag, value in found.values.items() if isinstance(value, float | int)}
+    values = {
+        tag: value for tag, value in measurement.values.items() if isinstance(value, float | int)
+    }
     expected = {
         tag: points[-1]
         for tag, points in logged(directory).items()
         if tag.startswith("diagnostics") and not any(part in tag for part in (*PER_STEP, "time_to"))
     }
-    assert {tag: (found.step, single(value)) for tag, value in values.items()} == expected
+    assert {tag: (measurement.step, single(value)) for tag, value in values.items()} == expected
     assert len(expected) > 60
 
 
@@ -91,14 +93,16 @@ def test_a_checkpoint_inside_an_epoch_too() -> None:
     finished = fit(*tiny({"trainer": {"callbacks+": [often, KEEPING]}}))
     directory = finished.place.directory
     for step in (3, 6, 9, 12):
-        found = measure(directory / f"checkpoints/step={step}.ckpt")
+        measurement = measure(directory / f"checkpoints/step={step}.ckpt")
         at = {
             tag: dict(points)[step - 1]
             for tag, points in logged(directory).items()
             if "/kernel/" in tag
         }
         values = {
-            tag: value for tag, value in found.values.items() if isinstance(value, float | int)
+            tag: value
+            for tag, value in measurement.values.items()
+            if isinstance(value, float | int)
         }
         assert {tag: single(value) for tag, value in values.items()} == at
         assert "diagnostics/kernel/stability" in at
@@ -112,12 +116,12 @@ def test_a_file_adds_diagnostics_to_a_run_that_had_none(
     weights = (directory / "checkpoints/last.ckpt").read_bytes()
     Path("more.yaml").write_text(yaml.safe_dump(LISTED))
     assert main([str(directory / "checkpoints/last.ckpt"), "--config", "more.yaml"]) == 0
-    said = capsys.readouterr().out
-    assert "diagnostics/fisher/trace" in said
-    assert "left out: " in said
+    printed = capsys.readouterr().out
+    assert "diagnostics/fisher/trace" in printed
+    assert "left out: " in printed
     history = "checkpoint: does not hold what it has followed since the start"
     for name in ("Forgetting", "CKA", "WeightDistance"):
-        assert f"{name} ({history})" in said
+        assert f"{name} ({history})" in printed
     (folder,) = directory.glob("measured-*")
     with (folder / "measured.csv").open() as file:
         values = {row["tag"]: float(row["value"]) for row in csv.DictReader(file)}
@@ -131,9 +135,9 @@ def test_what_a_network_does_not_allow_is_left_out() -> None:
     finished = fit(*tiny(network))
     Path("more.yaml").write_text(yaml.safe_dump(LISTED))
     path = finished.place.directory / "checkpoints/last.ckpt"
-    found = measure(path, ["--config", "more.yaml"])
-    assert "network: has no second derivatives" in found.left_out["KernelAlignment"]
-    assert "diagnostics/fisher/trace" in found.values
+    measurement = measure(path, ["--config", "more.yaml"])
+    assert "network: has no second derivatives" in measurement.left_out["KernelAlignment"]
+    assert "diagnostics/fisher/trace" in measurement.values
 
 
 @pytest.mark.parametrize(

@@ -42,20 +42,20 @@ def pairs() -> Iterable[tuple[Tensor, Tensor]]:
 
 
 def test_both_ends_and_a_line_between_equals_are_exact() -> None:
-    one, other = network(0).state_dict(), network(1).state_dict()
-    one["1.num_batches_tracked"] += 5
-    for alpha, end in ((1, one), (0, other)):
-        found = interpolate(one, other, alpha)
+    first, second = network(0).state_dict(), network(1).state_dict()
+    first["1.num_batches_tracked"] += 5
+    for alpha, end in ((1, first), (0, second)):
+        point = interpolate(first, second, alpha)
         assert all(
-            torch.equal(found[name], end[name]) for name in end if end[name].is_floating_point()
+            torch.equal(point[name], end[name]) for name in end if end[name].is_floating_point()
         )
-    assert int(interpolate(one, other, 1)["1.num_batches_tracked"]) == 0
+    assert int(interpolate(first, second, 1)["1.num_batches_tracked"]) == 0
     weights = {"weight": torch.randn(50, dtype=torch.float64)}
     for alpha in torch.linspace(0, 1, 30, dtype=torch.float64).tolist():
         assert torch.equal(interpolate(weights, weights, alpha)["weight"], weights["weight"])
-    middle = interpolate(one, other, 0.25)["0.weight"]
+    middle = interpolate(first, second, 0.25)["0.weight"]
     torch.testing.assert_close(
-        middle, 0.25 * one["0.weight"] + 0.75 * other["0.weight"], rtol=1e-14, atol=1e-15
+        middle, 0.25 * first["0.weight"] + 0.75 * second["0.weight"], rtol=1e-14, atol=1e-15
     )
 
 
@@ -65,40 +65,47 @@ def test_the_barrier_is_above_the_mean_of_both_ends() -> None:
 
 
 def test_there_is_no_barrier_from_a_network_to_itself() -> None:
-    one = network(0)
-    curves = interpolate_path(network(1), one.state_dict(), one.state_dict(), 7, pairs, [IMAGES])
+    model = network(0)
+    curves = interpolate_path(
+        network(1), model.state_dict(), model.state_dict(), 7, pairs, [IMAGES]
+    )
     assert set(curves) == {"interpolated", "estimated"}
     assert all(barriers(curve) == {"loss": 0, "error": 0} for curve in curves.values())
 
 
 def test_loss_and_error_are_means_over_examples() -> None:
-    one = network(0)
-    loss, error = evaluate(one, pairs)
-    logits = one.eval()(IMAGES).detach()
+    model = network(0)
+    loss, error = evaluate(model, pairs)
+    logits = model.eval()(IMAGES).detach()
     assert loss == pytest.approx(float(F.cross_entropy(logits, LABELS)), rel=1e-14)
     assert error == float((logits.argmax(1) != LABELS).double().mean())
     assert 0 < error < 1
 
 
 def test_the_line_of_a_linear_model_is_that_of_its_logits() -> None:
-    one, other = (nn.Sequential(nn.Linear(4, 3)).double() for _ in range(2))
+    first, second = (nn.Sequential(nn.Linear(4, 3)).double() for _ in range(2))
     curves = interpolate_path(
-        nn.Sequential(nn.Linear(4, 3)).double(), one.state_dict(), other.state_dict(), 5, pairs, ()
+        nn.Sequential(nn.Linear(4, 3)).double(),
+        first.state_dict(),
+        second.state_dict(),
+        5,
+        pairs,
+        (),
     )
     (curve,) = curves.values()
     assert [point.alpha for point in curve] == [0, 0.25, 0.5, 0.75, 1]
     for point in curve:
-        logits = (point.alpha * one(IMAGES) + (1 - point.alpha) * other(IMAGES)).detach()
+        logits = (point.alpha * first(IMAGES) + (1 - point.alpha) * second(IMAGES)).detach()
         assert point.loss == pytest.approx(float(F.cross_entropy(logits, LABELS)), rel=1e-12)
         assert point.error == float((logits.argmax(1) != LABELS).double().mean())
     assert barriers(curve)["loss"] <= abs(curve[0].loss - curve[-1].loss) / 2 + 1e-12, "convex"
 
 
 def test_statistics_are_averages_over_batches_of_the_network_on_the_line() -> None:
-    one, batches = network(0), [IMAGES[:10], IMAGES[10:20], IMAGES[20:]]
-    update_bn(one, batches)
-    hidden = [one[0](batch).detach() for batch in batches]
-    norm: nn.BatchNorm1d = one[1]  # type: ignore[assignment]
+    model, batches = network(0), [IMAGES[:10], IMAGES[10:20], IMAGES[20:]]
+    update_bn(model, batches)
+    hidden = [model[0](batch).detach() for batch in batches]
+    norm: nn.BatchNorm1d = model[1]  # type: ignore[assignment]
     torch.testing.assert_close(
         norm.running_mean, sum(part.mean(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12
     )
@@ -106,12 +113,12 @@ def test_statistics_are_averages_over_batches_of_the_network_on_the_line() -> No
         norm.running_var, sum(part.var(0) for part in hidden) / 3, rtol=1e-12, atol=1e-12
     )
     two = network(1)
-    curves = interpolate_path(network(2), one.state_dict(), two.state_dict(), 3, pairs, batches)
+    curves = interpolate_path(network(2), model.state_dict(), two.state_dict(), 3, pairs, batches)
     assert curves["estimated"][2].loss == curves["interpolated"][2].loss, (
         "the first network has these statistics"
     )
     middle = network(2)
-    middle.load_state_dict(interpolate(one.state_dict(), two.state_dict(), 0.5))
+    middle.load_state_dict(interpolate(model.state_dict(), two.state_dict(), 0.5))
     update_bn(middle, batches)
     assert curves["estimated"][1][1:] == evaluate(middle, pairs)
     assert curves["estimated"][1] != curves["interpolated"][1]
@@ -119,29 +126,29 @@ def test_statistics_are_averages_over_batches_of_the_network_on_the_line() -> No
 
 def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     runs = [fit(*tiny(), "--seed_everything", seed).place.directory for seed in ("0", "1")]
-    one, other = (directory / "checkpoints/last.ckpt" for directory in runs)
+    first, second = (directory / "checkpoints/last.ckpt" for directory in runs)
     before = sorted(path for directory in runs for path in directory.rglob("*"))
     capsys.readouterr()
-    assert main([str(one), str(other), "--points", "5", "--json", "line.json"]) == 0
+    assert main([str(first), str(second), "--points", "5", "--json", "line.json"]) == 0
     assert sorted(path for directory in runs for path in directory.rglob("*")) == before
-    written = json.loads(Path("line.json").read_text())
-    points = written["interpolated"]["points"]
+    curves = json.loads(Path("line.json").read_text())
+    points = curves["interpolated"]["points"]
     assert len(points) == 5
     assert Path("line.png").read_bytes().startswith(b"\x89PNG")
-    own = logged(runs[0])
-    assert points[-1]["loss"] == pytest.approx(own["test/loss"][-1][1], rel=1e-5)
-    assert points[-1]["error"] == pytest.approx(1 - own["test/accuracy"][-1][1], abs=1e-6)
+    run_log = logged(runs[0])
+    assert points[-1]["loss"] == pytest.approx(run_log["test/loss"][-1][1], rel=1e-5)
+    assert points[-1]["error"] == pytest.approx(1 - run_log["test/accuracy"][-1][1], abs=1e-6)
     assert points[0]["loss"] != points[-1]["loss"]
-    wanted = max(point["loss"] for point in points) - (points[0]["loss"] + points[-1]["loss"]) / 2
-    assert written["interpolated"]["barrier"]["loss"] == wanted
-    assert written["estimated"]["points"][2] != points[2]
-    said = capsys.readouterr().out
+    barrier = max(point["loss"] for point in points) - (points[0]["loss"] + points[-1]["loss"]) / 2
+    assert curves["interpolated"]["barrier"]["loss"] == barrier
+    assert curves["estimated"]["points"][2] != points[2]
+    printed = capsys.readouterr().out
     assert (
-        f"{wanted:10.4f}{points[0]['loss']:10.4f}{points[2]['loss']:10.4f}{points[-1]['loss']:10.4f}"
-        in said
+        f"{barrier:10.4f}{points[0]['loss']:10.4f}{points[2]['loss']:10.4f}{points[-1]['loss']:10.4f}"
+        in printed
     )
-    assert said.splitlines()[-1] == "picture: line.png"
-    assert main([str(one), str(one), "--points", "2"]) == 0
+    assert printed.splitlines()[-1] == "picture: line.png"
+    assert main([str(first), str(first), "--points", "2"]) == 0
     assert (runs[0] / "mode_connectivity.png").exists()
 
     def refused(*arguments: object) -> str:
@@ -151,26 +158,27 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         except SystemExit as stop:
             code = stop.code
         assert code == 2
-        (said,) = capsys.readouterr().err.splitlines()
-        return said
+        (message,) = capsys.readouterr().err.splitlines()
+        return message
 
     assert "json: line.json: is there already, and is left alone; name a new file" in refused(
-        one, other, "--json", "line.json"
+        first, second, "--json", "line.json"
     )
     Path("line.json").unlink()
     assert "json: line.png: is there already, and is left alone" in refused(
-        one, other, "--json", "line.json"
+        first, second, "--json", "line.json"
     )
 
     assert (
-        refused(one, "nowhere.ckpt")
+        refused(first, "nowhere.ckpt")
         == "mode_connectivity: error: nowhere.ckpt: no such file; name a checkpoint"
     )
     assert (
-        refused(one, other, "--points", 1) == "mode_connectivity: error: points: 1: set 2 or more"
+        refused(first, second, "--points", 1)
+        == "mode_connectivity: error: points: 1: set 2 or more"
     )
-    shutil.copy(one, "alone.ckpt")
-    assert "no config.yaml in" in refused("alone.ckpt", one)
+    shutil.copy(first, "alone.ckpt")
+    assert "no config.yaml in" in refused("alone.ckpt", first)
     without = {
         "model": {
             "init_args": {
@@ -181,9 +189,9 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
     third = (
         fit(*tiny(without), "--trainer.max_epochs", "1").place.directory / "checkpoints/last.ckpt"
     )
-    assert "of another network" in refused(one, third)
+    assert "of another network" in refused(first, third)
     Path("text.ckpt").write_text("no checkpoint")
-    assert "truncated or not a checkpoint" in refused(one, "text.ckpt")
+    assert "truncated or not a checkpoint" in refused(first, "text.ckpt")
 
 
 def test_the_table_has_a_row_for_each_curve_and_measure() -> None:

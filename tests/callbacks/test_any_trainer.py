@@ -144,7 +144,7 @@ def diagnostics() -> list[Callback]:
 
 def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer, LightningModule]:
     seed_everything(settings.pop("seed", 3))
-    module, own = Plain(settings.pop("objective", True)), settings.pop("checkpoint", None)
+    module, checkpoint = Plain(settings.pop("objective", True)), settings.pop("checkpoint", None)
     module, data = settings.pop("module", module), settings.pop("data", PlainData())
     trainer = Trainer(
         max_epochs=settings.pop("max_epochs", 4),
@@ -156,7 +156,7 @@ def train(folder: Path, *callbacks: Callback, **settings: Any) -> tuple[Trainer,
         default_root_dir=folder,
         **settings,
     )
-    trainer.fit(module, datamodule=data, ckpt_path=own)
+    trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
     return trainer, module
 
 
@@ -164,8 +164,8 @@ def weights(module: nn.Module) -> list[Tensor]:
     return [value.clone() for value in module.state_dict().values()]
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    return all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(first), weights(second), strict=True))
 
 
 @pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
@@ -175,7 +175,7 @@ class TestAnyTrainer:
     def test_diagnostics_measure_and_change_nothing(self, tmp_path: Path) -> None:
         _, plain = train(tmp_path / "plain")
         _, measured = train(tmp_path / "measured", *diagnostics())
-        assert same(plain, measured)
+        assert same_weights(plain, measured)
         tags = logged(tmp_path / "measured")
         for tag in (
             "fisher/trace",
@@ -197,7 +197,7 @@ class TestAnyTrainer:
         ]
         _, plain = train(tmp_path / "plain")
         _, changed = train(tmp_path / "acting", *acting)
-        assert not same(plain, changed)
+        assert not same_weights(plain, changed)
         tags = logged(tmp_path / "acting")
         assert tags["interventions/LayerReset"] == [(6, 1.0)]
         assert tags["interventions/ShrinkPerturb"] == [(5, 1.0)]
@@ -205,9 +205,9 @@ class TestAnyTrainer:
         assert tags["interventions/WeightDecaySchedule"][0] == (3, 0.5)
 
     def test_draws_follow_the_seed_of_seed_everything(self, tmp_path: Path) -> None:
-        _, one = train(tmp_path / "one", LayerReset([Time("2ep")], layers=["3"]))
+        _, first = train(tmp_path / "one", LayerReset([Time("2ep")], layers=["3"]))
         _, again = train(tmp_path / "again", LayerReset([Time("2ep")], layers=["3"]))
-        assert same(one, again)
+        assert same_weights(first, again)
 
     def test_what_was_applied_is_in_the_checkpoint(self, tmp_path: Path) -> None:
         """Plain loaders restart their order, so that only what acts is compared."""
@@ -239,7 +239,7 @@ class TestAnyTrainer:
         train(tmp_path / "before", *used, max_epochs=6, seed=4)
         _, expected = train(tmp_path / "fresh", *callbacks())
         _, again = train(tmp_path / "again", *used)
-        assert same(expected, again)
+        assert same_weights(expected, again)
         assert logged(tmp_path / "again") == logged(tmp_path / "fresh")
 
     def test_a_fit_that_goes_on_keeps_what_was_followed(self, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def test_it_is_a_run_of_so_many_epochs(until: dict[str, Any], epochs: int) -> No
     assert state(ended) == state(planned)
     assert logged(ended.place.directory) == logged(planned.place.directory)
     names = [
-        sorted(file.name for file in (one.place.directory / "checkpoints").iterdir())
-        for one in (ended, planned)
+        sorted(file.name for file in (finished.place.directory / "checkpoints").iterdir())
+        for finished in (ended, planned)
     ]
     assert names[0] == names[1]
     last = torch.load(ended.place.directory / "checkpoints/last.ckpt", weights_only=True)
@@ -40,12 +40,12 @@ def test_it_is_a_run_of_so_many_epochs(until: dict[str, Any], epochs: int) -> No
 
 
 def test_a_run_resumed_at_its_end_trains_no_further() -> None:
-    whole = fit(*waiting(9))
-    home = whole.place.directory
+    ended = fit(*waiting(9))
+    home = ended.place.directory
     before = logged(home)
     again = fit(*waiting(9), "--ckpt_path", str(home / "checkpoints/last.ckpt"))
     assert again.place.directory == home
-    assert state(again) == state(whole)
+    assert state(again) == state(ended)
     assert logged(home) == before
 
 
@@ -60,7 +60,7 @@ def test_a_branch_from_the_end_with_a_longer_last_stage_is_the_longer_run() -> N
 
 
 @pytest.mark.parametrize(
-    ("until", "said"),
+    ("until", "warning"),
     [
         ({"last": "100%"}, ""),
         (
@@ -74,12 +74,12 @@ def test_a_branch_from_the_end_with_a_longer_last_stage_is_the_longer_run() -> N
     ],
 )
 def test_a_run_that_is_cut_off_says_so(
-    until: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+    until: dict[str, Any], warning: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fit(*waiting(3, **until)).trainer.current_epoch == 3
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
-    assert len(lines) == bool(said)
-    assert not said or lines[0].startswith(said)
+    assert len(lines) == bool(warning)
+    assert not warning or lines[0].startswith(warning)
 
 
 def test_one_stage_is_a_run_that_ends_when_its_data_are_learned() -> None:

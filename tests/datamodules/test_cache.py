@@ -44,11 +44,11 @@ def _overwrite() -> None:
 
 
 def _swap() -> None:
-    one, other = Path("images/train/cat/0.bmp"), Path("images/train/dog/0.bmp")
-    _write(other, 9)
-    one.rename("kept.bmp")
-    other.rename(one)
-    Path("kept.bmp").rename(other)
+    first, second = Path("images/train/cat/0.bmp"), Path("images/train/dog/0.bmp")
+    _write(second, 9)
+    first.rename("kept.bmp")
+    second.rename(first)
+    Path("kept.bmp").rename(second)
 
 
 def _link_another_class() -> None:
@@ -75,19 +75,19 @@ def test_other_content_under_the_same_names_sizes_and_times_is_read_anew(
     change: Callable[[], None],
 ) -> None:
     _bmp_folder(Path("images"), 0)
-    whole = read()
-    before = whole.tensor().clone()
-    histogram = channel_histogram(SubsetSplit(whole, torch.tensor([0])), resident=False)
+    split = read()
+    before = split.tensor().clone()
+    histogram = channel_histogram(SubsetSplit(split, torch.tensor([0])), resident=False)
     change()
     after = read()
     expected = torch.stack([after[0], after[1]])
     assert torch.equal(after.tensor(), expected)
     assert not torch.equal(expected, before)
-    found = channel_histogram(SubsetSplit(after, torch.tensor([0])), resident=False)
+    subset_histogram = channel_histogram(SubsetSplit(after, torch.tensor([0])), resident=False)
     assert torch.equal(
-        found, channel_histogram(SubsetSplit(after, torch.tensor([0])), resident=True)
+        subset_histogram, channel_histogram(SubsetSplit(after, torch.tensor([0])), resident=True)
     )
-    assert not torch.equal(found, histogram)
+    assert not torch.equal(subset_histogram, histogram)
 
 
 def test_images_are_decoded_again_by_another_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,9 +164,12 @@ def test_images_come_from_workers_without_shared_memory(monkeypatch: pytest.Monk
         raise RuntimeError("unable to write to file </torch_1_2_3>: No space left on device (28)")
 
     monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
-    found = list(stream_batches(images, batches, workers=2))
-    assert [len(pixels) for pixels in found] == [2, 1, 3]
-    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    streamed = list(stream_batches(images, batches, workers=2))
+    assert [len(pixels) for pixels in streamed] == [2, 1, 3]
+    assert all(
+        torch.equal(actual_pixels, expected_pixels)
+        for actual_pixels, expected_pixels in zip(streamed, expected, strict=True)
+    )
 
 
 @pytest.mark.parametrize("system", ["macOS", "Windows"])

@@ -39,11 +39,11 @@ def test_epochs_are_as_long_as_their_stage() -> None:
     (lengths,) = [one for one in callbacks if type(one).__name__ == "EpochLengths"]
     assert lengths.announced == [2, 3, 4]
     assert (
-        [len(set(seen)) for seen in lengths.seen]
-        == [len(seen) for seen in lengths.seen]
+        [len(set(indices)) for indices in lengths.indices]
+        == [len(indices) for indices in lengths.indices]
         == [40, 70, 100]
     )
-    assert set(lengths.seen[0]) < set(lengths.seen[1]) < set(lengths.seen[2])
+    assert set(lengths.indices[0]) < set(lengths.indices[1]) < set(lengths.indices[2])
     assert finished.trainer.global_step == 9
     assert finished.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8**3), (
         "the schedule counts epochs"

@@ -82,20 +82,20 @@ def test_stratified_keeps_the_class_shares(labels: list[int], size: int, seed: i
 
 
 def test_a_subset_is_keyed_by_the_seed_and_drawn_from_the_training_split_alone() -> None:
-    one, same, other = (Digits(subset=200).splits(seed) for seed in (0, 0, 1))
-    assert torch.equal(one.train.tensor(), same.train.tensor())
-    assert not torch.equal(one.train.tensor(), other.train.tensor())
-    assert one.validation is one.test
-    assert len(one.test) == 500
-    assert torch.equal(one.train[7], one.train.tensor()[7])
-    assert one.train.targets[:5].tolist() == [3, 4, 9, 0, 1]
+    first, same, reseeded = (Digits(subset=200).splits(seed) for seed in (0, 0, 1))
+    assert torch.equal(first.train.tensor(), same.train.tensor())
+    assert not torch.equal(first.train.tensor(), reseeded.train.tensor())
+    assert first.validation is first.test
+    assert len(first.test) == 500
+    assert torch.equal(first.train[7], first.train.tensor()[7])
+    assert first.train.targets[:5].tolist() == [3, 4, 9, 0, 1]
 
 
 def test_a_held_out_fraction_is_disjoint_from_what_is_trained_on() -> None:
     splits = Digits(validation=0.2, subset=500).splits(3)
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (500, 259, 500)
-    whole = Digits(validation=0.2).splits(3)
-    rows = torch.cat([whole.train.tensor(), whole.validation.tensor()]).flatten(1)
+    dataset = Digits(validation=0.2).splits(3)
+    rows = torch.cat([dataset.train.tensor(), dataset.validation.tensor()]).flatten(1)
     original = Digits().read("train").tensor().flatten(1)
     assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, original.tolist()))
 

@@ -146,12 +146,12 @@ def test_a_permutation_is_never_nothing(seed: int) -> None:
 
 def test_label_noise_is_fixed_by_the_example() -> None:
     noise = LabelNoise(0.4, ALWAYS)
-    whole = noise(batch(), context()).targets
+    targets = noise(batch(), context()).targets
     shuffled = torch.randperm(60, generator=torch.Generator().manual_seed(0))
     mixed = Batch(*(part[shuffled] for part in batch()))
-    assert torch.equal(noise(mixed, context(stream_key=(5, 2, 1))).targets, whole[shuffled])
-    assert not torch.equal(noise(batch(), context(split="validation")).targets, whole)
-    assert not torch.equal(noise(batch(), context(seed=1)).targets, whole)
+    assert torch.equal(noise(mixed, context(stream_key=(5, 2, 1))).targets, targets[shuffled])
+    assert not torch.equal(noise(batch(), context(split="validation")).targets, targets)
+    assert not torch.equal(noise(batch(), context(seed=1)).targets, targets)
 
 
 def test_label_noise_is_wrong_as_often_as_it_says() -> None:
@@ -169,20 +169,20 @@ def test_label_noise_is_wrong_as_often_as_it_says() -> None:
 
 
 def test_white_noise_is_standard_normal_once_normalised_and_drawn_anew() -> None:
-    noise, here = WhiteNoise(ALWAYS), context()
-    images = noise(batch(), here).inputs
-    normalised = (images - here.mean[:, None, None]) / here.std[:, None, None]
+    noise, first = WhiteNoise(ALWAYS), context()
+    images = noise(batch(), first).inputs
+    normalised = (images - first.mean[:, None, None]) / first.std[:, None, None]
     assert normalised.mean((0, 2, 3)).abs().max() < 0.02
     assert (normalised.std((0, 2, 3)) - 1).abs().max() < 0.02
-    assert torch.equal(noise(batch(), here).inputs, images)
-    for other in (
+    assert torch.equal(noise(batch(), first).inputs, images)
+    for different in (
         context(stream_key=(0, 2, 0)),
         context(stream_key=(0, 1, 1)),
         context(split="validation"),
         context(seed=1),
     ):
-        assert not torch.equal(noise(batch(), other).inputs, images)
-    assert torch.equal(noise(batch(), here).targets, batch().targets)
+        assert not torch.equal(noise(batch(), different).inputs, images)
+    assert torch.equal(noise(batch(), first).targets, batch().targets)
 
 
 def see(
@@ -269,8 +269,8 @@ def test_a_data_set_is_never_changed() -> None:
 def test_your_own_deficit_stands_beside_ours() -> None:
     from tests.runs import state
 
-    own = {"class_path": "tests.probes.Dim", "init_args": {"during": ["1ep", "2ep"]}}
-    finished = fit(*tiny({"data": {"init_args": {"deficits": [own]}}}))
+    deficit_node = {"class_path": "tests.probes.Dim", "init_args": {"during": ["1ep", "2ep"]}}
+    finished = fit(*tiny({"data": {"init_args": {"deficits": [deficit_node]}}}))
     assert state(finished)["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
     assert finished.data.schedule.history[1][1].deficits == ("Dim(invert=False)",)
 

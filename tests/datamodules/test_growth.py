@@ -40,11 +40,11 @@ def test_stages_are_prefixes_of_one_permutation(
     count: int, fractions: list[float], seed: int
 ) -> None:
     sizes = sorted({round(fraction * count) for fraction in fractions})
-    one = stages(UniformGrowth(counts=sizes, until=NEXT), some_labels(count, 5), seed=seed)
-    assert one.sizes == sizes
+    schedule = stages(UniformGrowth(counts=sizes, until=NEXT), some_labels(count, 5), seed=seed)
+    assert schedule.sizes == sizes
     order = arrival_permutation(count, seed)
     for stage, size in enumerate(sizes):
-        assert one.members(stage).tolist() == sorted(order[:size].tolist())
+        assert schedule.members(stage).tolist() == sorted(order[:size].tolist())
 
 
 def test_fractions_counts_and_steps_are_three_ways_to_say_it() -> None:
@@ -127,19 +127,19 @@ def test_class_growth_is_the_partition_of_the_paper(
     pieces = [part[torch.isin(part, uniform)] for part in added]
     assert max(map(len, pieces)) - min(map(len, pieces)) <= 1, "step 3: r|D|/(n+1) each"
     for part, piece, group in zip(added, pieces, groups, strict=True):
-        own = set(part.tolist()) - set(piece.tolist())
-        rest = set(range(count)) - set(uniform.tolist())
-        assert own == {index for index in rest if int(labels[index]) in group}, (
+        class_part = set(part.tolist()) - set(piece.tolist())
+        remaining = set(range(count)) - set(uniform.tolist())
+        assert class_part == {index for index in remaining if int(labels[index]) in group}, (
             "step 4: { (x, c) in D_c : c in C_i }"
         )
 
 
 def classes_dealt(classes: int, number: int, seed: int) -> list[list[int]]:
     """The classes of each stage, from data with one example a class."""
-    one_each = torch.arange(classes)
+    labels = torch.arange(classes)
     return [
-        one_each[part].tolist()
-        for part in ClassGrowth(number, 0.0, until=NEXT).stage_indices(one_each, classes, seed)
+        labels[part].tolist()
+        for part in ClassGrowth(number, 0.0, until=NEXT).stage_indices(labels, classes, seed)
     ]
 
 
@@ -155,9 +155,9 @@ def test_stratified_class_growth_deals_every_class_alike() -> None:
 
 def test_all_uniform_is_uniform_growth() -> None:
     labels = some_labels(60, 10)
-    one = stages(ClassGrowth(3, 1.0, at=times("1ep", "2ep")), labels)
-    other = stages(UniformGrowth(counts=[20, 40, 60], at=times("1ep", "2ep")), labels)
-    assert all(torch.equal(one.members(stage), other.members(stage)) for stage in (1, 0, 2))
+    by_class = stages(ClassGrowth(3, 1.0, at=times("1ep", "2ep")), labels)
+    uniform = stages(UniformGrowth(counts=[20, 40, 60], at=times("1ep", "2ep")), labels)
+    assert all(torch.equal(by_class.members(stage), uniform.members(stage)) for stage in (1, 0, 2))
 
 
 def test_class_order_is_keyed_by_the_seed() -> None:
@@ -179,17 +179,17 @@ def test_a_smooth_transition_has_the_published_probabilities() -> None:
 
 @pytest.mark.parametrize("gamma", [0.3, 0.9])
 def test_a_smooth_transition_draws_by_them(gamma: float) -> None:
-    one = stages(SmoothTransition(gamma, fraction=0.5), some_labels(4000, 10), epochs=20)
+    schedule = stages(SmoothTransition(gamma, fraction=0.5), some_labels(4000, 10), epochs=20)
     half = arrival_permutation(4000, 0)[:2000]
     for epoch in (0, 1, 5, 19):
-        order = one.order(epoch)
+        order = schedule.order(epoch)
         progress = (epoch + (torch.arange(4000) + 1) / 4000) / 20
         outside = float((~torch.isin(order, half)).float().mean())
         expected = float(share_of_all(progress, gamma).mean()) / 2
         assert outside == pytest.approx(expected, abs=4 * math.sqrt(0.25 / 4000))
         early, late = (~torch.isin(order, half)).float().chunk(2)
         assert epoch or early.mean() < late.mean(), "within an epoch, too"
-        assert torch.equal(one.order(epoch), order)
+        assert torch.equal(schedule.order(epoch), order)
 
 
 def test_a_smooth_transition_ends_in_the_order_of_a_plain_run() -> None:
@@ -205,60 +205,62 @@ def test_a_smooth_transition_ends_in_the_order_of_a_plain_run() -> None:
 
 
 def test_a_grown_set_is_seen_in_the_order_of_a_plain_run() -> None:
-    one = stages(UniformGrowth(fractions=[0.5, 1.0], at=times("50%")), some_labels(40, 4))
-    assert [one.stage(epoch) for epoch in range(10)] == [0] * 5 + [1] * 5
-    assert [len(one.order(epoch)) for epoch in (0, 4, 5, 9)] == [20, 20, 40, 40]
-    assert torch.equal(one.order(6), epoch_permutation(40, 0, 6))
-    assert set(one.order(4).tolist()) == set(arrival_permutation(40, 0)[:20].tolist())
+    schedule = stages(UniformGrowth(fractions=[0.5, 1.0], at=times("50%")), some_labels(40, 4))
+    assert [schedule.stage(epoch) for epoch in range(10)] == [0] * 5 + [1] * 5
+    assert [len(schedule.order(epoch)) for epoch in (0, 4, 5, 9)] == [20, 20, 40, 40]
+    assert torch.equal(schedule.order(6), epoch_permutation(40, 0, 6))
+    assert set(schedule.order(4).tolist()) == set(arrival_permutation(40, 0)[:20].tolist())
 
 
 def test_stages_wait_for_the_network_or_for_their_time() -> None:
     until = StageCriterion(0.9, at_most=Time("3ep"))
-    one = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
+    schedule = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
     for finished, accuracy in enumerate((0.5, 0.9, 0.1, 0.89, 0.2, 0.95, 0.99), start=1):
-        if one.needs_decision(finished):
-            one.advance(finished, accuracy)
-        assert not one.needs_decision(finished), "an epoch counts once"
-        assert one.ended == (finished == 7), "the last stage ends like the others"
-    assert one.stage_starts == [2, 5, 6], "accuracy, time, accuracy"
-    assert [one.stage(epoch) for epoch in range(9)] == [0, 0, 1, 1, 1, 2, 3, 3, 3]
-    other = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
-    other.load_state_dict(one.state_dict())
-    assert other.stage_starts == one.stage_starts
-    assert other.ended
+        if schedule.needs_decision(finished):
+            schedule.advance(finished, accuracy)
+        assert not schedule.needs_decision(finished), "an epoch counts once"
+        assert schedule.ended == (finished == 7), "the last stage ends like the others"
+    assert schedule.stage_starts == [2, 5, 6], "accuracy, time, accuracy"
+    assert [schedule.stage(epoch) for epoch in range(9)] == [0, 0, 1, 1, 1, 2, 3, 3, 3]
+    restored = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
+    restored.load_state_dict(schedule.state_dict())
+    assert restored.stage_starts == schedule.stage_starts
+    assert restored.ended
 
 
 @pytest.mark.parametrize(("last", "epochs"), [("3ep", 3), ("15%", 3), ("1ep", 1)])
 def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, epochs: int) -> None:
     growth = UniformGrowth(step=20, until=StageCriterion(0.9, at_most=Time("2ep"), last=Time(last)))
-    one = stages(growth, some_labels(40, 4), epochs=20)
+    schedule = stages(growth, some_labels(40, 4), epochs=20)
     accuracies = [0.5, 0.5, *[1.0] * epochs]
     for finished, accuracy in enumerate(accuracies, start=1):
-        assert not one.ended
-        one.advance(finished, accuracy)
-    assert one.stage_starts == [2], "the accuracy that ends a stage does not count for the next"
-    assert one.ended
+        assert not schedule.ended
+        schedule.advance(finished, accuracy)
+    assert schedule.stage_starts == [2], (
+        "the accuracy that ends a stage does not count for the next"
+    )
+    assert schedule.ended
     longer = stages(
         UniformGrowth(step=20, until=StageCriterion(0.9, last=Time("4ep"))),
         some_labels(40, 4),
         epochs=20,
     )
-    longer.load_state_dict(one.state_dict())
+    longer.load_state_dict(schedule.state_dict())
     assert not longer.ended, "a branch with a longer last stage continues"
 
 
 def test_a_run_may_be_cut_off_by_max_epochs() -> None:
     for last, cut_off in ((None, True), (Time("5ep"), True), (Time("100%"), False)):
-        one = stages(
+        schedule = stages(
             UniformGrowth(step=20, until=StageCriterion(0.9, last=last)),
             some_labels(40, 4),
             epochs=3,
         )
         for finished in range(1, 4):
-            assert not one.cut_off(finished - 1)
-            one.advance(finished, 0.5)
-        assert one.cut_off(3) == cut_off
-        assert not one.ended
+            assert not schedule.cut_off(finished - 1)
+            schedule.advance(finished, 0.5)
+        assert schedule.cut_off(3) == cut_off
+        assert not schedule.ended
 
 
 BAD: dict[str, tuple[Any, str]] = {
@@ -402,6 +404,6 @@ def test_growth_that_the_data_or_the_run_do_not_allow_is_refused(case: str) -> N
 
 
 def check(growth: Growth, labels: Tensor) -> None:
-    one = stages(growth, labels)
-    one.check()
-    one.check_times()
+    schedule = stages(growth, labels)
+    schedule.check()
+    schedule.check_times()

@@ -64,9 +64,10 @@ def test_evaluation_is_never_augmented() -> None:
 
 
 def test_your_own_augmentation_stands_beside_ours() -> None:
-    own = {"data": {"init_args": {"augmentation": {"class_path": "tests.probes.Darken"}}}}
+    fragment = {"data": {"init_args": {"augmentation": {"class_path": "tests.probes.Darken"}}}}
     assert (
-        state(fit(*tiny(own)))["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
+        state(fit(*tiny(fragment)))["weights and buffers"]
+        != state(fit(*tiny()))["weights and buffers"]
     )
 
 

@@ -60,9 +60,9 @@ def test_ranks_with_a_share_of_the_batch_see_what_one_process_sees(
     count: int, share: int, ranks: int
 ) -> None:
     order = torch.randperm(count - count % ranks)
-    whole = shard_batches(order, share * ranks, 0, 1, drop_remainder=True)
+    undivided = shard_batches(order, share * ranks, 0, 1, drop_remainder=True)
     parts = [shard_batches(order, share, rank, ranks, drop_remainder=True) for rank in range(ranks)]
-    for step, batch in enumerate(whole):
+    for step, batch in enumerate(undivided):
         assert sorted(batch.tolist()) == sorted(
             index for part in parts for index in part[step].tolist()
         )
@@ -87,9 +87,9 @@ def test_a_batch_holds_images_labels_and_indices_that_belong_together() -> None:
 
 
 def test_an_evaluation_loader_shows_everything_in_order_and_again() -> None:
-    one = loader(training=False, drop_last=False)
+    evaluation = loader(training=False, drop_last=False)
     for _ in range(2):
-        assert torch.cat([batch.indices for batch in one]).tolist() == list(range(10))
+        assert torch.cat([batch.indices for batch in evaluation]).tolist() == list(range(10))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -100,8 +100,8 @@ def test_streaming_gives_the_same_batches_bit_for_bit(workers: int) -> None:
         streaming.set_epoch(epoch)
         pairs = list(zip(resident, streaming, strict=True))
         assert len(pairs) == 3
-        for one, other in pairs:
-            assert all(torch.equal(mine, yours) for mine, yours in zip(one, other, strict=True))
+        for first, second in pairs:
+            assert all(torch.equal(mine, yours) for mine, yours in zip(first, second, strict=True))
 
 
 def test_streaming_draws_nothing_from_the_global_stream() -> None:
@@ -113,21 +113,21 @@ def test_streaming_draws_nothing_from_the_global_stream() -> None:
 
 @pytest.mark.parametrize("resident", [True, False])
 def test_a_loader_goes_on_inside_an_epoch(resident: bool) -> None:
-    one, other = loader(resident=resident), loader(resident=resident)
-    one.set_epoch(3)
-    iterator = iter(one)
+    stopped, resumed = loader(resident=resident), loader(resident=resident)
+    stopped.set_epoch(3)
+    iterator = iter(stopped)
     next(iterator)
-    other.load_state_dict(one.state_dict())
-    assert [batch.indices.tolist() for batch in other] == [
+    resumed.load_state_dict(stopped.state_dict())
+    assert [batch.indices.tolist() for batch in resumed] == [
         batch.indices.tolist() for batch in iterator
     ]
-    other.set_epoch(4)
-    assert len(list(other)) == 3
+    resumed.set_epoch(4)
+    assert len(list(resumed)) == 3
 
 
 def test_an_epoch_cut_into_other_batches_is_not_gone_on_with() -> None:
-    one = loader()
-    next(iter(one))
+    stopped = loader()
+    next(iter(stopped))
     with pytest.raises(
         UserError,
         match=(
@@ -135,4 +135,4 @@ def test_an_epoch_cut_into_other_batches_is_not_gone_on_with() -> None:
             "4 batches of 3"
         ),
     ):
-        loader(batch_size=3).load_state_dict(one.state_dict())
+        loader(batch_size=3).load_state_dict(stopped.state_dict())

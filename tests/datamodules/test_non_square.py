@@ -22,8 +22,8 @@ class WideDigits(Digits):
     """Digits of which the upper and the lower quarter are cut off: 8 pixels high, 16 wide."""
 
     def read(self, split: Literal["train", "test"]) -> Split:
-        whole = super().read(split)
-        return TensorSplit(whole.tensor()[:, :, 4:12].clone(), whole.targets, whole.classes)
+        digits = super().read(split)
+        return TensorSplit(digits.tensor()[:, :, 4:12].clone(), digits.targets, digits.classes)
 
 
 class Squares(SmallNet):
@@ -102,8 +102,8 @@ def test_a_blur_leaves_the_proportions() -> None:
     assert blurred_size(30, 20, 7) == (11, 7), "10.5 is rounded up"
     images = torch.randint(0, 256, (3, 3, 12, 20), dtype=torch.uint8)
     assert torch.equal(blur(images, 12), images)
-    found = blur(images, 6).int()
-    for image, mine in zip(images, found, strict=True):
+    blurred = blur(images, 6).int()
+    for image, mine in zip(images, blurred, strict=True):
         picture = Image.fromarray(image.permute(1, 2, 0).numpy())
         small = picture.resize((10, 6), Image.Resampling.BILINEAR)
         theirs = torch.from_numpy(

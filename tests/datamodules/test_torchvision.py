@@ -57,7 +57,7 @@ def make_pets(root: Path) -> None:
         (root / "oxford-iiit-pet" / "annotations" / f"{split}.txt").write_text("".join(lines))
 
 
-def seen(root: str) -> tuple[int, int]:
+def size_and_mean(root: str) -> tuple[int, int]:
     images = TorchvisionImages("MNIST", root, download=False, size=16).read("train")
     return len(images), int(images.tensor().float().mean())
 
@@ -68,7 +68,7 @@ def test_data_sets_below_the_home_directory_are_not_confused(
     make_mnist(tmp_path / "one", 10, 40)
     make_mnist(tmp_path / "two", 200, 60)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert [seen("~/one"), seen("~/two")] == [(40, 10), (60, 200)]
+    assert [size_and_mean("~/one"), size_and_mean("~/two")] == [(40, 10), (60, 200)]
 
 
 def test_data_sets_behind_links_are_not_confused(tmp_path: Path) -> None:
@@ -76,10 +76,13 @@ def test_data_sets_behind_links_are_not_confused(tmp_path: Path) -> None:
         make_mnist(tmp_path / "disk" / name, grey, count)
         (tmp_path / name).mkdir()
         (tmp_path / name / "MNIST").symlink_to(tmp_path / "disk" / name / "MNIST")
-    assert [seen(str(tmp_path / "one")), seen(str(tmp_path / "two"))] == [(40, 10), (60, 200)]
+    assert [size_and_mean(str(tmp_path / "one")), size_and_mean(str(tmp_path / "two"))] == [
+        (40, 10),
+        (60, 200),
+    ]
     (tmp_path / "one" / "MNIST").unlink()
     (tmp_path / "one" / "MNIST").symlink_to(tmp_path / "disk" / "two" / "MNIST")
-    assert seen(str(tmp_path / "one")) == (60, 200)
+    assert size_and_mean(str(tmp_path / "one")) == (60, 200)
 
 
 def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
@@ -88,7 +91,7 @@ def test_links_that_lead_in_circles_end(tmp_path: Path) -> None:
     (tmp_path / "root" / "broken").symlink_to("/nowhere")
     (tmp_path / "root" / "loop").symlink_to("loop")
     assert len(files_below(tmp_path / "root")) == 4
-    assert seen(str(tmp_path / "root")) == (40, 10)
+    assert size_and_mean(str(tmp_path / "root")) == (40, 10)
 
 
 def _names() -> list[str]:
@@ -111,7 +114,7 @@ def test_every_name_asks_torchvision_for_splits_that_it_has(name: str) -> None:
     else:
         assert (train["split"], test["split"]) == OTHER_NAMES.get(name, ("train", "test"))
         source = inspect.getsource(kind)
-        assert all(f'"{given["split"]}"' in source for given in (train, test))
+        assert all(f'"{arguments["split"]}"' in source for arguments in (train, test))
 
 
 @pytest.mark.parametrize("name", _names())

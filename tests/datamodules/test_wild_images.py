@@ -45,7 +45,7 @@ def refusal(root: Path | str) -> str:
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Collect the messages about a data set."""
     lines: list[str] = []
     for module in (datamodules.datasets.image_files, datamodules.datasets.folder_layout):
@@ -133,14 +133,14 @@ def test_transparent_pixels_are_shown_on_white(kind: str) -> None:
         colours[..., :3] = colours[..., :1]
     alpha = colours[..., 3:] / 255
     expected = colours[..., :3] * alpha + 255 * (1 - alpha)
-    found = _saved(*WITH_ALPHA[kind], mode=kind.split()[0])
-    assert np.abs(found - expected).max() <= 0.5, "rounded"
+    pixels = _saved(*WITH_ALPHA[kind], mode=kind.split()[0])
+    assert np.abs(pixels - expected).max() <= 0.5, "rounded"
 
 
 @pytest.mark.parametrize("mode", WITH_TRANSPARENT_LEVEL)
 def test_a_level_that_stands_for_transparent_is_shown_white(mode: str) -> None:
-    found = _saved(*WITH_TRANSPARENT_LEVEL[mode], mode=mode)
-    assert np.array_equal(found, np.array([[[0] * 3, [255] * 3, [102] * 3, [255] * 3]]))
+    pixels = _saved(*WITH_TRANSPARENT_LEVEL[mode], mode=mode)
+    assert np.array_equal(pixels, np.array([[[0] * 3, [255] * 3, [102] * 3, [255] * 3]]))
 
 
 UPRIGHT: dict[int, Callable[[Any], Any]] = {
@@ -164,8 +164,8 @@ def test_images_are_turned_as_their_exif_orientation_says(suffix: str, tmp_path:
         exif[0x0112] = orientation
         settings: dict[str, Any] = {"lossless": True} if suffix == "webp" else {}
         stored.save(tmp_path / f"x.{suffix}", exif=exif, **settings)
-        found = decode(tmp_path / f"x.{suffix}", None, 3).permute(1, 2, 0).numpy()
-        assert np.array_equal(found, turn(np.array(stored))), orientation
+        pixels = decode(tmp_path / f"x.{suffix}", None, 3).permute(1, 2, 0).numpy()
+        assert np.array_equal(pixels, turn(np.array(stored))), orientation
 
 
 def test_a_turned_jpeg_is_what_it_is_without_the_orientation_turned(tmp_path: Path) -> None:
@@ -313,14 +313,14 @@ def test_links_to_nothing_are_named(place: str, target: str, tmp_path: Path) -> 
         shutil.rmtree(link)
     link.unlink(missing_ok=True)
     link.symlink_to(link.name if target == "itself" else target)
-    found = refusal(root)
+    message = refusal(root)
     assert re.search(
         (
             f"{link.name}.* a link to {link.name if target == 'itself' else target}, where "
             f"nothing is; "
         ),
-        found,
-    ), found
+        message,
+    ), message
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
@@ -349,11 +349,11 @@ def test_a_folder_that_cannot_be_listed_is_named(
 
 
 def test_hidden_files_and_those_of_systems_are_skipped_and_counted(
-    tmp_path: Path, said: list[str]
+    tmp_path: Path, notes: list[str]
 ) -> None:
     root = make_folder(tmp_path / "images")
     expected = FolderImages(str(root)).read("train")
-    assert said == []
+    assert notes == []
     for place in ("train/cat", "train/dog"):
         (root / place / "._0.png").write_bytes(b"\0\5\x16\7")
         (root / place / "Thumbs.db").touch()
@@ -363,16 +363,16 @@ def test_hidden_files_and_those_of_systems_are_skipped_and_counted(
         picture(0).save(root / place / "0.png")
     (root / "train" / ".DS_Store").touch()
     (root / "train" / "dog" / ".broken").symlink_to("/nowhere")
-    found = FolderImages(str(root)).read("train")
-    assert found.fingerprint == expected.fingerprint
-    assert said == [f"{root}/train: skipped 11 hidden or system files"]
-    said.clear()
+    images = FolderImages(str(root)).read("train")
+    assert images.fingerprint == expected.fingerprint
+    assert notes == [f"{root}/train: skipped 11 hidden or system files"]
+    notes.clear()
     (root / "train" / "cat" / "labels.txt").touch()
     (root / "train" / "cat" / "readme").touch()
     picture(0).save(root / "train" / "stray.png")
     assert FolderImages(str(root)).read("train").fingerprint == expected.fingerprint
-    others = "3 others that are not images in a class folder (.png, .txt, no ending)"
-    assert said == [f"{root}/train: skipped 11 hidden or system files and {others}"]
+    other_files = "3 others that are not images in a class folder (.png, .txt, no ending)"
+    assert notes == [f"{root}/train: skipped 11 hidden or system files and {other_files}"]
 
 
 # layouts
@@ -380,7 +380,7 @@ def test_hidden_files_and_those_of_systems_are_skipped_and_counted(
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation"])
 def test_another_name_of_the_test_split_is_understood_and_said(
-    name: str, tmp_path: Path, said: list[str]
+    name: str, tmp_path: Path, notes: list[str]
 ) -> None:
     root = make_folder(tmp_path / "images")
     (root / "test").rename(root / name)
@@ -388,15 +388,15 @@ def test_another_name_of_the_test_split_is_understood_and_said(
     picture(0).save(root / "test" / "0.png")
     splits = FolderImages(str(root)).splits(0)
     assert (len(splits.train), len(splits.test)) == (6, 6)
-    assert said == [f"{root}: {name}/ is the test split, as test/ holds no class folders"]
+    assert notes == [f"{root}: {name}/ is the test split, as test/ holds no class folders"]
 
 
-def test_a_test_split_comes_before_a_validation_split(tmp_path: Path, said: list[str]) -> None:
+def test_a_test_split_comes_before_a_validation_split(tmp_path: Path, notes: list[str]) -> None:
     root = make_folder(tmp_path / "images")
     shutil.copytree(root / "train", root / "val")
     expected = FolderImages(str(root)).read("test")
     assert {file.parent.parent.name for file in expected.files} == {"test"}  # type: ignore[attr-defined]
-    assert said == [f"{root}: test/ is the test split; val not used"]
+    assert notes == [f"{root}: test/ is the test split; val not used"]
 
 
 def test_a_root_below_the_home_directory_may_be_written_with_a_tilde(
@@ -499,7 +499,7 @@ def test_other_layouts_are_refused_with_what_was_found(
 ) -> None:
     root = make_folder(tmp_path / "images")
     spoil(root)
-    assert re.search(message, found := refusal(root)), found
+    assert re.search(message, actual := refusal(root)), actual
 
 
 def test_classes_nested_alike_in_both_splits_are_refused(tmp_path: Path) -> None:
@@ -518,7 +518,7 @@ def test_classes_nested_alike_in_both_splits_are_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "shown"),
+    ("first", "second", "shown"),
     [
         (
             unicodedata.normalize("NFC", "café"),
@@ -531,16 +531,16 @@ def test_classes_nested_alike_in_both_splits_are_refused(tmp_path: Path) -> None
     ],
 )
 def test_classes_that_look_the_same_are_shown_so_that_they_can_be_told_apart(
-    one: str, other: str, shown: tuple[str, str], tmp_path: Path
+    first: str, second: str, shown: tuple[str, str], tmp_path: Path
 ) -> None:
-    parted = make_folder(tmp_path / "parted", classes=(one, "dog"))
-    (parted / "test" / one).rename(parted / "test" / other)
+    parted = make_folder(tmp_path / "parted", classes=(first, "dog"))
+    (parted / "test" / first).rename(parted / "test" / second)
     message = f"two class folders that look the same, {shown[0]} and {shown[1]}; rename one"
     assert f"parted/train and {parted}/test hold {message}" in refusal(parted)
-    within = make_folder(tmp_path / "within", classes=(one, other))
-    found = refusal(within)
-    assert "within/train: holds two class folders that look the same, " in found
-    assert all(name in found for name in shown)
+    within = make_folder(tmp_path / "within", classes=(first, second))
+    message_within = refusal(within)
+    assert "within/train: holds two class folders that look the same, " in message_within
+    assert all(name in message_within for name in shown)
 
 
 def test_a_single_class_is_warned_of(tmp_path: Path) -> None:

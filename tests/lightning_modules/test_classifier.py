@@ -27,13 +27,13 @@ def test_metrics_are_means_over_examples_however_they_are_batched() -> None:
 def test_metrics_go_on_from_their_state(objective: Objective) -> None:
     outputs = torch.randn(9, 3)
     targets = torch.randint(0, 3, (9,)) if isinstance(objective, Classification) else outputs * 0.9
-    one, other = EpochMetrics(objective.metrics()), EpochMetrics(objective.metrics())
-    one.update(objective.loss(outputs, targets), outputs, targets)
-    other.restore(one.state())
-    for metrics in (one, other):
+    first, restored = EpochMetrics(objective.metrics()), EpochMetrics(objective.metrics())
+    first.update(objective.loss(outputs, targets), outputs, targets)
+    restored.restore(first.state())
+    for metrics in (first, restored):
         metrics.update(objective.loss(outputs, targets) / 3, outputs, targets)
-    assert one.compute() == other.compute()
-    assert set(one.compute()) == {"loss", *objective.metrics()}
+    assert first.compute() == restored.compute()
+    assert set(first.compute()) == {"loss", *objective.metrics()}
 
 
 def test_label_smoothing_is_for_training_only() -> None:

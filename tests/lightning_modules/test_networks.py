@@ -143,12 +143,12 @@ def test_initial_values_depend_on_seed_and_layer_name_alone() -> None:
         init_parameters(network, seed)
         return network.state_dict()
 
-    one, same, other, wider = drawn(0), drawn(0), drawn(1), drawn(0, 7)
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["stem.conv.weight"], other["stem.conv.weight"])
-    assert not torch.equal(one["layer1.0.conv1.weight"], one["layer1.0.conv2.weight"])
-    for name in one:
-        assert name.startswith("head") or torch.equal(one[name], wider[name]), (
+    first, same, reseeded, wider = drawn(0), drawn(0), drawn(1), drawn(0, 7)
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["stem.conv.weight"], reseeded["stem.conv.weight"])
+    assert not torch.equal(first["layer1.0.conv1.weight"], first["layer1.0.conv2.weight"])
+    for name in first:
+        assert name.startswith("head") or torch.equal(first[name], wider[name]), (
             "another head leaves the rest alone"
         )
 

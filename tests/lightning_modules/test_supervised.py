@@ -37,9 +37,9 @@ SUPERVISED: dict[str, Any] = {
 
 
 def test_a_classifier_is_supervised_by_classification() -> None:
-    whole, parts = fit(*tiny()), fit(*tiny(SUPERVISED))
-    assert state(whole) == state(parts)
-    assert logged(whole.place.directory) == logged(parts.place.directory)
+    classifier, supervised = fit(*tiny()), fit(*tiny(SUPERVISED))
+    assert state(classifier) == state(supervised)
+    assert logged(classifier.place.directory) == logged(supervised.place.directory)
 
 
 @pytest.mark.parametrize("dataset", ["MeanGrey", "Vectors"])
@@ -96,11 +96,13 @@ def test_a_study_shares_its_epochs(dataset: str) -> None:
     shrunk = {"class_path": "callbacks.ShrinkPerturb", "init_args": {"at": ["2ep"], "shrink": 0.5}}
     acting = {"trainer": {"callbacks+": [shrunk]}}
     plain = epoch_signatures(config(regression(dataset)), lambda nest: "")
-    other = epoch_signatures(config(regression(dataset), acting), lambda nest: "")
+    with_intervention = epoch_signatures(config(regression(dataset), acting), lambda nest: "")
     assert not plain.not_shareable_because
-    assert plain.static_part == other.static_part
-    same = [mine == theirs for mine, theirs in zip(plain.epochs, other.epochs, strict=True)]
-    assert same == [True, True, False]
+    assert plain.static_part == with_intervention.static_part
+    are_equal = [
+        mine == theirs for mine, theirs in zip(plain.epochs, with_intervention.epochs, strict=True)
+    ]
+    assert are_equal == [True, True, False]
     check_segments(regression(dataset))
     assert {"train/r2", "test/r2"} < set(logged_metrics(config(regression(dataset))) or ())
 
@@ -180,9 +182,9 @@ def test_the_loss_is_the_mean_square() -> None:
 def test_the_fisher_information_of_a_linear_network_has_a_closed_form() -> None:
     """F = mean of J'J: for outputs W x + b, its trace is outputs times mean (|x|² + 1)."""
     network, inputs = nn.Linear(3, 2), torch.randn(2000, 3)
-    found = fisher_trace(network, inputs, generator(0, "test"), predictive=Regression().predictive)
+    trace = fisher_trace(network, inputs, generator(0, "test"), predictive=Regression().predictive)
     expected = 2 * float((inputs.pow(2).sum(1) + 1).mean())
-    assert abs(found.total - expected) < 3 * found.error < 0.3 * expected
+    assert abs(trace.total - expected) < 3 * trace.error < 0.3 * expected
 
 
 class Twice(Classification):

@@ -12,7 +12,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import seeded_global_rng
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
-from tests.callbacks.interventions.arms import FROZEN, one
+from tests.callbacks.interventions.arms import FROZEN, intervention
 from tests.runs import fit, tiny
 from tests.test_bad_input import refused
 
@@ -63,7 +63,9 @@ def test_blocks_run_from_bottom_to_top() -> None:
 
 def test_a_run_starts_from_its_constructor_and_resets_its_blocks() -> None:
     reset = {
-        "trainer": {"callbacks+": [one("LayerReset", at=["11st"], last=3, to="initial"), FROZEN]}
+        "trainer": {
+            "callbacks+": [intervention("LayerReset", at=["11st"], last=3, to="initial"), FROZEN]
+        }
     }
     network: Any = fit(*tiny(adapter(**SMALL), reset)).model.network
     expected: Any = construct(TorchvisionNetwork, 1, 10, 16, **SMALL)

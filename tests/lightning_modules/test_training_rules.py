@@ -34,15 +34,15 @@ SAM = rule("lightning_modules.SAM", rho=0.1)
 )
 def test_an_identity_is_bitwise_the_classifier(identity: dict[str, Any], way: str) -> None:
     """With dropout and batch norm, whose draws and statistics a second pass leaves alone."""
-    found, expected = fit(*tiny(VARIANTS[way], identity)), fit(*tiny(VARIANTS[way]))
-    assert state(found) == state(expected)
-    assert logged(found.place.directory) == logged(expected.place.directory)
+    with_identity, expected = fit(*tiny(VARIANTS[way], identity)), fit(*tiny(VARIANTS[way]))
+    assert state(with_identity) == state(expected)
+    assert logged(with_identity.place.directory) == logged(expected.place.directory)
 
 
 @pytest.mark.parametrize("way", ["fp32", "bf16"])
 def test_sam_acts(way: str) -> None:
-    found, plain = fit(*tiny(VARIANTS[way], SAM)), fit(*tiny(VARIANTS[way]))
-    assert state(found)["weights and buffers"] != state(plain)["weights and buffers"]
+    perturbed, plain = fit(*tiny(VARIANTS[way], SAM)), fit(*tiny(VARIANTS[way]))
+    assert state(perturbed)["weights and buffers"] != state(plain)["weights and buffers"]
 
 
 class Record(Callback):
@@ -96,20 +96,20 @@ def test_a_step_of_sam_is_that_of_ten_lines(accumulate: int) -> None:
     before = nn.utils.parameters_to_vector(network.parameters()).detach()
     run.fit()
     reference(network, record.batches, rho=0.1, rate=0.5)
-    found = nn.utils.parameters_to_vector(model.network.cpu().parameters())
+    vector = nn.utils.parameters_to_vector(model.network.cpu().parameters())
     expected = nn.utils.parameters_to_vector(network.parameters())
-    assert torch.allclose(found, expected, atol=2e-6)
-    assert (found - before).norm() > 100 * (found - expected).norm()
+    assert torch.allclose(vector, expected, atol=2e-6)
+    assert (vector - before).norm() > 100 * (vector - expected).norm()
 
 
 def test_statistics_of_batch_norm_follow_the_first_pass() -> None:
     """Their first update is of the initial weights, as in backpropagation."""
-    found, plain = Record(), Record()
-    for fragments, record in (((SAM,), found), ((), plain)):
+    with_sam, plain = Record(), Record()
+    for fragments, record in (((SAM,), with_sam), ((), plain)):
         build(parse(["fit", *tiny(*fragments)]), extra=[record]).fit()
-    for name, value in found.buffers[1].items():
+    for name, value in with_sam.buffers[1].items():
         assert torch.equal(value, plain.buffers[1][name]), name
-    assert int(found.buffers[3]["network.norm.num_batches_tracked"]) == 3
+    assert int(with_sam.buffers[3]["network.norm.num_batches_tracked"]) == 3
 
 
 class Counts(Callback):
@@ -144,12 +144,12 @@ class Negated(TrainingRule):
 
 
 def test_a_rule_of_ones_own() -> None:
-    own = rule(f"{__name__}.Negated")
+    negated = rule(f"{__name__}.Negated")
     node = {
         "class_path": "callbacks.FisherInformation",
         "init_args": {"every": "1ep", "examples": 9},
     }
-    finished = fit(*tiny(own, {"trainer": {"callbacks+": [node]}}))
+    finished = fit(*tiny(negated, {"trainer": {"callbacks+": [node]}}))
     losses = [value for _, value in logged(finished.place.directory)["train/loss"]]
     assert losses[0] < losses[1], "it climbs"
     assert Negated.exact_calls == 4, "before, and after each epoch"

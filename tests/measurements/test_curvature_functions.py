@@ -65,37 +65,37 @@ def test_frozen_parameters_are_no_part() -> None:
 def test_whole_lanczos_is_the_matrix() -> None:
     values = torch.linspace(-2, 5, 30, dtype=torch.float64)
     matrix = symmetric(values)
-    found = lanczos(lambda vector: matrix @ vector, draw(30), 40)
-    assert len(found.diagonal) == 30
-    assert torch.allclose(found.eigh()[0], values, atol=1e-10)
-    vectors = torch.stack(list(found.vectors), 1)
+    tridiagonal = lanczos(lambda vector: matrix @ vector, draw(30), 40)
+    assert len(tridiagonal.diagonal) == 30
+    assert torch.allclose(tridiagonal.eigh()[0], values, atol=1e-10)
+    vectors = torch.stack(list(tridiagonal.vectors), 1)
     assert torch.allclose(vectors.T @ vectors, torch.eye(30, dtype=torch.float64), atol=1e-12)
-    assert float(found.off_diagonal[-1]) == 0
+    assert float(tridiagonal.off_diagonal[-1]) == 0
 
 
 def test_an_exhausted_space_ends_it() -> None:
     matrix = symmetric(torch.tensor([3.0, 3.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64))
-    found = lanczos(lambda vector: matrix @ vector, draw(6), 6)
-    assert len(found.diagonal) == 3, "as many as there are different eigenvalues"
+    tridiagonal = lanczos(lambda vector: matrix @ vector, draw(6), 6)
+    assert len(tridiagonal.diagonal) == 3, "as many as there are different eigenvalues"
 
 
 def test_largest_eigenpairs_are_the_algebraically_largest() -> None:
     values = torch.cat([torch.tensor([-50.0, 9.0, 7.0, 5.0]), torch.linspace(0, 1, 196)]).double()
     matrix = symmetric(values)
-    found = largest_eigenpairs(lambda vector: matrix @ vector, draw(200), 3, tolerance=1e-6)
+    pairs = largest_eigenpairs(lambda vector: matrix @ vector, draw(200), 3, tolerance=1e-6)
     assert torch.allclose(
-        found.values, torch.tensor([9.0, 7.0, 5.0], dtype=torch.float64), rtol=1e-6
+        pairs.values, torch.tensor([9.0, 7.0, 5.0], dtype=torch.float64), rtol=1e-6
     )
-    assert torch.allclose(matrix @ found.vectors, found.vectors * found.values, atol=1e-2)
-    assert found.products < 40
+    assert torch.allclose(matrix @ pairs.vectors, pairs.vectors * pairs.values, atol=1e-2)
+    assert pairs.products < 40
 
 
 def test_looser_tolerance_takes_fewer_products_and_holds() -> None:
     values = torch.logspace(1, -4, 300, dtype=torch.float64)
     matrix = symmetric(values)
     loose, tight = (
-        largest_eigenpairs(lambda vector: matrix @ vector, draw(300), 10, tolerance=one)
-        for one in (1e-2, 1e-6)
+        largest_eigenpairs(lambda vector: matrix @ vector, draw(300), 10, tolerance=tolerance)
+        for tolerance in (1e-2, 1e-6)
     )
     assert loose.products < tight.products < 120
     assert ((loose.values - values[:10]).abs() <= 1e-2 * values[:10]).all()
@@ -152,8 +152,8 @@ def test_shares_and_overlaps() -> None:
     )
     turn, _ = torch.linalg.qr(draw(4, 4, seed=2))
     assert subspace_overlap(basis, basis @ turn) == pytest.approx(1)
-    whole, _ = torch.linalg.qr(draw(20, 8, seed=5))
-    assert subspace_overlap(whole[:, :4], whole[:, 4:]) == pytest.approx(0, abs=1e-12)
+    basis_8, _ = torch.linalg.qr(draw(20, 8, seed=5))
+    assert subspace_overlap(basis_8[:, :4], basis_8[:, 4:]) == pytest.approx(0, abs=1e-12)
     assert curvature_overlap(vector, -3 * vector) == pytest.approx(-1)
 
 
@@ -170,7 +170,7 @@ def test_two_points_of_softmax_regression() -> None:
 
 def test_gradient_covariance_is_numpys() -> None:
     rows = draw(7, 50)
-    found = gradient_covariance(list(rows))
+    covariance = gradient_covariance(list(rows))
     dense = torch.cov(rows.T, correction=0)
-    assert found.largest == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]))
-    assert found.trace == pytest.approx(float(dense.trace()))
+    assert covariance.largest == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]))
+    assert covariance.trace == pytest.approx(float(dense.trace()))

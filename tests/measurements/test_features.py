@@ -48,8 +48,8 @@ def images(*shape: int) -> Tensor:
 
 def test_every_way_to_rectify_is_seen_once_and_belongs_to_the_block_that_ran_last() -> None:
     network, x = ManyRelus().double().eval(), images(6, 4)
-    found = rectified(network, x, whole)
-    assert {name: len(layers) for name, layers in found.items()} == {
+    by_block = rectified(network, x, whole)
+    assert {name: len(layers) for name, layers in by_block.items()} == {
         "input": 1,
         "module": 1,
         "linear": 4,
@@ -59,9 +59,12 @@ def test_every_way_to_rectify_is_seen_once_and_belongs_to_the_block_that_ran_las
     third = network.linear(second - 1).clamp(min=0)
     fourth = (third - 1).clamp(min=0)
     fifth = (torch.tanh(fourth) - 0.1).clamp(min=0)
-    wanted = [first, second, third, fourth, fifth, (fifth - 0.1).clamp(min=0)]
-    seen = [layer for block in found.values() for layer in block]
-    assert all(torch.equal(one, other) for one, other in zip(seen, wanted, strict=True))
+    expected = [first, second, third, fourth, fifth, (fifth - 0.1).clamp(min=0)]
+    actual = [layer for block in by_block.values() for layer in block]
+    assert all(
+        torch.equal(actual_layer, expected_layer)
+        for actual_layer, expected_layer in zip(actual, expected, strict=True)
+    )
 
 
 SIZES: list[tuple[Any, dict[str, int]]] = [
@@ -81,22 +84,24 @@ SIZES: list[tuple[Any, dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("network", "counts"), SIZES, ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(("network", "counts"), SIZES, ids=lambda network: type(network).__name__)
 def test_rectifiers_of_each_network_by_block(network: nn.Module, counts: dict[str, int]) -> None:
     network = network.double().eval()
-    found = rectified(network, images(3, 3, 8, 8), whole)
-    assert {name: len(layers) for name, layers in found.items()} == counts
+    by_block = rectified(network, images(3, 3, 8, 8), whole)
+    assert {name: len(layers) for name, layers in by_block.items()} == counts
     assert all(
-        (layer >= 0).all() and (layer > 0).any() for layers in found.values() for layer in layers
+        (layer >= 0).all() and (layer > 0).any() for layers in by_block.values() for layer in layers
     )
 
 
-@pytest.mark.parametrize("network", [one for one, _ in SIZES], ids=lambda one: type(one).__name__)
+@pytest.mark.parametrize(
+    "network", [network for network, _ in SIZES], ids=lambda network: type(network).__name__
+)
 def test_the_last_layer_makes_logits_of_the_last_features(network: nn.Module) -> None:
     network, x = network.double().eval(), images(3, 3, 8, 8)
     assert last_layer(network) == "head"
-    found, head = last_features(network, x), network.get_submodule("head")
-    again = head(found if isinstance(head, nn.Linear) else found[:, :, None, None]).flatten(1)
+    features, head = last_features(network, x), network.get_submodule("head")
+    again = head(features if isinstance(head, nn.Linear) else features[:, :, None, None]).flatten(1)
     torch.testing.assert_close(again, network(x), rtol=0, atol=1e-12)
     outputs = block_outputs(network, x)
     assert list(outputs) == list(network.blocks)  # type: ignore[arg-type]

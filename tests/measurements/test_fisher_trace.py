@@ -58,9 +58,9 @@ def test_estimates_are_unbiased_and_know_their_error(
 
 def test_the_error_is_that_of_the_mean() -> None:
     toy = convolutional()
-    many = toy.images.repeat(50, 1, 1, 1)
+    images = toy.images.repeat(50, 1, 1, 1)
     generator = torch.Generator().manual_seed(0)
-    draws = [fisher_trace(toy.network, many, generator) for _ in range(60)]
+    draws = [fisher_trace(toy.network, images, generator) for _ in range(60)]
     spread = float(torch.tensor([draw.total for draw in draws]).std())
     assert sum(draw.error for draw in draws) / len(draws) == pytest.approx(spread, rel=0.3)
     assert fisher_trace(toy.network, toy.images, generator, 12).error == float("inf")

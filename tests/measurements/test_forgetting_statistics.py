@@ -53,14 +53,14 @@ def update(
     indices: Any,
     right: Any,
     stage: int = 0,
-    given: Any = None,
+    given_labels: Any = None,
     margins: Any = None,
 ) -> None:
     """Count a batch, of right labels and without margins if none are given."""
     indices = torch.as_tensor(indices)
     labels, units = (
-        torch.zeros_like(indices) if one is None else torch.as_tensor(one)
-        for one in (given, margins)
+        torch.zeros_like(indices) if numbers is None else torch.as_tensor(numbers)
+        for numbers in (given_labels, margins)
     )
     counts.update(indices, labels, torch.as_tensor(right).bool(), units, stage)
 
@@ -85,26 +85,27 @@ def test_small_cases(
     accuracies: list[int], events: int, first: int, last_wrong: int, unforgettable: bool
 ) -> None:
     counts = stream(accuracies)
-    found = [counts.forgotten, counts.first_learned, counts.last_wrong, counts.presentations]
-    assert [int(one) for one in found] == [events, first, last_wrong, len(accuracies)]
+    numbers = [counts.forgotten, counts.first_learned, counts.last_wrong, counts.presentations]
+    assert [int(number) for number in numbers] == [events, first, last_wrong, len(accuracies)]
     assert bool(counts.unforgettable) is unforgettable
     assert int(counts.scores) == (len(accuracies) if first == NEVER else events)
 
 
 def check(counts: ForgettingStatistics, history: list[list[tuple[int, int]]]) -> None:
     """Compare with the authors' rule; the history of an example is a list of (right, stage)."""
-    for index, seen in enumerate(history):
-        forgotten, past_wrong, first = authors([right for right, _ in seen])
+    for index, presentations in enumerate(history):
+        forgotten, past_wrong, first = authors([right for right, _ in presentations])
         assert counts.forgotten[index] == len(forgotten)
         assert counts.last_wrong[index] == past_wrong - 1
         assert counts.first_learned[index] == (NEVER if math.isnan(first) else first)
-        assert counts.presentations[index] == len(seen)
-        assert bool(counts.right[index]) == bool(seen and seen[-1][0])
-        before = [0, *(right for right, _ in seen)]
+        assert counts.presentations[index] == len(presentations)
+        assert bool(counts.right[index]) == bool(presentations and presentations[-1][0])
+        before = [0, *(right for right, _ in presentations)]
         assert counts.learned[index] == sum(
-            now > then for then, now in zip(before, [right for right, _ in seen], strict=False)
+            now > then
+            for then, now in zip(before, [right for right, _ in presentations], strict=False)
         )
-        stages = [seen[presentation - 1][1] for presentation in forgotten]
+        stages = [presentations[presentation - 1][1] for presentation in forgotten]
         assert counts.events[index].tolist() == [
             stages.count(stage) for stage in range(counts.events.shape[1])
         ]
@@ -123,8 +124,8 @@ def test_streaming_is_the_authors_rule_on_random_histories(replace: bool) -> Non
         indices = draws.choice(present, size=int(draws.integers(1, 6 + 1)), replace=replace)
         right = draws.integers(0, 2, len(indices))
         update(counts, indices, right, stage)
-        for index, one in zip(indices, right, strict=True):
-            history[index].append((int(one), stage))
+        for index, is_right in zip(indices, right, strict=True):
+            history[index].append((int(is_right), stage))
     assert not history[11]
     assert counts.events.shape == (12, 3)
     assert min(counts.events.sum(0)) > 0
@@ -143,9 +144,9 @@ def test_a_copy_goes_on_as_the_first_does() -> None:
         )
         for n in range(20)
     ]
-    whole, first, second = (empty(9) for _ in range(3))
+    uninterrupted, first, second = (empty(9) for _ in range(3))
     for batch in batches:
-        update(whole, *batch)
+        update(uninterrupted, *batch)
     for batch in batches[:7]:
         update(first, *batch)
     state: Any = first.state_dict()
@@ -154,7 +155,7 @@ def test_a_copy_goes_on_as_the_first_does() -> None:
     second.load_state_dict(state)
     for batch in batches[7:]:
         update(second, *batch)
-    for name, counts in whole.state_dict().items():
+    for name, counts in uninterrupted.state_dict().items():
         assert torch.equal(counts, first.state_dict()[name]), name
         assert torch.equal(counts, second.state_dict()[name]), name
 
@@ -195,22 +196,24 @@ def test_margins_are_the_mean_over_forgetting_events_and_labels_those_given(repl
     history: list[list[tuple[int, int, float]]] = [[] for _ in range(8)]
     for _ in range(40):
         indices = draws.choice(7, size=int(draws.integers(1, 7)), replace=replace)
-        right, given = (
+        right, given_labels = (
             draws.integers(0, 2, len(indices)),
             np.where(indices == 3, draws.integers(0, 3, len(indices)), indices % 3),
         )
         margins = np.where(right, 1, -1) * draws.random(len(indices))
-        update(counts, indices, right, 0, given, whole_units(torch.as_tensor(margins)))
-        for index, *seen in zip(indices, right, given, margins, strict=True):
-            history[index].append((int(seen[0]), int(seen[1]), float(seen[2])))
-    for index, seen in enumerate(history[:7]):
-        events = [presentation - 1 for presentation in authors([right for right, *_ in seen])[0]]
-        expected = np.mean([seen[event][2] for event in events])
+        update(counts, indices, right, 0, given_labels, whole_units(torch.as_tensor(margins)))
+        for index, *answer in zip(indices, right, given_labels, margins, strict=True):
+            history[index].append((int(answer[0]), int(answer[1]), float(answer[2])))
+    for index, presentations in enumerate(history[:7]):
+        events = [
+            presentation - 1 for presentation in authors([right for right, *_ in presentations])[0]
+        ]
+        expected = np.mean([presentations[event][2] for event in events])
         assert counts.misclassification_margins[index] == pytest.approx(expected, abs=2 * UNIT)
         assert counts.misclassification_margins[index] < 0
-        assert counts.given_label[index] == seen[-1][1]
+        assert counts.given_label[index] == presentations[-1][1]
         assert bool(counts.wrong_label[index]) is (index == 3)
-    assert counts.mislabelled[3] == sum(given != 0 for _, given, _ in history[3]) > 0
+    assert counts.mislabelled[3] == sum(given_label != 0 for _, given_label, _ in history[3]) > 0
     assert counts.given_label[7] == -1
     assert counts.misclassification_margins[7].isnan()
 

@@ -58,9 +58,9 @@ def test_it_is_the_dense_one(toy: Toy) -> None:
     )
     assert torch.allclose(columns, dense, rtol=1e-12, atol=1e-13)
     largest, classes = torch.linalg.eigvalsh(dense)[-1], len(rows) // len(toy.images)
-    found = largest_full_eigenvalue(toy.network, toy.images, classes, seed=0)
-    assert found == pytest.approx(float(largest), rel=TOLERANCE)
-    assert found == largest_full_eigenvalue(toy.network, toy.images, classes, seed=0)
+    eigenvalue = largest_full_eigenvalue(toy.network, toy.images, classes, seed=0)
+    assert eigenvalue == pytest.approx(float(largest), rel=TOLERANCE)
+    assert eigenvalue == largest_full_eigenvalue(toy.network, toy.images, classes, seed=0)
 
 
 def test_the_trace_kernel_is_its_sum_over_classes_and_has_a_larger_eigenvalue() -> None:

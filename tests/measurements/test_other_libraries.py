@@ -51,15 +51,17 @@ def test_eigenvalues_and_trace_are_those_of_hessian_eigenthings(toy: Any) -> Non
     product, vector = ours(*toy)
     loss = eigenthings.supervised_loss(nn.functional.cross_entropy)
     theirs = eigenthings.HessianOperator(toy.network, [(toy.images, toy.labels)], loss)
-    found = eigenthings.lanczos(theirs, k=4, max_iter=40, tol=1e-12, which="LA", seed=0).eigenvalues
+    eigenvalues = eigenthings.lanczos(
+        theirs, k=4, max_iter=40, tol=1e-12, which="LA", seed=0
+    ).eigenvalues
     assert torch.allclose(
         largest_eigenpairs(product, vector, 4, 1e-9).values,
-        found.double().sort(descending=True).values,
+        eigenvalues.double().sort(descending=True).values,
         rtol=1e-6,
     )
     mean, error = hutchinson(product, vector, 400, torch.Generator().manual_seed(0))
-    there = eigenthings.trace(theirs, num_matvecs=400, seed=0)
-    assert mean == pytest.approx(there.estimate, abs=5 * error)
+    trace = eigenthings.trace(theirs, num_matvecs=400, seed=0)
+    assert mean == pytest.approx(trace.estimate, abs=5 * error)
 
 
 @pytest.mark.parametrize("toy", [mlp(), convolutional()], ids=["mlp", "convolutional"])
@@ -73,7 +75,7 @@ def test_fisher_trace_and_tangent_kernel_are_those_of_nngeometry(toy: Any) -> No
     trace = metrics.FIM(network, loader, objects.PMatDense).trace()
     assert exact_fisher_trace(network, images).total == pytest.approx(float(trace), rel=1e-4)
     theirs = gram.GramMatrix(network, loader).to_torch()  # (classes, examples, classes, examples)
-    whole = torch.stack(list(tangent_kernels(network, images).values())).sum(0)
+    kernel = torch.stack(list(tangent_kernels(network, images).values())).sum(0)
     assert torch.allclose(
-        theirs.diagonal(dim1=0, dim2=2).sum(-1).double(), whole, rtol=1e-4, atol=1e-5
+        theirs.diagonal(dim1=0, dim2=2).sum(-1).double(), kernel, rtol=1e-4, atol=1e-5
     )

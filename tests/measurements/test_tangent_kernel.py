@@ -19,8 +19,8 @@ from tests.measurements.toys import Toy, convolutional, jacobian, mlp
 @pytest.mark.parametrize("chunk", [5, 100])
 def test_kernels_of_parameters_sum_to_that_of_the_jacobian(toy: Toy, chunk: int) -> None:
     kernels, dense = tangent_kernels(toy.network, toy.images, chunk), jacobian(toy).flatten(1)
-    whole = torch.stack(list(kernels.values())).sum(0)
-    assert torch.allclose(whole, dense @ dense.T, rtol=1e-12, atol=1e-14)
+    kernel = torch.stack(list(kernels.values())).sum(0)
+    assert torch.allclose(kernel, dense @ dense.T, rtol=1e-12, atol=1e-14)
     assert list(kernels) == list(detached_parameters(toy.network))
 
 
@@ -40,7 +40,7 @@ def test_what_does_not_fit_is_taken_in_groups(monkeypatch: pytest.MonkeyPatch) -
 def test_v_k_v_is_one_backward_pass() -> None:
     toy = mlp(nn.Tanh)
     vector = torch.randn(24, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    whole = torch.stack(list(tangent_kernels(toy.network, toy.images).values())).sum(0)
+    kernel = torch.stack(list(tangent_kernels(toy.network, toy.images).values())).sum(0)
     parameters = detached_parameters(toy.network)
     squares = 0.0
     for place in range(3):
@@ -49,7 +49,7 @@ def test_v_k_v_is_one_backward_pass() -> None:
             float(part.pow(2).sum())
             for part in torch.autograd.grad(output, list(parameters.values()))
         )
-    assert float(vector @ whole @ vector) == pytest.approx(squares)
+    assert float(vector @ kernel @ vector) == pytest.approx(squares)
 
 
 def test_energy_is_the_squared_cosine() -> None:
@@ -60,15 +60,17 @@ def test_energy_is_the_squared_cosine() -> None:
     assert (values.diff() <= 0).all()
     assert energy(vectors, vectors[:, 0])[0] == pytest.approx(1)
     target = torch.randn(24, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = energy(vectors, target)
-    assert (found.diff() >= 0).all()
-    assert found[-1] == pytest.approx(1)
+    energies = energy(vectors, target)
+    assert (energies.diff() >= 0).all()
+    assert energies[-1] == pytest.approx(1)
     top = vectors[:, :4] @ vectors[:, :4].T @ target
-    assert found[3] == pytest.approx(float(top.norm() ** 2 / target.norm() ** 2))
-    many = torch.randn(24, 20_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    assert torch.allclose(energy(vectors, many), torch.arange(1, 25).double() / 24, atol=0.01), (
-        "k / examples for random ones"
+    assert energies[3] == pytest.approx(float(top.norm() ** 2 / target.norm() ** 2))
+    random_targets = torch.randn(
+        24, 20_000, generator=torch.Generator().manual_seed(2), dtype=torch.float64
     )
+    assert torch.allclose(
+        energy(vectors, random_targets), torch.arange(1, 25).double() / 24, atol=0.01
+    ), "k / examples for random ones"
 
 
 def test_alignment_is_the_cosine_of_centred_kernels() -> None:

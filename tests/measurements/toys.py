@@ -81,6 +81,6 @@ def jacobian(toy: Toy) -> Tensor:
     """Return the Jacobian of the logits, dense, (examples, classes, parameters)."""
     parameters = detached_parameters(toy.network)
     dense: Tensor = torch.func.jacrev(
-        lambda one: forward(toy.network, unflatten(one, parameters), toy.images)
+        lambda vector: forward(toy.network, unflatten(vector, parameters), toy.images)
     )(flatten(parameters).detach())
     return dense

@@ -46,8 +46,8 @@ def test_the_sum_of_decay_and_rate() -> None:
 
 
 def test_switches_of_one_step_share_a_line() -> None:
-    found = budget([1.0, 1.0, 2.0], None, {"a": 2, "b": 1, "c": 2})
-    assert lines(found, 3) == [
+    spent = budget([1.0, 1.0, 2.0], None, {"a": 2, "b": 1, "c": 2})
+    assert lines(spent, 3) == [
         "3 epochs, 3 steps; learning rate 1 to 2",
         "75.0% of the rate's sum after step 1: b",
         "50.0% of the rate's sum after step 2: a, c",
@@ -69,19 +69,19 @@ def played(*keys: dict[str, Any]) -> Any:
 
 
 def test_a_run_is_played_without_training() -> None:
-    found = played(
+    spent = played(
         {"trainer.max_epochs": 4},
         acting("WeightDecaySchedule", levels={"2ep": 0.5}),
         acting("OptimizerReset", at=["50%"]),
     )
     rates = exponential(GAMMA, 4, RATE, STEPS)
-    assert (found.steps, found.first) == (16, RATE)
-    assert found.last == pytest.approx(rates[-1])
-    assert found.after == {
+    assert (spent.steps, spent.first) == (16, RATE)
+    assert spent.last == pytest.approx(rates[-1])
+    assert spent.after == {
         "WeightDecaySchedule 2ep": (8, pytest.approx(sum(rates[8:]) / sum(rates))),
         "OptimizerReset 50%": (8, pytest.approx(sum(rates[8:]) / sum(rates))),
     }
-    assert found.decay == pytest.approx(DECAY * sum(rates[:8]) + 0.5 * sum(rates[8:]))
+    assert spent.decay == pytest.approx(DECAY * sum(rates[:8]) + 0.5 * sum(rates[8:]))
 
 
 def test_interventions_on_the_rate_count() -> None:
@@ -106,12 +106,12 @@ def test_windows_and_stages_are_switches() -> None:
         "class_path": "datamodules.UniformGrowth",
         "init_args": {"fractions": [0.5, 1.0], "at": ["50%"]},
     }
-    found = played(blurred(2), {"data.init_args.growth": growth})
-    assert {name: step for name, (step, _) in found.after.items()} == {
+    spent = played(blurred(2), {"data.init_args.growth": growth})
+    assert {name: step for name, (step, _) in spent.after.items()} == {
         "Blur ends 2ep": 4,
         "data stage 1": 4,
     }
-    assert found.steps == 2 * 2 + 2 * 4
+    assert spent.steps == 2 * 2 + 2 * 4
 
 
 def test_what_only_shows_in_training_is_not_known() -> None:

@@ -40,7 +40,7 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
     None logs nothing.
     """
     arms = {arm: ARMS[arm] for values in metrics.values() for arm in values}
-    seeds = max(len(one) for values in metrics.values() for one in values.values())
+    seeds = max(len(by_seed) for values in metrics.values() for by_seed in values.values())
     work = small(arms, seeds=seeds, claims=[{**CLAIM, "metric": LOSS, **claim} for claim in claims])
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
@@ -56,7 +56,7 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
 
 
 @pytest.mark.parametrize(
-    ("values", "keys", "said"),
+    ("values", "keys", "verdict"),
     [
         ([-9, -8, -7], {}, ("reproduced", "")),
         ([-9, -8, -7], {"expect": "higher"}, ("contradicted", "")),
@@ -87,9 +87,9 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
     ],
 )
 def test_a_verdict_follows_from_the_values(
-    values: list[float], keys: dict[str, Any], said: tuple[str, str]
+    values: list[float], keys: dict[str, Any], verdict: tuple[str, str]
 ) -> None:
-    assert judge(read(**keys), values) == said
+    assert judge(read(**keys), values) == verdict
 
 
 def test_a_margin_is_half_of_a_measured_effect() -> None:
@@ -114,12 +114,14 @@ def test_a_ratio_is_tested_by_logarithms() -> None:
         [{"as": "ratio", "expect": "higher", "effect": 1.5}],
         val__loss={"plain": [1.0, 2.0, 4.0], "warm": [2.0, 4.2, 7.6]},
     )
-    (found,) = outcomes(work)
-    assert found.compared is not None
-    assert found.said == "reproduced"
-    assert claim_table.result(work, found) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
-    same = read(**{**SAME, "as": "ratio", "within": 1.2, "of": 2})
-    assert judge(same, [0.01, -0.01, 0.02]) == ("reproduced", "")
+    (outcome,) = outcomes(work)
+    assert outcome.compared is not None
+    assert outcome.said == "reproduced"
+    assert (
+        claim_table.result(work, outcome) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
+    )
+    equality = read(**{**SAME, "as": "ratio", "within": 1.2, "of": 2})
+    assert judge(equality, [0.01, -0.01, 0.02]) == ("reproduced", "")
 
 
 def test_an_interaction_is_a_difference_of_differences() -> None:
@@ -130,10 +132,12 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
         "blurred for 1": [7.0, 7.0, 7.0],
         "blurred for 2": [8.0, 8.1, 8.0],
     }
-    (found,) = outcomes(work := logged([{"minus": minus, "expect": "higher"}], val__loss=values))
-    assert found.compared is not None
-    assert found.compared.differences == pytest.approx([2.0, 1.9, 2.5])
-    assert claim_table.result(work, found) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
+    (outcome,) = outcomes(work := logged([{"minus": minus, "expect": "higher"}], val__loss=values))
+    assert outcome.compared is not None
+    assert outcome.compared.differences == pytest.approx([2.0, 1.9, 2.5])
+    assert (
+        claim_table.result(work, outcome) == "+2.13 [+1.33, +2.93]; test loss, +3.17 against +1.03"
+    )
 
 
 def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
@@ -144,30 +148,30 @@ def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
         "train__loss": {"plain": [1.0, 1.5, 3.0]},
     }
     work = logged([{**within, "control_metric": "train/loss"}, {**within, **moments}], **values)
-    one, other = outcomes(work)
-    assert one.verdict == "reproduced"
+    by_metric, by_moment = outcomes(work)
+    assert by_metric.verdict == "reproduced"
     assert (
-        claim_table.result(work, one)
+        claim_table.result(work, by_metric)
         == "+4.17 [+3.45, +4.88]; test loss 6.00 against training loss 1.83"
     )
-    assert claim_table.result(work, other).endswith(
+    assert claim_table.result(work, by_moment).endswith(
         "; training loss 1.83 (last epoch) against 1.00 (first)"
     )
 
 
 def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
     work = logged([{}], val__loss={"plain": [9.0, 9.5, 9.2], "warm": [1.0, None, 1.2]})
-    (found,) = outcomes(work)
-    assert found.said == "too weak to tell: finished runs without a value: arm: 1 of 3"
-    assert found.p is None, "and is no test that others are adjusted for"
+    (outcome,) = outcomes(work)
+    assert outcome.said == "too weak to tell: finished runs without a value: arm: 1 of 3"
+    assert outcome.p is None, "and is no test that others are adjusted for"
 
 
 def test_zero_has_no_ratio() -> None:
-    (found,) = outcomes(
+    (outcome,) = outcomes(
         logged([{"as": "ratio"}], val__loss={"plain": [0.0, 1.0], "warm": [1.0, 1.2]})
     )
     assert (
-        found.because
+        outcome.because
         == "finished runs without a value above 0, which a ratio needs: control: 1 of 2"
     )
 
@@ -177,14 +181,14 @@ def test_p_values_are_adjusted_for_all_directional_claims() -> None:
         [{}, {"expect": "higher"}, {"expect": "same", "within": 9, "of": 90}],
         val__loss={"plain": [1.0, 2.0, 3.0], "warm": [2.0, 3.1, 4.5]},
     )
-    one, other, same = outcomes(work)
-    assert one.p == pytest.approx(stats.ttest_rel([2.0, 3.1, 4.5], [1.0, 2.0, 3.0]).pvalue)
-    assert [round(claim.adjusted or 0, 6) for claim in (one, other, same)] == [
-        round(2 * (one.p or 0), 6)
+    first, second, third = outcomes(work)
+    assert first.p == pytest.approx(stats.ttest_rel([2.0, 3.1, 4.5], [1.0, 2.0, 3.0]).pvalue)
+    assert [round(claim.adjusted or 0, 6) for claim in (first, second, third)] == [
+        round(2 * (first.p or 0), 6)
     ] * 2 + [0]
-    assert (one.verdict, other.verdict) == ("contradicted", "reproduced")
-    assert other.exact == 0.25
-    four = adjusted([one, other, one, other])
+    assert (first.verdict, second.verdict) == ("contradicted", "reproduced")
+    assert second.exact == 0.25
+    four = adjusted([first, second, first, second])
     assert [late.said for late in four[:2]] == [
         "contradicted, not after Holm",
         "reproduced, not after Holm",
@@ -194,9 +198,9 @@ def test_p_values_are_adjusted_for_all_directional_claims() -> None:
 def test_with_many_seeds_signs_are_not_flipped() -> None:
     """There are 2^24 ways of flipping those of 24 differences."""
     values: list[float | None] = [float(seed % 5) for seed in range(24)]
-    (found,) = outcomes(logged([{}], val__loss={"plain": [0.0] * 24, "warm": values}))
-    assert (found.verdict, found.exact) == ("contradicted", None)
-    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    (outcome,) = outcomes(logged([{}], val__loss={"plain": [0.0] * 24, "warm": values}))
+    assert (outcome.verdict, outcome.exact) == ("contradicted", None)
+    assert outcome.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
 
 
 def test_a_study_that_is_not_finished_says_so() -> None:
@@ -216,8 +220,8 @@ def test_the_smallest_ratio_lies_on_the_side_of_the_claim() -> None:
 
 
 def test_one_seed_is_no_test() -> None:
-    (found,) = outcomes(logged([{}], val__loss={"plain": [1.0], "warm": [2.0]}))
-    assert found.said == "not run: one seed"
+    (outcome,) = outcomes(logged([{}], val__loss={"plain": [1.0], "warm": [2.0]}))
+    assert outcome.said == "not run: one seed"
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,12 @@ def test_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) ->
     assert plain == environment_key.environment_key(config, 1)
     assert plain != environment_key.environment_key(config, 2)
     digits = config["data"]["init_args"]["dataset"]
-    other = {
+    init_args = {
         **config["data"]["init_args"],
         "dataset": {**digits, "init_args": {**digits["init_args"], "validation": 0.5}},
     }
     assert environment_key.data_key(
-        {**config, "data": {"init_args": other}}
+        {**config, "data": {"init_args": init_args}}
     ) == environment_key.data_key(config), "the images are the same, the config differs"
     for name in ("device", "data_key"):
         with monkeypatch.context() as patch:
@@ -60,8 +60,8 @@ def test_files_on_top_of_the_last_run_are_remembered() -> None:
     file = Path("short.yaml")
     file.write_text("trainer: {max_epochs: 2}")
     small({"plain": ARMS["plain"]}, seeds=1)
-    one = study_context.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
-    run(one, 1, lambda *_: None)
-    assert len(one.paths[0].states) == 3
-    assert small({"plain": ARMS["plain"]}, seeds=1, trust_code=True).paths == one.paths
-    assert small({"plain": ARMS["plain"]}, seeds=1).paths != one.paths
+    work = study_context.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
+    run(work, 1, lambda *_: None)
+    assert len(work.paths[0].states) == 3
+    assert small({"plain": ARMS["plain"]}, seeds=1, trust_code=True).paths == work.paths
+    assert small({"plain": ARMS["plain"]}, seeds=1).paths != work.paths

@@ -21,15 +21,15 @@ def paths(*arms: dict[str, Any]) -> list[StateChain]:
     runs = []
     for number, arm in enumerate(arms):
         files = [name for name in tiny(arm) if name != "--config"]
-        kept = [File(name).rename(f"{number}-{name}").absolute() for name in files]
-        runs.append(Run({"arm": number, "seed": 0}, kept, {}))
+        config_files = [File(name).rename(f"{number}-{name}").absolute() for name in files]
+        runs.append(Run({"arm": number, "seed": 0}, config_files, {}))
     code = CodeHashes(project_sources())
     return [state_chain(config, "salt", code) for config in resolved_config(runs)]
 
 
-def common(one: dict[str, Any], other: dict[str, Any]) -> int:
+def common(arm: dict[str, Any], other_arm: dict[str, Any]) -> int:
     """Return how many epochs two arms have in common, -1 if not even the beginning."""
-    first, second = (path.states for path in paths(one, other))
+    first, second = (path.states for path in paths(arm, other_arm))
     return sum(a == b for a, b in zip(first, second, strict=False)) - 1
 
 
@@ -194,20 +194,20 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
 
 @pytest.mark.parametrize("case", SHARED)
 def test_runs_share_what_they_have_in_common(case: str) -> None:
-    one, other, count = SHARED[case]
-    assert common(one, other) == common(other, one) == count
+    first, second, count = SHARED[case]
+    assert common(first, second) == common(second, first) == count
 
 
 @pytest.mark.parametrize(
-    "other",
+    "node",
     [
         callback("tests.studies.own.Louder", factor=2.0),
         callback("tests.studies.own.Loud", factor=3.0),
     ],
 )
-def test_classes_that_say_the_same_may_mean_another(other: dict[str, Any]) -> None:
+def test_classes_that_say_the_same_may_mean_another(node: dict[str, Any]) -> None:
     loud = epochs(8, callback("tests.studies.own.Loud", factor=2.0))
-    assert common(loud, epochs(8, other)) == 4, "in the second half they say that they are on"
+    assert common(loud, epochs(8, node)) == 4, "in the second half they say that they are on"
     assert common(loud, epochs(8)) == 4
     assert common(loud, loud | {"trainer": {**loud["trainer"], "default_root_dir": "x"}}) == 8
 
@@ -281,18 +281,18 @@ def test_what_makes_no_promise_shares_with_its_twin_alone(case: str) -> None:
         )
         == 12
     )
-    (alone,) = paths(epochs(12, arm))
-    assert "does not declare what is active when" in alone.alone
+    (path,) = paths(epochs(12, arm))
+    assert "does not declare what is active when" in path.alone
 
 
 @pytest.mark.parametrize("key", [{"max_steps": 7}, {"min_epochs": 3}, {"max_time": "00:01:00:00"}])
 def test_runs_that_end_otherwise_share_nothing(key: dict[str, Any]) -> None:
-    (one,) = paths({"trainer": {"max_epochs": 8, **key}})
-    assert "is not a matter of epochs" in one.alone
+    (path,) = paths({"trainer": {"max_epochs": 8, **key}})
+    assert "is not a matter of epochs" in path.alone
 
 
 def test_everything_registered_makes_the_promise() -> None:
-    assert not any(one.alone for one in paths(*(entry.acting for entry in REGISTRY.values())))
+    assert not any(path.alone for path in paths(*(entry.acting for entry in REGISTRY.values())))
 
 
 def test_torchs_and_our_classes_promise() -> None:
@@ -309,7 +309,7 @@ def test_levels_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "shared"),
+    ("first", "second", "shared"),
     [
         (
             epochs(2, callback("NormBiases", every="1ep")),
@@ -335,6 +335,6 @@ def test_levels_keep_their_order() -> None:
     ],
 )
 def test_a_diagnostic_measures_at_the_end_of_a_run_too(
-    one: dict[str, Any], other: dict[str, Any], shared: int
+    first: dict[str, Any], second: dict[str, Any], shared: int
 ) -> None:
-    assert common(one, other) == shared
+    assert common(first, second) == shared

@@ -22,8 +22,8 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (one,) = resolved_config([Run({"seed": 0}, files, {})])
-    return one
+    (resolved,) = resolved_config([Run({"seed": 0}, files, {})])
+    return resolved
 
 
 def check(*fragments: dict[str, Any]) -> None:
@@ -35,7 +35,10 @@ def check(*fragments: dict[str, Any]) -> None:
         [optimizer.state_dict() for optimizer in finished.trainer.optimizers]
     )
     assert state["schedules"] == state_hash(
-        [one.scheduler.state_dict() for one in finished.trainer.lr_scheduler_configs]
+        [
+            scheduler_config.scheduler.state_dict()
+            for scheduler_config in finished.trainer.lr_scheduler_configs
+        ]
     )
     assert logs == logged(finished.place.directory)
 
@@ -91,8 +94,8 @@ def test_memory_that_no_checkpoint_holds_shows(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`, callbacks")
 def test_what_an_arm_hides_shows(trunk: dict[str, Any], arm: dict[str, Any]) -> None:
     """Continued from the trunk, as by a study that believes its class, the arm differs."""
-    alone, _ = train(config(arm), Path("alone").absolute(), 3)
+    unshared, _ = train(config(arm), Path("alone").absolute(), 3)
     trained, _ = train(config(trunk), Path("fork").absolute(), 2)
     forked, _ = train(config(arm), Path("fork").absolute(), 2, 3)
     assert trained["clock"].startswith("epoch 2")
-    assert forked != alone
+    assert forked != unshared

@@ -89,7 +89,7 @@ def test_a_ledger_is_of_all_studies_and_opens_those_that_were_run(
     )
     assert [work.study.name for work in works] == ["small"]
     shipped = {file.stem for file in (REPOSITORY / "configs/studies").glob("*.yaml")}
-    assert sorted(one.file.stem for one in unopened) == sorted(shipped), "each once"
+    assert sorted(study.file.stem for study in unopened) == sorted(shipped), "each once"
     with pytest.raises(SystemExit):
         main(["report", "small.yaml", "--ledger", "mine.md"])
     assert capsys.readouterr().out == "mine.md\n"

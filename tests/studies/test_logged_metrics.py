@@ -19,7 +19,7 @@ from tests.runs import fit, logged, tiny
 EVERYTHING = {
     "trainer": {
         "callbacks+": [
-            node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]
+            node for fragment in DIAGNOSTICS.values() for node in fragment["trainer"]["callbacks+"]
         ]
     }
 }
@@ -42,8 +42,8 @@ RATES = {
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (one,) = resolved_config([Run({"seed": 0}, files, {})])
-    return one
+    (resolved,) = resolved_config([Run({"seed": 0}, files, {})])
+    return resolved
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     ids=["everything", "interventions", "diagnostics", "rates"],
 )
 def test_all_that_is_logged_was_known(fragments: tuple[dict[str, Any], ...]) -> None:
-    known = config(*fragments)
+    resolved = config(*fragments)
     for tag in logged(fit(*tiny(*fragments)).place.directory):
-        check_logged("report", tag, [known])
+        check_logged("report", tag, [resolved])
 
 
 def test_every_diagnostic_names_its_tags() -> None:
@@ -94,31 +94,31 @@ def plain_and_measured() -> tuple[dict[str, Any], dict[str, Any]]:
     ],
 )
 def test_what_nothing_logs_is_refused(metric: Any) -> None:
-    plain, one = plain_and_measured()
+    plain, measured = plain_and_measured()
     logged = "they log diagnostics/fisher/error"
     with pytest.raises(
         UserError, match=f"report: {re.escape(str(metric))}: no run logs it; {logged}"
     ):
-        check_logged("report", metric, [plain, one])
-    check_logged("report", "diagnostics/fisher/trace/conv", [plain, one])
+        check_logged("report", metric, [plain, measured])
+    check_logged("report", "diagnostics/fisher/trace/conv", [plain, measured])
     with pytest.raises(UserError, match="no run logs it"):
         check_logged("report", "diagnostics/fisher/trace", [plain])
 
 
 def test_what_counts_time_to_accuracy_logs_is_known() -> None:
-    one = config(DIAGNOSTICS["TimeToAccuracy"])
+    resolved = config(DIAGNOSTICS["TimeToAccuracy"])
     for part in ("reached", "epochs", "steps", "last_stage/epochs", "stage1/steps"):
-        check_logged("report", f"diagnostics/time_to_accuracy/train_0.1/{part}", [one])
+        check_logged("report", f"diagnostics/time_to_accuracy/train_0.1/{part}", [resolved])
     for wrong in (
         "val/acuracy",
         "diagnostics/time_to_accuracy/train_0.99/epochs",
         "diagnostics/time_to_accuracy/val_0.1/epochs",
     ):
         with pytest.raises(UserError, match=f"report: {wrong}: no run logs it"):
-            check_logged("report", wrong, [one])
+            check_logged("report", wrong, [resolved])
 
 
 def test_what_others_log_is_not_known() -> None:
-    own = config({"trainer": {"callbacks+": [{"class_path": "tests.probes.StepLog"}]}})
-    assert logged_metrics(own) is None
-    check_logged("report", "anything", [config(), own])
+    resolved = config({"trainer": {"callbacks+": [{"class_path": "tests.probes.StepLog"}]}})
+    assert logged_metrics(resolved) is None
+    check_logged("report", "anything", [config(), resolved])

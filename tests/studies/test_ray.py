@@ -24,27 +24,27 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", f"{REPOSITORY}")
-    one: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    one.add_node(num_cpus=1)
+    cluster_of_two: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster_of_two.add_node(num_cpus=1)
     ray.init(
-        address=one.address,
+        address=cluster_of_two.address,
         log_to_driver=False,
         runtime_env={"env_vars": {"PYTHONPATH": str(REPOSITORY)}},
     )
-    yield one
+    yield cluster_of_two
     ray.shutdown()
-    one.shutdown()
+    cluster_of_two.shutdown()
 
 
 def test_a_lost_node_changes_nothing(cluster: Any) -> None:
     arms = few("plain", "blurred for 1", "blurred for 2", "shrunk by half")
-    work, alone = small(arms), small(arms, share=False, root="alone")
+    work, unshared = small(arms), small(arms, share=False, root="alone")
     killer = Thread(target=lose_a_node, args=(cluster, work.store.root))
     killer.start()
     assert not run(work, 2, ray_engine.run)
     killer.join()
-    assert not run(alone, 2, local_engine.run)
-    assert ends(work) == ends(alone)
+    assert not run(unshared, 2, local_engine.run)
+    assert ends(work) == ends(unshared)
 
 
 def lose_a_node(cluster: Any, store: Path) -> None:

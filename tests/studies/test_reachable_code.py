@@ -31,8 +31,8 @@ def reached(files: dict[str, str], *roots: str) -> set[str]:
         file = Path("lab") / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    found = reachable_sources(roots, Sources(Path.cwd(), ["lab"]))
-    return {module.removeprefix("lab.") for module in found}
+    sources = reachable_sources(roots, Sources(Path.cwd(), ["lab"]))
+    return {module.removeprefix("lab.") for module in sources}
 
 
 EXPORTS = {
@@ -202,15 +202,15 @@ def test_what_acts_later_names_no_earlier_epoch(copied: Path) -> None:
 
 def test_what_validation_is_impaired_by_counts_in_all_epochs() -> None:
     impaired = {**ARMS["blurred for 1"], "data.init_args.also_evaluate_with_deficit": True}
-    for arm, same in ((ARMS["blurred for 1"], True), (impaired, False)):
+    for arm, is_equal in ((ARMS["blurred for 1"], True), (impaired, False)):
         (config,) = small({"blurred": arm}, seeds=1).configs
         codes = [
             CodeHashes(project_sources(), trusted={"datamodules.Blur": text})
             for text in ("one", "two")
         ]
-        one, two = (plan.state_chain(config, "salt", code).states for code in codes)
-        assert (one[0] == two[0]) is same
-        assert one[1:] != two[1:]
+        first, second = (plan.state_chain(config, "salt", code).states for code in codes)
+        assert (first[0] == second[0]) is is_equal
+        assert first[1:] != second[1:]
 
 
 def test_code_may_be_trusted(copied: Path) -> None:
@@ -261,18 +261,20 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
     for number, path in enumerate(opened.paths):
         place = Path(f"place{number}").absolute()
         place.mkdir()
-        whole = plan.Segment(
+        full_run = plan.Segment(
             None, path.states[-1], 0, len(path.states) - 1, number, True, bool(path.alone)
         )
-        tasks.append(opened.task(whole, place))
+        tasks.append(opened.task(full_run, place))
     Path("tasks.json").write_text(json.dumps(tasks))
     command = [sys.executable, "-m", "tests.studies.executed", "tasks.json"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
+    completed = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False
+    )
+    assert completed.returncode == 0, completed.stderr
     sources = project_sources()
     for name, config, files in zip(
-        arms, opened.configs, json.loads(done.stdout.splitlines()[-1]), strict=True
+        arms, opened.configs, json.loads(completed.stdout.splitlines()[-1]), strict=True
     ):
         modules = reachable_sources(roots(class_paths(config)), sources)
         reachable = {str(sources.file(module)) for module in modules}

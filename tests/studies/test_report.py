@@ -92,13 +92,15 @@ def test_a_table_has_means_deviations_and_paired_differences() -> None:
 
 
 def test_each_hue_has_its_own_control() -> None:
-    both = pd.concat(
+    two_nets = pd.concat(
         [
             runs().assign(net="a"),
-            runs().assign(net="b", value=lambda one: one.value + one.seed * (one.arm == "warm")),
+            runs().assign(
+                net="b", value=lambda frame: frame.value + frame.seed * (frame.arm == "warm")
+            ),
         ]
     )
-    shown = table(both, Settings(hue="net", control="plain")).set_index(["net", "arm"])
+    shown = table(two_nets, Settings(hue="net", control="plain")).set_index(["net", "arm"])
     assert shown.loc[("b", "warm"), "difference"] - shown.loc[
         ("a", "warm"), "difference"
     ] == pytest.approx(1)
@@ -119,8 +121,8 @@ def test_each_hue_has_its_own_control() -> None:
     ],
 )
 def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_path: Path) -> None:
-    what = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).configs)
-    draw(runs(), chosen, what, tmp_path)
+    value_label = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).configs)
+    draw(runs(), chosen, value_label, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
     axis = {"test accuracy (%)", "mean of the last 5 epochs", "val split = test split"}
     assert texts(tmp_path) >= axis | named
@@ -183,8 +185,8 @@ def done(**content: Any) -> StudyContext:
         end = work.paths[number].states[-1]
         (folder / "run.json").write_text(json.dumps({"state": end}))
         (work.store.root / end).mkdir(parents=True)
-        how = {"start": None, "first": 0, "stop": 3, "seconds": 1.0, "cut_off": False}
-        (work.store.root / end / "done.json").write_text(json.dumps(how))
+        metadata = {"start": None, "first": 0, "stop": 3, "seconds": 1.0, "cut_off": False}
+        (work.store.root / end / "done.json").write_text(json.dumps(metadata))
         git = {"commit": "0123456789", "uncommitted": "" if number else "diff"}
         (folder / "manifest.json").write_text(
             json.dumps({"sessions": [{"git": git, "device": "cpu"}]})

@@ -35,21 +35,21 @@ class Script:
     def __init__(self, outcomes: dict[str, list[str]]) -> None:
         self.outcomes = outcomes
         self.running: list[tuple[Segment, str]] = []
-        self.most = 0
-        self.seen: list[str] = []
+        self.max_running = 0
+        self.attempts: list[str] = []
         self.stopped = False
 
     def start(self, segment: Segment) -> Start:
         left = self.outcomes.get(segment.end)
         outcome = left.pop(0) if left else ""
-        self.seen.append(f"{segment.end} {outcome}".strip())
+        self.attempts.append(f"{segment.end} {outcome}".strip())
         if outcome == "locked":
             return Start.LOCKED
         if outcome == "trained":
             Kept.states.add(segment.end)
             return Start.TRAINED
         self.running.append((segment, outcome))
-        self.most = max(self.most, len(self.running))
+        self.max_running = max(self.max_running, len(self.running))
         return Start.STARTED
 
     def wait(self, epoch: Callable[[], None]) -> list[Ended]:
@@ -67,14 +67,14 @@ class Script:
         self.stopped = True
 
 
-class Told(list[str]):
+class RecordedEvents(list[str]):
     """What is told, in order."""
 
     def events(self) -> Progress:
         return Progress(
             lambda: self.append("epoch"),
             lambda segment: self.append(f"{segment.end} done"),
-            lambda segment, said: self.append(f"{segment.end} failed: {said}"),
+            lambda segment, message: self.append(f"{segment.end} failed: {message}"),
         )
 
 
@@ -87,31 +87,33 @@ def segment(end: str, start: str | None = None, first: int = 0, stop: int = 1) -
     return Segment(start, end, first, stop, 0, True, False)
 
 
-def scheduled(todo: list[Segment], jobs: int = 1, **outcomes: list[str]) -> tuple[Script, Told]:
-    script, told = Script(outcomes), Told()
-    train(todo, Kept(Path()), jobs, told.events(), script)
+def scheduled(
+    todo: list[Segment], jobs: int = 1, **outcomes: list[str]
+) -> tuple[Script, RecordedEvents]:
+    script, events = Script(outcomes), RecordedEvents()
+    train(todo, Kept(Path()), jobs, events.events(), script)
     assert script.stopped
-    return script, told
+    return script, events
 
 
 LINE = [segment("a"), segment("b", "a", 1, 2), segment("long", None, 0, 3)]
 
 
 def test_each_is_trained_after_its_beginning_and_the_longest_way_first() -> None:
-    script, told = scheduled(LINE)
-    assert script.seen == ["long", "a", "b"]
-    assert told == ["epoch", "long done", "epoch", "a done", "epoch", "b done"]
+    script, events = scheduled(LINE)
+    assert script.attempts == ["long", "a", "b"]
+    assert events == ["epoch", "long done", "epoch", "a done", "epoch", "b done"]
 
 
 def test_as_many_are_trained_at_once_as_there_are_jobs() -> None:
     todo = [segment(name) for name in "abcde"]
-    assert [scheduled(todo, jobs)[0].most for jobs in (1, 2, 9)] == [1, 2, 5]
+    assert [scheduled(todo, jobs)[0].max_running for jobs in (1, 2, 9)] == [1, 2, 5]
 
 
 def test_one_that_fails_is_tried_twice_and_stops_those_after_it_alone() -> None:
-    script, told = scheduled(LINE, a=["no", "still no"])
-    assert script.seen == ["long", "a no", "a still no"]
-    assert told == [
+    script, events = scheduled(LINE, a=["no", "still no"])
+    assert script.attempts == ["long", "a no", "a still no"]
+    assert events == [
         "epoch",
         "long done",
         "a failed: still no",
@@ -121,19 +123,19 @@ def test_one_that_fails_is_tried_twice_and_stops_those_after_it_alone() -> None:
 
 
 def test_one_that_is_preempted_is_started_again_however_often() -> None:
-    script, told = scheduled([segment("a")], a=["preempted", "preempted", "no", "preempted"])
-    assert script.seen == ["a preempted", "a preempted", "a no", "a preempted", "a"]
-    assert told == ["epoch", "a done"]
+    script, events = scheduled([segment("a")], a=["preempted", "preempted", "no", "preempted"])
+    assert script.attempts == ["a preempted", "a preempted", "a no", "a preempted", "a"]
+    assert events == ["epoch", "a done"]
 
 
 def test_what_another_runner_trains_is_waited_for() -> None:
-    script, told = scheduled(LINE, 2, a=["locked", "locked", "trained"])
-    assert script.seen == ["long", "a locked", "a locked", "a trained", "b"]
-    assert told == ["epoch", "long done", "epoch", "a done", "epoch", "b done"]
+    script, events = scheduled(LINE, 2, a=["locked", "locked", "trained"])
+    assert script.attempts == ["long", "a locked", "a locked", "a trained", "b"]
+    assert events == ["epoch", "long done", "epoch", "a done", "epoch", "b done"]
 
 
 def test_all_are_stopped_with_the_scheduler() -> None:
     script = Script({"a": ["interrupted"]})
     with pytest.raises(KeyboardInterrupt):
-        train([segment("a")], Kept(Path()), 1, Told().events(), script)
+        train([segment("a")], Kept(Path()), 1, RecordedEvents().events(), script)
     assert script.stopped

@@ -22,7 +22,7 @@ from plasticity_lab.studies.statistics import (
 )
 
 PAIRS = ([5.0, 7.0, 6.5, 4.2], [4.0, 5.0, 6.0, 4.4])
-VALUES = [one - other for one, other in zip(*PAIRS, strict=True)]
+VALUES = [arm - control for arm, control in zip(*PAIRS, strict=True)]
 
 
 def test_an_interval_is_students() -> None:
@@ -37,8 +37,8 @@ def test_an_interval_is_students() -> None:
 
 @pytest.mark.parametrize("alternative", ["two-sided", "greater"])
 def test_t_is_scipys(alternative: Literal["two-sided", "greater"]) -> None:
-    wanted = stats.ttest_rel(*PAIRS, alternative=alternative).pvalue
-    assert t_test(VALUES, alternative) == pytest.approx(wanted)
+    expected = stats.ttest_rel(*PAIRS, alternative=alternative).pvalue
+    assert t_test(VALUES, alternative) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0])
@@ -47,8 +47,8 @@ def test_t_is_scipys(alternative: Literal["two-sided", "greater"]) -> None:
 def test_without_any_spread_t_is_that_of_flipped_signs(
     value: float, count: int, alternative: Any
 ) -> None:
-    both, above = 1.0 if value == 0 else 2 * 0.5**count, 0.5**count if value > 0 else 1.0
-    expected = both if alternative == "two-sided" else above
+    two_sided, one_sided = 1.0 if value == 0 else 2 * 0.5**count, 0.5**count if value > 0 else 1.0
+    expected = two_sided if alternative == "two-sided" else one_sided
     assert t_test([value] * count, alternative) == expected
     if count <= 6:
         assert sign_flip_test([value] * count, alternative) == expected
@@ -61,7 +61,7 @@ def test_without_any_spread_t_is_that_of_flipped_signs(
 def test_flipped_signs_are_scipys_permutations(values: list[float], alternative: str) -> None:
     paired = stats.permutation_test(
         (values, [0.0] * len(values)),
-        lambda one, other: np.mean(one) - np.mean(other),
+        lambda arm, control: np.mean(arm) - np.mean(control),
         permutation_type="samples",
         n_resamples=np.inf,
         alternative=alternative,
@@ -79,11 +79,11 @@ def test_flipped_signs_by_brute_force() -> None:
 def test_two_one_sided_tests_are_a_90_percent_interval() -> None:
     high = stats.ttest_rel(*PAIRS).confidence_interval(0.9).high
     assert equivalence_test(VALUES, high * 1.001) < 0.05 < equivalence_test(VALUES, high * 0.999)
-    one, other = (
+    lower_p, upper_p = (
         stats.ttest_1samp([2.5 + sign * value for value in VALUES], 0, alternative="greater").pvalue
         for sign in (1, -1)
     )
-    assert equivalence_test(VALUES, 2.5) == pytest.approx(max(one, other))
+    assert equivalence_test(VALUES, 2.5) == pytest.approx(max(lower_p, upper_p))
     assert equivalence_test(VALUES, 9.0, sign_flip_test) == 1 / 16
 
 
@@ -104,8 +104,8 @@ def test_power_is_that_of_the_noncentral_t(effect: float, seeds: int) -> None:
 def test_equivalence_is_as_often_found_as_said() -> None:
     draws = np.random.default_rng(0).normal(0.2, 0.8, (20_000, 6))
     half = stats.t.ppf(0.95, 5) * draws.std(1, ddof=1) / np.sqrt(6)
-    found = np.mean((draws.mean(1) + half < 1) & (draws.mean(1) - half > -1))
-    assert equivalence_power(1.0, 0.8, 6, 0.2) == pytest.approx(found, abs=0.01)
+    fraction = np.mean((draws.mean(1) + half < 1) & (draws.mean(1) - half > -1))
+    assert equivalence_power(1.0, 0.8, 6, 0.2) == pytest.approx(fraction, abs=0.01)
 
 
 @pytest.mark.parametrize(

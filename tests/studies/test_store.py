@@ -47,7 +47,7 @@ def chain(store: Store) -> None:
 
 
 def todo(store: Store) -> list[tuple[str | None, str, bool]]:
-    return [(one.start, one.end, one.test) for one in segments([CHAIN], store)]
+    return [(segment.start, segment.end, segment.test) for segment in segments([CHAIN], store)]
 
 
 def test_a_whole_chain_needs_nothing(store: Store) -> None:
@@ -134,8 +134,8 @@ def test_a_full_disk_leaves_what_was_there(store: Store, monkeypatch: pytest.Mon
 
 def test_segments_are_as_before() -> None:
     """A plan of nothing trained: cut where runs part."""
-    other = States([*CHAIN.states[:4], "t4", "t5"], "")
-    assert segments([CHAIN, other], EmptyStore()) == [
+    branch = States([*CHAIN.states[:4], "t4", "t5"], "")
+    assert segments([CHAIN, branch], EmptyStore()) == [
         Segment(None, "s3", 0, 3, 0, False, False),
         Segment("s3", "s6", 3, 6, 0, True, False),
         Segment("s3", "t5", 3, 5, 1, True, False),

@@ -42,9 +42,9 @@ def test_arms_differ_in_kind() -> None:
     for name in ("base", "more"):
         Path(f"{name}.yaml").write_text("{}")
     arms = {"plain": None, "other": {"config": ["more.yaml"], "trainer.max_epochs": 7}}
-    plain, other = read_study(study(config=["base.yaml"], arms=arms)).runs
+    plain, named = read_study(study(config=["base.yaml"], arms=arms)).runs
     assert (plain.name, [file.name for file in plain.configs]) == ("plain,seed=0", ["base.yaml"])
-    assert (other.overrides, [file.name for file in other.configs]) == (
+    assert (named.overrides, [file.name for file in named.configs]) == (
         {"trainer.max_epochs": 7},
         ["base.yaml", "more.yaml"],
     )
@@ -79,11 +79,11 @@ def test_a_key_replaces_what_was_added_before_it() -> None:
         "without": {"trainer.callbacks": []},
         "with": {"trainer.callbacks": [1], "trainer.callbacks+": [2]},
     }
-    without, other = read_study(
+    first, second = read_study(
         study(set={"trainer.callbacks+": [0], "trainer.max_epochs": 1}, arms=arms)
     ).runs
-    assert without.overrides == {"trainer.max_epochs": 1, "trainer.callbacks": []}
-    assert other.overrides == {"trainer.max_epochs": 1, "trainer.callbacks": [1, 2]}
+    assert first.overrides == {"trainer.max_epochs": 1, "trainer.callbacks": []}
+    assert second.overrides == {"trainer.max_epochs": 1, "trainer.callbacks": [1, 2]}
 
 
 def test_the_arms_key_counts_before_those_of_axes_and_set() -> None:
@@ -104,11 +104,11 @@ def test_the_arms_key_counts_before_those_of_axes_and_set() -> None:
 def test_a_name_fits_into_a_folder(size: int) -> None:
     axes = [{"text": ["é" * size + "a", "é" * size + "b"]}]
     content = {"axes": axes, "set": {"trainer.default_root_dir": "{text}"}}
-    one, other = (run.name for run in read_study(study(**content)).runs)
-    assert one != other
-    assert max(len(name.encode()) for name in (one, other)) <= 255
-    assert [run.name for run in read_study(study(**content)).runs] == [one, other]
-    assert (one == f"text={'é' * size}a,seed=0") == (size == 20)
+    first, second = (run.name for run in read_study(study(**content)).runs)
+    assert first != second
+    assert max(len(name.encode()) for name in (first, second)) <= 255
+    assert [run.name for run in read_study(study(**content)).runs] == [first, second]
+    assert (first == f"text={'é' * size}a,seed=0") == (size == 20)
 
 
 def test_one_value_may_name_all_runs() -> None:

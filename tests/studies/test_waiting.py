@@ -50,14 +50,14 @@ def test_a_run_may_end_before_its_last_segment() -> None:
     assert finished.trainer.current_epoch == 2
     assert everything(work.folder(0)) == logged(Path("alone"))
     assert verify(work, number=0) == "early,seed=0"
-    said = (write_report(work) / "table.md").read_text()
-    assert "| early | 1 | 1.00 |" in said
+    report_text = (write_report(work) / "table.md").read_text()
+    assert "| early | 1 | 1.00 |" in report_text
     assert (
         f"Of the finished runs 1 have no value of {report['metric']}, and are not in the "
         "table: never,seed=0."
-    ) in said
+    ) in report_text
     assert (
         "Of the finished runs 1 reached max_epochs before their last data stage had ended: "
         "never,seed=0."
-    ) in said
+    ) in report_text
     assert not run(work, 1, local_engine.run), "nothing is left to train"

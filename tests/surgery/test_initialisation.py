@@ -132,8 +132,8 @@ def initial(network: nn.Module, seed: int = 0) -> nn.Module:
     return network
 
 
-def same(one: nn.Module, other: nn.Module) -> bool:
-    states = one.state_dict(), other.state_dict()
+def same_state(first: nn.Module, second: nn.Module) -> bool:
+    states = first.state_dict(), second.state_dict()
     return states[0].keys() == states[1].keys() and all(
         torch.equal(states[0][name], states[1][name]) for name in states[0]
     )
@@ -151,10 +151,10 @@ def test_what_the_constructor_sets_is_where_training_starts(kind: type[nn.Module
         built: Any = kind()
     if kind is Uncalled:
         built.reset_parameters()
-    assert same(network, built)
-    assert same(network, initial(construct(kind), 7))
+    assert same_state(network, built)
+    assert same_state(network, initial(construct(kind), 7))
     if kind is not Fourier:
-        assert not same(network, initial(construct(kind), 8))
+        assert not same_state(network, initial(construct(kind), 8))
     again = redraw(network, names(network), lambda name: (7, "init", name))
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
     fresh = redraw(network, names(network), lambda name: (7, "LayerReset", 3, name))
@@ -180,14 +180,14 @@ def test_layers_that_draw_themselves_are_drawn_one_by_one(make: Callable[[], nn.
     network = initial(make(), 3)
     for name, layer in network.named_modules():
         if hasattr(layer, "reset_parameters"):
-            reset, alone = (
+            reset, redrawn = (
                 copy.deepcopy(layer),
                 redraw(network, [name], lambda name: (3, "init", name)),
             )
             with seeded_global_rng(3, "init", name):
                 reset.reset_parameters()
             for part, tensor in reset.state_dict().items():
-                assert torch.equal(tensor, alone[f"{name}.{part}"])
+                assert torch.equal(tensor, redrawn[f"{name}.{part}"])
                 assert torch.equal(tensor, network.state_dict()[f"{name}.{part}"])
 
 
@@ -199,12 +199,12 @@ def test_a_draw_leaves_network_and_global_stream_alone() -> None:
     network: Any = initial(construct(SmallNet, 1, 10))
     network.norm.running_mean += 5
     before, stream = copy.deepcopy(network), torch.get_rng_state()
-    one, again, other = (drawn(network, seed) for seed in (0, 0, 1))
-    assert torch.equal(one["conv.weight"], again["conv.weight"])
-    assert not torch.equal(one["conv.weight"], other["conv.weight"])
-    assert not one["norm.running_mean"].any()
+    first, again, reseeded = (drawn(network, seed) for seed in (0, 0, 1))
+    assert torch.equal(first["conv.weight"], again["conv.weight"])
+    assert not torch.equal(first["conv.weight"], reseeded["conv.weight"])
+    assert not first["norm.running_mean"].any()
     assert torch.equal(torch.get_rng_state(), stream)
-    assert same(network, before)
+    assert same_state(network, before)
     assert nn.Linear.reset_parameters.__qualname__ == "Linear.reset_parameters", (
         "torch is as it was"
     )
@@ -213,8 +213,8 @@ def test_a_draw_leaves_network_and_global_stream_alone() -> None:
 
 def test_copies_know_how_they_were_built() -> None:
     network = construct(ZeroHead)
-    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
-        assert same(initial(other, 4), initial(construct(ZeroHead), 4))
+    for twin in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert same_state(initial(twin, 4), initial(construct(ZeroHead), 4))
 
 
 class Wrapper(nn.Module):
@@ -232,8 +232,8 @@ def test_a_network_among_the_arguments_keeps_what_its_constructor_set() -> None:
     fresh = redraw(built, names(built), lambda name: (0, "LayerReset", name))
     assert not fresh["network.head.weight"].any()
     by_hand = ZeroHead()
-    held: Any = initial(construct(Wrapper, by_hand), 3)
-    assert same(held.network, by_hand)
+    wrapper: Any = initial(construct(Wrapper, by_hand), 3)
+    assert same_state(wrapper.network, by_hand)
 
 
 def test_networks_among_the_arguments_are_built_again_too() -> None:
@@ -251,14 +251,16 @@ def test_networks_among_the_arguments_are_built_again_too() -> None:
     assert all(torch.equal(tensor, fresh[name]) for name, tensor in start.state_dict().items()), (
         "not from what was trained since"
     )
-    assert not same(start, initial(construct(Holder, parts={"x": [construct(SmallNet, 1, 10)]}), 1))
+    assert not same_state(
+        start, initial(construct(Holder, parts={"x": [construct(SmallNet, 1, 10)]}), 1)
+    )
 
 
 def test_an_instance_made_by_hand_keeps_its_values_and_cannot_be_drawn_again() -> None:
     network = SmallNet(1, 10)
-    held = copy.deepcopy(network)
+    original = copy.deepcopy(network)
     module = ImageClassifier(network, lambda parameters: torch.optim.SGD(parameters, lr=0.1))
-    assert same(network, held)
+    assert same_state(network, original)
     with pytest.raises(
         UserError,
         match=(
@@ -288,8 +290,8 @@ def test_what_cannot_be_reproduced_is_refused_by_name() -> None:
         UserError, match=r"head.weight: cannot be drawn again, as it is drawn from elsewhere"
     ):
         check_redraw(network, ["conv", "head"])
-    for made in (network, construct(SmallNet, 1, 10)):
-        prune.l1_unstructured(made.head, "weight", amount=0.5)  # type: ignore[no-untyped-call]
+    for model in (network, construct(SmallNet, 1, 10)):
+        prune.l1_unstructured(model.head, "weight", amount=0.5)  # type: ignore[no-untyped-call]
         for attempt in (
             check_redraw,
             lambda module, names: redraw(module, names, lambda name: (0, name)),
@@ -301,7 +303,7 @@ def test_what_cannot_be_reproduced_is_refused_by_name() -> None:
                     "after"
                 ),
             ):
-                attempt(made, ["head"])
+                attempt(model, ["head"])
 
 
 class Numpys(nn.Linear):
@@ -434,7 +436,7 @@ def test_schemes_are_the_authors_lines_and_resets_draw_by_them(scheme: Any, zero
     authors = (
         kaiming_of_torchvision
         if scheme == "kaiming_fan_out"
-        else lambda one: one.apply(kaiming_of_open_lth)
+        else lambda module: module.apply(kaiming_of_open_lth)
     )
     if zero:
         with seeded_global_rng(5, "init", "."):
@@ -442,15 +444,15 @@ def test_schemes_are_the_authors_lines_and_resets_draw_by_them(scheme: Any, zero
             for layer in expected.modules():
                 if not list(layer.children()):
                     authors(layer)
-        assert same(network, expected)
+        assert same_state(network, expected)
     else:
         for name, layer in network.named_modules():
             if hasattr(layer, "reset_parameters"):
-                alone: Any = copy.deepcopy(layer)
+                twin: Any = copy.deepcopy(layer)
                 with seeded_global_rng(5, "init", name):
-                    alone.reset_parameters()
-                    authors(alone)
-                assert same(layer, alone), name
+                    twin.reset_parameters()
+                    authors(twin)
+                assert same_state(layer, twin), name
     again = redraw(network, names(network), lambda name: (5, "init", name))
     assert all(torch.equal(tensor, again[name]) for name, tensor in network.state_dict().items())
 
@@ -463,8 +465,8 @@ def test_schemes_have_the_papers_spread() -> None:
     fan_out, uniform = (construct(ResNet, 3, 10, width=32) for _ in range(2))
     init_parameters(fan_out, 0, "kaiming_fan_out")
     init_parameters(uniform, 0, "kaiming_uniform_norm")
-    for one, fan in ((fan_out, 64 * 9), (uniform, 32 * 9)):
-        weight: Any = one.get_parameter("layer2.0.conv1.weight")
+    for model, fan in ((fan_out, 64 * 9), (uniform, 32 * 9)):
+        weight: Any = model.get_parameter("layer2.0.conv1.weight")
         assert spread(weight) == pytest.approx((2 / fan) ** 0.5, rel=0.03)
     scales = torch.cat(
         [layer.weight.detach() for layer in uniform.modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -488,4 +490,4 @@ def test_another_name_for_what_the_constructor_calls_draws_nothing_more(
         nn.MultiheadAttention._reset_parameters,
         raising=False,
     )
-    assert same(initial(construct(Attention), 7), built)
+    assert same_state(initial(construct(Attention), 7), built)

@@ -17,11 +17,11 @@ from tests.runs import fit, logged, tiny
 
 
 def fragment(path: str, **arguments: Any) -> dict[str, Any]:
-    one = {
+    node = {
         "class_path": f"callbacks.diagnostics.{path}",
         "init_args": {"every": "1ep", **arguments},
     }
-    return {"trainer": {"callbacks+": [one]}}
+    return {"trainer": {"callbacks+": [node]}}
 
 
 def run(path: str, **arguments: Any) -> tuple[Any, dict[str, list[tuple[int, float]]]]:
@@ -64,11 +64,11 @@ def end(finished: Any) -> tuple[nn.Module, Probe]:
 def diagnostic(finished: Any) -> Any:
     """Return the diagnostic of a run."""
     callbacks: list[Any] = finished.trainer.callbacks
-    (one,) = [one for one in callbacks if isinstance(one, Diagnostic)]
-    return one
+    (callback,) = [callback for callback in callbacks if isinstance(callback, Diagnostic)]
+    return callback
 
 
-def check_invisible(finished: Any, one: Diagnostic) -> None:
+def check_invisible(finished: Any, callback: Diagnostic) -> None:
     """A measurement leaves no hook, no gradient and no value changed, and draws nothing."""
     module, examples = finished.model, probe(finished, 1000)
     for parameter in module.parameters():
@@ -78,7 +78,7 @@ def check_invisible(finished: Any, one: Diagnostic) -> None:
         torch.get_rng_state(),
     )
     with preserve_state(module):
-        one.measure(run_look(finished.trainer, module, examples))
+        callback.measure(run_look(finished.trainer, module, examples))
         assert torch.equal(torch.get_rng_state(), stream)
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     assert all(parameter.grad is None for parameter in module.parameters())

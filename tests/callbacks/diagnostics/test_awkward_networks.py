@@ -100,7 +100,7 @@ def test_what_recurrence_does_not_allow(
 ) -> None:
     if name != "CKA":
 
-        def fails(*given: Any) -> Any:
+        def fails(*args: Any) -> Any:
             raise RuntimeError("derivative for aten::_cudnn_rnn_backward is not implemented")
 
         monkeypatch.setattr("plasticity_lab.measurements.hvp.hessian_vector_product", fails)

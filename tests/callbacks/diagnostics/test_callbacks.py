@@ -43,7 +43,7 @@ def test_the_first_epoch_may_be_measured_closely() -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "early", "epoch", "before", "step", "ends", "due"),
+    ("interval", "early", "epoch", "before", "step", "ends", "due"),
     [
         ("2ep", False, 0, 3, 4, True, False),
         ("2ep", False, 1, 7, 8, True, True),
@@ -61,7 +61,7 @@ def test_the_first_epoch_may_be_measured_closely() -> None:
     ],
 )
 def test_when_it_is_due(
-    every: str, early: bool, epoch: int, before: int, step: int, ends: bool, due: bool
+    interval: str, early: bool, epoch: int, before: int, step: int, ends: bool, due: bool
 ) -> None:
     class Nothing(Diagnostic):
         """Measures nothing."""
@@ -69,7 +69,7 @@ def test_when_it_is_due(
         def measure(self, *_: Any) -> dict[str, float]:
             return {}
 
-    assert Nothing(Time(every), early=early).due(epoch, 5, before, step, ends) == due
+    assert Nothing(Time(interval), early=early).due(epoch, 5, before, step, ends) == due
 
 
 def test_fisher_information_is_that_of_the_network() -> None:
@@ -118,9 +118,9 @@ def test_curvature_is_that_of_the_network() -> None:
     assert tags["diagnostics/hessian/overlap"][-1][1] == pytest.approx(
         float(slope @ image / slope.norm() / image.norm()), rel=1e-3
     )
-    for when, expected in (("last", [3, 7, 11]), ("early", [7, 11])):
+    for reference, expected in (("last", [3, 7, 11]), ("early", [7, 11])):
         assert [
-            step for step, _ in tags[f"diagnostics/hessian/subspace_overlap/{when}"]
+            step for step, _ in tags[f"diagnostics/hessian/subspace_overlap/{reference}"]
         ] == expected
 
 
@@ -193,12 +193,15 @@ def test_stability_is_of_the_rate_that_is_trained_with() -> None:
         "init_args": {"every": "1ep", "examples": 50},
     }
     tags = logged(fit(*tiny({"trainer": {"callbacks+": [kernel, factor]}})).place.directory)
-    (steps, eigenvalues), (_, found) = (
+    (steps, eigenvalues), (_, stabilities) = (
         zip(*tags[f"diagnostics/kernel/{name}"], strict=True)
         for name in ("full_eigenvalue", "stability")
     )
     assert steps == (0, 3, 7, 11)
-    rates = [one * 100 / eigenvalue for one, eigenvalue in zip(found, eigenvalues, strict=True)]
+    rates = [
+        stability * 100 / eigenvalue
+        for stability, eigenvalue in zip(stabilities, eigenvalues, strict=True)
+    ]
     # The first epoch's factor, with its rate; the schedule falls by 0.8 at the end of an epoch,
     # before it is measured.
     assert rates == pytest.approx([0.1 * 2, 0.08 * 2, 0.064 * 10, 0.0512 * 10], rel=1e-5)
@@ -255,7 +258,9 @@ def test_what_cannot_be_measured_is_said_before_training(
 def test_a_run_that_diverges_says_so_whatever_is_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    nodes = [node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]]
+    nodes = [
+        node for fragment in DIAGNOSTICS.values() for node in fragment["trainer"]["callbacks+"]
+    ]
     often = [
         {**node, "init_args": {**node["init_args"], "every": "1st"}}
         for node in nodes

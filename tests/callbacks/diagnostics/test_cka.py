@@ -36,23 +36,23 @@ def features(columns: int, seed: int) -> Tensor:
 
 
 def test_cka_is_that_of_the_products_of_columns() -> None:
-    one, other = features(5, 0), features(7, 1)
-    x, y = one - one.mean(0), other - other.mean(0)
-    wanted = (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
-    assert linear_cka(one, other) == pytest.approx(float(wanted), rel=1e-12)
-    assert 0.01 < wanted < 0.9
-    assert linear_cka(other, one) == pytest.approx(float(wanted), rel=1e-12)
+    first, second = features(5, 0), features(7, 1)
+    x, y = first - first.mean(0), second - second.mean(0)
+    expected = (y.T @ x).norm() ** 2 / ((x.T @ x).norm() * (y.T @ y).norm())
+    assert linear_cka(first, second) == pytest.approx(float(expected), rel=1e-12)
+    assert 0.01 < expected < 0.9
+    assert linear_cka(second, first) == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_cka_sees_neither_rotation_nor_factor_nor_shift_but_other_maps() -> None:
-    one, other = features(5, 0), features(7, 1)
+    first, second = features(5, 0), features(7, 1)
     rotation = torch.linalg.qr(features(5, 2)[:5])[0]
-    assert linear_cka(one, one) == pytest.approx(1, rel=1e-14)
-    assert linear_cka(one @ rotation * 0.3 + 2, other) == pytest.approx(
-        linear_cka(one, other), rel=1e-10
+    assert linear_cka(first, first) == pytest.approx(1, rel=1e-14)
+    assert linear_cka(first @ rotation * 0.3 + 2, second) == pytest.approx(
+        linear_cka(first, second), rel=1e-10
     )
-    assert linear_cka(one * torch.tensor([1, 2, 3, 4, 5]), other) != pytest.approx(
-        linear_cka(one, other), rel=1e-3
+    assert linear_cka(first * torch.tensor([1, 2, 3, 4, 5]), second) != pytest.approx(
+        linear_cka(first, second), rel=1e-3
     )
 
 
@@ -65,8 +65,8 @@ def matrices(finished: Any) -> dict[str, Tensor]:
     return {
         "cka": gram(last_features(network, examples.inputs)),
         **{
-            f"cka/{name}": gram(one)
-            for name, one in block_outputs(network, examples.inputs).items()
+            f"cka/{name}": gram(output)
+            for name, output in block_outputs(network, examples.inputs).items()
         },
     }
 
@@ -81,7 +81,7 @@ def test_a_run_logs_similarity_to_the_network_it_began_with() -> None:
     )
     initial.model.network.norm.reset_running_stats()
     then = matrices(initial)
-    assert last(values) == {name: cosine(one, then[name]) for name, one in now.items()}
+    assert last(values) == {name: cosine(matrix, then[name]) for name, matrix in now.items()}
     assert all(value[0][1] == pytest.approx(1, abs=1e-6) for value in values.values())
     assert values["cka"][-1][1] < 0.999
     check_invisible(finished, CKA(Time("1ep")))
@@ -91,11 +91,11 @@ def test_a_checkpoint_may_be_the_reference() -> None:
     first = fit(*tiny(), "--seed_everything", "3")
     path = first.place.directory / "checkpoints/last.ckpt"
     finished, values = run("cka.CKA", reference=str(path))
-    there, examples = first.model.network.eval(), end(finished)[1]
-    estimate_norm_statistics(there, examples.inputs)
-    wanted = cosine(matrices(finished)["cka"], gram(last_features(there, examples.inputs)))
-    assert last(values)["cka"] == wanted
-    assert wanted < 0.999
+    reference, examples = first.model.network.eval(), end(finished)[1]
+    estimate_norm_statistics(reference, examples.inputs)
+    expected = cosine(matrices(finished)["cka"], gram(last_features(reference, examples.inputs)))
+    assert last(values)["cka"] == expected
+    assert expected < 0.999
     assert diagnostic(finished).state_dict() == {}
     with pytest.raises(UserError, match="reference: nowhere: no such file; name a checkpoint"):
         CKA(Time("1ep"), reference="nowhere").check(blank_look(finished.trainer, finished.model))

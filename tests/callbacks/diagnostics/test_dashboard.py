@@ -62,12 +62,12 @@ def test_without_names_all_diagnostics_share_a_chart() -> None:
 
 def written(directory: Path) -> Any:
     """The layouts that a run's files hold."""
-    found = []
+    layouts = []
     for event in read_events(directory, "tensors")["custom_scalars__config__"]:
         read = layout_pb2.Layout()
         read.ParseFromString(event.tensor_proto.string_val[0])
-        found.append(read)
-    return found
+        layouts.append(read)
+    return layouts
 
 
 DIAGNOSTICS: dict[str, Any] = {
@@ -110,9 +110,9 @@ def test_a_run_has_all_that_it_logs_in_one_chart_each_also_after_a_resume() -> N
         "loss",
         "data",
         "examples",
-        *(f"weights/{what}" for what in WEIGHTS),
+        *(f"weights/{name}" for name in WEIGHTS),
     ]
-    names += [*(f"forgetting/{what}" for what in FORGETTING), "gradient_norm", "other diagnostics"]
+    names += [*(f"forgetting/{name}" for name in FORGETTING), "gradient_norm", "other diagnostics"]
     assert list(charts) == names
     tags = [tag for tag in logged(home) if not tag.startswith(("epoch", "lr"))]
     for tag in tags:

@@ -40,12 +40,12 @@ def test_a_layer_of_zeros_is_dormant_and_dead_throughout() -> None:
 
 def test_channels_are_averaged_over_positions_and_features_over_tokens() -> None:
     maps = torch.randn(2, 3, 4, 5, dtype=torch.float64)
-    wanted = [
+    expected = [
         [sum(abs(float(value)) for value in maps[n, c].flatten()) / 20 for c in range(3)]
         for n in range(2)
     ]
     torch.testing.assert_close(
-        magnitudes(maps), torch.tensor(wanted, dtype=torch.float64), rtol=1e-14, atol=0
+        magnitudes(maps), torch.tensor(expected, dtype=torch.float64), rtol=1e-14, atol=0
     )
     torch.testing.assert_close(
         magnitudes(maps.flatten(2).transpose(1, 2)), magnitudes(maps), rtol=1e-14, atol=0

@@ -20,12 +20,12 @@ def matrix(values: list[float], rows: int = 9, columns: int = 6) -> Tensor:
         torch.randn(size, size, generator=stream, dtype=torch.float64) for size in (rows, columns)
     )
     count = len(values)
-    found: Tensor = (
+    matrix: Tensor = (
         torch.linalg.qr(left)[0][:, :count]
         * torch.tensor(values, dtype=torch.float64)
         @ torch.linalg.qr(right)[0][:, :count].T
     )
-    return found
+    return matrix
 
 
 def test_equal_singular_values_have_every_rank() -> None:
@@ -65,10 +65,10 @@ def test_a_run_logs_the_ranks_of_its_last_features() -> None:
     network, examples = end(cli)
     features = last_features(network, examples.inputs)
     assert features.shape == (100, 4)
-    wanted = {
+    expected = {
         "effective_rank": effective_rank(features),
         "stable_rank": stable_rank(features),
         "srank": srank(features),
     }
-    assert last(values) == wanted
+    assert last(values) == expected
     check_invisible(cli, FeatureRank(Time("1ep")))

@@ -32,28 +32,28 @@ def quadratic(parameters: dict[str, Tensor]) -> Tensor:
 
 
 def leaves() -> dict[str, Tensor]:
-    return {name: one.clone().requires_grad_() for name, one in WEIGHTS.items()}
+    return {name: weight.clone().requires_grad_() for name, weight in WEIGHTS.items()}
 
 
 def test_noise_changes_a_quadratic_loss_as_in_closed_form() -> None:
     noise = gaussian_direction(WEIGHTS, 0, 0)
     w, xi = flatten(WEIGHTS), flatten(noise)
     for sigma in (0.01, 1):
-        wanted = sigma * w @ CURVATURE @ xi + sigma**2 / 2 * xi @ CURVATURE @ xi
+        expected = sigma * w @ CURVATURE @ xi + sigma**2 / 2 * xi @ CURVATURE @ xi
         change = loss_near(quadratic, WEIGHTS, noise, sigma) - float(quadratic(WEIGHTS))
-        assert change == pytest.approx(float(wanted), rel=1e-10)
+        assert change == pytest.approx(float(expected), rel=1e-10)
 
 
 def test_the_ascent_step_on_a_quadratic_loss_is_as_in_closed_form() -> None:
     gradient = CURVATURE @ flatten(WEIGHTS)
     length = gradient.norm()
     for rho in (0.05, 2):
-        wanted = rho * length + rho**2 / 2 * gradient @ CURVATURE @ gradient / length**2
-        assert sam_sharpness(quadratic, leaves(), rho) == pytest.approx(float(wanted), rel=1e-10)
+        expected = rho * length + rho**2 / 2 * gradient @ CURVATURE @ gradient / length**2
+        assert sam_sharpness(quadratic, leaves(), rho) == pytest.approx(float(expected), rel=1e-10)
 
 
 def test_at_a_minimum_there_is_no_ascent_step() -> None:
-    zeros = {name: torch.zeros_like(one).requires_grad_() for name, one in WEIGHTS.items()}
+    zeros = {name: torch.zeros_like(weight).requires_grad_() for name, weight in WEIGHTS.items()}
     assert sam_sharpness(quadratic, zeros, 0.05) == 0
 
 
@@ -61,12 +61,12 @@ def test_draws_are_keyed_by_seed_number_and_name() -> None:
     parameters = {"one": torch.zeros(3000), "two": torch.zeros(3000)}
     first = gaussian_direction(parameters, 0, 0)
     assert torch.equal(first["one"], gaussian_direction({"one": torch.ones(3000)}, 0, 0)["one"])
-    others = [
+    other_draws = [
         first["two"],
         gaussian_direction(parameters, 0, 1)["one"],
         gaussian_direction(parameters, 1, 0)["one"],
     ]
-    assert not any(torch.equal(first["one"], other) for other in others)
+    assert not any(torch.equal(first["one"], draw) for draw in other_draws)
     assert abs(float(first["one"].std()) - 1) < 0.05
     assert abs(float(first["one"].mean())) < 0.06
 
@@ -80,15 +80,19 @@ def test_relative_noise_has_each_filters_norm_and_leaves_biases() -> None:
     noise = gaussian_direction(parameters, 0, 0)
     relative = filter_normalised(noise, parameters)
     for name in ("kernel", "matrix"):
-        for scaled, raw, own in zip(relative[name], noise[name], parameters[name], strict=True):
-            torch.testing.assert_close(scaled, raw * own.norm() / raw.norm())
+        for scaled, raw, parameter in zip(
+            relative[name], noise[name], parameters[name], strict=True
+        ):
+            torch.testing.assert_close(scaled, raw * parameter.norm() / raw.norm())
     assert not relative["bias"].any()
 
 
 def test_a_run_logs_how_its_loss_rises() -> None:
     cli, values = run("flatness.Flatness", noise=[0.05, 0.2], draws=3, rho=0.1)
     network, (images, labels, _) = end(cli)
-    own = {name: one.detach().clone() for name, one in network.named_parameters()}
+    parameters = {
+        name: parameter.detach().clone() for name, parameter in network.named_parameters()
+    }
 
     def loss(moved: dict[str, Tensor]) -> Tensor:
         logits = torch.func.functional_call(network, moved, (images,))
@@ -97,11 +101,17 @@ def test_a_run_logs_how_its_loss_rises() -> None:
     def mean_change(level: float, relative: bool) -> float:
         changes = []
         for draw in range(3):
-            noise = gaussian_direction(own, 0, draw)
-            noise = filter_normalised(noise, own) if relative else noise
+            noise = gaussian_direction(parameters, 0, draw)
+            noise = filter_normalised(noise, parameters) if relative else noise
             changes.append(
                 float(
-                    loss({name: one + level * noise[name] for name, one in own.items()}) - loss(own)
+                    loss(
+                        {
+                            name: parameter + level * noise[name]
+                            for name, parameter in parameters.items()
+                        }
+                    )
+                    - loss(parameters)
                 )
             )
         return sum(changes) / 3
@@ -109,19 +119,20 @@ def test_a_run_logs_how_its_loss_rises() -> None:
     gradients = torch.autograd.grad(
         F.cross_entropy(network(images), labels), list(network.parameters())
     )
-    length = torch.cat([one.flatten() for one in gradients]).norm()
+    length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
     ascent = {
-        name: own[name] + 0.1 * one / length for name, one in zip(own, gradients, strict=True)
+        name: parameters[name] + 0.1 * gradient / length
+        for name, gradient in zip(parameters, gradients, strict=True)
     }
-    wanted = {f"loss_change/{level}": mean_change(level, False) for level in (0.05, 0.2)}
-    wanted |= {f"relative_loss_change/{level}": mean_change(level, True) for level in (0.05, 0.2)}
-    wanted["sam_sharpness"] = float(loss(ascent) - loss(own))
-    found = {tag: value[-1][1] for tag, value in values.items()}
-    assert found == pytest.approx(wanted, rel=1e-3, abs=1e-6), (
+    expected = {f"loss_change/{level}": mean_change(level, False) for level in (0.05, 0.2)}
+    expected |= {f"relative_loss_change/{level}": mean_change(level, True) for level in (0.05, 0.2)}
+    expected["sam_sharpness"] = float(loss(ascent) - loss(parameters))
+    last_values = {tag: value[-1][1] for tag, value in values.items()}
+    assert last_values == pytest.approx(expected, rel=1e-3, abs=1e-6), (
         "differences of single-precision losses"
     )
-    assert wanted["loss_change/0.2"] > wanted["loss_change/0.05"]
-    assert wanted["sam_sharpness"] > 0
+    assert expected["loss_change/0.2"] > expected["loss_change/0.05"]
+    assert expected["sam_sharpness"] > 0
     check_invisible(cli, Flatness(Time("1ep"), draws=1))
 
 

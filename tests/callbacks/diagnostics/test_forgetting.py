@@ -23,12 +23,12 @@ from tests.registry import REGISTRY
 from tests.runs import fit, logged, pictures, tiny
 
 
-class Seen(NamedTuple):
+class Presentation(NamedTuple):
     """A presentation of an example."""
 
     stage: int
     right: bool
-    given: int
+    given_label: int
     margin: float
 
 
@@ -36,7 +36,7 @@ class Witness(Callback):
     """Records the answer to each example and the right one; a module writes the answers."""
 
     def __init__(self) -> None:
-        self.seen: list[list[Seen]] = [[] for _ in range(100)]
+        self.histories: list[list[Presentation]] = [[] for _ in range(100)]
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -47,8 +47,8 @@ class Witness(Callback):
             batch.indices.tolist(), batch.targets.tolist(), pl_module.answers.tolist(), strict=True
         ):
             best = max(answers[:label] + answers[label + 1 :])
-            self.seen[index].append(
-                Seen(stage, int(np.argmax(answers)) == label, label, answers[label] - best)
+            self.histories[index].append(
+                Presentation(stage, int(np.argmax(answers)) == label, label, answers[label] - best)
             )
 
 
@@ -116,8 +116,12 @@ AT_ONCE = {
 }
 
 
-def one(finished: Any, kind: type) -> Any:
-    return next(one for one in finished.trainer.callbacks if type(one).__name__ == kind.__name__)
+def callback_of(finished: Any, kind: type) -> Any:
+    return next(
+        callback
+        for callback in finished.trainer.callbacks
+        if type(callback).__name__ == kind.__name__
+    )
 
 
 @pytest.mark.parametrize(
@@ -127,16 +131,16 @@ def one(finished: Any, kind: type) -> Any:
 )
 def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     finished = fit(*tiny(TELL, WATCH, fragment))
-    seen, values = one(finished, Witness).seen, logged(finished.place.directory)
+    histories, values = callback_of(finished, Witness).histories, logged(finished.place.directory)
     stages = 2 if fragment is GROWING else 1
     table, labels = (
         pd.read_csv(finished.place.directory / "forgetting.csv"),
         finished.data.splits.train.targets.tolist(),
     )
-    most = max(len(history) for history in seen)
+    max_presentations = max(len(history) for history in histories)
     rows, events = [], []
-    for index, history in enumerate(seen):
-        answers = [one.right for one in history]
+    for index, history in enumerate(histories):
+        answers = [presentation.right for presentation in history]
         forgotten = [
             history[n] for n in range(1, len(answers)) if answers[n - 1] and not answers[n]
         ]
@@ -146,8 +150,10 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
                 finished.data.splits.train.indices[index]
             ),  # in the whole split, of which it has 100
             "label": labels[index],
-            "given_label": history[-1].given if history else np.nan,
-            "wrong_label": any(one.given != labels[index] for one in history)
+            "given_label": history[-1].given_label if history else np.nan,
+            "wrong_label": any(
+                presentation.given_label != labels[index] for presentation in history
+            )
             if history
             else np.nan,
             "presentations": len(history),
@@ -157,12 +163,12 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
             else np.nan,
             "learned": len(forgotten) + bool(answers and answers[-1]),
             "events": len(forgotten),
-            "score": (len(forgotten) if any(answers) else most) if history else np.nan,
-            "misclassification_margin": np.mean([one.margin for one in forgotten])
+            "score": (len(forgotten) if any(answers) else max_presentations) if history else np.nan,
+            "misclassification_margin": np.mean([event.margin for event in forgotten])
             if forgotten
             else np.nan,
             **{
-                f"events_stage{stage}": [one.stage for one in forgotten].count(stage)
+                f"events_stage{stage}": [event.stage for event in forgotten].count(stage)
                 for stage in range(stages)
             },
         }
@@ -175,8 +181,12 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
     assert (table["misclassification_margin"].dropna() < 0).all()
 
     presented = [
-        (count, [one.right for one in history], any(one.given != own for one in history))
-        for history, count, own in zip(seen, events, labels, strict=True)
+        (
+            count,
+            [presentation.right for presentation in history],
+            any(presentation.given_label != label for presentation in history),
+        )
+        for history, count, label in zip(histories, events, labels, strict=True)
         if history
     ]
     assert (len(presented) == 100) is (fragment is LONG), (
@@ -190,7 +200,10 @@ def test_a_run_counts_its_own_answers(fragment: dict[str, Any]) -> None:
                 [(count, answers) for count, answers, wrong in presented if wrong is kind]
             )
             expected |= {f"{value}/{name}": number for value, number in part.items()}
-        ranks = [(count if any(answers) else most, wrong) for count, answers, wrong in presented]
+        ranks = [
+            (count if any(answers) else max_presentations, wrong)
+            for count, answers, wrong in presented
+        ]
         expected |= {f"wrong_labels/{name}": number for name, number in told_apart(ranks).items()}
     assert {
         tag.removeprefix("diagnostics/forgetting/") for tag in values if "/forgetting/" in tag
@@ -221,15 +234,21 @@ def told_apart(ranks: list[tuple[int, bool]]) -> dict[str, float]:
 
     Over all pairs, and over all orders of equal scores.
     """
-    wrong, right = ([score for score, one in ranks if one is kind] for kind in (True, False))
-    pairs = [(score > other) + (score == other) / 2 for score in wrong for other in right]
+    wrong, right = (
+        [score for score, is_wrong in ranks if is_wrong is kind] for kind in (True, False)
+    )
+    pairs = [
+        (score > right_score) + (score == right_score) / 2
+        for score in wrong
+        for right_score in right
+    ]
     shuffled = np.random.default_rng(0)
-    found = []
+    precisions = []
     for _ in range(3000):
         order = shuffled.permutation(len(ranks))
         top = sorted(order, key=lambda place: -ranks[place][0])[: len(wrong)]
-        found.append(fmean(ranks[place][1] for place in top))
-    return {"share": len(wrong) / len(ranks), "auc": fmean(pairs), "precision": fmean(found)}
+        precisions.append(fmean(ranks[place][1] for place in top))
+    return {"share": len(wrong) / len(ranks), "auc": fmean(pairs), "precision": fmean(precisions)}
 
 
 def test_the_labels_given_count() -> None:
@@ -238,8 +257,10 @@ def test_the_labels_given_count() -> None:
         {"class_path": "datamodules.LabelPermutation", "init_args": {"during": ["0ep", "100%"]}}
     ]
     finished = fit(*tiny(TELL, WATCH, LONG, {"data": {"init_args": {"deficits": wrong}}}))
-    counts = one(finished, Forgetting)._counts
-    assert counts.right.tolist() == [history[-1].right for history in one(finished, Witness).seen]
+    counts = callback_of(finished, Forgetting)._counts
+    assert counts.right.tolist() == [
+        history[-1].right for history in callback_of(finished, Witness).histories
+    ]
 
 
 def test_passes_in_between_are_not_answers() -> None:
@@ -257,8 +278,8 @@ def test_passes_in_between_are_not_answers() -> None:
             },
         )
     )
-    assert one(finished, Forgetting)._counts.right.tolist() == [
-        history[-1].right for history in one(finished, Witness).seen
+    assert callback_of(finished, Forgetting)._counts.right.tolist() == [
+        history[-1].right for history in callback_of(finished, Witness).histories
     ]
 
 
@@ -303,24 +324,24 @@ def test_a_checkpoint_of_other_data_is_refused(capsys: pytest.CaptureFixture[str
 
 
 def test_a_resume_inside_an_epoch_has_bitwise_the_same_state_and_table() -> None:
-    kept = {
+    node = {
         "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
         "init_args": {"filename": "step{step}", "every_n_train_steps": 3, "save_top_k": -1},
     }
     fragments = tiny(
         REGISTRY["everything at once"].acting,
-        {"trainer": {"max_epochs": 6, "callbacks+": [FORGETTING, kept]}},
+        {"trainer": {"max_epochs": 6, "callbacks+": [FORGETTING, node]}},
     )
-    whole = fit(*fragments)
-    home = whole.place.directory
+    uninterrupted = fit(*fragments)
+    home = uninterrupted.place.directory
     expected, table, values = (
-        one(whole, Forgetting).state_dict(),
+        callback_of(uninterrupted, Forgetting).state_dict(),
         (home / "forgetting.csv").read_text(),
         logged(home),
     )
     (home / "forgetting.csv").unlink()
     resumed = fit(*fragments, "--ckpt_path", str(home / "checkpoints/stepstep=6.ckpt"))
-    assert state_hash(one(resumed, Forgetting).state_dict()) == state_hash(expected)
+    assert state_hash(callback_of(resumed, Forgetting).state_dict()) == state_hash(expected)
     assert (home / "forgetting.csv").read_text() == table
     assert logged(home) == values
     assert int(expected["presentations"].max()) == 6
@@ -333,27 +354,30 @@ def counts(
     right: list[bool],
     wrong: list[bool] | None = None,
 ) -> ForgettingStatistics:
-    made = ForgettingStatistics(torch.zeros(len(events), dtype=torch.int64))
-    made.presentations, made.events = torch.tensor(presentations), torch.tensor(events)[:, None]
-    made.first_learned, made.right = torch.tensor(first), torch.tensor(right)
-    made.mislabelled = torch.tensor(wrong or [False] * len(events)).long()
-    return made
+    statistics = ForgettingStatistics(torch.zeros(len(events), dtype=torch.int64))
+    statistics.presentations, statistics.events = (
+        torch.tensor(presentations),
+        torch.tensor(events)[:, None],
+    )
+    statistics.first_learned, statistics.right = torch.tensor(first), torch.tensor(right)
+    statistics.mislabelled = torch.tensor(wrong or [False] * len(events)).long()
+    return statistics
 
 
 def test_summary_and_histogram_leave_out_what_was_not_presented() -> None:
-    made = counts(
+    statistics = counts(
         [9, 9, 9, 9, 0],
         [2, 0, 0, 30, 0],
         [1, NEVER, 5, 0, NEVER],
         [True, False, True, False, False],
     )
-    assert forgetting_summary(made) == {
+    assert forgetting_summary(statistics) == {
         "events": 32 / 3,
         "never_learned": 0.25,
         "unforgettable": 0.25,
         "learned": 0.5,
     }
-    patches: Any = plot_events(made).axes[0].patches
+    patches: Any = plot_events(statistics).axes[0].patches
     bars = [bar.get_height() for bar in patches]
     assert bars == [1, 0, 1, *[0] * 17, 1, 1]
     assert forgetting_summary(counts([0], [0], [NEVER], [False])) == {}
@@ -365,24 +389,24 @@ def test_summary_and_histogram_leave_out_what_was_not_presented() -> None:
 def test_wrong_labels_that_are_never_learned_rank_above_right_ones_that_are_forgotten() -> None:
     """The case in which the number of events alone says the contrary."""
     never = [NEVER, NEVER, 0, 0, 0]
-    made = counts(
+    statistics = counts(
         [9] * 5,
         [0, 0, 3, 1, 0],
         never,
         [False, False, True, True, True],
         [True, True, False, False, False],
     )
-    found = forgetting_summary(made)
-    assert {name: found[f"wrong_labels/{name}"] for name in ("auc", "precision", "share")} == {
+    summary = forgetting_summary(statistics)
+    assert {name: summary[f"wrong_labels/{name}"] for name in ("auc", "precision", "share")} == {
         "auc": 1,
         "precision": 1,
         "share": 0.4,
     }
-    assert found["events/right"] == found["events"] == pytest.approx(4 / 3)
-    assert "events/wrong" not in found
-    assert found["unforgettable/wrong"] == 0
-    assert found["unforgettable/right"] == pytest.approx(1 / 3)
-    patches: Any = plot_events(made).axes[0].patches
+    assert summary["events/right"] == summary["events"] == pytest.approx(4 / 3)
+    assert "events/wrong" not in summary
+    assert summary["unforgettable/wrong"] == 0
+    assert summary["unforgettable/right"] == pytest.approx(1 / 3)
+    patches: Any = plot_events(statistics).axes[0].patches
     assert [bar.get_height() for bar in patches if bar.get_height()] == [1, 1, 1, 2], (
         "wrong labels have bars of their own"
     )
@@ -401,11 +425,11 @@ def images(labels: list[int]) -> TensorSplit:
 
 def test_a_table_is_whole_or_not_there(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
-    made = counts([2, 0], [1, 0], [0, NEVER], [False, False])
-    write_table(file, images([7, 8]), made)
+    statistics = counts([2, 0], [1, 0], [0, NEVER], [False, False])
+    write_table(file, images([7, 8]), statistics)
     first = file.read_text()
     with pytest.raises(ValueError, match="same length"):
-        write_table(file, images([1, 2, 3]), made)
+        write_table(file, images([1, 2, 3]), statistics)
     assert file.read_text() == first
 
 

@@ -50,15 +50,15 @@ def mixture() -> dict[int, Point]:
     )
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     draws = torch.Generator().manual_seed(1)
-    found = {}
+    by_step = {}
     for step in range(max(STEPS) + 1):
         if step in STEPS:
-            found[step] = measured(network, images, labels)
+            by_step[step] = measured(network, images, labels)
         batch = torch.randint(0, 600, (64,), generator=draws)
         optimizer.zero_grad()
         nn.functional.cross_entropy(network(images[batch]), labels[batch]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return found
+    return by_step
 
 
 def measured(network: nn.Module, images: Tensor, labels: Tensor) -> Point:
@@ -167,7 +167,9 @@ def regression() -> Iterator[tuple[int, Aligned]]:
         if step in (0, 100, 1000, 10_000, 20_000, 25_000):
             kernel = torch.stack(list(tangent_kernels(network, places, 256).values())).sum(0)
             values, vectors = eigh_descending(kernel)
-            parts = [energy(vectors, one.detach()) for one in (target, outputs, outputs - target)]
+            parts = [
+                energy(vectors, targets.detach()) for targets in (target, outputs, outputs - target)
+            ]
             yield (
                 step,
                 Aligned(
@@ -189,20 +191,20 @@ def regression() -> Iterator[tuple[int, Aligned]]:
 
 @pytest.mark.slow
 def test_a_kernel_aligns_and_meets_the_bound_of_its_rate() -> None:
-    found = dict(regression())
-    begin, middle, end = found[0], found[10_000], found[20_000]
+    by_step = dict(regression())
+    begin, middle, end = by_step[0], by_step[10_000], by_step[20_000]
     assert begin.largest == pytest.approx(512, rel=0.01)
     assert begin.labels10 == pytest.approx(0.350, abs=0.005)
     assert begin.labels50 == pytest.approx(0.825, abs=0.005)
     assert begin.outputs10 > 0.99
     assert begin.residuals10 == pytest.approx(0.356, abs=0.005)
-    assert found[100].loss == pytest.approx(0.193, abs=0.002)
-    for one in (found[1000], middle, end):
-        assert 0.95 < 0.2 * one.largest / (2 * 256) < 1.1, "the edge of stability"
+    assert by_step[100].loss == pytest.approx(0.193, abs=0.002)
+    for aligned in (by_step[1000], middle, end):
+        assert 0.95 < 0.2 * aligned.largest / (2 * 256) < 1.1, "the edge of stability"
     assert end.labels10 > begin.labels10
     assert end.labels10 > 10 * 10 / 256
     assert end.labels50 > 0.9
-    after = found[25_000]
+    after = by_step[25_000]
     assert after.largest > 1.2 * end.largest, "half the rate lets it rise"
     assert after.residuals10 < end.residuals10 / 100
 

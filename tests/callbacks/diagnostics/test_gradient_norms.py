@@ -24,10 +24,16 @@ LABELS = torch.arange(20) % 3
 
 def backward(network: nn.Module, images: Tensor, labels: Tensor) -> float:
     """The norm of what `backward()` leaves."""
-    other = copy.deepcopy(network)
-    F.cross_entropy(other(images), labels).backward()  # type: ignore[no-untyped-call]
+    twin = copy.deepcopy(network)
+    F.cross_entropy(twin(images), labels).backward()  # type: ignore[no-untyped-call]
     return float(
-        torch.cat([one.grad.flatten() for one in other.parameters() if one.grad is not None]).norm()
+        torch.cat(
+            [
+                parameter.grad.flatten()
+                for parameter in twin.parameters()
+                if parameter.grad is not None
+            ]
+        ).norm()
     )
 
 
@@ -45,15 +51,15 @@ def test_it_is_the_mean_of_the_norms_that_backward_leaves() -> None:
     assert expected > 1.01 * backward(network, IMAGES[:16], LABELS[:16]), (
         "which is not the norm of the mean"
     )
-    assert all(one.grad is None for one in network.parameters())
+    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 def entry(**arguments: Any) -> dict[str, Any]:
-    one = {
+    node = {
         "class_path": "callbacks.diagnostics.gradient_norms.GradientNorms",
         "init_args": {"every": "1ep", **arguments},
     }
-    return {"trainer": {"callbacks+": [one]}}
+    return {"trainer": {"callbacks+": [node]}}
 
 
 GROWING = {
@@ -79,20 +85,21 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     assert [step for step, _ in values["all"]] == [0, 2, 5, 9]
     assert [step for step, _ in values["old"]] == [9]
     data, module = finished.data, finished.model
-    seen, found = probe(finished, 1000), {}
-    assert len(seen.targets) == 100
-    old = torch.isin(seen.indices, data.schedule.stages.members(0))
+    examples, norms = probe(finished, 1000), {}
+    assert len(examples.targets) == 100
+    old = torch.isin(examples.indices, data.schedule.stages.members(0))
     mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
     assert [len(part) for part in chosen.values()] == [100, 70, 30]
     with as_measured(finished, 1000):
         for name, part in chosen.items():
-            whole = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
-            found[name] = sum(
-                backward(module.network, seen.inputs[one], seen.targets[one]) for one in whole
-            ) / len(whole)
+            batches = [part[start : start + 12] for start in range(0, len(part) - 11, 12)]
+            norms[name] = sum(
+                backward(module.network, examples.inputs[batch], examples.targets[batch])
+                for batch in batches
+            ) / len(batches)
     assert len(chosen["new"]) // 12 == 2
-    for name, value in {**found, "imbalance": found["new"] / found["old"]}.items():
+    for name, value in {**norms, "imbalance": norms["new"] / norms["old"]}.items():
         assert values[name][-1][1] == pytest.approx(value, rel=1e-5), name
 
 
@@ -100,15 +107,19 @@ def test_a_smaller_part_sets_the_size_of_both() -> None:
     """30 new examples are fewer than a batch of 64: old ones go in batches of 30."""
     finished = fit(*tiny(entry(batch_size=64), GROWING))
     values, data, module = logged(finished.place.directory), finished.data, finished.model
-    seen, mixed = (
+    examples, mixed = (
         probe(finished, 1000),
         torch.randperm(100, generator=generator(data.seed, "gradient norms")),
     )
-    old = mixed[torch.isin(seen.indices, data.schedule.stages.members(0))[mixed]]
+    old = mixed[torch.isin(examples.indices, data.schedule.stages.members(0))[mixed]]
     with as_measured(finished, 1000):
         parts = [old[:30], old[30:60]]
         expected = (
-            sum(backward(module.network, seen.inputs[one], seen.targets[one]) for one in parts) / 2
+            sum(
+                backward(module.network, examples.inputs[part], examples.targets[part])
+                for part in parts
+            )
+            / 2
         )
     assert values[f"{PREFIX}old"][-1][1] == pytest.approx(expected, rel=1e-5)
 

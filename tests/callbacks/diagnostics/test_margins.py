@@ -14,11 +14,11 @@ from tests.runs import pictures
 def test_margins_are_to_the_largest_other_logit() -> None:
     logits = torch.randn(50, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     labels = torch.arange(50) % 4
-    wanted = [
-        row[label] - max(value for other, value in enumerate(row) if other != label)
+    expected = [
+        row[label] - max(value for other_label, value in enumerate(row) if other_label != label)
         for row, label in zip(logits.tolist(), labels.tolist(), strict=True)
     ]
-    assert margins(logits, labels).tolist() == wanted
+    assert margins(logits, labels).tolist() == expected
     assert ((margins(logits, labels) < 0) == (logits.argmax(1) != labels)).all()
 
 
@@ -44,8 +44,8 @@ def test_a_run_logs_its_margins() -> None:
     finished, values = run("margins.Margins")
     network, examples = end(finished)
     with torch.no_grad():
-        found = margins(network(examples.inputs), examples.targets).double().numpy()
-    low, middle = sorted(found)[9], np.median(found)  # the tenth of 100
+        all_margins = margins(network(examples.inputs), examples.targets).double().numpy()
+    low, middle = sorted(all_margins)[9], np.median(all_margins)  # the tenth of 100
     weights = [
         network.get_parameter(f"{layer}.weight").detach().flatten() for layer in ("conv", "head")
     ]

@@ -43,19 +43,21 @@ def test_a_code_says_which_units_are_active() -> None:
         .eval()
     )
     images = torch.randn(7, 1, 4, 4, dtype=torch.float64)
-    wanted = torch.cat([network[:1](images).flatten(1) > 0, network[:4](images) > 0], 1).numpy()
-    whole = codes(network, images, seed=0)
-    assert whole.shape == (7, 13)
-    assert (whole == wanted).all()
-    some = codes(network, images, seed=0, columns=6)
+    expected = torch.cat([network[:1](images).flatten(1) > 0, network[:4](images) > 0], 1).numpy()
+    all_units = codes(network, images, seed=0)
+    assert all_units.shape == (7, 13)
+    assert (all_units == expected).all()
+    sampled = codes(network, images, seed=0, columns=6)
     chosen = [
-        index for index in itertools.combinations(range(13), 6) if (wanted[:, index] == some).all()
+        index
+        for index in itertools.combinations(range(13), 6)
+        if (expected[:, index] == sampled).all()
     ]
     assert chosen, "columns of the whole, in its order"
     assert not all(
-        (codes(network, images, seed=seed, columns=6) == some).all() for seed in range(1, 4)
+        (codes(network, images, seed=seed, columns=6) == sampled).all() for seed in range(1, 4)
     )
-    assert (codes(network, images[:3], seed=0, columns=6) == some[:3]).all()
+    assert (codes(network, images[:3], seed=0, columns=6) == sampled[:3]).all()
 
 
 def test_duplicates_raise_redundancy_by_exactly_themselves() -> None:
@@ -68,11 +70,11 @@ def test_duplicates_raise_redundancy_by_exactly_themselves() -> None:
 
 def test_columns_constant_over_both_splits_are_dropped() -> None:
     train, test = np.array([[1, 0, 1, 0, 1]] * 3, bool), np.array([[1, 0, 0, 1, 1]] * 2, bool)
-    kept = varying(train, test)
-    assert (kept[0].tolist(), kept[1].tolist()) == ([[True, False]] * 3, [[False, True]] * 2)
-    one, other = varying(train, train)
-    assert (one.shape, other.shape) == ((3, 1), (3, 1))
-    assert redundancy(one) == pytest.approx(2 / 3)
+    columns = varying(train, test)
+    assert (columns[0].tolist(), columns[1].tolist()) == ([[True, False]] * 3, [[False, True]] * 2)
+    first, second = varying(train, train)
+    assert (first.shape, second.shape) == ((3, 1), (3, 1))
+    assert redundancy(first) == pytest.approx(2 / 3)
 
 
 def released(clusters: Labels, labels: Labels, count: int) -> float:
@@ -109,10 +111,10 @@ def test_clusters_have_their_most_frequent_label_as_in_the_released_code() -> No
 
 def test_the_charted_value_is_the_released_one() -> None:
     code, labels = random_codes(80, 12, 3), np.arange(80) % 4
-    found = categorise(code, labels, code, labels)
+    accuracies = categorise(code, labels, code, labels)
     clusters = KMeans(4, n_init=10, random_state=9).fit(code.astype(float)).labels_
-    assert found["kmeans"] == pytest.approx(released(clusters, labels, 4), rel=1e-12)
-    assert found["kmeans"] > found["kmeans_one_to_one"]
+    assert accuracies["kmeans"] == pytest.approx(released(clusters, labels, 4), rel=1e-12)
+    assert accuracies["kmeans"] > accuracies["kmeans_one_to_one"]
     assert "code/kmeans" in NeuralCode.charts
 
 
@@ -121,36 +123,38 @@ def test_accuracies_are_those_of_the_classifiers_on_plain_codes() -> None:
     labels = np.arange(60) % 3
     prototypes = stream.random((3, 30)) < 0.5
     train, test = (prototypes[labels] ^ (stream.random((60, 30)) < 0.25) for _ in range(2))
-    found = categorise(train, labels, test, labels)
+    accuracies = categorise(train, labels, test, labels)
     near = KNeighborsClassifier(9, metric="hamming", algorithm="brute").fit(train, labels)
     lines = OneVsOneClassifier(LogisticRegression(random_state=9)).fit(train, labels)
     means = KMeans(3, n_init=10, random_state=9).fit(test.astype(float)).labels_
-    assert found["nearest_neighbours"] == near.score(test, labels)
-    assert found["logistic_regression"] == lines.score(test, labels)
-    assert (found["kmeans"], found["kmeans_one_to_one"]) == cluster_accuracies(means, labels)
-    assert all(0.5 < value < 1 for value in found.values())
+    assert accuracies["nearest_neighbours"] == near.score(test, labels)
+    assert accuracies["logistic_regression"] == lines.score(test, labels)
+    assert (accuracies["kmeans"], accuracies["kmeans_one_to_one"]) == cluster_accuracies(
+        means, labels
+    )
+    assert all(0.5 < value < 1 for value in accuracies.values())
 
 
 def test_a_code_of_dead_units_is_categorised_by_chance() -> None:
     labels = np.arange(40) % 4
-    found = categorise(np.zeros((40, 1), bool), labels, np.zeros((40, 1), bool), labels)
-    assert set(found.values()) == {0.25}
+    accuracies = categorise(np.zeros((40, 1), bool), labels, np.zeros((40, 1), bool), labels)
+    assert set(accuracies.values()) == {0.25}
 
 
 def test_a_run_logs_its_code() -> None:
     finished, values = run("neural_code.NeuralCode", examples=60)
     network, callback = finished.model.network.eval(), diagnostic(finished)
     estimate_norm_statistics(network, callback._probe.inputs)
-    found = callback.measure(run_look(finished.trainer, finished.model.eval(), callback._probe))
-    assert last(values) == found
+    measured = callback.measure(run_look(finished.trainer, finished.model.eval(), callback._probe))
+    assert last(values) == measured
     images, labels, _ = chosen_tests(finished.data, 60)
     assert np.bincount(labels).tolist() == [6] * 10
     train = codes(network, callback._probe.inputs, 0)
     train, test = varying(train, codes(network, images, 0))
-    assert found["code/redundancy_train"] == redundancy(train)
-    assert found["code/redundancy_test"] == redundancy(test)
-    assert found["code/columns"] == train.shape[1] <= 256
-    assert set(found) == {
+    assert measured["code/redundancy_train"] == redundancy(train)
+    assert measured["code/redundancy_test"] == redundancy(test)
+    assert measured["code/columns"] == train.shape[1] <= 256
+    assert set(measured) == {
         f"code/{name}"
         for name in (
             "redundancy_train",
@@ -168,7 +172,7 @@ def test_a_run_logs_its_code() -> None:
 def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() -> None:
     finished, _ = run("margins.Margins")
     images, labels, _ = chosen_tests(finished.data, 10**6)
-    (batches, seen) = zip(
+    (batches, targets) = zip(
         *[
             finished.data.on_after_batch_transfer(raw, 0)[:2]
             for raw in finished.data.test_dataloader()
@@ -176,7 +180,7 @@ def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() ->
         strict=True,
     )
     assert torch.equal(images, torch.cat(batches))
-    assert torch.equal(labels, torch.cat(seen))
+    assert torch.equal(labels, torch.cat(targets))
 
 
 def test_too_few_examples_are_refused() -> None:

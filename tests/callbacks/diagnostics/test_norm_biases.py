@@ -44,8 +44,8 @@ def test_shares_by_block() -> None:
     network = ResNet(3, 5, depth=1, width=4)
     with torch.no_grad():
         network.layer2[0].norm1.bias.fill_(-1)  # type: ignore[index,union-attr]
-    found = NormBiases(Time("1ep")).measure(Look(network, NO_PROBE))
-    assert found == {
+    measured = NormBiases(Time("1ep")).measure(Look(network, NO_PROBE))
+    assert measured == {
         "negative_norm_biases": 8 / (4 + 2 * 60 + 8 + 16 + 32),
         "negative_norm_biases/stem": 0,
         "negative_norm_biases/layer1": 0,

@@ -32,16 +32,16 @@ def test_statistics_are_those_of_the_inputs_of_each_layer() -> None:
     for layer in twin.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.register_forward_pre_hook(
-                lambda layer, given: inputs.setdefault(layer, given[0].detach())
+                lambda layer, args: inputs.setdefault(layer, args[0].detach())
             )
     twin(images)
     estimate_norm_statistics(network, images)
     names = [name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)]
     assert len(names) == 12
     for name in names:
-        given, found = inputs[twin.get_submodule(name)], network.get_submodule(name)
-        torch.testing.assert_close(found.running_mean, given.mean((0, 2, 3)))
-        torch.testing.assert_close(found.running_var, given.var((0, 2, 3)))
+        layer_input, norm = inputs[twin.get_submodule(name)], network.get_submodule(name)
+        torch.testing.assert_close(norm.running_mean, layer_input.mean((0, 2, 3)))
+        torch.testing.assert_close(norm.running_var, layer_input.var((0, 2, 3)))
     assert not any(layer.training for layer in network.modules())
 
 
@@ -92,11 +92,11 @@ class FrozenNorm(SmallNet):
 @pytest.mark.filterwarnings("ignore:Found 1 module")
 def test_a_network_with_frozen_statistics_is_measured_as_it_is_trained() -> None:
     network = {"model": {"init_args": {"network": {"class_path": f"{__name__}.FrozenNorm"}}}}
-    both = [
+    nodes = [
         diagnostic("FisherInformation", examples=30, norm_statistics=of)
         for of in ("estimated", "running")
     ]
-    tags = logged(fit(*tiny(network, {"trainer": {"callbacks+": both}})).place.directory)
+    tags = logged(fit(*tiny(network, {"trainer": {"callbacks+": nodes}})).place.directory)
     assert tags["diagnostics/fisher/trace"] == tags["diagnostics_running/fisher/trace"]
 
 

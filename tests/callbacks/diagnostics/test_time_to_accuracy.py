@@ -88,9 +88,9 @@ def test_what_is_never_reached_is_censored() -> None:
 
 def test_validation_counts_for_the_epoch_it_is_of() -> None:
     """Every third epoch; the value of the epoch before new data arrive is not that of the next."""
-    every = {"trainer": {"max_epochs": 12, "check_val_every_n_epoch": 3}}
+    settings = {"trainer": {"max_epochs": 12, "check_val_every_n_epoch": 3}}
     mine, values = run(
-        every, measuring(accuracy=0.5, split="val"), growing(counts=[50, 100], at=["6ep"])
+        settings, measuring(accuracy=0.5, split="val"), growing(counts=[50, 100], at=["6ep"])
     )
     step = [points[0] for points in values["val/accuracy"]]
     assert first(values["val/accuracy"], 0.5) == 1, "in the last epoch of the first stage"

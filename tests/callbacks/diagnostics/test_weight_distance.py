@@ -48,13 +48,13 @@ def joined(parts: dict[str, torch.Tensor], block: str | None = None) -> Any:
 
 
 def test_functions_are_those_of_the_joined_vector() -> None:
-    one, other = joined(ONE), joined(OTHER)
-    assert float(norm(ONE.values())) == pytest.approx(np.linalg.norm(one), rel=1e-14)
-    assert float(distance(ONE, OTHER)) == pytest.approx(np.linalg.norm(one - other), rel=1e-14)
+    first, second = joined(ONE), joined(OTHER)
+    assert float(norm(ONE.values())) == pytest.approx(np.linalg.norm(first), rel=1e-14)
+    assert float(distance(ONE, OTHER)) == pytest.approx(np.linalg.norm(first - second), rel=1e-14)
     assert float(relative_distance(ONE, OTHER)) == pytest.approx(
-        np.linalg.norm(one - other) / np.linalg.norm(other), rel=1e-14
+        np.linalg.norm(first - second) / np.linalg.norm(second), rel=1e-14
     )
-    cosine = one @ other / np.linalg.norm(one) / np.linalg.norm(other)
+    cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
     assert float(angle(ONE, OTHER)) == pytest.approx(np.degrees(np.arccos(cosine)), rel=1e-12)
 
 
@@ -63,10 +63,10 @@ def test_functions_are_those_of_the_joined_vector() -> None:
     [([2, 0], 0), ([0, 3], 90), ([-5, 0], 180), ([1, 1], 45), ([1, 1e-9], 1e-9 * 180 / np.pi)],
 )
 def test_angles(vector: list[float], degrees: float) -> None:
-    found = angle(
+    result = angle(
         {"w": torch.tensor(vector, dtype=torch.float64)}, {"w": torch.tensor([1.0, 0.0]).double()}
     )
-    assert float(found) == pytest.approx(degrees, rel=1e-12, abs=0)
+    assert float(result) == pytest.approx(degrees, rel=1e-12, abs=0)
     assert float(angle(ONE, ONE)) == 0
 
 
@@ -122,16 +122,21 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
     Batches without a step add nothing.
     """
     finished = run(*fragments)
-    (recorder,) = [one for one in finished.trainer.callbacks if type(one).__name__ == "Path_"]
+    (recorder,) = [
+        callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Path_"
+    ]
     steps, values = recorder.networks, logged(finished.place.directory)
     assert len(steps) == finished.trainer.global_step == (6 if fragments == (ACCUMULATION,) else 12)
     initial = construct(SmallNet, 1, 10)
     init_parameters(initial, 0)
     start = {name: value.detach() for name, value in initial.named_parameters()}
     for suffix, block in BLOCKS.items():
-        found = {what: dict(values.get(f"diagnostics/weights/{what}{suffix}", {})) for what in WHAT}
-        assert found["path_length"][0] == found["distance"][0] == 0
-        assert 0 not in found["update_ratio"]
+        measured = {
+            quantity: dict(values.get(f"diagnostics/weights/{quantity}{suffix}", {}))
+            for quantity in WHAT
+        }
+        assert measured["path_length"][0] == measured["distance"][0] == 0
+        assert 0 not in measured["update_ratio"]
         begin = joined(start, block)
         for count in (len(steps) // 3, len(steps)):
             before, now = (joined(network, block) for network in steps[count - 1])
@@ -139,8 +144,8 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
                 "norm": np.linalg.norm(now),
                 "distance": np.linalg.norm(now - begin),
                 "path_length": sum(
-                    np.linalg.norm(joined(two, block) - joined(one, block))
-                    for one, two in steps[:count]
+                    np.linalg.norm(joined(later, block) - joined(earlier, block))
+                    for earlier, later in steps[:count]
                 ),
                 "update_ratio": np.linalg.norm(now - before) / np.linalg.norm(before),
             }
@@ -149,10 +154,10 @@ def test_a_run_logs_what_its_networks_say(fragments: tuple[dict[str, Any], ...])
                 expected["angle"] = np.degrees(
                     np.arccos(now @ begin / np.linalg.norm(now) / np.linalg.norm(begin))
                 )
-            for what in WHAT:
-                assert found[what].get(count - 1) == (
-                    pytest.approx(expected[what], rel=1e-5) if what in expected else None
-                ), what
+            for quantity in WHAT:
+                assert measured[quantity].get(count - 1) == (
+                    pytest.approx(expected[quantity], rel=1e-5) if quantity in expected else None
+                ), quantity
 
 
 WHAT = ("norm", "distance", "relative_distance", "angle", "path_length", "update_ratio")
@@ -167,31 +172,38 @@ def test_what_began_at_zero_or_is_frozen_is_left_out() -> None:
     module: Any = finished.model
     assert isinstance(module.network, TokenNet)
     module.network.token.requires_grad_(False)
-    (weights,) = [one for one in finished.trainer.callbacks if isinstance(one, WeightDistance)]
+    (weights,) = [
+        callback for callback in finished.trainer.callbacks if isinstance(callback, WeightDistance)
+    ]
     assert not [name for name in weights.measure(Look(module.network, NO_PROBE)) if "token" in name]
 
 
 def test_a_resume_inside_an_epoch_has_bitwise_the_same_state(tmp_path: Path) -> None:
-    kept = {
+    node = {
         "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
         "init_args": {"filename": "step{step}", "every_n_train_steps": 3, "save_top_k": -1},
     }
-    files = {"trainer": {"callbacks+": [kept]}}
-    whole = run(files, SHRINK, every="2st")
-    expected, values = saved(whole), logged(whole.place.directory)
+    files = {"trainer": {"callbacks+": [node]}}
+    uninterrupted = run(files, SHRINK, every="2st")
+    expected, values = saved(uninterrupted), logged(uninterrupted.place.directory)
     assert len(expected["path"]) == 5
     resumed = run(
         files,
         SHRINK,
         every="2st",
-        arguments=("--ckpt_path", str(whole.place.directory / "checkpoints/stepstep=6.ckpt")),
+        arguments=(
+            "--ckpt_path",
+            str(uninterrupted.place.directory / "checkpoints/stepstep=6.ckpt"),
+        ),
     )
     assert state_hash(saved(resumed)) == state_hash(expected)
-    assert logged(whole.place.directory) == values
+    assert logged(uninterrupted.place.directory) == values
 
 
 def saved(finished: Any) -> Any:
-    (weights,) = [one for one in finished.trainer.callbacks if isinstance(one, WeightDistance)]
+    (weights,) = [
+        callback for callback in finished.trainer.callbacks if isinstance(callback, WeightDistance)
+    ]
     return weights.state_dict()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from tests.runs import fit, tiny
 
 
-def one(name: str, **arguments: Any) -> dict[str, Any]:
+def intervention(name: str, **arguments: Any) -> dict[str, Any]:
     return {"class_path": f"callbacks.{name}", "init_args": arguments}
 
 
@@ -18,21 +18,21 @@ def run(*interventions: dict[str, Any], model: dict[str, Any] | None = None, **d
     return fit(*tiny(fragment))
 
 
-FROZEN = one("LearningRateFactor", levels={"11st": 0.0})
+FROZEN = intervention("LearningRateFactor", levels={"11st": 0.0})
 """Holds the weights still in the last of 12 steps."""
 
 
 EVERYTHING = [
-    one("ShrinkPerturb", at=["1ep"], shrink=0.6, perturb=0.01),
-    one("LayerReset", at=["3st"], last=1),
-    one("WeightDecaySchedule", levels={"1ep": 0.01}),
-    one("LearningRateFactor", levels={"1ep": 2.0, "2ep": 1.0}),
-    one("LearningRateRestart", at=["2ep"]),
-    one("OptimizerReset", at=["2ep"]),
-    one("NormRecalibration", every="1ep"),
-    one("Rewind", at=["2ep"], to="1ep", last=1),
-    one("L2Init", levels={"1ep": 0.01}),
-    one("AugmentationSchedule", levels={"0ep": 0.5, "2ep": 0}),
+    intervention("ShrinkPerturb", at=["1ep"], shrink=0.6, perturb=0.01),
+    intervention("LayerReset", at=["3st"], last=1),
+    intervention("WeightDecaySchedule", levels={"1ep": 0.01}),
+    intervention("LearningRateFactor", levels={"1ep": 2.0, "2ep": 1.0}),
+    intervention("LearningRateRestart", at=["2ep"]),
+    intervention("OptimizerReset", at=["2ep"]),
+    intervention("NormRecalibration", every="1ep"),
+    intervention("Rewind", at=["2ep"], to="1ep", last=1),
+    intervention("L2Init", levels={"1ep": 0.01}),
+    intervention("AugmentationSchedule", levels={"0ep": 0.5, "2ep": 0}),
 ]
 CROPS = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
 ALL: dict[str, Any] = {

@@ -8,7 +8,7 @@ import torch
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN
-from tests.callbacks.interventions.arms import one as entry
+from tests.callbacks.interventions.arms import intervention as entry
 from tests.networks import SmallNet
 from tests.runs import fit, state, tiny
 from tests.test_bad_input import refused

@@ -5,7 +5,7 @@ import torch
 
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
-from tests.callbacks.interventions.arms import ALL, FROZEN, one, run
+from tests.callbacks.interventions.arms import ALL, FROZEN, intervention, run
 from tests.networks import SmallNet
 from tests.registry import VARIANTS
 from tests.runs import fit, logged, state, tiny
@@ -17,7 +17,7 @@ def test_acts_happen_at_every_stage_once_and_after_the_data() -> None:
         "class_path": "datamodules.UniformGrowth",
         "init_args": {"counts": [40, 70, 100], "at": ["1ep", "2ep"]},
     }
-    finished = run(one("ShrinkPerturb", at=["stages"], shrink=0.9), growth=growth)
+    finished = run(intervention("ShrinkPerturb", at=["stages"], shrink=0.9), growth=growth)
     values = logged(finished.place.directory)
     assert values["interventions/ShrinkPerturb"] == [(2, 1), (5, 1)]
     assert values["data/stage"] == [(0, 0), (2, 1), (5, 2)]
@@ -25,8 +25,8 @@ def test_acts_happen_at_every_stage_once_and_after_the_data() -> None:
 
 def test_the_list_is_the_order() -> None:
     shrink, reset = (
-        one("ShrinkPerturb", at=["11st"], shrink=0.5),
-        one("LayerReset", at=["11st"], layers=["head"], to="initial"),
+        intervention("ShrinkPerturb", at=["11st"], shrink=0.5),
+        intervention("LayerReset", at=["11st"], layers=["head"], to="initial"),
     )
     first, second = run(shrink, reset, FROZEN), run(reset, shrink, FROZEN)
     ratio = second.model.network.head.weight / first.model.network.head.weight
@@ -34,12 +34,12 @@ def test_the_list_is_the_order() -> None:
 
 
 def test_parameters_and_groups_stay_the_same_objects() -> None:
-    every = [
-        one("LayerReset", at=["1ep"], layers=["*"]),
-        one("ShrinkPerturb", at=["5st"], shrink=0.5, perturb=0.5),
-        one("Rewind", at=["7st"], to="1ep"),
+    nodes = [
+        intervention("LayerReset", at=["1ep"], layers=["*"]),
+        intervention("ShrinkPerturb", at=["5st"], shrink=0.5, perturb=0.5),
+        intervention("Rewind", at=["7st"], to="1ep"),
     ]
-    finished = run(*every)
+    finished = run(*nodes)
     group = finished.trainer.optimizers[0].param_groups
     assert len(group) == 1
     assert [id(parameter) for parameter in group[0]["params"]] == [
@@ -52,7 +52,9 @@ def test_an_average_of_the_weights_follows_a_reset() -> None:
         "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",
         "init_args": {"decay": 0.999},
     }
-    finished = run(one("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average)
+    finished = run(
+        intervention("LayerReset", at=["11st"], layers=["head"], to="initial"), FROZEN, average
+    )
     fresh = construct(SmallNet, 1, 10)
     init_parameters(fresh, 0)
     network = finished.model.network  # holds the average at the end
@@ -74,13 +76,13 @@ def test_all_at_once_run_compiled() -> None:
 
 
 def test_the_same_seed_draws_the_same_and_another_another() -> None:
-    first, again, other = (
+    first, again, reseeded = (
         fit(*tiny(ALL)),
         fit(*tiny(ALL)),
         fit(*tiny(ALL), "--seed_everything", "1"),
     )
     assert state(first) == state(again)
-    assert state(first) != state(other)
+    assert state(first) != state(reseeded)
 
 
 def test_they_act_beside_lightnings_own_callbacks() -> None:
@@ -92,8 +94,8 @@ def test_they_act_beside_lightnings_own_callbacks() -> None:
         "class_path": "pytorch_lightning.callbacks.EarlyStopping",
         "init_args": {"monitor": "val/loss", "patience": 9},
     }
-    beside = {"trainer": {"callbacks+": [monitor, stopping], "log_every_n_steps": 1}}
-    finished, plain = fit(*tiny(ALL, beside)), fit(*tiny(ALL))
+    monitoring = {"trainer": {"callbacks+": [monitor, stopping], "log_every_n_steps": 1}}
+    finished, plain = fit(*tiny(ALL, monitoring)), fit(*tiny(ALL))
     assert state(finished) == state(plain)
     rates = [round(value, 6) for _, value in logged(finished.place.directory)["lr-SGD"]]
     assert rates[3:5] == [0.1, 0.08], "the scheduled rate, which a factor leaves alone"

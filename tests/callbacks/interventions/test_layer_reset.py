@@ -8,7 +8,7 @@ import torch
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
-from tests.callbacks.interventions.arms import FROZEN, one, run
+from tests.callbacks.interventions.arms import FROZEN, intervention, run
 from tests.networks import SmallNet
 from tests.runs import state
 
@@ -30,7 +30,10 @@ def remembered(finished: Any) -> dict[str, str]:
 
 
 def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
-    finished, plain = run(one("LayerReset", at=["11st"], last=1, to="initial"), FROZEN), run(FROZEN)
+    finished, plain = (
+        run(intervention("LayerReset", at=["11st"], last=1, to="initial"), FROZEN),
+        run(FROZEN),
+    )
     fresh = construct(SmallNet, 1, 10)
     init_parameters(fresh, 0)
     for name, value in finished.model.network.named_parameters():
@@ -43,7 +46,7 @@ def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
 
 
 def test_a_reset_of_everything_is_a_fresh_start() -> None:
-    everything = one("LayerReset", at=["11st"], layers=["*"], to="initial")
+    everything = intervention("LayerReset", at=["11st"], layers=["*"], to="initial")
     finished, fresh = run(everything, FROZEN), construct(SmallNet, 1, 10)
     init_parameters(fresh, 0)
     for name, value in fresh.named_parameters():
@@ -53,7 +56,7 @@ def test_a_reset_of_everything_is_a_fresh_start() -> None:
 
 def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time() -> None:
     drawn = [
-        run(one("LayerReset", at=[at], layers=["conv"]), FROZEN).model.network.conv.weight
+        run(intervention("LayerReset", at=[at], layers=["conv"]), FROZEN).model.network.conv.weight
         for at in ("10st", "11st")
     ]
     assert not torch.equal(*drawn)
@@ -64,36 +67,45 @@ def test_a_fresh_draw_has_the_initial_distribution_and_another_value_each_time()
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_what_the_optimizer_remembers_goes_where_said_and_stays_elsewhere(optimizer: str) -> None:
-    seen = {
+    by_kind = {
         kind: remembered(
             run(
-                one("LayerReset", at=["11st"], last=1, optimizer_state=kind),
+                intervention("LayerReset", at=["11st"], last=1, optimizer_state=kind),
                 PEEK,
                 model=optimizer_of(optimizer),
             )
         )
         for kind in ("reset", "keep")
     }
-    for name, memory in seen["keep"].items():
+    for name, memory in by_kind["keep"].items():
         assert memory != state_hash({})
-        assert seen["reset"][name] == (state_hash({}) if name.startswith("head") else memory), name
+        assert by_kind["reset"][name] == (state_hash({}) if name.startswith("head") else memory), (
+            name
+        )
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_an_optimizer_reset_clears_everything_but_rates(optimizer: str) -> None:
     model = optimizer_of(optimizer)
-    finished, plain = run(one("OptimizerReset", at=["11st"]), PEEK, model=model), run(model=model)
+    finished, plain = (
+        run(intervention("OptimizerReset", at=["11st"]), PEEK, model=model),
+        run(model=model),
+    )
     assert set(remembered(finished).values()) == {state_hash({})}
     assert state(finished)["schedulers"] == state(plain)["schedulers"]
     groups = [
-        {**one.trainer.optimizers[0].param_groups[0], "params": None} for one in (finished, plain)
+        {**finished_run.trainer.optimizers[0].param_groups[0], "params": None}
+        for finished_run in (finished, plain)
     ]
     assert groups[0] == groups[1]
 
 
 @pytest.mark.parametrize(
     "way",
-    [one("LayerReset", at=["9st"], last=1), one("Rewind", at=["9st"], to="0ep", last=1, **REWIND)],
+    [
+        intervention("LayerReset", at=["9st"], last=1),
+        intervention("Rewind", at=["9st"], to="0ep", last=1, **REWIND),
+    ],
 )
 def test_a_fused_optimizer_is_as_another(way: dict[str, Any]) -> None:
     nets = [

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from tests.callbacks.interventions.arms import one, run
+from tests.callbacks.interventions.arms import intervention, run
 from tests.runs import fit, logged, state, tiny
 
 
 def test_weight_decay_follows_its_levels() -> None:
-    finished = run(one("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
+    finished = run(intervention("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}))
     assert finished.trainer.optimizers[0].param_groups[0]["weight_decay"] == 0
     assert logged(finished.place.directory)["interventions/WeightDecaySchedule"] == [
         (4, pytest.approx(0.1)),
@@ -21,10 +21,13 @@ def test_weight_decay_follows_its_levels() -> None:
 
 def test_removing_weight_decay_is_a_run_that_had_it_until_then() -> None:
     """An independent reference: the same run, continued by a branch whose optimizer has none."""
-    every = {"class_path": "tests.probes.EpochEnd"}
-    schedule = run(one("WeightDecaySchedule", levels={"2ep": 0.0}), every)
-    trunk = run(every)
-    none = {"trainer": {"callbacks+": [every]}, "model": {"init_args": {"optimizer": NO_DECAY}}}
+    checkpoints = {"class_path": "tests.probes.EpochEnd"}
+    schedule = run(intervention("WeightDecaySchedule", levels={"2ep": 0.0}), checkpoints)
+    trunk = run(checkpoints)
+    none = {
+        "trainer": {"callbacks+": [checkpoints]},
+        "model": {"init_args": {"optimizer": NO_DECAY}},
+    }
     file = trunk.place.directory / "checkpoints" / "epochendepoch=1.ckpt"
     branch = fit(*tiny(none), "--ckpt_path", str(file))
     assert state(branch)["weights and buffers"] == state(schedule)["weights and buffers"]
@@ -58,7 +61,7 @@ def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(
         },
     )
     finished, plain = (
-        run(one("LearningRateFactor", levels={"1ep": 10.0}), model=model),
+        run(intervention("LearningRateFactor", levels={"1ep": 10.0}), model=model),
         run(model=model),
     )
     assert state(finished)["schedulers"] == state(plain)["schedulers"]
@@ -66,14 +69,14 @@ def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(
         finished.trainer.optimizers[0].param_groups[0]["lr"]
         == plain.trainer.optimizers[0].param_groups[0]["lr"]
     )
-    always = run(one("LearningRateFactor", levels={"0ep": 10.0}), model=model)
-    other = run(model={**model, "optimizer": tenfold})
-    mine, reference = always.model.state_dict(), other.model.state_dict()
+    always = run(intervention("LearningRateFactor", levels={"0ep": 10.0}), model=model)
+    scaled = run(model={**model, "optimizer": tenfold})
+    mine, reference = always.model.state_dict(), scaled.model.state_dict()
     assert all(torch.allclose(mine[name], reference[name], rtol=1e-4, atol=1e-5) for name in mine)
 
 
 def test_a_restarted_schedule_begins_anew() -> None:
-    finished = run(one("LearningRateRestart", at=["2ep"]))
+    finished = run(intervention("LearningRateRestart", at=["2ep"]))
     assert finished.trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.1 * 0.8)
     assert finished.trainer.lr_scheduler_configs[0].scheduler.last_epoch == 1
 
@@ -81,7 +84,8 @@ def test_a_restarted_schedule_begins_anew() -> None:
 def test_an_augmentation_schedule_is_right_from_the_first_batch() -> None:
     crop = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
     schedule = run(
-        one("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "2ep": 0}), augmentation=crop
+        intervention("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "2ep": 0}),
+        augmentation=crop,
     )
     window = run(augmentation=crop, augmentation_during=["1ep", "2ep"])
     assert state(schedule) == state(window)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from plasticity_lab.surgery.norm_statistics import update_bn
-from tests.callbacks.interventions.arms import one, run
+from tests.callbacks.interventions.arms import intervention, run
 from tests.runs import state
 
 
@@ -30,7 +30,7 @@ def test_recalibrated_statistics_are_those_of_the_data() -> None:
 
 
 def test_recalibration_changes_nothing_but_statistics() -> None:
-    finished, plain = run(one("NormRecalibration", every="1ep")), run()
+    finished, plain = run(intervention("NormRecalibration", every="1ep")), run()
     for name, value in finished.model.named_parameters():
         assert torch.equal(value, plain.model.get_parameter(name))
     assert state(finished)["optimizer"] == state(plain)["optimizer"]

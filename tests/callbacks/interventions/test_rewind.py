@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from plasticity_lab.studies.state_hash import state_hash
-from tests.callbacks.interventions.arms import FROZEN, one, run
+from tests.callbacks.interventions.arms import FROZEN, intervention, run
 
 
 def test_a_rewind_returns_to_the_state_at_its_time() -> None:
-    every = {"class_path": "tests.probes.EpochEnd"}
-    finished = run(one("Rewind", at=["11st"], to="1ep", layers=["head"]), FROZEN, every)
+    checkpoints = {"class_path": "tests.probes.EpochEnd"}
+    finished = run(
+        intervention("Rewind", at=["11st"], to="1ep", layers=["head"]), FROZEN, checkpoints
+    )
     then = torch.load(
         finished.place.directory / "checkpoints" / "epochendepoch=0.ckpt", weights_only=True
     )["state_dict"]
@@ -29,7 +31,9 @@ def test_a_rewind_returns_to_the_state_at_its_time() -> None:
 def test_a_full_rewind_returns_optimizer_and_rates_too(optimizer: str) -> None:
     settings: dict[str, Any] = {"lr": 0.1, **({"momentum": 0.9} if optimizer == "SGD" else {})}
     model = {"optimizer": {"class_path": f"torch.optim.{optimizer}", "init_args": settings}}
-    rewind = one("Rewind", at=["11st"], to="1ep", optimizer_state="rewind", learning_rate="rewind")
+    rewind = intervention(
+        "Rewind", at=["11st"], to="1ep", optimizer_state="rewind", learning_rate="rewind"
+    )
     finished = run(
         rewind,
         {"class_path": "tests.probes.Peek"},
@@ -57,8 +61,8 @@ def test_a_restart_and_a_rewind_take_the_momentum_that_a_schedule_moves() -> Non
     momenta = []
     for way in (
         [],
-        [one("LearningRateRestart", at=["11st"])],
-        [one("Rewind", at=["11st"], to="0ep", learning_rate="rewind")],
+        [intervention("LearningRateRestart", at=["11st"])],
+        [intervention("Rewind", at=["11st"], to="0ep", learning_rate="rewind")],
     ):
         finished = run(*way, {"class_path": "tests.probes.Peek"}, model={"lr_scheduler": cycle})
         momenta.append(

@@ -13,7 +13,7 @@ from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
-from tests.callbacks.interventions.arms import FROZEN, one, run
+from tests.callbacks.interventions.arms import FROZEN, intervention, run
 from tests.networks import SmallNet
 from tests.runs import state
 
@@ -28,7 +28,7 @@ def test_it_is_the_formula_of_the_paper() -> None:
 
 def shrunk(**arguments: Any) -> Any:
     """Act just before the last of 12 steps, whose rate is zero: the end shows the act alone."""
-    return run(one("ShrinkPerturb", at=["11st"], **arguments), FROZEN)
+    return run(intervention("ShrinkPerturb", at=["11st"], **arguments), FROZEN)
 
 
 def before() -> dict[str, torch.Tensor]:
@@ -73,7 +73,7 @@ def test_initial_noise_is_the_runs_own_beginning() -> None:
 
 
 def test_nothing_left_of_the_old_is_a_new_network() -> None:
-    renewal = one(
+    renewal = intervention(
         "ShrinkPerturb",
         at=["0ep"],
         shrink=0.0,
@@ -84,23 +84,23 @@ def test_nothing_left_of_the_old_is_a_new_network() -> None:
     assert state(run(renewal)) == state(run())
 
 
-@pytest.mark.parametrize("what", ["norm_statistics", "optimizer_state"])
-def test_statistics_and_optimizer_state_go_where_said(what: str) -> None:
-    kept, gone = shrunk(shrink=0.5), shrunk(shrink=0.5, **{what: "reset"})
+@pytest.mark.parametrize("option", ["norm_statistics", "optimizer_state"])
+def test_statistics_and_optimizer_state_go_where_said(option: str) -> None:
+    unchanged, reset = shrunk(shrink=0.5), shrunk(shrink=0.5, **{option: "reset"})
     norm = {
         mode: int(finished.model.network.norm.num_batches_tracked)
-        for mode, finished in (("kept", kept), ("gone", gone))
+        for mode, finished in (("kept", unchanged), ("gone", reset))
     }
-    assert norm == {"kept": 12, "gone": 1 if what == "norm_statistics" else 12}
+    assert norm == {"kept": 12, "gone": 1 if option == "norm_statistics" else 12}
     memory = run(
-        one("ShrinkPerturb", at=["11st"], shrink=0.5, **{what: "reset"}),
+        intervention("ShrinkPerturb", at=["11st"], shrink=0.5, **{option: "reset"}),
         {"class_path": "tests.probes.Peek"},
         FROZEN,
     )
     peek = next(
         callback for callback in memory.trainer.callbacks if type(callback).__name__ == "Peek"
     )
-    assert ({state_hash({})} == set(peek.memory.values())) is (what == "optimizer_state")
+    assert ({state_hash({})} == set(peek.memory.values())) is (option == "optimizer_state")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,9 @@ def test_a_parameter_of_the_network_itself_and_a_shared_one_shrink_once() -> Non
     network = {"network": {"class_path": "tests.networks.TokenNet"}}
     old = run(FROZEN, model=network).model.network
     new = run(
-        one("ShrinkPerturb", at=["11st"], shrink=0.5, noise="gaussian"), FROZEN, model=network
+        intervention("ShrinkPerturb", at=["11st"], shrink=0.5, noise="gaussian"),
+        FROZEN,
+        model=network,
     ).model.network
     for name, parameter in new.named_parameters():
         assert torch.equal(parameter, 0.5 * old.get_parameter(name)), name

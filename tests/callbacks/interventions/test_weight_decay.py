@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lightning_modules import ImageClassifier
-from tests.callbacks.interventions.arms import one
+from tests.callbacks.interventions.arms import intervention
 from tests.runs import fit, tiny
 from tests.test_bad_input import refused
 
@@ -43,19 +43,19 @@ class Decays(Callback):
     """Keeps the weight decay of each group, epoch by epoch."""
 
     def __init__(self) -> None:
-        self.seen: list[list[float]] = []
+        self.decays: list[list[float]] = []
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if batch_idx == 0:
-            self.seen.append(
+            self.decays.append(
                 [group["weight_decay"] for group in trainer.optimizers[0].param_groups]
             )
 
 
 def arguments(kind: str, **levels: float) -> list[str]:
-    schedule = one(
+    schedule = intervention(
         "WeightDecaySchedule",
         levels={time.removeprefix("at"): value for time, value in levels.items()},
     )
@@ -66,24 +66,28 @@ def arguments(kind: str, **levels: float) -> list[str]:
     return tiny(fragment)
 
 
-def seen(finished: Any) -> list[list[float]]:
-    found: list[list[float]] = next(
-        one.seen for one in finished.trainer.callbacks if isinstance(one, Decays)
+def recorded_decays(finished: Any) -> list[list[float]]:
+    decays: list[list[float]] = next(
+        callback.decays for callback in finished.trainer.callbacks if isinstance(callback, Decays)
     )
-    return found
+    return decays
 
 
 def test_groups_without_decay_beside_others_keep_none() -> None:
     run = arguments("Groups", at1ep=0.0, at2ep=0.01)
     finished = fit(*run)
-    assert seen(finished) == [[0.05, 0.0, 0.0], [0.0, 0.0, 0.0], [0.01, 0.0, 0.0]]
+    assert recorded_decays(finished) == [[0.05, 0.0, 0.0], [0.0, 0.0, 0.0], [0.01, 0.0, 0.0]]
     (middle,) = finished.place.directory.glob("checkpoints/last.ckpt")
     resumed = fit(*run, "--ckpt_path", str(middle), "--trainer.max_epochs", "4")
-    assert seen(resumed) == [[0.01, 0.0, 0.0]], "also from where all were 0 in between"
+    assert recorded_decays(resumed) == [[0.01, 0.0, 0.0]], "also from where all were 0 in between"
 
 
 def test_where_none_decays_all_do() -> None:
-    assert seen(fit(*arguments("NoDecay", at1ep=0.01))) == [[0.0] * 3, [0.01] * 3, [0.01] * 3]
+    assert recorded_decays(fit(*arguments("NoDecay", at1ep=0.01))) == [
+        [0.0] * 3,
+        [0.01] * 3,
+        [0.01] * 3,
+    ]
 
 
 def test_groups_of_different_decays_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
