@@ -48,8 +48,7 @@ class WeightDecaySchedule(Level):
         if len(decays) > 1:
             raise UserError(
                 "WeightDecaySchedule",
-                value="levels",
-                problem=f"set one value, but parameter groups have {decays}",
+                problem=f"sets one value, but parameter groups have {decays}",
                 fix="give them one, or 0",
             )
 

@@ -57,11 +57,11 @@ def check_classes(train: Path, test: Path) -> None:
         raise UserError(
             "root",
             value=printable(train.parent),
-            problem="train and test must hold the same classes",
-            fix=(
+            problem=(
                 f"only {train.name} holds {_shown(only_train)}, only {test.name} holds "
                 f"{_shown(only_test)}"
             ),
+            fix="let both hold the same classes",
         )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from datamodules.datasets.split import Split
 from plasticity_lab.errors import UserError
@@ -27,7 +27,7 @@ def stream_batches(
         pin_memory: give batches in page-locked memory, for a GPU.
     """
     loader = DataLoader(
-        images,
+        _ErrorsAsBatches(images),
         batch_sampler=batches,  # type: ignore[arg-type]  # any sequence of indices will do
         num_workers=workers,
         collate_fn=_hand_over,  # type: ignore[arg-type]  # __getitems__ returns a tensor
@@ -35,18 +35,34 @@ def stream_batches(
         generator=torch.Generator(),  # else the workers' seed would be drawn from the global stream
     )
     waiting: list[Tensor] = []
-    try:
-        for pixels in loader:
-            yield from waiting
-            waiting = [torch.as_tensor(pixels)]
-    except UserError as error:  # the worker's message holds its traceback
-        raise UserError(str(error).strip().splitlines()[-1].rpartition("UserError: ")[2]) from None
+    for pixels in loader:
+        if isinstance(pixels, UserError):
+            raise pixels
+        yield from waiting
+        waiting = [torch.as_tensor(pixels)]
     yield from waiting
 
 
-def _hand_over(images: Tensor) -> Tensor | NDArray[np.uint8]:
+class _ErrorsAsBatches(Dataset[Tensor]):
+    """A split whose errors come back whole; torch would make a text of them, with a traceback.
+
+    Args:
+        split: the split.
+    """
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+
+    def __getitems__(self, indices: list[int]) -> Tensor | UserError:
+        try:
+            return self.split.__getitems__(indices)
+        except UserError as error:
+            return error
+
+
+def _hand_over(images: Tensor | UserError) -> Tensor | NDArray[np.uint8] | UserError:
     """Prepare a batch for the way from a worker: by shared memory, or else through a pipe."""
-    if get_worker_info() is None:
+    if get_worker_info() is None or isinstance(images, UserError):
         return images
     try:
         images.share_memory_()  # type: ignore[no-untyped-call]

@@ -4,7 +4,6 @@ Run by `python -m plasticity_lab.analysis.forgetting_agreement RUN RUN …`.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.command_line import errors_in_one_line
 
 COLUMNS = ["index", "label", "wrong_label", "presentations", "first_learned", "events", "score"]
 FEWEST = 3
@@ -112,14 +112,11 @@ def main(args: Sequence[str] | None = None) -> int:
         "runs", type=Path, nargs="+", help="directories of runs on the same training split"
     )
     runs = parser.parse_args(args).runs
-    try:
+    with errors_in_one_line("forgetting_agreement"):
         tables = [read(run) for run in runs]
         if len(runs) < 2:
-            raise UserError("", problem="name two runs or more")
+            raise UserError("runs", fix="name two or more")
         ranks, values = agreement(tables)
-    except UserError as error:
-        print(f"forgetting_agreement: error: {error}", file=sys.stderr)
-        return error.exit_code
     for run, table in zip(runs, tables, strict=True):
         print(f"{run.name}: {described(table)}")
     print("of examples that two runs had under their own labels, means over pairs:")

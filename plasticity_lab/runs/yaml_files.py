@@ -104,7 +104,8 @@ def _check_keys(node: yaml.Node, name: str, visited: set[int]) -> None:
             line, identity = key.start_mark.line + 1, (key.tag, key.value)
             if identity in lines:
                 raise RepeatedKey(
-                    f"{name}: line {line}: {key.value}: is written twice, first in line "
-                    f"{lines[identity]}; keep one, with all that belongs to it"
+                    f"{name}: line {line}: {key.value}",
+                    problem=f"is written twice, first in line {lines[identity]}",
+                    fix="keep one, with all that belongs to it",
                 )
             lines[identity] = line

@@ -143,7 +143,9 @@ def plan(work: StudyContext) -> str:
         epochs = f"{limit}{len(path.states) - 1} epochs"
         files = " ".join(file.name for file in run.configs)
         overrides = [f"{key}={json.dumps(value)}" for key, value in run.overrides.items()]
-        note = f"  shares nothing: {path.alone}" if path.alone else ""
+        note = (
+            f"  shares nothing: {path.not_shareable_because}" if path.not_shareable_because else ""
+        )
         lines.append(f"{run.name}  {epochs}  {files}  {'  '.join(overrides)}{note}")
     return "\n".join([*lines, *described(work)])
 

@@ -48,11 +48,11 @@ class StateChain(NamedTuple):
     Attributes:
         states: an id for each number of trained epochs, 0 … all; states with equal ids are bitwise
             equal.
-        alone: why it shares nothing with others, "" if it does.
+        not_shareable_because: why it shares nothing with others, "" if it does.
     """
 
     states: list[str]
-    alone: str
+    not_shareable_because: str
 
 
 class Segment(NamedTuple):

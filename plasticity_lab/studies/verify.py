@@ -41,7 +41,7 @@ def verify(work: StudyContext, number: int | None = None) -> str:
         stop=len(path.states) - 1,
         run=chosen,
         test=True,
-        whole=bool(path.alone),
+        whole=bool(path.not_shareable_because),
     )
     failures: list[str] = []
     progress = Progress(

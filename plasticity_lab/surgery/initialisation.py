@@ -55,7 +55,7 @@ def init_parameters(network: nn.Module, seed: int, scheme: Scheme = "own") -> No
     construction = Construction.of(network)
     if construction is None:
         if scheme != "own":
-            raise UserError("initialisation", value=scheme, problem=_unknown(network))
+            raise _unknown(network).within(f"initialisation: {scheme}")
         return
     replace(construction, scheme=scheme).belongs_to(network)
     names = [name for name, _ in network.named_modules()]
@@ -174,7 +174,7 @@ class _Rule(NamedTuple):
             return _Rule(network, construction, "")
         if holder is not None and (construction := Construction.of(holder)):
             return _Rule(network, construction, "network.")
-        raise UserError(_unknown(network))
+        raise _unknown(network)
 
     def layer(self, name: str) -> nn.Module:
         """Return a layer of the network by name."""
@@ -200,9 +200,9 @@ class _Rule(NamedTuple):
             )
 
 
-def _unknown(network: nn.Module) -> str:
-    return (
-        f"{type(network).__name__}: how its values were drawn is not known, as it was made by "
-        "hand; "
-        "build it by plasticity_lab.surgery.construct"
+def _unknown(network: nn.Module) -> UserError:
+    return UserError(
+        type(network).__name__,
+        problem="how its values were drawn is not known, as it was made by hand",
+        fix="build it by plasticity_lab.surgery.construct",
     )

@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     )
     for runs, message in (
         (["one", "none"], "none: no forgetting.csv"),
-        (["one"], "two runs"),
+        (["one"], "runs: name two or more"),
         (["one", "others"], "share 2 examples"),
         (["one", "relabelled"], "other data"),
         (["one", "permuted"], "share 0 examples that both had under their own labels"),
@@ -97,7 +97,9 @@ def test_what_is_wrong_is_said(capsys: pytest.CaptureFixture[str]) -> None:
             "old/forgetting.csv: has no column wrong_label; an older version wrote it",
         ),
     ):
-        assert main(runs) == 2
+        with pytest.raises(SystemExit) as stopped:
+            main(runs)
+        assert stopped.value.code == 2
         error = capsys.readouterr().err
         assert message in error
         assert error.count("\n") == 1

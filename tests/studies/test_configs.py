@@ -65,7 +65,7 @@ def test_a_study_is_planned(file: Path) -> None:
     check_claims(work)
     asked = sum(len(path.states) - 1 for path in work.paths)
     trained = sum(segment.stop - segment.first for segment in segments(work.paths, EmptyStore()))
-    assert not any(path.alone for path in work.paths)
+    assert not any(path.not_shareable_because for path in work.paths)
     assert trained <= asked
 
 

@@ -53,7 +53,7 @@ def test_data_of_ones_own_are_planned() -> None:
     data = {"data": {"class_path": "pytorch_lightning.demos.boring_classes.BoringDataModule"}}
     Path("own.yaml").write_text(json.dumps(data))
     (path,) = small({"own": {"config": "own.yaml"}}, seeds=1).paths
-    assert "BoringDataModule" in path.alone
+    assert "BoringDataModule" in path.not_shareable_because
 
 
 def test_files_on_top_of_the_last_run_are_remembered() -> None:

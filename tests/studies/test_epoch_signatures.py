@@ -282,17 +282,19 @@ def test_what_makes_no_promise_shares_with_its_twin_alone(case: str) -> None:
         == 12
     )
     (path,) = paths(epochs(12, arm))
-    assert "does not declare what is active when" in path.alone
+    assert "does not declare what is active when" in path.not_shareable_because
 
 
 @pytest.mark.parametrize("key", [{"max_steps": 7}, {"min_epochs": 3}, {"max_time": "00:01:00:00"}])
 def test_runs_that_end_otherwise_share_nothing(key: dict[str, Any]) -> None:
     (path,) = paths({"trainer": {"max_epochs": 8, **key}})
-    assert "is not a matter of epochs" in path.alone
+    assert "is not a matter of epochs" in path.not_shareable_because
 
 
 def test_everything_registered_makes_the_promise() -> None:
-    assert not any(path.alone for path in paths(*(entry.acting for entry in REGISTRY.values())))
+    assert not any(
+        path.not_shareable_because for path in paths(*(entry.acting for entry in REGISTRY.values()))
+    )
 
 
 def test_torchs_and_our_classes_promise() -> None:

@@ -262,7 +262,13 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
         place = Path(f"place{number}").absolute()
         place.mkdir()
         full_run = plan.Segment(
-            None, path.states[-1], 0, len(path.states) - 1, number, True, bool(path.alone)
+            None,
+            path.states[-1],
+            0,
+            len(path.states) - 1,
+            number,
+            True,
+            bool(path.not_shareable_because),
         )
         tasks.append(opened.task(full_run, place))
     Path("tasks.json").write_text(json.dumps(tasks))

@@ -92,7 +92,7 @@ def test_where_none_decays_all_do() -> None:
 
 def test_groups_of_different_decays_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     message = (
-        r"WeightDecaySchedule: levels: set one value, but parameter groups have \[0.01, 0.05\]; "
+        r"WeightDecaySchedule: sets one value, but parameter groups have \[0.01, 0.05\]; "
         "give them one, or 0"
     )
     refused(["fit", *arguments("ManyDecays", at1ep=0.0)], message, capsys)
