@@ -305,7 +305,7 @@ def test_test_validate_and_predict_work_on_a_checkpoint(capsys: pytest.CaptureFi
         ["predict", "--config", str(trained.place.directory / "config.yaml"), "--ckpt_path", "last"]
     )
     (file,) = trained.place.directory.glob("predictions-*.csv")
-    assert capsys.readouterr().out.splitlines()[-1] == f"class probabilities: {file}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"predictions: {file}"
     with file.open() as lines:
         rows = list(csv.DictReader(lines))
     assert [int(row["index"]) for row in rows] == list(range(500))

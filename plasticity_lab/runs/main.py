@@ -29,7 +29,7 @@ def run(args: Sequence[str]) -> Run:
                 built.report()
         case "predict":
             built.predict()
-            print(f"class probabilities: {built.predictions}")
+            print(f"predictions: {built.predictions}")
         case "validate":
             built.validate()
             _print_metrics(built)
