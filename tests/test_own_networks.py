@@ -212,3 +212,22 @@ def test_networks_that_cannot_be_trained_are_refused(capsys: pytest.CaptureFixtu
     )
     refused(["fit", *tiny(network("Double"))], double, capsys)
     fit(*tiny(network("Double")), "--trainer.precision", "64-true", "--trainer.max_epochs", "1")
+
+
+class Broken(nn.Module):
+    """Its constructor is wrong."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.widths = [in_channels, num_classes][7]
+
+
+def test_a_constructor_that_fails_is_shown_with_its_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    network = {"model": {"init_args": {"network": {"class_path": f"{__name__}.Broken"}}}}
+    refused(
+        ["fit", *tiny(network)],
+        r"list index out of range \(IndexError in test_own_networks.py, line \d+\)$",
+        capsys,
+    )

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
+from plasticity_lab.project import PACKAGE
 from plasticity_lab.runs import run_directory, sessions
 from plasticity_lab.runs.branch import BranchFromCheckpoint
 from plasticity_lab.runs.command_line import one_line, run_dir_of, run_name
@@ -193,8 +195,26 @@ def _instantiated(config: Config) -> Namespace:
                 ),
                 fix="set `image_size: int | tuple[int, int]` in its __init__, or use squares",
             ) from error
-        raise UserError(one_line(str(error))) from error
+        raise UserError(f"{one_line(str(error))}{_where_it_failed(error)}") from error
     return built
+
+
+def _where_it_failed(error: BaseException) -> str:
+    """Return where the user's own code has failed, if it was that which failed."""
+    while "Does not validate" in str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    passed = [
+        (Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    own = [
+        (file, line)
+        for file, line in passed
+        if "site-packages" not in file.parts and not file.is_relative_to(PACKAGE)
+    ]
+    if not own or isinstance(error, UserError):
+        return ""
+    file, line = own[-1]
+    return f" ({type(error).__name__} in {file.name}, line {line})"
 
 
 def _own_callbacks(

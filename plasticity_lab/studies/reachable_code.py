@@ -6,12 +6,15 @@ Nothing is imported for that.
 import ast
 import hashlib
 import sysconfig
+import tokenize
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
+
+from plasticity_lab.errors import UserError
 
 
 class Sources:
@@ -44,8 +47,22 @@ class Sources:
         if module not in self._texts:
             file = self.file(module)
             assert file
-            self._texts[module] = file.read_text(encoding="utf-8")
+            # In the encoding that it declares.
+            with tokenize.open(file) as opened:
+                self._texts[module] = opened.read()
         return self._texts[module]
+
+    def parsed(self, module: str) -> "_Parsed":
+        """Return what a module that has a file imports.
+
+        Raises:
+            UserError: for a source that is no Python.
+        """
+        try:
+            return _parsed(self.text(module))
+        except (SyntaxError, UnicodeDecodeError) as error:
+            line = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else error
+            raise UserError(self.file(module), problem=line, fix="correct it") from None
 
     def is_package(self, module: str) -> bool:
         """Whether a module is a package with an `__init__.py`."""
@@ -100,9 +117,7 @@ def reachable_sources(roots: Iterable[str], sources: Sources) -> frozenset[str]:
         waiting += _followed(module, sources)
         # The packages that hold a module are imported before it, which counts if they do something.
         packages = [package for package in _parents(module) if sources.file(package)]
-        waiting += [
-            package for package in packages if not _parsed(sources.text(package)).transparent
-        ]
+        waiting += [package for package in packages if not sources.parsed(package).transparent]
     return frozenset(reached)
 
 
@@ -213,7 +228,7 @@ def _is_type_checking(test: ast.expr) -> bool:
 
 def _followed(module: str, sources: Sources) -> Iterator[str]:
     """Yield the modules that a module's own statements lead to."""
-    parsed = _parsed(sources.text(module))
+    parsed = sources.parsed(module)
     for imported in parsed.modules:
         yield from _definers(imported, (), sources, whole_package=False)
     for imported in parsed.everything:
@@ -255,7 +270,7 @@ def _definers(
                 f"{module}.{names[0]}", names[1:], sources, whole_package, visited | {node}
             )
         return
-    parsed = _parsed(sources.text(module))
+    parsed = sources.parsed(module)
     if not parsed.transparent or node in visited or (whole_package and not names):
         yield module
     if not names or node in visited:

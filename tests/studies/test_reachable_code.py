@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from plasticity_lab.errors import UserError
 from plasticity_lab.project import BESIDE, CODE
 from plasticity_lab.studies import plan, study_context
 from plasticity_lab.studies.classes import class_paths
@@ -312,3 +313,14 @@ def test_a_run_executes_nothing_that_it_cannot_reach() -> None:
 def test_no_class_executes_what_its_run_cannot_reach() -> None:
     fragments = {**{name: entry.acting for name, entry in REGISTRY.items()}, **DIAGNOSTICS}
     check_executed({name: dotted(fragment) for name, fragment in fragments.items()})
+
+
+def test_sources_in_other_encodings_and_broken_ones(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack/one.py").write_bytes("# -*- coding: latin-1 -*-\nX = 'é'\n".encode("latin-1"))
+    (tmp_path / "pack/two.py").write_text("import pack.one\nimport pack.three\n")
+    (tmp_path / "pack/three.py").write_text("X = 1\ndef (\n")
+    sources = Sources(tmp_path, ["pack"])
+    assert reachable_sources(["pack.one"], sources) == {"pack.one"}
+    with pytest.raises(UserError, match=r"three.py: line 2: invalid syntax; correct it"):
+        reachable_sources(["pack.two"], sources)
