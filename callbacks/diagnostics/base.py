@@ -1,7 +1,7 @@
 """When a network is measured, and where the values go."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -292,19 +292,26 @@ def log_measured(logger: Logger, measured: Measured, step: int) -> None:
 def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError for a diagnostic that this run cannot have, or has twice."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    diagnostics = [callback for callback in callbacks if isinstance(callback, Diagnostic)]
-    kinds = [diagnostic.kind for diagnostic in diagnostics]
-    for diagnostic, kind in zip(diagnostics, kinds, strict=True):
+    check_kinds(callbacks)
+    for diagnostic in callbacks:
+        if not isinstance(diagnostic, Diagnostic):
+            continue
         check_logger(diagnostic, trainer)
+        # With other data a loader must be there, which is so at the first batch.
+        if _has_known_data(trainer):
+            check_diagnostic(diagnostic, blank_look(trainer, module))
+
+
+def check_kinds(callbacks: Sequence[Callback]) -> None:
+    """Raise UserError for two diagnostics that log the same tags."""
+    kinds = [callback.kind for callback in callbacks if isinstance(callback, Diagnostic)]
+    for kind in kinds:
         if kinds.count(kind) > 1:
             raise UserError(
                 kind[0],
                 problem="stands twice in callbacks, and both would log the same tags",
                 fix="remove one",
             )
-        # With other data a loader must be there, which is so at the first batch.
-        if _has_known_data(trainer):
-            check_diagnostic(diagnostic, blank_look(trainer, module))
 
 
 def check_logger(diagnostic: Diagnostic, trainer: Trainer) -> None:

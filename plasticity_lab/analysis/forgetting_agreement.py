@@ -3,7 +3,6 @@
 Run by `python -m plasticity_lab.analysis.forgetting_agreement RUN RUN …`.
 """
 
-import argparse
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.command_line import errors_in_one_line
+from plasticity_lab.runs.command_line import CommandParser, errors_in_one_line
 
 COLUMNS = ["index", "label", "wrong_label", "presentations", "first_learned", "events", "score"]
 FEWEST = 3
@@ -105,14 +104,12 @@ def read(run: Path) -> pd.DataFrame:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    parser = argparse.ArgumentParser(
-        prog="forgetting_agreement", description=__doc__, allow_abbrev=False
-    )
+    parser = CommandParser(prog="forgetting_agreement", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "runs", type=Path, nargs="+", help="directories of runs on the same training split"
     )
-    runs = parser.parse_args(args).runs
     with errors_in_one_line("forgetting_agreement"):
+        runs = parser.parse_args(args).runs
         tables = [read(run) for run in runs]
         if len(runs) < 2:
             raise UserError("runs", fix="name two or more")

@@ -13,7 +13,13 @@ from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from callbacks import Clock
-from callbacks.diagnostics.base import Diagnostic, ProbeDiagnostic, check_diagnostic, log_measured
+from callbacks.diagnostics.base import (
+    Diagnostic,
+    ProbeDiagnostic,
+    check_diagnostic,
+    check_kinds,
+    log_measured,
+)
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import NO_PROBE, training_probe
 from callbacks.diagnostics.run_look import blank_look, look_at_module, multiplied, with_data
@@ -23,6 +29,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.command_line import (
+    CommandParser,
     called,
     errors_in_one_line,
     program,
@@ -92,6 +99,7 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
     if not any(isinstance(callback, Diagnostic) for callback in listed):
         fix = "list them in a file for --config, such as configs/diagnostics/fisher.yaml"
         raise UserError("trainer.callbacks", problem="holds no diagnostics", fix=fix)
+    check_kinds(listed)
     state = read_checkpoint(checkpoint)
     look = _look(run, state, checkpoint)
 
@@ -228,7 +236,7 @@ def report(path: Path, measurement: Measurement) -> str:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog=program("measure.py"),
         description=DESCRIPTION,
         epilog=EXAMPLES.format(program=called("measure.py")),
@@ -236,10 +244,12 @@ def main(args: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("checkpoints", type=Path, nargs="+", help="in the directory of their run")
-    options, overrides = parser.parse_known_args(args)
+    parser.add_argument("--config", action="append", default=[], help="what lists diagnostics")
     silence_known_warnings()
     find_own_classes()
     with errors_in_one_line(program("measure.py")):
+        options, overrides = parser.parse_known_args(args)
+        overrides = [part for file in options.config for part in ("--config", file)] + overrides
         home = options.checkpoints[0].absolute().parent.parent
         check_writable("checkpoint", home)
         measurements = {}

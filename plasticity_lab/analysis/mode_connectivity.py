@@ -3,7 +3,6 @@
 Run by `python -m plasticity_lab.analysis.mode_connectivity A.ckpt B.ckpt`.
 """
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,11 @@ from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import errors_in_one_line, silence_known_warnings
+from plasticity_lab.runs.command_line import (
+    CommandParser,
+    errors_in_one_line,
+    silence_known_warnings,
+)
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import CONFIG, RunLocation
@@ -61,10 +64,8 @@ def table(curves: Mapping[str, Sequence[Point]]) -> str:
     return "\n".join(rows)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mode_connectivity", description=__doc__, allow_abbrev=False
-    )
+def _parser() -> CommandParser:
+    parser = CommandParser(prog="mode_connectivity", description=__doc__, allow_abbrev=False)
     parser.add_argument(
         "first",
         type=Path,
@@ -154,9 +155,9 @@ def _moved(state: Mapping[str, Tensor], device: torch.device) -> dict[str, Tenso
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
-    options = _parser().parse_args(args)
     silence_known_warnings()
     with errors_in_one_line("mode_connectivity"):
+        options = _parser().parse_args(args)
         if options.json:
             _check_target(options.json)
         curves = linear_mode_connectivity(options.first, options.second, options.points)

@@ -3,6 +3,7 @@
 Configs are found wherever the project is installed.
 """
 
+import argparse
 import hashlib
 import logging
 import re
@@ -89,6 +90,14 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message instead of printing usage and exiting."""
         raise ParseError(message)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser of a few options that raises what is wrong with a command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message instead of printing usage and exiting."""
+        raise UserError(message)
 
 
 def one_line(message: str) -> str:

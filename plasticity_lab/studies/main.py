@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import ROOT, find_own_classes
 from plasticity_lab.runs.command_line import (
+    CommandParser,
     called,
     errors_in_one_line,
     program,
@@ -47,19 +47,11 @@ segment is trained by one of them. A worker of the local engine that has compute
 trained once more."""
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises what is wrong with a command line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the message instead of printing usage and exiting."""
-        raise UserError(message)
-
-
-def parser() -> Parser:
+def parser() -> CommandParser:
     """Return the command line's parser."""
     raw = argparse.RawDescriptionHelpFormatter
     examples = EXAMPLES.format(program=called("study.py"))
-    main_parser = Parser(
+    main_parser = CommandParser(
         prog=program("study.py"),
         description=__doc__,
         epilog=examples,

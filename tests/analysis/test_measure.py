@@ -149,6 +149,8 @@ def test_what_a_network_does_not_allow_is_left_out() -> None:
         (["{run}"], "trainer.callbacks: holds no diagnostics; list them in a file for --config"),
         (["{run}", "--config", "none.yaml"], "none.yaml"),
         (["{run}", "--nonsense", "1"], "nonsense"),
+        ([], "the following arguments are required: checkpoints"),
+        (["--config", "rank.yaml", "--config", "rank.yaml", "{run}"], "FeatureRank: stands twice"),
     ],
 )
 def test_mistakes_end_in_one_line(
@@ -158,12 +160,14 @@ def test_mistakes_end_in_one_line(
     directory = finished.place.directory
     before = sorted(directory.rglob("*"))
     Path("alone.ckpt").write_text("")
+    Path("rank.yaml").write_text(yaml.safe_dump(DIAGNOSTICS["FeatureRank"]))
     path = str(directory / "checkpoints/last.ckpt")
     with pytest.raises(SystemExit) as stop:
         main([argument.format(run=path) for argument in arguments])
     assert stop.value.code == 2
     error = capsys.readouterr().err.splitlines()
-    assert message in error[-1]
+    assert len(error) == 1
+    assert message in error[0]
     assert sorted(directory.rglob("*")) == before
 
 
@@ -172,5 +176,5 @@ def test_measurements_of_one_second_keep_apart(monkeypatch: pytest.MonkeyPatch) 
     Path("mine.yaml").write_text(yaml.safe_dump(DIAGNOSTICS["FeatureRank"]))
     monkeypatch.setattr("time.strftime", lambda *_: "20260101-000000")
     for _ in range(3):
-        assert main([str(directory / "checkpoints/last.ckpt"), "--config", "mine.yaml"]) == 0
+        assert main(["--config", "mine.yaml", str(directory / "checkpoints/last.ckpt")]) == 0
     assert len(list(directory.glob("measured-*/measured.csv"))) == 3
