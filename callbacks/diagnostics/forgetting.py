@@ -236,5 +236,5 @@ class Forgetting(Diagnostic):
         return self._counts.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint's counts."""
+        """Restore a checkpoint's counts."""
         self._counts.load_state_dict(state_dict)

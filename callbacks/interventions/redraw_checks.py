@@ -39,5 +39,5 @@ def check_initial_values(module: LightningModule, argument: str) -> None:
         raise UserError(
             argument,
             problem=f"{type(module).__name__} draws its initial values itself",
-            fix="use ImageClassifier, or fresh draws",
+            fix="use lightning_modules.Supervised, or fresh draws",
         )

@@ -107,7 +107,7 @@ class EpochLoader:
         return f"{len(self)} batches of {self.batch_size} on {self.ranks} devices"
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where the checkpoint was written.
+        """Restore the position inside the epoch.
 
         Raises:
             UserError: inside an epoch that is now cut into other batches.

@@ -46,7 +46,7 @@ _KNOWN_WARNINGS = [
     "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
     # Values are logged per epoch.
     "The number of training batches .* is smaller than the logging interval",
-    # A Tally is the same on all ranks.
+    # Metrics are the same on all ranks.
     "It is recommended to use .*sync_dist=True",
     # Of Lightning's own code.
     "torch.distributed.nn.functional.all_gather is deprecated",
