@@ -21,6 +21,14 @@ class Vectors(ExampleDataset):
         """It is the same in all epochs."""
 
 
+class DoubleVectors(Vectors):
+    """The same in double precision, as NumPy makes them."""
+
+    def read(self, split: Literal["train", "test"]) -> Split:
+        vectors = super().read(split)
+        return TensorSplit(vectors.tensor().double(), vectors.targets)
+
+
 class MeanGrey(Digits):
     """Digits whose target is their mean grey level, from 0 to 10."""
 
@@ -35,7 +43,7 @@ class MeanGrey(Digits):
 def regression(dataset: str = "MeanGrey", **arguments: Any) -> dict[str, Any]:
     """Return a config fragment that makes the tiny run one of real-valued targets."""
     network = {"class_path": "tests.networks.SmallNet"}
-    if dataset == "Vectors":
+    if dataset.endswith("Vectors"):
         path = "lightning_modules.networks.MLP"
         network = {"class_path": path, "init_args": {"widths": [8]}}  # type: ignore[dict-item]
     data = {"class_path": f"tests.regressions.{dataset}", "init_args": {"subset": 100}}

@@ -44,6 +44,7 @@ def validate_run(
         data.check(trainer, module)
         if isinstance(module, Supervised):
             _check_precision(module, trainer)
+            _check_inputs(data, trainer)
             module.objective.check(data.splits.train.targets, data.num_classes)
             check_fit(module.network, data.splits.train.shape, data.num_outputs)
         if checkpoint and (history := checkpoint.get(type(data).__qualname__)):
@@ -73,6 +74,19 @@ def _check_precision(module: Supervised, trainer: Trainer) -> None:
             value=name,
             problem=f"has parameters of {kinds.pop()}, and batches are of torch.float32",
             fix="let trainer.precision convert it",
+        )
+
+
+def _check_inputs(data: ImageDataModule, trainer: Trainer) -> None:
+    """Raise UserError for floating-point inputs that the network's parameters cannot take."""
+    kind = data.splits.train.__getitems__([0]).dtype
+    same = not kind.is_floating_point or kind == torch.float32
+    if not same and str(trainer.precision) not in ("64-true", "bf16-true", "16-true"):
+        raise UserError(
+            "dataset",
+            value=type(data.dataset).__name__,
+            problem=f"has inputs of {kind}, and the network is of torch.float32",
+            fix="convert them by .float()",
         )
 
 

@@ -23,6 +23,9 @@ from datamodules.datasets.split import Split, SubsetSplit, TensorSplit
 from datamodules.growth.stage_criterion import StageCriterion
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Time
+from tests.regressions import regression
+from tests.runs import tiny
+from tests.test_bad_input import refused
 
 ALWAYS = Time("0ep"), Time("100%")
 
@@ -180,3 +183,12 @@ def test_what_a_task_does_not_have_is_refused(name: str) -> None:
     data, message = REFUSED[name]
     with pytest.raises(UserError, match=message):
         _ = data.schedule
+
+
+def test_inputs_of_another_precision_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    refused(
+        ["fit", *tiny(regression("DoubleVectors"))],
+        "dataset: DoubleVectors: has inputs of torch.float64, and the network is of torch.float32; "
+        r"convert them by .float\(\)",
+        capsys,
+    )
