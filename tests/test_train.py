@@ -374,6 +374,7 @@ def test_an_average_of_the_weights_and_lightnings_own_callbacks_run_beside_ours(
     assert len(logged(directory)["lr-SGD"]) == 3
 
 
+@pytest.mark.slow
 def test_compile_keeps_names_and_trains() -> None:
     assert set(
         fit(

@@ -65,7 +65,10 @@ def single(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
-@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "plain" else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS],
+)
 def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
     finished = fit(*tiny(LISTED, *SETTINGS[name]))
     directory = finished.place.directory

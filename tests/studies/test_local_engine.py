@@ -55,6 +55,7 @@ def test_a_study_is_its_runs() -> None:
     assert verify(work, number=1) == "blurred-for-2,seed=0"
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_trained_when_an_arm_is_added() -> None:
     run(small(few("plain"), seeds=1), 1, local_engine.run)
     more = small(few("plain", "shrunk by half"), seeds=1)
@@ -71,6 +72,7 @@ def test_what_is_missing_is_trained_when_an_arm_is_added() -> None:
     assert status(more).startswith("2 done, 0 running, 0 failed, 0 waiting")
 
 
+@pytest.mark.slow
 def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
     longer = {
         "long": {"trainer.max_epochs": 4},
@@ -104,6 +106,7 @@ def test_a_failure_stops_no_other_run() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
     """However often: here three times, in training and while it starts."""
     preempted = {"trainer.callbacks+": [{"class_path": "tests.studies.bad.Preempted"}]}

@@ -51,7 +51,7 @@ def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     [
         (REGISTRY["everything at once"].acting,),
         (ALL,),
-        (EVERYTHING, {"data": {"init_args": GROWN}}),
+        pytest.param((EVERYTHING, {"data": {"init_args": GROWN}}), marks=pytest.mark.slow),
         (RATES,),
     ],
     ids=["everything", "interventions", "diagnostics", "rates"],

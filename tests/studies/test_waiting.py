@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import plan, run, status
 from plasticity_lab.studies.metrics import everything
@@ -26,6 +28,7 @@ def waiting(accuracy: float, epochs: int, **more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_may_end_before_its_last_segment() -> None:
     """The first arm ends after 2 of at most 60 epochs; the second arm is cut off.
 

@@ -255,6 +255,7 @@ def test_what_cannot_be_measured_is_said_before_training(
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_says_so_whatever_is_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

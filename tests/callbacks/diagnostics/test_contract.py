@@ -118,12 +118,7 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
 
 @pytest.mark.parametrize(
     "way",
-    [
-        way
-        if way in ("fp32", "SAM", "all interventions")
-        else pytest.param(way, marks=pytest.mark.slow)
-        for way in WAYS
-    ],
+    [way if way == "fp32" else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
 )
 def test_all_together_are_invisible(way: str) -> None:
     check_invisible(way, EVERYTHING)
