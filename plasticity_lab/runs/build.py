@@ -14,7 +14,7 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar, TQDMProgressBar
 from torch import nn
 
-import callbacks
+from callbacks import Clock, StageEnd
 from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from plasticity_lab.checkpoint_files import AtomicCheckpointIO
@@ -228,14 +228,14 @@ def _own_callbacks(
         RunLines(place),
         ExactResume(config.settings.seed_everything),
         TerminateOnNaN(),
-        callbacks.Clock(config.settings.seed_everything),
+        Clock(config.settings.seed_everything),
         DataMonitor(resumed=place.resumed_at is not None),
     ]
 
     # Data stages that wait for the network.
     waits = getattr(getattr(parts.data, "growth", None), "until", None) is not None
-    if fits and waits and not _includes(listed, callbacks.StageEnd):
-        own.append(callbacks.StageEnd())
+    if fits and waits and not _includes(listed, StageEnd):
+        own.append(StageEnd())
 
     # A branch has the rates of its own config.
     if fits and place.checkpoint and place.resumed_at is None:

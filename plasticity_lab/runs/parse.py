@@ -3,6 +3,7 @@
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import yaml
@@ -10,11 +11,8 @@ from jsonargparse import DefaultHelpFormatter, Namespace
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-import callbacks  # noqa: F401  # short class names resolve for imported classes
-import datamodules  # noqa: F401
-import lightning_modules.networks  # noqa: F401
 from plasticity_lab.errors import UserError
-from plasticity_lab.project import CONFIGS
+from plasticity_lab.project import BESIDE, CONFIGS
 from plasticity_lab.runs import run_directory
 from plasticity_lab.runs.command_line import (
     INSTALLED,
@@ -34,6 +32,11 @@ from plasticity_lab.runs.config_checks import (
 )
 from plasticity_lab.runs.trainer import WholeLimits
 from plasticity_lab.runs.type_hints import check_hints, check_nulls, class_named
+
+# Short class names resolve for imported classes. An import statement here would count for the hash
+# of every run's code with all that it imports.
+for _package in (*BESIDE, "lightning_modules.networks"):
+    import_module(_package)
 
 
 class CLI(LightningCLI):

@@ -114,11 +114,22 @@ def _classes(node: Any) -> Iterator[tuple[type, dict[str, Any]]]:
 
 def class_named(path: str) -> Any:
     """Return what a class path names; None for what is not found, of which the parser speaks."""
+    try:
+        return class_of(path)
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def class_of(path: str) -> Any:
+    """Return the class of a path, which may be inside another class."""
     module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name, None)
-    except (ImportError, ValueError):
-        return None
+        holder = import_module(module)
+    except ModuleNotFoundError:
+        if "." not in module:
+            raise
+        holder = class_of(module)
+    return getattr(holder, name)
 
 
 def _declared(kind: type, key: str) -> str:

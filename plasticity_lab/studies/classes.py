@@ -1,13 +1,11 @@
 """What is known of the classes that a config names."""
 
-import hashlib
-import importlib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from plasticity_lab.project import BESIDE
+from plasticity_lab.runs.type_hints import class_of
 
 KNOWN = (
     "torch.optim.",
@@ -19,8 +17,6 @@ HARMLESS = {
     f"pytorch_lightning.callbacks.{name}"
     for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")
 }
-VERSIONED = ("torch", "torchvision", "pytorch_lightning", "torchmetrics")
-"""Packages whose code is known by their versions."""
 
 
 def class_paths(nest: Any) -> Iterator[str]:
@@ -33,6 +29,18 @@ def class_paths(nest: Any) -> Iterator[str]:
     elif isinstance(nest, list):
         for part in nest:
             yield from class_paths(part)
+
+
+def dotted_names(nest: Any) -> Iterator[str]:
+    """Yield the texts in a config that may be paths of classes, functions or types."""
+    if isinstance(nest, dict):
+        for part in nest.values():
+            yield from dotted_names(part)
+    elif isinstance(nest, list):
+        for part in nest:
+            yield from dotted_names(part)
+    elif isinstance(nest, str) and "." in nest and all(map(str.isidentifier, nest.split("."))):
+        yield nest
 
 
 @cache
@@ -54,23 +62,3 @@ def is_builtin(path: str) -> bool:
 def is_timed(node: dict[str, Any]) -> bool:
     """Whether the class of a node declares what is active, by `in_force`."""
     return hasattr(class_of(node["class_path"]), "in_force")
-
-
-def user_code_hashes(nest: Any) -> list[str]:
-    """Return a hash of each file with a class of a config that is the user's own.
-
-    Neither this project's nor of an installed package, which its version identifies.
-    """
-    names = sorted({path.rpartition(".")[0] for path in class_paths(nest)})
-    files = [
-        importlib.import_module(name).__file__
-        for name in names
-        if name.split(".")[0] not in (*BESIDE, *VERSIONED)
-    ]
-    return [hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files if file]
-
-
-def class_of(path: str) -> Any:
-    """Return the class of a path."""
-    module, name = path.rsplit(".", 1)
-    return getattr(importlib.import_module(module), name)

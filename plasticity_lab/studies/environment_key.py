@@ -34,7 +34,10 @@ def environment_key(config: dict[str, Any], threads: int, fetch: bool = True) ->
 
 def platform_key(config: dict[str, Any]) -> str:
     """Return what decides a run's numbers of the machine it is trained on: versions and device."""
-    return "\n".join([*(f"{name} {version(name)}" for name in VERSIONS), device(config)])
+    # From one minor version of Python to the next, `sum` and `random` may give other numbers.
+    python = "python " + ".".join(platform.python_version_tuple()[:2])
+    versions = [f"{name} {version(name)}" for name in VERSIONS]
+    return "\n".join([python, *versions, device(config)])
 
 
 def device(config: dict[str, Any]) -> str:

@@ -17,7 +17,6 @@ from plasticity_lab.studies.classes import (
     is_builtin,
     is_shareable,
     is_timed,
-    user_code_hashes,
 )
 from plasticity_lab.timing import Epoch, Position, Time, Window
 
@@ -75,7 +74,7 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
     not_shareable_because = _why_not_shareable(config, compared)
     if not_shareable_because:
         run_config = {**config, "trainer": compared}
-        static_part = _json([run_config, code(run_config), *user_code_hashes(run_config)])
+        static_part = _json([run_config, code(run_config)])
         return EpochSignatures(static_part, ["whole run"] * max(count, 1), not_shareable_because)
 
     # The parts that act over time.
@@ -104,7 +103,7 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
         "trainer": compared,
         "data": {**config["data"], "init_args": constant_data},
     }
-    static_part = _json([static_config, code(static_config), *user_code_hashes(static_config)])
+    static_part = _json([static_config, code(static_config)])
 
     # What is active in each epoch.
     signatures = []
@@ -134,7 +133,7 @@ class _Part(NamedTuple):
         """Return what distinguishes it, without its times where the class is ours."""
         if is_builtin(self.node["class_path"]):
             return repr(self.instance)
-        return [self.node, *user_code_hashes(self.node)]
+        return self.node
 
     def signature(self, epoch: Epoch) -> list[Any] | None:
         """Return what is active, with the name of a class that is not ours.

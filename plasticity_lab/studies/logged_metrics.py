@@ -10,7 +10,8 @@ from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from datamodules import ImageDataModule
 from lightning_modules import Classification, ImageClassifier, Objective, Supervised
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.classes import class_of, is_builtin
+from plasticity_lab.runs.type_hints import class_of
+from plasticity_lab.studies.classes import is_builtin
 from plasticity_lab.studies.epoch_signatures import instantiate
 
 SILENT = {
@@ -112,9 +113,13 @@ def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
         if name == "LearningRateMonitor":
             return ["lr-<optimizer>"]
         return [] if name in SILENT else None
-    if issubclass(kind, Diagnostic) and vars(kind).get("tags") is not None:
+    if not isinstance(kind, type):
+        # A function that returns a callback.
+        return None
+    tags = vars(kind).get("tags")
+    if issubclass(kind, Diagnostic) and tags is not None:
         group = GROUPS[arguments.get("norm_statistics", "estimated")]
-        return [f"{group}/{tag}" for tag in kind.tags]
+        return [f"{group}/{tag}" for tag in tags]
     if kind is TimeToAccuracy:
         name = f"{arguments.get('split', 'train')}_{arguments['accuracy']:g}"
         lasts = [

@@ -98,7 +98,9 @@ def parser() -> CommandParser:
             command.add_argument(
                 "--trust_code",
                 action="store_true",
-                help="treat segments trained with an older version of the code as valid",
+                help="treat segments trained with older code as valid: this project's, your own, "
+                "and installed packages' other than torch, torchvision, Lightning, torchmetrics, "
+                "NumPy and Pillow",
             )
         if name == "run":
             engines = command.add_argument_group("where segments are trained")

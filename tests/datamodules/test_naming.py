@@ -17,7 +17,7 @@ from datamodules import Batch, BatchContext, Deficit, Growth, StageCriterion
 from datamodules.naming import TIMES
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import BESIDE
-from plasticity_lab.studies.classes import class_of
+from plasticity_lab.runs.type_hints import class_of
 from plasticity_lab.timing import Epoch, Position, Time
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.studies.test_epoch_signatures import blur, common, epochs

@@ -1,6 +1,7 @@
 """What decides a run's numbers besides its config and its code."""
 
 import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -28,25 +29,11 @@ def test_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) ->
             patch.setattr(environment_key, name, lambda *_: "another")
             assert environment_key.environment_key(config, 1) != plain, name
     with monkeypatch.context() as patch:
+        patch.setattr(platform, "python_version_tuple", lambda: ("3", "99", "0"))
+        assert environment_key.environment_key(config, 1) != plain
+    with monkeypatch.context() as patch:
         patch.setattr(environment_key, "version", lambda name: "0")
         assert environment_key.environment_key(config, 1) != plain
-
-
-def test_code_of_ones_own_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Path("own").absolute()
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    code = (
-        "from torch.optim import SGD\nclass Mine(SGD):\n"
-        "    def __init__(self, params, lr: float = 0.1): super().__init__(params, lr)\n"
-    )
-    file = folder / "optimizers_of_mine.py"
-    file.write_text(code)
-    optimizer = {"model.init_args.optimizer": {"class_path": "optimizers_of_mine.Mine"}}
-    before = small({"mine": optimizer}, seeds=1).paths
-    assert small({"mine": optimizer}, seeds=1).paths == before
-    file.write_text(code + "# edited\n")
-    assert small({"mine": optimizer}, seeds=1).paths != before
 
 
 def test_data_of_ones_own_are_planned() -> None:
