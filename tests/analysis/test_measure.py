@@ -88,6 +88,7 @@ def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
     assert len(expected) > 60
 
 
+@pytest.mark.slow
 def test_a_checkpoint_inside_an_epoch_too() -> None:
     often = {
         "class_path": "callbacks.KernelAlignment",

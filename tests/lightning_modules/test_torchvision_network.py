@@ -61,6 +61,7 @@ def test_blocks_run_from_bottom_to_top() -> None:
     assert vit[-2:] == ("model.encoder.ln", "model.heads")
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_its_constructor_and_resets_its_blocks() -> None:
     reset = {
         "trainer": {

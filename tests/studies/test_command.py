@@ -142,6 +142,7 @@ def test_the_seed_is_the_configs() -> None:
     assert run.name == "plain,seed=3"
 
 
+@pytest.mark.slow
 def test_a_reader_may_leave() -> None:
     small({"plain": ARMS["plain"]}, seeds=200, set={"trainer.default_root_dir": 1000 * "x"})
     line = f"{sys.executable} {REPOSITORY / 'study.py'} plan small.yaml | head -1"

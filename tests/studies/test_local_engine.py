@@ -96,6 +96,7 @@ def test_workers_may_have_workers() -> None:
     assert not run(work, 1, local_engine.run)
 
 
+@pytest.mark.slow
 def test_a_failure_stops_no_other_run() -> None:
     work = small({"broken": BROKEN, **few("plain")}, seeds=1)
     assert run(work, 2, local_engine.run) == ["broken,seed=0"]
@@ -220,6 +221,7 @@ def worker_processes() -> list[int]:
     return [pid for pid, parent in family.items() if parent in family]
 
 
+@pytest.mark.slow
 def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_curvature_is_that_of_the_network() -> None:
         ] == expected
 
 
+@pytest.mark.slow
 def test_the_spectrum_is_that_of_the_network() -> None:
     finished, tags = measured("HessianSpectrum", examples=60, steps=40, signs=400)
     hessian, _ = dense(finished, 60)

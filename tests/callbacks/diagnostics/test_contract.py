@@ -125,7 +125,7 @@ def test_all_together_are_invisible(way: str) -> None:
 
 
 def test_a_resume_is_bitwise() -> None:
-    check_resumes(EVERYTHING, EVERY_KIND, every=4)
+    check_resumes(EVERYTHING, EVERY_KIND, every=99, first=5)
 
 
 @pytest.mark.slow
@@ -159,6 +159,7 @@ def test_values_are_the_same_in_reduced_precision_and_compiled() -> None:
     assert found["32-true"]
 
 
+@pytest.mark.slow
 def test_pictures_come_again_on_a_resume() -> None:
     finished = fit(*tiny(EVERYTHING))
     assert any(tag.startswith("diagnostics/") for tag in pictures(finished.place.directory))

@@ -123,6 +123,7 @@ def diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
     return {"class_path": f"callbacks.{name}", "init_args": {"every": "1ep", **arguments}}
 
 
+@pytest.mark.slow
 def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained() -> None:
     """Numbers with statistics of a pass over all training data, and with statistics 0 and 1."""
     kinds = ("FisherInformation", "FeatureRank", "CKA")

@@ -136,8 +136,8 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "initial values that only the module knows": (
         {**one("LayerReset", at=["1ep"], layers=["layer"], to="initial"), **BORING},
         (
-            "to: initial: BoringModel draws its initial values itself; use ImageClassifier, or "
-            "fresh draws"
+            "to: initial: BoringModel draws its initial values itself; use "
+            "lightning_modules.Supervised, or fresh draws"
         ),
     ),
     "an epoch never reached with other data": (
