@@ -106,6 +106,7 @@ def test_configs_have_no_folder_of_their_own_that_is_not_tested() -> None:
     }, "tests/studies/test_configs.py has those"
 
 
+@pytest.mark.slow
 def test_everything_is_measured_by_one_file() -> None:
     short = ("--trainer.max_epochs", "1", "--data.init_args.dataset.init_args.subset", "300")
     finished = fit(

@@ -179,6 +179,7 @@ def test_every_recipe_with_a_config_is_run() -> None:
     assert pages == {f"docs/recipes/{name}.md" for name in ACTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACTS)
 def test_a_recipe_acts(name: str) -> None:
     prepare(DOCS / "recipes" / f"{name}.md")

@@ -90,7 +90,8 @@ def test_a_run_stopped_by_a_signal_says_so_and_resumes_bitwise(
     assert pictures(Path("mine")) == pictures(Path("whole"))
 
 
-@pytest.mark.parametrize("limit_kind", ["max_time", pytest.param("Timer", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("limit_kind", ["max_time", "Timer"])
 def test_a_sessions_time_is_its_own_and_its_run_resumes_bitwise(
     limit_kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

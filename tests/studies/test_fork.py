@@ -43,7 +43,7 @@ def check(*fragments: dict[str, Any]) -> None:
     assert logs == logged(finished.place.directory)
 
 
-EVERYDAY = ("plateau", "everything at once", "stages that end the run", "all interventions")
+EVERYDAY = ("everything at once", "stages that end the run")
 
 
 @pytest.mark.parametrize("name", EVERYDAY)

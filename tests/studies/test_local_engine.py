@@ -41,6 +41,7 @@ def few(*names: str) -> dict[str, dict[str, Any]]:
 BROKEN = {"trainer.callbacks+": [{"class_path": "tests.studies.bad.Broken"}]}
 
 
+@pytest.mark.slow
 def test_a_study_is_its_runs() -> None:
     work = small(few("plain", "blurred for 2", "shrunk by half"), seeds=1)
     assert run(work, 2, local_engine.run) == []
