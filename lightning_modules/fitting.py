@@ -10,7 +10,9 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import Shape
 
 
-def check_fit(network: nn.Module, shape: Shape, outputs: int) -> None:
+def check_fit(
+    network: nn.Module, shape: Shape, outputs: int, dtype: torch.dtype | None = None
+) -> None:
     """Raise UserError unless a network returns (batch, outputs), in both of its modes.
 
     A copy is run on two inputs of zeros, so that the network and all random streams stay as they
@@ -20,6 +22,7 @@ def check_fit(network: nn.Module, shape: Shape, outputs: int) -> None:
         network: of floating-point parameters.
         shape: of an input; of an image (channels, height, width).
         outputs: classes, or numbers in a target.
+        dtype: of inputs; None is that of the parameters.
     """
     name = type(network).__name__
     if not any(parameter.requires_grad for parameter in network.parameters()):
@@ -31,8 +34,8 @@ def check_fit(network: nn.Module, shape: Shape, outputs: int) -> None:
         )
     noun, axes = ("images", " (channels, height, width) =") if len(shape) == 3 else ("inputs", "")
     twin = copy.deepcopy(network).cpu()
-    dtype = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
-    inputs = torch.zeros(2, *shape, dtype=dtype)
+    own = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
+    inputs = torch.zeros(2, *shape, dtype=dtype or own)
     for training in (True, False):
         try:
             with torch.random.fork_rng(devices=[]), torch.no_grad():

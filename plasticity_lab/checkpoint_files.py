@@ -5,6 +5,7 @@ import os
 import re
 import zipfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,7 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
         checkpoint: dict[str, Any] = torch.load(
             path, map_location="cpu", weights_only=True, mmap=True
         )
-        # torch compares no checksums.
-        with zipfile.ZipFile(path) as file:
-            damaged = file.testzip()
+        damaged = _damaged(path, path.stat().st_mtime_ns)
     # torch.load raises half a dozen kinds.
     except Exception as error:
         reason = " ".join(str(error).split())
@@ -231,6 +230,20 @@ def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | Non
         if not (trainable and removed and checkpoint.get(COMMITS) == 0):
             candidates.append((checkpoint["global_step"], path.stat().st_mtime_ns, path))
     return max(candidates)[2] if candidates else None
+
+
+@cache
+def _damaged(path: Path, mtime_ns: int) -> str | None:
+    """Return what in a checkpoint has not its checksum, read once a process; torch compares none.
+
+    Args:
+        path: the file.
+        mtime_ns: when it was written.
+    """
+    if not torch.serialization.get_crc32_options():
+        return None
+    with zipfile.ZipFile(path) as file:
+        return file.testzip()
 
 
 def discard_unfinished(folder: Path) -> None:

@@ -31,10 +31,11 @@ class UserError(Exception):
         self, key: object, value: object = NOTHING, problem: object = "", fix: object = ""
     ) -> None:
         self.key = str(key)
-        self.value = value
+        self.value = NOTHING if value is NOTHING else str(value)
         self.problem = str(problem)
         self.fix = str(fix)
-        super().__init__(key, value, problem, fix)
+        # Texts, so that it can come from another process.
+        super().__init__(self.key, self.value, self.problem, self.fix)
 
     def __str__(self) -> str:
         """Return the line."""

@@ -106,7 +106,9 @@ def test_resume_is_bitwise_with(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None:
-    check_resumes(RUNS[name], EVERY_KIND)
+    """Each class from half of the checkpoints, by turns; all classes at once from all of them."""
+    every = 1 if name == "everything at once" else 2
+    check_resumes(RUNS[name], EVERY_KIND, every=every, first=list(RUNS).index(name) % every)
 
 
 def check_resumes(*fragments: dict[str, Any], every: int = 1, first: int = 0) -> None:

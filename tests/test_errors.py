@@ -30,3 +30,8 @@ def test_a_line_has_key_value_problem_and_fix(fields: Any, line: str) -> None:
     assert str(pickle.loads(pickle.dumps(error))) == line
     assert str(error.within("runs", 3)) == f"runs: 3: {line}"
     assert (error.within("runs").value, error.within("runs").fix) == (error.value, error.fix)
+
+
+def test_a_mistake_comes_from_another_process_whatever_it_is_about() -> None:
+    error = UserError("file", value=print, problem=ValueError(lambda: 0))
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

@@ -74,10 +74,7 @@ class Diagnostic(Named, Callback, ABC):
     early: bool = False
 
     def __post_init__(self) -> None:
-        """Check the arguments, and begin anew: at the start of a run, too.
-
-        A subclass that checks its own, or follows a run, calls this first.
-        """
+        """Check the arguments; a subclass that checks its own calls this first."""
         self.every = Time(self.every)
         if self.every.unit not in ("ep", "st") or not self.every.number:
             raise UserError(
@@ -85,12 +82,17 @@ class Diagnostic(Named, Callback, ABC):
                 value=self.every,
                 fix="set a number of epochs or steps, such as '1ep' or '100st'",
             )
+        self.begin()
+
+    def begin(self) -> None:
+        """Set what is followed over a run to what it is before one; called for each run."""
 
     def check(self, look: Look) -> None:
         """Raise UserError for what this network, task or run does not have.
 
         Args:
-            look: at the network before training; the inputs of its probe are zeros.
+            look: at the network before training, with two examples of a probe: zeros, or real ones
+                where the data module is not `ImageDataModule`.
         """
 
     @abstractmethod
@@ -105,6 +107,16 @@ class Diagnostic(Named, Callback, ABC):
         """Measure, and leave everything as it was."""
         with preserve_state(look.network), look.exact():
             return self.measure(look)
+
+    def check_logger(self, trainer: Trainer) -> None:
+        """Raise UserError for values that would be logged nowhere."""
+        short = trainer.barebones or trainer.fast_dev_run  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if not trainer.loggers and not short:
+            raise UserError(
+                type(self).__name__,
+                problem="there is no logger to log to",
+                fix="remove it, or give the trainer a logger",
+            )
 
     def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
         """Return the examples that it looks at now: none."""
@@ -162,13 +174,16 @@ class Diagnostic(Named, Callback, ABC):
         return step // number > before // number
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage != "fit":
-            return
-        check_logger(self, trainer)
-        check_sizes_known(pl_module)
-        if Clock.add_to(trainer, pl_module).last is None:
+        if stage == "fit" and Clock.add_to(trainer, pl_module).last is None:
             # It may have been in another Trainer; a checkpoint is loaded after this.
-            self.__post_init__()
+            self.begin()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that `plasticity_lab` has built was checked before.
+        if Clock.of(trainer).added:
+            check_sizes_known(pl_module)
+            check_kinds(trainer.callbacks)  # type: ignore[attr-defined]  # set by a helper of Trainer
+            self.check_logger(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -181,7 +196,7 @@ class Diagnostic(Named, Callback, ABC):
         self._log(trainer, pl_module, 0)
 
     def _first_look(self, trainer: Trainer, module: LightningModule) -> Look:
-        """Return a look to check by; at other data only where examples are looked at."""
+        """Return a look to check by; a diagnostic of no examples needs none of the data."""
         if _has_known_data(trainer) or isinstance(self, ProbeDiagnostic):
             return blank_look(trainer, module)
         return run_look(trainer, module, NO_PROBE)
@@ -195,8 +210,9 @@ class Diagnostic(Named, Callback, ABC):
         batch_idx: int,
     ) -> None:
         before, step = Clock.of(trainer).now.step, trainer.global_step
-        epochs, ends_run = trainer.max_epochs or -1, 0 < trainer.max_steps <= step
-        ends_epoch = trainer.is_last_batch
+        epochs, ends_epoch = trainer.max_epochs or -1, trainer.is_last_batch
+        # Step 0 holds the network before it.
+        ends_run = step >= 2 and 0 < trainer.max_steps <= step
         if ends_run or self.due(trainer.current_epoch, epochs, before, step, ends_epoch):
             self._log(trainer, pl_module, step - 1)
 
@@ -252,6 +268,10 @@ class ProbeDiagnostic(Diagnostic):
                 problem="too few to estimate the statistics of batch norm on",
                 fix="set 2 or more",
             )
+
+    def begin(self) -> None:
+        """Choose no probe yet; a subclass that follows a run calls this, too."""
+        super().begin()
         self._probe: Probe | None = None
 
     def look_at(self, look: Look) -> Measured:
@@ -296,7 +316,7 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
     for diagnostic in callbacks:
         if not isinstance(diagnostic, Diagnostic):
             continue
-        check_logger(diagnostic, trainer)
+        diagnostic.check_logger(trainer)
         # With other data a loader must be there, which is so at the first batch.
         if _has_known_data(trainer):
             check_diagnostic(diagnostic, blank_look(trainer, module))
@@ -312,16 +332,6 @@ def check_kinds(callbacks: Sequence[Callback]) -> None:
                 problem="stands twice in callbacks, and both would log the same tags",
                 fix="remove one",
             )
-
-
-def check_logger(diagnostic: Diagnostic, trainer: Trainer) -> None:
-    """Raise UserError for values that would be logged nowhere."""
-    if not trainer.loggers:
-        raise UserError(
-            type(diagnostic).__name__,
-            problem="there is no logger to log to",
-            fix="remove it, or give the trainer a logger",
-        )
 
 
 def _has_known_data(trainer: Trainer) -> bool:

@@ -55,9 +55,9 @@ class CKA(ProbeDiagnostic):
     impaired: bool = field(default=False, init=False)
     reference: str | None = None
 
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        super().__post_init__()
+    def begin(self) -> None:
+        """Compare with nothing yet."""
+        super().begin()
         self._grams: dict[str, Tensor] | None = None
 
     def check(self, look: Look) -> None:

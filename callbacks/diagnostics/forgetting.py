@@ -121,12 +121,14 @@ class Forgetting(Diagnostic):
         *(f"forgetting/wrong_labels/{name}" for name in ("share", "precision", "auc")),
     )
 
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        super().__post_init__()
+    def begin(self) -> None:
+        """Count nothing yet."""
         self._counts = ForgettingStatistics(torch.zeros(0, dtype=torch.int64))
         self._logits: Tensor | None = None
         self._hook: RemovableHandle | None = None
+
+    def check_logger(self, trainer: Trainer) -> None:
+        """Take any trainer: it writes a file besides."""
 
     def check(self, look: Look) -> None:
         """Refuse what has no labels, or no numbers of its examples."""

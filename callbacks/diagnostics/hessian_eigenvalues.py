@@ -65,6 +65,10 @@ class HessianEigenvalues(ProbeDiagnostic):
         super().__post_init__()
         if not 0 < self.tolerance < 1:
             raise UserError("tolerance", self.tolerance, fix="set a number between 0 and 1")
+
+    def begin(self) -> None:
+        """Compare with nothing yet."""
+        super().begin()
         self._spans: dict[str, Tensor] = {}
 
     def check(self, look: Look) -> None:

@@ -109,6 +109,6 @@ def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed:
             "diagnostics",
             value=type(batch).__name__,
             problem="a probe needs batches (inputs, targets, …) of tensors",
-            fix="let the loader make them, or use datamodules.ImageDataModule",
+            fix="let the loader return such batches, or use datamodules.ImageDataModule",
         )
     return Probe(parts[0], parts[1], chosen.to(module.device))

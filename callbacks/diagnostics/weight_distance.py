@@ -47,9 +47,8 @@ class WeightDistance(Diagnostic):
     charts = tuple(f"weights/{quantity}" for quantity in _WHAT)
     tags = tuple(f"{name}{block}" for name in charts for block in ("", "/<block>"))
 
-    def __post_init__(self) -> None:
-        """Check the arguments."""
-        super().__post_init__()
+    def begin(self) -> None:
+        """Follow nothing yet."""
         self._initial: dict[str, Tensor] = {}
         # Before the step of this batch; empty while there is none.
         self._before: dict[str, Tensor] = {}

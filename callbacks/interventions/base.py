@@ -73,12 +73,16 @@ class OneShot(Named, Callback, ABC):
         acts = any(time.crossed(epoch.before, epoch.now, epoch.epochs) for time in self.at)
         return repr(self) if acts else None
 
+    def times(self) -> list[Time]:
+        """Return the moments that it names."""
+        return self.at
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # A run that `plasticity_lab` has built was checked before.
-        if stage == "fit" and Clock.add_to(trainer, pl_module).added:
-            check_epochs(trainer)
-            check_sizes_known(pl_module)
-            self.check(trainer, pl_module)
+        if stage == "fit":
+            Clock.add_to(trainer, pl_module)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        check_in_any_trainer(self, trainer, pl_module)
 
     @abstractmethod
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
@@ -130,15 +134,18 @@ class Level(Named, Callback, ABC):
         value = self.levels.in_force(epoch)
         return None if value is None else f"{self!r}: {value}"
 
+    def times(self) -> list[Time]:
+        """Return the moments that it names."""
+        return [time for time, _ in self.levels.entries]
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        # A run that `plasticity_lab` has built was checked before.
-        if stage == "fit" and Clock.add_to(trainer, pl_module).added:
-            check_epochs(trainer)
-            check_sizes_known(pl_module)
-            self.check(trainer, pl_module)
-        # A fit has new optimizers, in which nothing has been set yet.
         if stage == "fit":
+            Clock.add_to(trainer, pl_module)
+            # A fit has new optimizers, in which nothing has been set yet.
             self._held = None
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        check_in_any_trainer(self, trainer, pl_module)
 
     @abstractmethod
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
@@ -163,15 +170,22 @@ class Level(Named, Callback, ABC):
             log(trainer, type(self).__name__, value)
 
 
-def check_epochs(trainer: Trainer) -> None:
-    """Raise UserError for a run whose number of epochs is not known."""
-    if (trainer.max_epochs or 0) < 1:
+def check_in_any_trainer(
+    intervention: OneShot | Level, trainer: Trainer, module: LightningModule
+) -> None:
+    """Raise UserError for what a run lacks that `plasticity_lab` has not built and checked."""
+    if not Clock.of(trainer).added:
+        return
+    shares = [time for time in intervention.times() if time.unit == "%"]
+    if shares and (trainer.max_epochs or 0) < 1:
         raise UserError(
             "max_epochs",
             value=trainer.max_epochs,
-            problem="interventions need the number of epochs",
+            problem=f"{shares[0]} is a share of the number of epochs",
             fix="set it",
         )
+    check_sizes_known(module)
+    intervention.check(trainer, module)
 
 
 def log(trainer: Trainer, name: str, value: float, step: int | None = None) -> None:

@@ -50,7 +50,7 @@ class L2Init(Level):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
         check_initial_values(module, "L2Init")
-        optimizer, _ = build_optimizer(module)
+        optimizer = build_optimizer(module).optimizer
         scaler = getattr(trainer.precision_plugin, "scaler", None)
         if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise UserError(

@@ -30,7 +30,7 @@ class LearningRateRestart(OneShot):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse a module without a schedule."""
-        if build_optimizer(module)[1] is None:
+        if build_optimizer(module).scheduler is None:
             raise UserError(
                 "LearningRateRestart",
                 problem="needs one optimizer with an lr_scheduler",
@@ -39,7 +39,7 @@ class LearningRateRestart(OneShot):
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Copy rates and schedule of a new optimizer."""
-        optimizer, scheduler = build_optimizer(module)
+        optimizer, scheduler, _ = build_optimizer(module)
         assert optimizer is not None
         for group, new in zip(
             trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True

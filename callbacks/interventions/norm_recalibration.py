@@ -62,7 +62,7 @@ class NormRecalibration(Named, Callback):
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
             return
         first_epoch = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
-        if trainer.limit_val_batches == 0 or first_epoch > (trainer.max_epochs or 0):
+        if trainer.limit_val_batches == 0 or 0 < (trainer.max_epochs or 0) < first_epoch:
             raise UserError(
                 "every",
                 value=self.every,
@@ -71,7 +71,12 @@ class NormRecalibration(Named, Callback):
             )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and Clock.add_to(trainer, pl_module).added:
+        if stage == "fit":
+            Clock.add_to(trainer, pl_module)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that `plasticity_lab` has built was checked before.
+        if Clock.of(trainer).added:
             self.check(trainer, pl_module)
 
     def in_force(self, epoch: Epoch) -> str | None:

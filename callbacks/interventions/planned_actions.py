@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.interventions.base import Level, OneShot, check_epochs
+from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.rewind import Rewind
 from datamodules import ImageDataModule
@@ -25,21 +25,21 @@ def interventions(trainer: Trainer) -> list[OneShot | Level | NormRecalibration]
 
 def times(intervention: OneShot | Level | NormRecalibration) -> list[Time]:
     """Return the moments that an intervention names."""
-    if isinstance(intervention, NormRecalibration):
-        return []
-    if isinstance(intervention, Level):
-        return [time for time, _ in intervention.levels.entries]
-    if isinstance(intervention, Rewind):
-        return [*intervention.at, intervention.to]
-    return list(intervention.at)
+    return [] if isinstance(intervention, NormRecalibration) else intervention.times()
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:
     """Raise UserError for an intervention that this run has no use for or never reaches."""
     epochs = trainer.max_epochs or 0
     names = [repr(intervention) for intervention in interventions(trainer)]
-    if names:
-        check_epochs(trainer)
+    if names and epochs < 1:
+        raise UserError(
+            "max_epochs",
+            value=trainer.max_epochs,
+            problem="interventions need the number of epochs",
+            fix="set it",
+        )
+
     for intervention in interventions(trainer):
         if names.count(repr(intervention)) > 1:
             raise UserError(

@@ -108,6 +108,10 @@ class Rewind(OneShot):
         taken_now = self.to.crossed(epoch.before, epoch.now, epoch.epochs)
         return f"{self!r}: {'taken' if taken_now else 'kept'}, {action}"
 
+    def times(self) -> list[Time]:
+        """Return the moments that it names, that of the snapshot included."""
+        return [*self.at, self.to]
+
     def check_snapshot(self, module: LightningModule, state: dict[str, Any] | None) -> None:
         """Raise UserError unless a checkpoint from after `to` holds the snapshot."""
         if state is None:
@@ -118,7 +122,7 @@ class Rewind(OneShot):
                 fix="start a new run",
             )
         if self.learning_rate == "rewind" and bool(state["schedules"]) != (
-            build_optimizer(module)[1] is not None
+            build_optimizer(module).scheduler is not None
         ):
             raise UserError(
                 "Rewind: learning_rate",

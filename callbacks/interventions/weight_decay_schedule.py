@@ -37,7 +37,7 @@ class WeightDecaySchedule(Level):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse an optimizer without weight decay, or with several."""
-        optimizer, _ = build_optimizer(module)
+        optimizer = build_optimizer(module).optimizer
         if optimizer is not None and "weight_decay" not in optimizer.defaults:
             raise UserError(
                 "WeightDecaySchedule",

@@ -5,7 +5,6 @@ import csv
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,14 +209,15 @@ def write(measurements: Mapping[Path, Measurement], folder: Path) -> None:
 def _new_folder(home: Path) -> Path:
     """Make a folder that no other command of the same second has."""
     name = f"measured-{time.strftime('%Y%m%d-%H%M%S')}"
-    for number in count():
-        folder = home / (f"{name}-{number}" if number else name)
+    folder, number = home / name, 0
+    while True:
         try:
             folder.mkdir()
         except FileExistsError:
-            continue
-        return folder
-    raise AssertionError
+            number += 1
+            folder = home / f"{name}-{number}"
+        else:
+            return folder
 
 
 def report(path: Path, measurement: Measurement) -> str:

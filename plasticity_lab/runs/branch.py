@@ -21,16 +21,18 @@ class BranchFromCheckpoint(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        optimizer, scheduler = build_optimizer(pl_module)
+        optimizer, scheduler, interval = build_optimizer(pl_module)
         if optimizer is None:
             return
         if scheduler is not None and not isinstance(scheduler, ReduceLROnPlateau):
             saved = checkpoint["lr_schedulers"]
-            epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            clock = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+            if interval == "step":
+                clock = checkpoint["global_step"]
             with warnings.catch_warnings():
                 # The optimizer takes no step, which schedules warn of: only its rates are read.
                 warnings.simplefilter("ignore")
-                for _ in range(saved[0]["last_epoch"] if saved else epochs):
+                for _ in range(saved[0]["last_epoch"] if saved else clock):
                     scheduler.step()
         checkpoint["lr_schedulers"] = [] if scheduler is None else [scheduler.state_dict()]
         groups = zip(

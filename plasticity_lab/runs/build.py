@@ -1,6 +1,7 @@
 """From settings to a run: trainer, network and data are built; nothing is trained or written."""
 
 import sys
+import sysconfig
 import time
 import traceback
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from plasticity_lab.checkpoint_files import AtomicCheckpointIO
 from plasticity_lab.errors import UserError
-from plasticity_lab.project import PACKAGE
+from plasticity_lab.project import BESIDE, CODE, PACKAGE
 from plasticity_lab.runs import run_directory, sessions
 from plasticity_lab.runs.branch import BranchFromCheckpoint
 from plasticity_lab.runs.command_line import one_line, run_dir_of, run_name
@@ -199,6 +200,14 @@ def _instantiated(config: Config) -> Namespace:
     return built
 
 
+_NOT_OWN = [
+    PACKAGE,
+    *(CODE / package for package in BESIDE),
+    *(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "platstdlib", "purelib", "platlib")),
+]
+"""Folders of this project, of Python and of what is installed."""
+
+
 def _where_it_failed(error: BaseException) -> str:
     """Return where the user's own code has failed, if it was that which failed."""
     while "Does not validate" in str(error) and error.__cause__ is not None:
@@ -209,7 +218,7 @@ def _where_it_failed(error: BaseException) -> str:
     own = [
         (file, line)
         for file, line in passed
-        if "site-packages" not in file.parts and not file.is_relative_to(PACKAGE)
+        if not any(file.is_relative_to(folder) for folder in _NOT_OWN)
     ]
     if not own or isinstance(error, UserError):
         return ""

@@ -81,7 +81,7 @@ class Run:
             checkpoint = read_checkpoint(self.place.checkpoint)
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
             if self.config.command == "fit":
-                optimizer, _ = build_optimizer(self.model)
+                optimizer = build_optimizer(self.model).optimizer
                 if optimizer is not None:
                     check_optimizer(checkpoint, optimizer.state_dict(), self.place.checkpoint)
 

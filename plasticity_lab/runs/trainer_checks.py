@@ -259,7 +259,7 @@ def check_optimizer(module: Supervised, device: torch.device) -> None:
 
 def check_schedule(module: Supervised, epochs: int) -> None:
     """Raise UserError for a schedule that ends before the run, or reaches an impossible rate."""
-    optimizer, schedule = build_optimizer(module)
+    optimizer, schedule, _ = build_optimizer(module)
     if optimizer is None or schedule is None or isinstance(schedule, ReduceLROnPlateau):
         return
     name = type(schedule).__name__

@@ -125,8 +125,9 @@ def class_of(path: str) -> Any:
     module, _, name = path.rpartition(".")
     try:
         holder = import_module(module)
-    except ModuleNotFoundError:
-        if "." not in module:
+    except ModuleNotFoundError as error:
+        # A module that is there may itself lack another.
+        if "." not in module or not f"{module}.".startswith(f"{error.name}."):
             raise
         holder = class_of(module)
     return getattr(holder, name)

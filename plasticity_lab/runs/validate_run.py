@@ -44,9 +44,9 @@ def validate_run(
         data.check(trainer, module)
         if isinstance(module, Supervised):
             _check_precision(module, trainer)
-            _check_inputs(data, trainer)
             module.objective.check(data.splits.train.targets, data.num_classes)
             check_fit(module.network, data.splits.train.shape, data.num_outputs)
+            _check_doubles(module, data, trainer)
         if checkpoint and (history := checkpoint.get(type(data).__qualname__)):
             data.load_state_dict(history)
             data.schedule.check_history()
@@ -77,17 +77,21 @@ def _check_precision(module: Supervised, trainer: Trainer) -> None:
         )
 
 
-def _check_inputs(data: ImageDataModule, trainer: Trainer) -> None:
-    """Raise UserError for floating-point inputs that the network's parameters cannot take."""
-    kind = data.splits.train.__getitems__([0]).dtype
-    same = not kind.is_floating_point or kind == torch.float32
-    if not same and str(trainer.precision) not in ("64-true", "bf16-true", "16-true"):
+def _check_doubles(module: Supervised, data: ImageDataModule, trainer: Trainer) -> None:
+    """Raise UserError for inputs in double precision that the network cannot take."""
+    train = data.splits.train
+    kind = data.normalise(train.__getitems__([0])).dtype
+    if kind != torch.float64 or str(trainer.precision) in ("64-true", "bf16-true", "16-true"):
+        return
+    try:
+        check_fit(module.network, train.shape, data.num_outputs, kind)
+    except UserError as error:
         raise UserError(
             "dataset",
             value=type(data.dataset).__name__,
             problem=f"has inputs of {kind}, and the network is of torch.float32",
             fix="convert them by .float()",
-        )
+        ) from error
 
 
 def check_length_left(trainer: Trainer, checkpoint: dict[str, Any], path: Path | None) -> None:

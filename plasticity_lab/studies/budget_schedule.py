@@ -40,7 +40,7 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
         UserError: if that is not known before the run.
     """
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-    optimizer, scheduler = build_optimizer(module)
+    optimizer, scheduler, _ = build_optimizer(module)
     if not isinstance(data, ImageDataModule) or optimizer is None:
         raise UserError("budget", problem="is known of ImageDataModule and one optimizer only")
     if data.growth and data.growth.until:

@@ -202,9 +202,11 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
 def _totals(results: Sequence[Outcome], unopened: int) -> str:
     """Return how many claims came out how."""
     counts = Counter(outcome.verdict for outcome in results) + Counter({NOT_RUN: unopened})
-    fallen = sum("not after Holm" in outcome.said for outcome in results)
+    withdrawn = sum("not after Holm" in outcome.said for outcome in results)
     totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
-    return f"{counts.total()} claims: {totals}. {fallen} of these verdicts do not stand after Holm."
+    return (
+        f"{counts.total()} claims: {totals}. {withdrawn} of these verdicts do not stand after Holm."
+    )
 
 
 def _count(study: Study, results: Sequence[Outcome], file: Path) -> str:

@@ -88,8 +88,8 @@ def _look(name: str, folders: tuple[Path, ...]) -> _Place:
 def _found_by_python(package: str) -> _Place:
     """Return where Python finds a top-level package or module that is the user's own.
 
-    Finders are asked, as an editable installation may bring one. No package is imported by that, as
-    none holds this one.
+    Finders are asked, as an editable installation may bring one. That imports nothing, since the
+    package is in no other one.
     """
     try:
         spec = find_spec(package)

@@ -364,13 +364,45 @@ def test_it_measures_after_the_last_step(tmp_path: Path) -> None:
     assert [step for step, _ in logged(tmp_path)[tag]] == [0, 2, 4]
 
 
+def test_a_run_of_one_step_has_its_first_value_alone(tmp_path: Path) -> None:
+    train(tmp_path, WeightDistance(EVERY), max_epochs=-1, max_steps=1)
+    assert [step for step, _ in logged(tmp_path)["diagnostics/weights/norm"]] == [0]
+
+
+def test_steps_are_moments_of_a_run_of_so_many_steps(tmp_path: Path) -> None:
+    train(tmp_path, LearningRateFactor({"4st": 0.5}), max_epochs=-1, max_steps=8)
+    assert logged(tmp_path)["interventions/LearningRateFactor"][0] == (4, 0.5)
+
+
+def test_two_of_a_kind_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="WeightDistance: stands twice"):
+        train(tmp_path, WeightDistance(EVERY), WeightDistance(EVERY, early=True))
+
+
+class SizedLater(Plain):
+    """Has lazy layers that its own hook sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.LazyLinear(16), nn.ReLU(), nn.Linear(16, 3))
+
+    def setup(self, stage: str) -> None:
+        self.body(INPUTS)
+
+
+def test_layers_may_get_their_sizes_in_setup(tmp_path: Path) -> None:
+    reset, rank = OptimizerReset([Time("1ep")]), FeatureRank(EVERY, examples=40)
+    train(tmp_path, reset, rank, module=SizedLater())
+    assert {"interventions/OptimizerReset", "diagnostics/effective_rank"} <= {*logged(tmp_path)}
+
+
 def test_values_need_a_logger(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="WeightDistance: there is no logger to log to"):
         train(tmp_path, WeightDistance(EVERY), logger=False)
 
 
 def test_shares_of_no_known_length_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="max_epochs: -1: interventions need"):
+    with pytest.raises(UserError, match="max_epochs: -1: 50% is a share"):
         train(tmp_path, OptimizerReset([Time("50%")]), max_epochs=-1, max_steps=8)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import StepLR
 
-from lightning_modules.build_optimizer import build_optimizer
+from lightning_modules.build_optimizer import Configured, build_optimizer
 
 
 def configuring(configure: Callable[[nn.Module], Any]) -> LightningModule:
@@ -50,7 +50,7 @@ FORMS: dict[str, tuple[Callable[[nn.Module], Any], bool]] = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_module_has_one_optimizer(form: str) -> None:
     configure, scheduled = FORMS[form]
-    optimizer, schedule = build_optimizer(configuring(configure))
+    optimizer, schedule, _ = build_optimizer(configuring(configure))
     assert isinstance(optimizer, SGD)
     assert optimizer.defaults["lr"] == 0.1
     assert isinstance(schedule, StepLR) == scheduled
@@ -58,4 +58,20 @@ def test_a_module_has_one_optimizer(form: str) -> None:
 
 @pytest.mark.parametrize("configure", [lambda _: None, lambda net: [sgd(net), sgd(net)]])
 def test_none_and_several_are_none(configure: Callable[[nn.Module], Any]) -> None:
-    assert build_optimizer(configuring(configure)) == (None, None)
+    assert build_optimizer(configuring(configure)) == Configured(None, None)
+
+
+def test_it_says_when_a_schedule_steps() -> None:
+    def configure(network: nn.Module) -> Any:
+        optimizer, schedule = with_schedule(network)
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+    assert build_optimizer(configuring(configure)).interval == "step"
+
+
+def test_what_needs_a_running_trainer_is_not_known_before() -> None:
+    class Later(LightningModule):
+        def configure_optimizers(self) -> Any:
+            return SGD(self.parameters(), lr=1 / self.trainer.estimated_stepping_batches)
+
+    assert build_optimizer(Later()).optimizer is None
