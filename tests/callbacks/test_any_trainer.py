@@ -223,6 +223,7 @@ class TestAnyTrainer:
         )
         assert logged(tmp_path / "second")["interventions/LayerReset"] == [(9, 1.0)]
 
+    @pytest.mark.slow
     def test_callbacks_begin_anew_in_another_trainer(self, tmp_path: Path) -> None:
         """As in a notebook whose cell runs twice."""
 

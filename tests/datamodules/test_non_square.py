@@ -58,7 +58,10 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "torchvision")) for name in NETWORKS],
+)
 def test_they_train_blurred_and_augmented(name: str) -> None:
     finished = fit(*tiny(NETWORKS[name]))
     assert finished.data.image_size == (8, 16)

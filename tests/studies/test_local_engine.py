@@ -90,6 +90,7 @@ def test_a_run_that_others_have_gone_through_is_only_tested() -> None:
     assert ends(work)["plain,seed=0"] == ends(alone)["plain,seed=0"]
 
 
+@pytest.mark.slow
 def test_workers_may_have_workers() -> None:
     work = small(
         {"streamed": {"data.init_args.resident": False, "data.init_args.workers": 1}}, seeds=1

@@ -124,6 +124,7 @@ def test_all_together_are_invisible(way: str) -> None:
     check_invisible(way, EVERYTHING)
 
 
+@pytest.mark.slow
 def test_a_resume_is_bitwise() -> None:
     check_resumes(EVERYTHING, EVERY_KIND, every=99, first=5)
 

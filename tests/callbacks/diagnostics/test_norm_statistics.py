@@ -156,6 +156,7 @@ def test_the_same_weights_are_another_network_under_the_other_convention() -> No
     assert cosine(running, gram(last_features(network, images))) < 0.9
 
 
+@pytest.mark.slow
 def test_running_statistics_are_not_touched() -> None:
     """Bitwise, also amid the first epoch; the other convention measures as evaluation does."""
     callbacks = [
