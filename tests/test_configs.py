@@ -56,6 +56,7 @@ def test_arms_compose_with_another_base_and_with_each_other(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arm", [arm for arm in ARMS if arm.startswith("interventions/")])
 def test_an_intervention_acts(arm: str) -> None:
     """Ten epochs of one batch each, growing halfway."""

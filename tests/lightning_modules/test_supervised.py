@@ -91,7 +91,7 @@ def test_the_timeline_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "ShrinkPerturb" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("dataset", ["MeanGrey", "Vectors"])
+@pytest.mark.parametrize("dataset", ["MeanGrey", pytest.param("Vectors", marks=pytest.mark.slow)])
 def test_a_study_shares_its_epochs(dataset: str) -> None:
     shrunk = {"class_path": "callbacks.ShrinkPerturb", "init_args": {"at": ["2ep"], "shrink": 0.5}}
     acting = {"trainer": {"callbacks+": [shrunk]}}
@@ -115,7 +115,7 @@ def _diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
 MEASURED = ("FisherInformation", "HessianEigenvalues", "KernelAlignment", "GradientNorms")
 
 
-@pytest.mark.parametrize("dataset", ["MeanGrey", "Vectors"])
+@pytest.mark.parametrize("dataset", ["MeanGrey", pytest.param("Vectors", marks=pytest.mark.slow)])
 def test_diagnostics_measure_the_loss_of_the_module(dataset: str) -> None:
     nodes = [
         {"class_path": f"callbacks.{name}", "init_args": {"every": "1ep", "examples": 30}}

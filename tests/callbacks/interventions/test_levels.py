@@ -43,11 +43,17 @@ NO_DECAY = {
     "schedule",
     [
         {"class_path": "torch.optim.lr_scheduler.ExponentialLR", "init_args": {"gamma": 0.8}},
-        {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR", "init_args": {"T_max": 3}},
-        {
-            "class_path": "torch.optim.lr_scheduler.StepLR",
-            "init_args": {"step_size": 1, "gamma": 0.5},
-        },
+        pytest.param(
+            {"class_path": "torch.optim.lr_scheduler.CosineAnnealingLR", "init_args": {"T_max": 3}},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {
+                "class_path": "torch.optim.lr_scheduler.StepLR",
+                "init_args": {"step_size": 1, "gamma": 0.5},
+            },
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_factor_multiplies_each_step_and_leaves_the_schedule_alone(
