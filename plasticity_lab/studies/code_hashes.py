@@ -61,11 +61,11 @@ class CodeHashes:
 
     def _present(self, nest: Any) -> str:
         """Return a hash of names and contents; where files lie does not count."""
-        found = reachable_code(roots(nest, self.sources), self.sources)
+        reachable = reachable_code(roots(nest, self.sources), self.sources)
         content = hashlib.sha256()
-        for module in sorted(found.modules):
+        for module in sorted(reachable.modules):
             content.update(f"{module}\n".encode() + self.sources.content(module))
-        for package in sorted(found.others - WITHOUT_NUMBERS):
+        for package in sorted(reachable.others - WITHOUT_NUMBERS):
             content.update("\n".join(versions(package)).encode())
         return content.hexdigest()
 

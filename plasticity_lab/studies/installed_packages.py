@@ -31,17 +31,17 @@ def versions(package: str) -> tuple[str, ...]:
 
 
 def _version(name: str) -> str:
-    found = distribution(name)
-    return f"{found.name} {found.version} {_recorded(found)}"
+    installed = distribution(name)
+    return f"{installed.name} {installed.version} {_recorded(installed)}"
 
 
-def _recorded(found: Distribution) -> str:
+def _recorded(installed: Distribution) -> str:
     """Return a hash of the hashes of a distribution's files, as its installer noted them.
 
     One's own package may be installed anew under the same version. Scripts, which lie outside, hold
     a path of the machine.
     """
-    lines = (found.read_text("RECORD") or "").splitlines()
+    lines = (installed.read_text("RECORD") or "").splitlines()
     files = [
         line
         for line in lines
