@@ -36,7 +36,7 @@ from plasticity_lab.runs.command_line import (
 )
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, RunLocation, check_writable
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation, check_writable, home_of
 from plasticity_lab.timing import Position
 
 DESCRIPTION = """Measure checkpoints, as a run with the diagnostics would have at those steps.
@@ -88,10 +88,7 @@ def measure(checkpoint: Path, args: Sequence[str] = ()) -> Measurement:
         raise UserError(checkpoint, problem="is a directory", fix=fix)
     if not checkpoint.is_file():
         raise UserError(checkpoint, problem="no such file", fix="name a checkpoint")
-    home = checkpoint.absolute().parent.parent
-    if not (home / CONFIG).is_file():
-        fix = "name a checkpoint in the directory of its run"
-        raise UserError(checkpoint, problem=f"no {CONFIG} in {home}", fix=fix)
+    home = home_of(checkpoint)
     run_args = ["fit", "--config", str(home / CONFIG)]
     run = build(parse([*run_args, *args]), RunLocation(home, checkpoint, None))
     listed = run.listed[_count(run_args, run) :] or run.listed

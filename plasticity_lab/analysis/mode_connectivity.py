@@ -26,7 +26,7 @@ from plasticity_lab.runs.command_line import (
 )
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, RunLocation
+from plasticity_lab.runs.run_directory import CONFIG, RunLocation, home_of
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 
 EXAMPLES = 10_000
@@ -85,13 +85,7 @@ def _parser() -> CommandParser:
 
 def _build(checkpoint: Path) -> Run:
     """Return the run of a checkpoint, built but not run."""
-    home = checkpoint.absolute().parent.parent
-    if not (home / CONFIG).is_file():
-        raise UserError(
-            checkpoint,
-            problem=f"no {CONFIG} in {home}",
-            fix="name a checkpoint in the directory of its run",
-        )
+    home = home_of(checkpoint)
     run = build(parse(["test", "--config", str(home / CONFIG)]), RunLocation(home, None, None))
     run.data.trainer = run.trainer
     return run

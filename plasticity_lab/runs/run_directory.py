@@ -249,3 +249,19 @@ def _same_config(directory: Path, config: str) -> bool:
         return file.is_file() and yaml.safe_load(file.read_text()) == yaml.safe_load(config)
     except yaml.YAMLError:
         return False
+
+
+def home_of(checkpoint: Path) -> Path:
+    """Return the directory of a checkpoint's run.
+
+    Raises:
+        UserError: if it holds no config.
+    """
+    home = checkpoint.absolute().parent.parent
+    if not (home / CONFIG).is_file():
+        raise UserError(
+            checkpoint,
+            problem=f"no {CONFIG} in {home}",
+            fix="name a checkpoint in the directory of its run",
+        )
+    return home
