@@ -26,7 +26,6 @@ from callbacks.diagnostics import (
 )
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
-    AugmentationSchedule,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -44,7 +43,6 @@ from callbacks.stage_end import StageEnd
 
 __all__ = [
     "CKA",
-    "AugmentationSchedule",
     "Clock",
     "Dashboard",
     "Diagnostic",

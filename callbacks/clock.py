@@ -1,28 +1,18 @@
-"""The history of a run: what interventions have done to it, and when."""
+"""Where a run is, what is active there, and what has been done to it."""
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
+from plasticity_lab.errors import UserError
+from plasticity_lab.history import RunHistory
+from plasticity_lab.schedule import Answer, RunSchedule, Timed
 from plasticity_lab.timing import Position
 
-
-class Act(NamedTuple):
-    """Something that was done to a run.
-
-    Attributes:
-        where: the position of the batch before which it was done.
-        name: the intervention, with its arguments.
-        value: the value set, for a level; None for a one-shot.
-        before: the position of the batch trained before; None at the beginning.
-    """
-
-    where: Position
-    name: str
-    value: float | None
-    before: Position | None
+_MANY = 10**12
+"""More steps than any run has."""
 
 
 def run_seed(trainer: Trainer, module: LightningModule) -> int:
@@ -33,11 +23,44 @@ def run_seed(trainer: Trainer, module: LightningModule) -> int:
     return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
-class Clock(Callback):
-    """The position of a run and the interventions applied so far; part of every checkpoint.
+def run_schedule(trainer: Trainer) -> RunSchedule:
+    """Return all that acts over time in a run: its data, then its callbacks."""
+    data: Any = getattr(trainer, "datamodule", None)
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    parts = data.timed_parts() if isinstance(data, ImageDataModule) else []
+    parts += [callback for callback in callbacks if isinstance(callback, Timed)]
+    return RunSchedule(parts, trainer.max_epochs or 0)
 
-    It knows no intervention: an arm can resume from another arm's checkpoint if both have the same
-    history up to it. It stands before all interventions.
+
+def check_times(trainer: Trainer) -> None:
+    """Raise UserError for moments that a run never reaches."""
+    schedule = run_schedule(trainer)
+    # A fast_dev_run ends after one batch.
+    if trainer.fast_dev_run or not schedule.times:  # type: ignore[attr-defined]  # set by a helper
+        return
+    data: Any = getattr(trainer, "datamodule", None)
+    if isinstance(data, ImageDataModule):
+        plan = data.plan(trainer)
+        path, last = plan.positions(schedule.times), plan.latest()
+        most = "at most " if plan.waits else ""
+        counts = f"{_some(last.epoch + 1, 'epoch')}, {_some(last.step + 1, 'step')}"
+        extent = f"{counts}, and {_some(last.stage + 1, 'data stage')}"
+        schedule.check_times(path[:1] if plan.waits else path, last, f"{most}{extent}")
+    else:
+        last = Position(schedule.epochs - 1, _MANY)
+        extent = f"{_some(schedule.epochs, 'epoch')}, and no data stages"
+        schedule.check_times([Position(0, 0)], last, extent)
+
+
+def _some(count: int, name: str) -> str:
+    return f"{count} {name}{'s' * (count > 1)}"
+
+
+class Clock(Callback):
+    """Where a run is, and the history of what has been done to it, which is in every checkpoint.
+
+    It names no class: an arm can resume from another arm's checkpoint if both have the same history
+    up to it. It stands before all interventions.
 
     Args:
         seed: the run's seed (`seed_everything`), set by train.py.
@@ -45,17 +68,22 @@ class Clock(Callback):
     Attributes:
         initial_seed: the seed that the initial values were drawn from: a branch may have another.
         now: the position of the batch that is trained.
-        last: the position of the last batch that was trained; None before the first.
-        acts: what interventions have done, in order.
+        schedule: all that acts over time in the run.
+        history: what has been done to it.
         added: whether a callback has added it, in a Trainer that was not built by `plasticity_lab`.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = self.initial_seed = seed
         self.now = Position(0, 0)
-        self.last: Position | None = None
-        self.acts: list[Act] = []
+        self.schedule = RunSchedule([], 0)
+        self.history = RunHistory()
         self.added = False
+
+    @property
+    def last(self) -> Position | None:
+        """The position of the last batch that was trained; None before the first."""
+        return self.history.last
 
     @staticmethod
     def of(trainer: Trainer) -> "Clock":
@@ -73,10 +101,57 @@ class Clock(Callback):
                 return callback
         clock = Clock(run_seed(trainer, module))
         clock.initial_seed = int(getattr(module, "seed", clock.seed))
+        clock.setup(trainer, module, "fit")
         # A new list, since Lightning is going through the old one when callbacks are set up.
         clock.added = True
         trainer.callbacks = [clock, *callbacks]  # type: ignore[attr-defined]
         return clock
+
+    def pending(self, part: Timed) -> Answer:
+        """Return what a part is to do before the present batch; None if nothing, or done already.
+
+        A checkpoint may have been written after it acted, as the batch failed.
+        """
+        if part.key in self.history.acted:
+            return None
+        return self.schedule.active(part, self.last, self.now)
+
+    def begins(self, part: Timed) -> bool:
+        """Whether a part begins to do something with the present batch."""
+        return self.schedule.begins(part, self.last, self.now)
+
+    def has_acted(self, part: Timed) -> None:
+        """Record that a part has acted before the present batch, which it does once."""
+        self.history.acted.append(part.key)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        data: Any = getattr(trainer, "datamodule", None)
+        if isinstance(data, ImageDataModule):
+            data.history = self.history
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # A run that `plasticity_lab` has built was checked before.
+        if self.added:
+            self.check(trainer)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.schedule = run_schedule(trainer)
+        self.history.times_given |= self.schedule.times_given
+
+    def check(self, trainer: Trainer) -> None:
+        """Raise UserError for moments that never come, and for what contradicts the past."""
+        schedule = run_schedule(trainer)
+        shares = [time for time in schedule.times if time.unit == "%"]
+        if shares and schedule.epochs < 1:
+            raise UserError(
+                "max_epochs",
+                value=trainer.max_epochs,
+                problem=f"{shares[0]} is a share of the number of epochs",
+                fix="set it",
+            )
+        if schedule.epochs >= 1:
+            check_times(trainer)
+        schedule.check_history(self.history)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -86,29 +161,24 @@ class Clock(Callback):
             self.now = data.now
         else:
             self.now = Position(trainer.current_epoch, trainer.global_step)
+        self.history.record(self.now, self.schedule.answers(self.last, self.now))
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.last = self.now
+        self.history.trained(self.now)
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
-        acts = [
-            [list(act.where), act.name, act.value, act.before and list(act.before)]
-            for act in self.acts
-        ]
-        return {
-            "initial_seed": self.initial_seed,
-            "last": self.last and list(self.last),
-            "acts": acts,
-        }
+        return {"initial_seed": self.initial_seed, "history": self.history.state_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the history of a checkpoint."""
+        if "history" not in state_dict:
+            raise UserError(
+                "ckpt_path",
+                problem="was written by an earlier version, whose history this one cannot read",
+                fix="start a new run",
+            )
         self.initial_seed = state_dict["initial_seed"]
-        self.last = Position(*state_dict["last"]) if state_dict["last"] else None
-        self.acts = [
-            Act(Position(*where), name, value, Position(*before) if before else None)
-            for where, name, value, before in state_dict["acts"]
-        ]
+        self.history.load_state_dict(state_dict["history"])

@@ -5,9 +5,10 @@ from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
 
+from callbacks.clock import Clock
 from callbacks.epoch_end import EpochEnd
 from datamodules import ImageDataModule
-from datamodules.growth.stage_schedule import StageSchedule
+from datamodules.growth.waiting_stages import WaitingStages
 from plasticity_lab.errors import UserError
 
 
@@ -21,6 +22,11 @@ class StageEnd(EpochEnd):
 
     def __init__(self) -> None:
         super().__init__("train/accuracy")
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit":
+            # What it decides is a part of the history.
+            Clock.add_to(trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stages = _waiting(trainer)
@@ -47,15 +53,13 @@ class StageEnd(EpochEnd):
         if stages and stages.cut_off(trainer.current_epoch) and trainer.is_global_zero:
             print(
                 f"warning: max_epochs: {trainer.max_epochs}: reached in data stage "
-                f"{len(stages.stage_starts)}, before the last one ({len(stages.sizes) - 1}) had "
+                f"{len(stages.decisions.starts)}, before the last one ({stages.stages - 1}) had "
                 "ended; set a larger max_epochs",
                 file=sys.stderr,
             )
 
 
-def _waiting(trainer: Trainer) -> StageSchedule | None:
+def _waiting(trainer: Trainer) -> WaitingStages | None:
     """Return the data stages of a run if they wait for the network."""
     data: Any = getattr(trainer, "datamodule", None)
-    if isinstance(data, ImageDataModule) and data.growth and data.growth.until:
-        return data.schedule.stages
-    return None
+    return data.waiting if isinstance(data, ImageDataModule) else None

@@ -9,11 +9,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from datamodules.epoch_plan import EpochPlan
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Position
 
 
 def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Sequence[str]) -> None:
-    """Raise UserError for what the run could not train on, and for times that it never reaches.
+    """Raise UserError for what the run could not train on, and for stages that it never reaches.
 
     Args:
         plan: the epochs of the run.
@@ -26,9 +25,7 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
             "reload_dataloaders_every_n_epochs",
             problem="must be 1, or a resumed run would see another epoch's order",
         )
-    transforms = plan.schedule.transforms
-    timed = plan.schedule.stages.growth or transforms.deficits or transforms.augmentation_during
-    if timed and (trainer.max_epochs is None or trainer.max_epochs < 0):
+    if plan.stages.growth and plan.max_epochs < 1:
         raise UserError(
             "max_epochs",
             value=trainer.max_epochs,
@@ -36,9 +33,8 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
             fix="set it",
         )
     # A fast_dev_run ends after one batch.
-    if not trainer.fast_dev_run:  # type: ignore[attr-defined]
-        plan.schedule.stages.check_times()
-        check_windows(plan)
+    if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        plan.stages.check_times(plan.max_epochs)
     check_batches(plan, module)
     if len(classes) == 1:
         rank_zero_warn(
@@ -49,7 +45,7 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
 
 def check_batches(plan: EpochPlan, module: nn.Module) -> None:
     """Raise UserError if an epoch has no batch, or a last one that batch norm cannot take."""
-    for size in plan.schedule.stages.sizes:
+    for size in plan.stages.sizes:
         batches = plan.batches(size)
         if not batches:
             raise UserError(
@@ -75,33 +71,6 @@ def check_batches(plan: EpochPlan, module: nn.Module) -> None:
                 ),
                 fix="set drop_last: true, or another batch_size",
             )
-
-
-def check_windows(plan: EpochPlan) -> None:
-    """Raise UserError for a window that the run does not reach, or that ends before it starts."""
-    path, end, epochs = plan.positions(), plan.latest(), plan.max_epochs
-    for name, window in plan.schedule.transforms.windows:
-        if window.start == window.stop:
-            continue
-        for time in window:
-            if str(time) != "100%" and not time.reached(end, epochs):
-                raise UserError(
-                    name,
-                    window,
-                    f"{time} is never reached: the run has {_extent(end)}",
-                    "set an earlier time",
-                )
-        if not plan.waits and not any(window.open(now, epochs) for now in path[:-1]):
-            raise UserError(
-                name,
-                value=window,
-                problem="is never open",
-                fix="set [start, stop] with start before stop and inside the run",
-            )
-
-
-def _extent(end: Position) -> str:
-    return f"{end.epoch} epochs, {end.step} steps, and stages 0 … {end.stage}"
 
 
 def _has_batch_norm(module: nn.Module) -> bool:

@@ -4,7 +4,7 @@ They are a function of seed, epoch, step and rank.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -13,20 +13,22 @@ from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
 from datamodules.checks import check_run
-from datamodules.data_schedule import DataSchedule
 from datamodules.datasets.channel_statistics import channel_histogram
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.epoch_plan import EpochPlan
 from datamodules.growth.base import Growth
 from datamodules.growth.stage_schedule import StageSchedule
-from datamodules.loading.batch import Batch
+from datamodules.growth.waiting_stages import WaitingStages
+from datamodules.loading.batch import Batch, LoadedBatch
 from datamodules.loading.loader import EpochLoader
 from datamodules.loading.splits_on_device import SplitsOnDevice
 from datamodules.transforms.augmentation import Augmentation
 from datamodules.transforms.batch_transforms import BatchTransforms
 from datamodules.transforms.deficit import BatchContext, Deficit
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Position, Time, Window
+from plasticity_lab.history import RunHistory
+from plasticity_lab.schedule import RunSchedule, Timed
+from plasticity_lab.timing import Position
 
 
 class ImageDataModule(SplitsOnDevice):
@@ -37,6 +39,9 @@ class ImageDataModule(SplitsOnDevice):
     run there on the whole batch. Splits that do not fit are read through workers, with
     bit-identical batches. Nothing is ever changed in a data set.
 
+    It joins four things, each of which can be used alone: a data set, `stages` (which examples
+    there are when), `transforms` (what they look like when) and a loader for each split.
+
     Args:
         dataset: where the images come from.
         batch_size: examples in a batch of one device.
@@ -44,13 +49,16 @@ class ImageDataModule(SplitsOnDevice):
         deficits: what is wrong with training batches for a while, in the order in which it acts.
         also_evaluate_with_deficit: measure `val_deficit/loss` and `val_deficit/accuracy` too: on
             the validation split with every deficit of the list, active or not.
-        augmentation: applied to training batches after the deficits; None is none.
-        augmentation_during: `[start, stop]`, when it is; None is always.
+        augmentation: applied to training batches after the deficits, in its time; None is none.
         drop_last: leave out an epoch's last, smaller training batch.
         resident: whether splits lie on the device; `auto` if all take at most half of its free
             memory.
         workers: worker processes for splits that are not resident.
         seed: the run's seed (`seed_everything`), set by train.py.
+
+    Attributes:
+        transforms: what training batches look like when.
+        history: of the run that it is in.
     """
 
     def __init__(
@@ -61,7 +69,6 @@ class ImageDataModule(SplitsOnDevice):
         deficits: list[Deficit] | None = None,
         also_evaluate_with_deficit: bool = False,
         augmentation: Augmentation | None = None,
-        augmentation_during: tuple[Time, Time] | None = None,
         drop_last: bool = False,
         resident: bool | Literal["auto"] = "auto",
         workers: int = 2,
@@ -75,43 +82,53 @@ class ImageDataModule(SplitsOnDevice):
                 problem="there are no deficits",
                 fix="add some, or remove it",
             )
-        if augmentation_during and augmentation is None:
-            raise UserError(
-                "augmentation_during",
-                problem="there is no augmentation",
-                fix="add augmentation, or remove it",
-            )
-        self.growth, self.deficits, self.also_evaluate_with_deficit = (
-            growth,
-            deficits or [],
-            also_evaluate_with_deficit,
-        )
-        self.augmentation = augmentation
-        self.augmentation_during = Window(*augmentation_during) if augmentation_during else None
+        self.growth = growth
+        self.also_evaluate_with_deficit = also_evaluate_with_deficit
+        self.transforms = BatchTransforms(deficits or [], augmentation)
+        self.history = RunHistory()
+        self._loaders: tuple[Any, dict[str, EpochLoader]] | None = None
+        self._trained = False  # a batch, since the run began or was resumed
+
+    def timed_parts(self) -> list[Timed]:
+        """Return what acts over time in the data, in the order in which it acts."""
+        return [*([self.growth] if self.growth else []), *self.transforms.parts]
+
+    @property
+    def schedule(self) -> RunSchedule:
+        """What acts over time in the data, in the run of the present trainer."""
+        return RunSchedule(self.timed_parts(), self._epochs)
+
+    @staticmethod
+    def always_matters(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the arguments whose parts matter at all times, whenever they are active.
+
+        Validation may be with deficits that training does not have yet, or no longer.
+
+        Args:
+            arguments: of the constructor, as a config gives them.
+        """
+        return ("deficits",) if arguments.get("also_evaluate_with_deficit") else ()
 
     @cached_property
-    def schedule(self) -> DataSchedule:
-        """What the network is shown over time."""
+    def stages(self) -> StageSchedule:
+        """Which training examples there are when."""
         train = self.splits.train
-        stages = StageSchedule(
-            self.growth, train.targets, self.num_classes, self.seed, self._epochs
-        )
+        stages = StageSchedule(self.growth, train.targets, self.num_classes, self.seed)
         stages.check()
-        for deficit in self.deficits:
-            deficit.check(train)
-        if self.augmentation:
-            self.augmentation.check(train)
-        return DataSchedule(
-            stages,
-            BatchTransforms(
-                self.deficits, self.augmentation, self.augmentation_during, self._epochs
-            ),
-        )
+        for part in self.transforms.parts:
+            part.check(train)
+        return stages
+
+    @property
+    def waiting(self) -> WaitingStages | None:
+        """The stages that wait for the network; None if none do."""
+        return self.stages.waiting(self.history.stages, self._epochs)
 
     def plan(self, trainer: Trainer) -> EpochPlan:
         """Return the epochs of a run by a trainer."""
         return EpochPlan(
-            self.schedule,
+            self.stages,
+            self.history.stages,
             self.batch_size,
             self.drop_last,
             trainer.world_size,
@@ -136,19 +153,43 @@ class ImageDataModule(SplitsOnDevice):
     @property
     def now(self) -> Position:
         """Where the run is."""
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        return Position(
-            epoch,
-            self.trainer.global_step if self.trainer else 0,
-            self.schedule.stages.stage(epoch),
-        )
+        if self.trainer is None:
+            return self.position(0, 0)
+        return self.position(self.trainer.current_epoch, self.trainer.global_step)
 
-    def context(self, split: Literal["train", "validation"], *stream_key: int) -> BatchContext:
+    def position(self, epoch: int, step: int) -> Position:
+        """Return a position with the data stage of its epoch, as far as that is known."""
+        return self.stages.position(epoch, step, self._epochs, self.history.stages)
+
+    def context(
+        self, split: Literal["train", "validation"], *stream_key: int | str
+    ) -> BatchContext:
         """Return where a batch stands that the key tells from all others of its split."""
         examples, normalisation = len(getattr(self.splits, split)), self.normalisation
         mean = normalisation.mean if normalisation else torch.empty(0, device=self.device)
         std = normalisation.std if normalisation else mean
         return BatchContext(self.seed, split, examples, self.num_classes, mean, std, stream_key)
+
+    def impaired(self, batch: Batch, purpose: str, now: Position) -> Batch:
+        """Return training examples with the deficits that are active at `now`.
+
+        Args:
+            batch: the examples, as they are stored.
+            purpose: what they are looked at for, by which draws differ from those of training.
+            now: where the run is.
+        """
+        context = self.context("train", purpose, now.epoch)
+        return self.transforms.impair(batch, context, self.schedule.doing(None, now))
+
+    def as_trained(self, batch: Batch, *stream_key: int | str) -> Batch:
+        """Return training examples as the network sees them now, but for normalisation.
+
+        Args:
+            batch: the examples, as they are stored.
+            stream_key: what keys the draws.
+        """
+        context = self.context("train", *stream_key)
+        return self.transforms.apply(batch, context, self.schedule.doing(None, self.now))
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that errors show before a logger writes.
@@ -169,11 +210,18 @@ class ImageDataModule(SplitsOnDevice):
     def _order(self, epoch: int) -> Tensor:
         """Return an epoch's examples in order; with `overfit_batches` the first epoch's."""
         overfits = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
-        return self.schedule.stages.order(0 if overfits else epoch)
+        return self.stages.order(self.position(0 if overfits else epoch, 0), self._epochs)
 
-    @cached_property
+    @property
     def loaders(self) -> dict[str, EpochLoader]:
-        """The loader of each split."""
+        """The loader of each split, for the device and rank of the present trainer."""
+        ranks = self.trainer.world_size if self.trainer else 1
+        place = self.device, self._rank, ranks, self.is_resident
+        if self._loaders is None or self._loaders[0] != place:
+            self._loaders = place, self._build_loaders(ranks)
+        return self._loaders[1]
+
+    def _build_loaders(self, ranks: int) -> dict[str, EpochLoader]:
         loaders = {
             name: EpochLoader(
                 split,
@@ -182,7 +230,7 @@ class ImageDataModule(SplitsOnDevice):
                 resident=self.is_resident,
                 workers=self.workers,
                 rank=self._rank,
-                ranks=self.trainer.world_size if self.trainer else 1,
+                ranks=ranks,
                 order=self._order if name == "train" else None,
                 drop_last=self.drop_last,
             )
@@ -193,12 +241,11 @@ class ImageDataModule(SplitsOnDevice):
 
     def train_dataloader(self) -> EpochLoader:
         """Return the loader of the training split, set to the epoch that comes next."""
+        loader = self.loaders["train"]
         if self.trainer:
             self._check_stages()
-            self.loaders["train"].set_epoch(
-                self._finished
-            )  # right on every resume, unlike current_epoch
-        return self.loaders["train"]
+            loader.set_epoch(self._finished)  # right on every resume, unlike current_epoch
+        return loader
 
     def val_dataloader(self) -> EpochLoader | list[EpochLoader]:
         """Return the loader of the validation split, twice if it is measured with deficits too."""
@@ -213,31 +260,29 @@ class ImageDataModule(SplitsOnDevice):
 
     def training_pass(self) -> Iterator[Batch]:
         """Yield this rank's share of the training data again, as the network sees them now."""
-        loader, now = copy.copy(self.loaders["train"]), self.now
-        loader.epoch, loader.batch_index = now.epoch, 0
-        for number, raw in enumerate(loader):
-            on_device = Batch(*(part.to(self.device) for part in raw))
-            batch = self.schedule.transforms.apply(
-                on_device, self.context("train", now.epoch, -2 - number, self._rank), now
-            )
-            yield self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
+        loader, epoch = copy.copy(self.loaders["train"]), self.now.epoch
+        loader.epoch, loader.batch_index = epoch, 0
+        for loaded in loader:
+            raw = loaded.on(self.device).batch
+            batch = self.as_trained(raw, "training pass", epoch, loaded.number, self._rank)
+            yield self._finish(batch)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: LoadedBatch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""
         if self.trainer and self.trainer.training:
-            now, loader = self.now, self.loaders["train"]
-            self.schedule.record(now)
-            context = self.context("train", loader.epoch, loader.batch_index, self._rank)
-            batch = self.schedule.transforms.apply(batch, context, now)
-        elif dataloader_idx == 1:
-            context = self.context(
-                "validation", self.now.epoch, self.loaders["validation"].batch_index, self._rank
-            )
-            batch = self.schedule.transforms.apply_all_deficits(batch, context)
-        return self._cast(batch._replace(inputs=self.normalise(batch.inputs)))
+            self._trained = True
+            return self._finish(self.as_trained(batch.batch, batch.epoch, batch.number, self._rank))
+        if dataloader_idx == 1:
+            context = self.context("validation", self.now.epoch, batch.number, self._rank)
+            return self._finish(self.transforms.apply_all_deficits(batch.batch, context))
+        return self._finish(batch.batch)
 
-    def _cast(self, batch: Batch) -> Batch:
-        """Return a batch in the network's precision: a no-op except for `…-true` precisions."""
+    def _finish(self, batch: Batch) -> Batch:
+        """Return a batch normalised, and in the network's precision.
+
+        The latter is a no-op except for `…-true` precisions.
+        """
+        batch = batch._replace(inputs=self.normalise(batch.inputs))
         cast: Any = self.trainer.precision_plugin.convert_input(batch) if self.trainer else batch
         return Batch(*cast)
 
@@ -247,20 +292,14 @@ class ImageDataModule(SplitsOnDevice):
         return int(progress.processed)
 
     def _check_stages(self) -> None:
-        if self.schedule.stages.needs_decision(self._finished):
-            if self.schedule.trained:
-                raise UserError(
-                    "until: nothing ends the stages",
-                    problem="add callbacks.StageEnd() to the trainer's callbacks",
-                )
-            # A branch from a run that did not wait, or a checkpoint written before the accuracy was
-            # known.
-            self.schedule.stages.skip_decision(self._finished)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what has been shown so far."""
-        return self.schedule.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the history of a checkpoint."""
-        self.schedule.load_state_dict(state_dict)
+        waiting, finished = self.waiting, self._finished
+        if waiting is None or not waiting.needs_decision(finished):
+            return
+        if self._trained:
+            raise UserError(
+                "until: nothing ends the stages",
+                problem="add callbacks.StageEnd() to the trainer's callbacks",
+            )
+        # A branch from a run that did not wait, or a checkpoint written before the accuracy was
+        # known.
+        waiting.skip_decision(finished)

@@ -1,7 +1,7 @@
-"""When things happen in a run: moments (`Time`), positions, windows, and values over time."""
+"""When things happen in a run: moments, recurrences, positions, windows, values over time."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -17,34 +17,18 @@ _PATTERN = re.compile(r"(?P<head>stage)?(?P<number>\d+(\.\d+)?)(?P<unit>ep|st|%)
 class Position(NamedTuple):
     """The position of a run: before the next batch of `epoch`, after `step` optimizer steps.
 
-    `epoch` counts from 0; `stage` is the stage of the data.
+    `epoch` counts from 0; `stage` is the stage of the data, and `in_last_stage` says whether no
+    later one begins.
     """
 
     epoch: int
     step: int
     stage: int = 0
-
-
-class Epoch(NamedTuple):
-    """An epoch as it is known before its run: what studies compare two runs by.
-
-    Attributes:
-        before: where the epoch before it began; None for the first.
-        now: where it begins; its step is not known, and 0.
-        epochs: epochs of the run.
-        stages_known: whether stages are, which is not so where they wait for the network.
-        in_last_stage: whether no later data stage begins, as far as that is known.
-    """
-
-    before: Position | None
-    now: Position
-    epochs: int
-    stages_known: bool
     in_last_stage: bool = True
 
-    def knows(self, time: "Time") -> bool:
-        """Whether it is known if a moment has been reached."""
-        return time.unit != "st" and (self.stages_known or not time.unit.startswith("stage"))
+    def same_place(self, other: "Position | None") -> bool:
+        """Whether another is before the same optimizer step of the same epoch."""
+        return other is not None and self[:2] == other[:2]
 
 
 class Time:
@@ -69,7 +53,7 @@ class Time:
 
     def __eq__(self, other: object) -> bool:
         """Whether another is the same moment, written the same way."""
-        return isinstance(other, Time) and other.text == self.text
+        return type(other) is Time and other.text == self.text
 
     def __hash__(self) -> int:
         """Hash the text."""
@@ -77,7 +61,7 @@ class Time:
 
     def __repr__(self) -> str:
         """Return how to make it again."""
-        return f"Time({self.text!r})"
+        return f"{type(self).__name__}({self.text!r})"
 
     def __str__(self) -> str:
         """Return the canonical text; `Time(str(time)) == time`."""
@@ -89,30 +73,92 @@ class Time:
         return re.sub(r"[\d.]", "", self.text)
 
     @cached_property
-    def number(self) -> Fraction:
+    def number(self) -> int | Fraction:
         """The number before the unit; 1 for `stages`, whose first moment is stage 1."""
-        return Fraction(re.sub(r"[^\d.]", "", self.text) or 1)
+        number = Fraction(re.sub(r"[^\d.]", "", self.text) or 1)
+        return number.numerator if number.denominator == 1 else number
+
+    def count(self, now: Position, epochs: int) -> int:
+        """Return how often the moment has come at `now`, in a run of `epochs` epochs.
+
+        That is 0 or 1, and for `stages` any number.
+        """
+        if self.unit == "stages":
+            return now.stage
+        return int(self._passed(now, epochs) >= self._needed(epochs))
 
     def reached(self, now: Position, epochs: int) -> bool:
         """Whether the moment is at or before `now` in a run of `epochs` epochs."""
-        match self.unit:
-            case "ep":
-                return now.epoch >= self.number
-            case "st":
-                return now.step >= self.number
-            case "%":
-                return now.epoch * 100 >= self.number * epochs
-            case _:
-                return now.stage >= self.number
+        return self.count(now, epochs) > 0
 
     def crossed(self, before: Position | None, now: Position, epochs: int) -> bool:
         """Whether the moment lies after `before` and not after `now`.
 
         `before` is None where nothing has been trained.
         """
-        if self.unit == "stages":
-            return now.stage > (before.stage if before else 0)
-        return self.reached(now, epochs) and not (before and self.reached(before, epochs))
+        return self.count(now, epochs) > (self.count(before, epochs) if before else 0)
+
+    def known(self, stages_known: bool) -> bool:
+        """Whether it is known before a run in which epoch the moment comes."""
+        return self.unit != "st" and (stages_known or not self.unit.startswith("stage"))
+
+    def steps(self, end: int) -> Sequence[int]:
+        """Return the optimizer steps that it names, below `end`."""
+        return [int(self.number)] if self.unit == "st" and self.number < end else []
+
+    def _passed(self, now: Position, epochs: int) -> int:
+        """Return how far `now` is, in the unit; of `%`, in hundredths of an epoch."""
+        match self.unit:
+            case "ep":
+                return now.epoch
+            case "st":
+                return now.step
+            case "%":
+                return now.epoch * 100
+            case _:
+                return now.stage
+
+    def _needed(self, epochs: int) -> int | Fraction:
+        return self.number * epochs if self.unit == "%" else self.number
+
+
+class Every(Time):
+    """A recurrence: the moments at every multiple of a time.
+
+    `"10ep"` are the starts of epochs 10, 20, …, `"100st"` the moments after 100, 200, … optimizer
+    steps, `"10%"` the first epoch starts at or after those shares of `max_epochs`, `"stages"` the
+    starts of all data stages but the first and `"stage2"` those of stages 2, 4, ….
+
+    Args:
+        text: the time between two of the moments, as `Time` takes it.
+
+    Raises:
+        UserError: for what is not a time, or for 0.
+    """
+
+    def __init__(self, text: "str | Time") -> None:
+        super().__init__(text)
+        if not self.number:
+            raise UserError(
+                "every", value=self, fix="set a time above 0, such as '1ep', '100st' or '10%'"
+            )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another is the same recurrence, written the same way."""
+        return isinstance(other, Every) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Hash it as something else than the moment of that text."""
+        return hash(("every", self.text))
+
+    def count(self, now: Position, epochs: int) -> int:
+        """Return how many of the moments have come at `now`, in a run of `epochs` epochs."""
+        return int(self._passed(now, epochs) // (self._needed(epochs) or 1))
+
+    def steps(self, end: int) -> Sequence[int]:
+        """Return the optimizer steps that it names, below `end`."""
+        number = int(self.number)
+        return range(number, end, number) if self.unit == "st" else []
 
 
 def _canonical(text: str) -> str:
@@ -189,11 +235,6 @@ class Window:
         """Whether `now` lies in the window, in a run of `epochs` epochs."""
         return self.start.reached(now, epochs) and not self.stop.reached(now, epochs)
 
-    def in_force(self, epoch: Epoch) -> bool | str:
-        """Return whether it is open during an epoch, or the window itself if that is not known."""
-        known = all(epoch.knows(time) for time in self)
-        return self.open(epoch.now, epoch.epochs) if known else f"{self} of {epoch.epochs} epochs"
-
 
 class Levels(Generic[Value]):
     """A value as a function of time: each entry holds from its moment on; none before the first.
@@ -228,14 +269,13 @@ class Levels(Generic[Value]):
                 )
             latest[time.unit] = time
 
+    @property
+    def times(self) -> list[Time]:
+        """The moments."""
+        return [time for time, _ in self.entries]
+
     def at(self, now: Position, epochs: int) -> Value | None:
         """Return the value active at `now` in a run of `epochs` epochs; None before the first."""
         return next(
             (value for time, value in reversed(self.entries) if time.reached(now, epochs)), None
         )
-
-    def in_force(self, epoch: Epoch) -> Value | str | None:
-        """Return the value active during an epoch, or all levels if that is unknown."""
-        if all(epoch.knows(time) for time, _ in self.entries):
-            return self.at(epoch.now, epoch.epochs)
-        return f"{ ({str(time): value for time, value in self.entries}) } of {epoch.epochs} epochs"

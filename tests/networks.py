@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from plasticity_lab.timing import Epoch
-
 
 class SmallNet(nn.Module):
     """A convolution, batch norm, dropout (which draws from the global stream) and a head."""
@@ -21,9 +19,6 @@ class SmallNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(4, num_classes)
         self.blocks: tuple[str, ...] = ("conv", "head")
-
-    def in_force(self, epoch: Epoch) -> None:
-        """A function of its arguments: studies may share its epochs."""
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.dropout(self.norm(self.conv(x)).relu().mean((2, 3))))

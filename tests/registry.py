@@ -23,6 +23,10 @@ def _crop_flip(**arguments: Any) -> dict[str, Any]:
     return _data(augmentation={"class_path": "datamodules.CropFlip", "init_args": arguments})
 
 
+def _node(name: str, **arguments: Any) -> dict[str, Any]:
+    return {"class_path": f"datamodules.{name}", "init_args": arguments}
+
+
 def _deficit(name: str, *during: str, **arguments: Any) -> dict[str, Any]:
     node = {
         "class_path": f"datamodules.{name}",
@@ -123,15 +127,6 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}),
         identity=_intervention("WeightDecaySchedule", levels={"0ep": 0.001}),
     ),
-    "AugmentationSchedule": Entry(
-        acting=_merge(
-            _crop_flip(padding=2),
-            _intervention("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "6st": 0.5}),
-        ),
-        identity=_merge(
-            _crop_flip(padding=2), _intervention("AugmentationSchedule", levels={"0ep": 0})
-        ),
-    ),
     "LearningRateFactor": Entry(
         acting=_intervention("LearningRateFactor", levels={"1ep": 3.0, "7st": 0.1}),
         identity=_intervention("LearningRateFactor", levels={"0ep": 1.0}),
@@ -153,9 +148,29 @@ REGISTRY: dict[str, Entry] = {
         ),
         identity=_intervention("Rewind", at=[], to="1ep"),
     ),
-    "augmentation_during": Entry(
-        acting=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "6st"])),
-        identity=_merged(_crop_flip(padding=2), _data(augmentation_during=["1ep", "1ep"])),
+    "augmentation in a window": Entry(
+        acting=_crop_flip(padding=2, during=["1ep", "6st"]),
+        identity=_crop_flip(padding=2, during=["1ep", "1ep"]),
+    ),
+    "augmentation at levels": Entry(
+        acting=_crop_flip(padding=2, levels={"0ep": 0.0, "1ep": 1.0, "6st": 0.5}),
+        identity=_crop_flip(padding=2, levels={"0ep": 0.0}),
+    ),
+    "a blur that sharpens": Entry(
+        acting=_data(deficits=[_node("Blur", levels={"0ep": 2, "1ep": 4, "6st": 8, "9st": None})]),
+        identity=_data(deficits=[_node("Blur", levels={"0ep": 16})]),
+    ),
+    "label noise that fades": Entry(
+        acting=_data(deficits=[_node("LabelNoise", levels={"0ep": 0.8, "6st": 0.2})]),
+        identity=_data(deficits=[_node("LabelNoise", levels={"0ep": 0.0})]),
+    ),
+    "noise that fades": Entry(
+        acting=_data(deficits=[_node("WhiteNoise", levels={"0ep": 0.8, "6st": 0.2})]),
+        identity=_data(deficits=[_node("WhiteNoise", levels={"0ep": 0.0})]),
+    ),
+    "again and again": Entry(
+        acting=_intervention("ShrinkPerturb", every="3st", shrink=0.9, perturb=0.1),
+        identity=_intervention("ShrinkPerturb", every="1ep"),
     ),
     "also_evaluate_with_deficit": Entry(
         acting=_merged(

@@ -6,7 +6,6 @@ import torch
 
 from datamodules import Digits, ExampleDataset
 from datamodules.datasets.split import Split, TensorSplit
-from plasticity_lab.timing import Epoch
 
 
 class Vectors(ExampleDataset):
@@ -16,9 +15,6 @@ class Vectors(ExampleDataset):
         draws = torch.Generator().manual_seed(int(split == "test"))
         inputs = torch.randn(120, 8, generator=draws)
         return TensorSplit(inputs, torch.stack([inputs[:, 0] * inputs[:, 1], inputs[:, 2]], 1))
-
-    def in_force(self, epoch: Epoch) -> None:
-        """It is the same in all epochs."""
 
 
 class DoubleVectors(Vectors):
@@ -35,9 +31,6 @@ class MeanGrey(Digits):
     def read(self, split: Literal["train", "test"]) -> Split:
         images = super().read(split).tensor()
         return TensorSplit(images, images.float().mean((1, 2, 3)) / 25.5)
-
-    def in_force(self, epoch: Epoch) -> None:
-        """It is the same in all epochs."""
 
 
 def regression(dataset: str = "MeanGrey", **arguments: Any) -> dict[str, Any]:

@@ -164,13 +164,13 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a window of another unit that does": (
         _deficit("2ep", "3st"),
-        r"Blur\(size=4\): during: \[2ep, 3st\]: is never open; set",
+        r"Blur\(size=4\): during: \[2ep, 3st\]: is never active; set",
     ),
     "a window that never ends": (
         _deficit("0ep", "9ep"),
         (
             r"Blur\(size=4\): during: \[0ep, 9ep\]: 9ep is never reached: the run has 3 epochs, "
-            "12 steps, and stages 0 … 0"
+            "12 steps, and 1 data stage"
         ),
     ),
     "one of two windows that never ends": (
@@ -190,7 +190,7 @@ CASES: dict[str, tuple[list[str], str]] = {
             "--data.init_args.deficits",
             json.dumps([{"class_path": "datamodules.Blur", "init_args": {"size": 4}}]),
         ],
-        "data.deficits: Blur: during: has no default; set a value",
+        r"Blur: set during: \[start, stop\], such as \[0ep, 20ep\], or levels",
     ),
     "a network without its name": (
         [
@@ -217,7 +217,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a stage that is never reached": (
         _deficit("0ep", "stage1"),
-        "stage1 is never reached: the run has 3 epochs",
+        "stage1 is never reached: the run has 3 epochs, 12 steps, and 1 data stage",
     ),
     "a window of many moments": (
         _deficit("0ep", "stages"),
@@ -242,8 +242,8 @@ CASES: dict[str, tuple[list[str], str]] = {
         "also_evaluate_with_deficit: true: there are no deficits; add some, or remove it",
     ),
     "a window of no augmentation": (
-        ["--data.init_args.augmentation_during", "[0ep, 1ep]"],
-        "augmentation_during: there is no augmentation; add augmentation, or remove it",
+        ["--data.init_args.augmentation.init_args.during", "[0ep, 1ep]"],
+        "data.augmentation: there is none whose arguments these could be; set its class_path too",
     ),
     "fractions that do not grow": (
         _growth(fractions=[0.5, 0.5], at=["1ep"]),
@@ -291,7 +291,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "no end of epochs": (
         [*_deficit("0ep", "1ep"), "--trainer.max_epochs", "-1"],
-        "max_epochs: -1: data that change over time",
+        r"max_epochs: -1: Blur\(size=4\) acts over time, which needs the number of epochs; set it",
     ),
     "an absent data set": (
         [

@@ -225,7 +225,7 @@ def test_an_own_class_without_type_hints(capsys: pytest.CaptureFixture[str]) -> 
     node = {"class_path": "tests.test_config_checks.Untyped", "init_args": {"at": ["1ep"]}}
     message = (
         r"Untyped: argument at has no type hint, so that \['1ep'\] stays plain text; set `at: "
-        r"list\[Time\]` in its __init__"
+        r"list\[Time\] \| None` in its __init__"
     )
     refused(["fit", *tiny({"trainer": {"callbacks+": [node]}})], message, capsys)
     with pytest.raises(

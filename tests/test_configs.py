@@ -50,7 +50,7 @@ def test_arms_compose_with_another_base_and_with_each_other(tmp_path: Path) -> N
         )
     ]
     finished = fit(*configs, "--trainer.fast_dev_run", "true")
-    assert [repr(deficit) for deficit in finished.data.deficits] == [
+    assert [repr(deficit) for deficit in finished.data.transforms.deficits] == [
         "Blur(size=4)",
         "LabelNoise(fraction=0.4)",
     ]

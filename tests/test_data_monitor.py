@@ -32,10 +32,9 @@ def test_whatever_changes_is_logged_and_pictured_when_it_does() -> None:
     finished = run(
         growth=GROWING,
         deficits=[BLUR, twice],
-        augmentation=CROPS,
-        augmentation_during=["0ep", "1ep"],
+        augmentation={**CROPS, "init_args": {"padding": 2, "during": ["0ep", "1ep"]}},
     )
-    values, first = logged(finished.place.directory), len(finished.data.schedule.stages.members(0))
+    values, first = logged(finished.place.directory), len(finished.data.stages.members(0))
     assert values["data/stage"] == [(0, 0), (2, 1), (6, 1), (7, 1)]
     assert values["data/examples"] == [(0, first), (2, 100), (6, 100), (7, 100)]
     assert values["data/augmented"] == [(2, 0), (6, 0), (7, 0)], "from the first change on"

@@ -22,7 +22,7 @@ from plasticity_lab.analysis.measure import measure
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.claims import read_claims
-from plasticity_lab.studies.classes import is_shareable
+from plasticity_lab.studies.classes import why_not_shareable
 from plasticity_lab.studies.main import parser as study_parser
 from plasticity_lab.studies.study_file import read_study
 from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY
@@ -190,10 +190,10 @@ def test_a_recipe_acts(name: str) -> None:
         assert ACTS[name] in measure(last, ["--config", "mine.yaml"]).values
 
 
-def test_a_class_shares_epochs_once_it_says_so_itself() -> None:
+def test_a_deficit_of_ones_own_shares_epochs() -> None:
     prepare(DOCS / "recipes" / "deficit.md")
-    assert not is_shareable("mine.SaltAndPepper")
-    assert is_shareable("shared.SharedSaltAndPepper")
+    assert not why_not_shareable("mine.SaltAndPepper")
+    assert not why_not_shareable("fading.FadingSaltAndPepper")
 
 
 SWITCHED = {

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from callbacks import Clock
 from datamodules import Batch, ImageDataModule
+from datamodules.loading.batch import LoadedBatch
 from lightning_modules import ImageClassifier
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
@@ -52,7 +53,7 @@ class TellingData(ImageDataModule):
         SEEN.append("train_dataloader")
         return super().train_dataloader()
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+    def on_after_batch_transfer(self, batch: LoadedBatch, dataloader_idx: int) -> Batch:
         if self.trainer and self.trainer.training:
             SEEN.append("on_after_batch_transfer")
         return super().on_after_batch_transfer(batch, dataloader_idx)

@@ -17,7 +17,7 @@ def test_classes_in_the_working_directory_are_found_and_act() -> None:
     prepare(README)
     run = fit("--config", "configs/digits.yaml", "--config", "mine.yaml", *SMALL)
     assert type(run.model.network).__module__ == "mine"
-    assert [type(deficit).__module__ for deficit in run.data.deficits] == ["mine"]
+    assert [type(deficit).__module__ for deficit in run.data.transforms.deficits] == ["mine"]
     tags: dict[str, Any] = logged(run.place.directory)
     assert [value for _, value in tags["interventions/ScaleHead"]] == [1.0]
     assert tags["deficits/Dim"]

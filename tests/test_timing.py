@@ -110,7 +110,7 @@ def test_half_a_run_is_the_first_epoch_start_at_or_after_it(epochs: int, first: 
     assert reached[0] == first
 
 
-def test_the_last_level_reached_is_in_force() -> None:
+def test_the_last_level_reached_holds() -> None:
     levels = Levels({"2ep": "early", "50%": "half", "30st": "late"})
     assert [levels.at(Position(epoch, epoch), 20) for epoch in (0, 2, 9, 10)] == [
         None,

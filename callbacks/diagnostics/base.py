@@ -1,6 +1,6 @@
 """When a network is measured, and where the values go."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Literal
@@ -15,11 +15,11 @@ from callbacks.diagnostics.probe import NO_PROBE, Probe
 from callbacks.diagnostics.run_look import blank_look, choose_probe, run_look
 from callbacks.network import check_sizes_known
 from datamodules import ImageDataModule
-from datamodules.naming import Named
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.preserve_state import preserve_state
+from plasticity_lab.schedule import Answer, Timed
 from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
-from plasticity_lab.timing import Epoch, Time
+from plasticity_lab.timing import Every, Position, Time
 
 Measured = Mapping[str, float | Figure]
 """Values by name: `fisher`, `fisher/layer1`; figures stand among TensorBoard's images."""
@@ -32,7 +32,7 @@ GROUPS = {"estimated": "diagnostics", "running": "diagnostics_running"}
 
 
 @dataclass(repr=False, eq=False)
-class Diagnostic(Named, Callback, ABC):
+class Diagnostic(Timed, Callback):
     """Measures at intervals: before the first batch, again and again, and after the last batch.
 
     A run with it is bitwise the run without. Works in any Trainer, of any LightningModule; one that
@@ -45,12 +45,13 @@ class Diagnostic(Named, Callback, ABC):
     meanwhile, in full precision (autocast off) and uncompiled.
 
     Args:
-        every: how often: `1ep` after each epoch, `100st` after every 100 steps; and after the last
-            of `max_epochs` or `max_steps`.
+        every: how often: `1ep` after each epoch, `100st` after every 100 steps, `10%` after these
+            shares of `max_epochs`, `stages` after each data stage; and after the last of
+            `max_epochs` or `max_steps`.
         early: also after 2, 4, 8, … steps of the first epoch.
 
     Raises:
-        UserError: for another unit.
+        UserError: for stages of data that have none, or whose stages wait for the network.
 
     Attributes:
         charts: names that have a chart of their own on the `Dashboard`, each with its values by
@@ -68,6 +69,7 @@ class Diagnostic(Named, Callback, ABC):
 
     charts: ClassVar[tuple[str, ...]] = ()
     tags: ClassVar[tuple[str, ...] | None] = None
+    changes_run: ClassVar[bool] = False
 
     every: Time
     _: KW_ONLY
@@ -76,12 +78,7 @@ class Diagnostic(Named, Callback, ABC):
     def __post_init__(self) -> None:
         """Check the arguments; a subclass that checks its own calls this first."""
         self.every = Time(self.every)
-        if self.every.unit not in ("ep", "st") or not self.every.number:
-            raise UserError(
-                "every",
-                value=self.every,
-                fix="set a number of epochs or steps, such as '1ep' or '100st'",
-            )
+        self._every = Every(self.every)
         self.begin()
 
     def begin(self) -> None:
@@ -118,6 +115,26 @@ class Diagnostic(Named, Callback, ABC):
                 fix="remove it, or give the trainer a logger",
             )
 
+    def check_every(self, trainer: Trainer) -> None:
+        """Raise UserError for a share of an unknown length, and for stages not known before."""
+        if self._every.unit == "%" and (trainer.max_epochs or 0) < 1:
+            raise UserError(
+                "max_epochs",
+                value=trainer.max_epochs,
+                problem=f"{self._every} is a share of the number of epochs",
+                fix="set it",
+            )
+        if not self._every.unit.startswith("stage"):
+            return
+        data: Any = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule) or data.growth is None or data.waiting:
+            raise UserError(
+                f"{type(self).__name__}: every",
+                value=self._every,
+                problem="needs data stages that begin at known times",
+                fix="set a number of epochs or steps, such as '1ep' or '100st'",
+            )
+
     def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
         """Return the examples that it looks at now: none."""
         return NO_PROBE
@@ -142,36 +159,30 @@ class Diagnostic(Named, Callback, ABC):
         """What its state is kept by in checkpoints: one with other arguments begins anew."""
         return repr(self)
 
-    def in_force(self, epoch: Epoch) -> str:
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Return what is logged in an epoch: runs with equal answers can share it in a study."""
-        trained = epoch.now.epoch + 1
-        logged = f"{self!r} every {self.every}"
-        regular = self.every.unit == "ep" and trained % int(self.every.number) == 0
-        if trained == epoch.epochs and not regular:
-            return f"{logged} and at the end"
-        return logged
+        logged = f"every {self._every}"
+        following = Position(now.epoch + 1, now.step, now.stage)
+        at_the_end = following.epoch == epochs and not self._every.crossed(now, following, epochs)
+        return f"{logged} and at the end" if at_the_end else logged
 
-    def due(self, epoch: int, epochs: int, before: int, step: int, ends_epoch: bool) -> bool:
+    def due(self, now: Position, following: Position, epochs: int) -> bool:
         """Whether it is time, after a batch.
 
         Args:
-            epoch: of the batch.
+            now: where the batch stood.
+            following: where the next one stands, in the next epoch after an epoch's last batch.
             epochs: of the run; -1 if that is not known.
-            before: optimizer steps taken before it.
-            step: optimizer steps taken now.
-            ends_epoch: whether it is the epoch's last.
         """
         # Step 0 holds the network before it.
-        if step < 2:
+        if following.step < 2:
             return False
-        if ends_epoch and epoch + 1 == epochs:
+        if following.epoch > now.epoch and following.epoch == epochs:
             return True
-        if self.early and epoch == 0 and step.bit_length() > before.bit_length():
+        doubled = following.step.bit_length() > now.step.bit_length()
+        if self.early and now.epoch == 0 and doubled:
             return True
-        number = int(self.every.number)
-        if self.every.unit == "ep":
-            return ends_epoch and (epoch + 1) % number == 0
-        return step // number > before // number
+        return self._every.crossed(now, following, epochs)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and Clock.add_to(trainer, pl_module).last is None:
@@ -184,6 +195,7 @@ class Diagnostic(Named, Callback, ABC):
             check_sizes_known(pl_module)
             check_kinds(trainer.callbacks)  # type: ignore[attr-defined]  # set by a helper of Trainer
             self.check_logger(trainer)
+            self.check_every(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -209,11 +221,13 @@ class Diagnostic(Named, Callback, ABC):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        before, step = Clock.of(trainer).now.step, trainer.global_step
-        epochs, ends_epoch = trainer.max_epochs or -1, trainer.is_last_batch
+        now, step = Clock.of(trainer).now, trainer.global_step
+        following = now._replace(step=step)
+        if trainer.is_last_batch:
+            following = _start_of_next_epoch(trainer, now._replace(step=step))
         # Step 0 holds the network before it.
         ends_run = step >= 2 and 0 < trainer.max_steps <= step
-        if ends_run or self.due(trainer.current_epoch, epochs, before, step, ends_epoch):
+        if ends_run or self.due(now, following, trainer.max_epochs or -1):
             self._log(trainer, pl_module, step - 1)
 
     def _log(self, trainer: Trainer, module: LightningModule, step: int) -> None:
@@ -317,6 +331,7 @@ def check_diagnostics(trainer: Trainer, module: LightningModule) -> None:
         if not isinstance(diagnostic, Diagnostic):
             continue
         diagnostic.check_logger(trainer)
+        diagnostic.check_every(trainer)
         # With other data a loader must be there, which is so at the first batch.
         if _has_known_data(trainer):
             check_diagnostic(diagnostic, blank_look(trainer, module))
@@ -332,6 +347,15 @@ def check_kinds(callbacks: Sequence[Callback]) -> None:
                 problem="stands twice in callbacks, and both would log the same tags",
                 fix="remove one",
             )
+
+
+def _start_of_next_epoch(trainer: Trainer, now: Position) -> Position:
+    """Return where the next epoch starts, as far as its data stage is known."""
+    data: Any = getattr(trainer, "datamodule", None)
+    following = now._replace(epoch=now.epoch + 1)
+    if not isinstance(data, ImageDataModule):
+        return following
+    return data.position(following.epoch, following.step)
 
 
 def _has_known_data(trainer: Trainer) -> bool:

@@ -16,9 +16,6 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import derive_seed, generator
 from plasticity_lab.timing import Position
 
-NO_BATCH = -1
-"""Tells the draws of a probe from those of every batch."""
-
 
 class Probe(NamedTuple):
     """Examples, the same ones throughout a run, on the training device.
@@ -55,8 +52,7 @@ def training_probe(
     targets, indices = train.targets[chosen].to(data.device), chosen.to(data.device)
     batch = Batch(train.__getitems__(chosen.tolist()).to(data.device), targets, indices)
     if with_deficits:
-        for deficit in data.schedule.transforms.active_deficits(now):
-            batch = deficit(batch, data.context("train", now.epoch, NO_BATCH))
+        batch = data.impaired(batch, "probe", now)
     return Probe(data.normalise(batch.inputs), targets, indices)
 
 

@@ -72,7 +72,7 @@ def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
 
 def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
     """Return a look that knows what the network has been shown."""
-    members = data.schedule.stages.members
+    members = data.stages.members
     return replace(look, stage=stage, stage_members=members, test_probe=partial(test_probe, data))
 
 

@@ -4,15 +4,16 @@ from typing import Any, Literal
 
 from pytorch_lightning import LightningModule, Trainer
 
+from callbacks.clock import Clock
 from callbacks.epoch_end import EpochEnd
 from datamodules import ImageDataModule
-from datamodules.naming import Named
 from lightning_modules import Objective
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Epoch, Position
+from plasticity_lab.schedule import Answer, Timed
+from plasticity_lab.timing import Position
 
 
-class TimeToAccuracy(Named, EpochEnd):
+class TimeToAccuracy(Timed, EpochEnd):
     """Epochs and steps until an accuracy is reached, which a warm start may save.
 
     Ash & Adams 2020, https://arxiv.org/abs/1910.08475.
@@ -46,6 +47,8 @@ class TimeToAccuracy(Named, EpochEnd):
         ```
     """
 
+    changes_run = False
+
     def __init__(self, accuracy: float, split: Literal["train", "val"] = "train") -> None:
         super().__init__(f"{split}/accuracy")
         if not 0 < accuracy <= 1:
@@ -59,9 +62,9 @@ class TimeToAccuracy(Named, EpochEnd):
         """What its state is kept by in checkpoints."""
         return repr(self)
 
-    def in_force(self, epoch: Epoch) -> str:
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Return what is logged in an epoch; studies share epochs with equal answers."""
-        return f"{self!r}{' in the last stage' if epoch.in_last_stage else ''}"
+        return "in the last stage" if now.in_last_stage else "in a stage before the last"
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, if the run has no such split, or no accuracy."""
@@ -82,8 +85,11 @@ class TimeToAccuracy(Named, EpochEnd):
             )
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":
+            return
+        Clock.add_to(trainer, pl_module)
         # It may have been in another Trainer; a checkpoint is loaded after this.
-        if stage == "fit" and trainer.global_step == 0:
+        if trainer.global_step == 0:
             self.stages, self._measured = [], None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -144,7 +150,7 @@ def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
     data: Any = getattr(trainer, "datamodule", None)
     if not isinstance(data, ImageDataModule) or not data.growth:
         return Position(0, 0), False, True
-    past = data.schedule.history
-    stage = past[-1][1].stage
-    began = next(now for now, state in past if state.stage == stage)
-    return began, True, stage == len(data.schedule.stages.sizes) - 1
+    stage = Clock.of(trainer).now.stage
+    entries = Clock.of(trainer).history.entries
+    began = next(entry.now for entry in entries if entry.now.stage == stage)
+    return began, True, stage == len(data.stages.sizes) - 1

@@ -1,6 +1,5 @@
 """What is done to a network over time."""
 
-from callbacks.interventions.augmentation_schedule import AugmentationSchedule
 from callbacks.interventions.base import Level, OneShot
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
@@ -13,7 +12,6 @@ from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 
 __all__ = [
-    "AugmentationSchedule",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",

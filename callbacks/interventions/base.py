@@ -1,20 +1,20 @@
 """The two kinds of intervention: what happens once, and what holds from a moment on."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from callbacks.clock import Act, Clock
+from callbacks.clock import Clock
 from callbacks.interventions.rank_consistency import check_ranks
 from callbacks.interventions.weight_averages import copy_if_averaged, sync_weight_averages
 from callbacks.network import check_sizes_known
-from datamodules.naming import Named
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
-from plasticity_lab.timing import Epoch, Levels, Position, Time
+from plasticity_lab.schedule import Answer, Timed
+from plasticity_lab.timing import Every, Levels, Position, Time
 
 
 class Draws(NamedTuple):
@@ -47,42 +47,65 @@ class Draws(NamedTuple):
         return generator(*self.key(name))
 
 
-class OneShot(Named, Callback, ABC):
-    """Acts once at each of its moments, before the forward pass of the first batch at or after it.
-
-    Interventions at one moment act in the order of the list.
-
-    It keeps no state: the run's clock records what was applied, so that it acts exactly once,
-    whichever checkpoint a run resumes from. Each action is logged as `interventions/<Class>` = 1 at
-    its step. If Lightning's `WeightAveraging` is active, its averaged weights are updated too.
-
-    Args:
-        at: moments; `stages` is every arrival of data.
-    """
-
-    def __init__(self, at: list[Time]) -> None:
-        self.at = [Time(time) for time in at]
+class Intervention(Timed, Callback):
+    """Something done to a run at some times; `OneShot` and `Level` are its two usual kinds."""
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
 
-    def in_force(self, epoch: Epoch) -> str | None:
-        """Return what it does in an epoch, None if nothing; studies share epochs by it."""
-        if not all(epoch.knows(time) for time in self.at):
-            return f"{self!r} at {', '.join(map(str, self.at))} of {epoch.epochs} epochs"
-        acts = any(time.crossed(epoch.before, epoch.now, epoch.epochs) for time in self.at)
-        return repr(self) if acts else None
+    def check_state(self, module: LightningModule, state: Mapping[str, Any]) -> None:
+        """Raise UserError for the state of a checkpoint from which this run cannot go on.
 
-    def times(self) -> list[Time]:
-        """Return the moments that it names."""
-        return self.at
+        Args:
+            module: what is trained.
+            state: what `state_dict` returned; empty if the checkpoint has none.
+        """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit":
             Clock.add_to(trainer, pl_module)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        check_in_any_trainer(self, trainer, pl_module)
+        # A run that `plasticity_lab` has built was checked before.
+        if Clock.of(trainer).added:
+            check_sizes_known(pl_module)
+            self.check(trainer, pl_module)
+
+
+class OneShot(Intervention):
+    """Acts once at each of its moments, before the forward pass of the first batch at or after it.
+
+    Interventions at one moment act in the order of the list.
+
+    It keeps no state: the run's history says what has been done, so that it acts exactly once,
+    whichever checkpoint a run resumes from. Each action is logged as `interventions/<Class>` = 1 at
+    its step. If Lightning's `WeightAveraging` is active, its averaged weights are updated too.
+
+    Args:
+        at: moments; `stages` is every arrival of data.
+        every: in place of `at`, again and again: `10ep` at the starts of epochs 10, 20, …, `100st`
+            after 100, 200, … steps, `10%` at these shares of `max_epochs`.
+
+    Raises:
+        UserError: if both or neither are given.
+    """
+
+    def __init__(self, at: list[Time] | None = None, every: Time | None = None) -> None:
+        if (at is None) == (every is None):
+            raise UserError(
+                type(self).__name__, fix="set either at: [times] or every: time, such as 10ep"
+            )
+        self.at = [Time(time) for time in at or []]
+        self.every = Every(every) if every is not None else None
+
+    def times(self) -> list[Time]:
+        """Return the moments that it names."""
+        return [*self.at, *([self.every] if self.every else [])]
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return whether it acts."""
+        acts = any(time.crossed(before, now, epochs) for time in OneShot.times(self))
+        return True if acts else None
 
     @abstractmethod
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
@@ -91,25 +114,25 @@ class OneShot(Named, Callback, ABC):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        clock, epochs = Clock.of(trainer), trainer.max_epochs or 0
-        if not any(time.crossed(clock.last, clock.now, epochs) for time in self.at):
-            return
-        act = Act(clock.now, repr(self), None, clock.last)
-        # A checkpoint may have been written after it, as its batch failed.
-        if act in clock.acts:
-            return
-        name = type(self).__name__
+        clock = Clock.of(trainer)
+        answer = clock.pending(self)
+        if answer is not None:
+            self.act(trainer, pl_module, answer)
+            clock.has_acted(self)
+
+    def act(self, trainer: Trainer, module: LightningModule, answer: Answer) -> None:
+        """Do what it has answered, to averaged weights too, and log it."""
+        clock, name = Clock.of(trainer), type(self).__name__
         draws = Draws(clock.seed, clock.initial_seed, name, clock.now)
-        before = copy_if_averaged(trainer, pl_module)
+        before = copy_if_averaged(trainer, module)
         with torch.no_grad():
-            self.apply(trainer, pl_module, draws)
-            sync_weight_averages(trainer, pl_module, before)
-        check_ranks(trainer, pl_module, name)
-        clock.acts.append(act)
+            self.apply(trainer, module, draws)
+            sync_weight_averages(trainer, module, before)
+        check_ranks(trainer, module, name)
         log(trainer, name, 1)
 
 
-class Level(Named, Callback, ABC):
+class Level(Intervention):
     """Sets a value at each of its moments, which holds until the next one.
 
     It is set before the forward pass of the first batch at or after the moment.
@@ -124,28 +147,21 @@ class Level(Named, Callback, ABC):
 
     def __init__(self, levels: Mapping[str, float]) -> None:
         self.levels = Levels(levels)
-        self._held: float | None = None
-
-    def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Raise UserError, before training, for what this run does not have."""
-
-    def in_force(self, epoch: Epoch) -> str | None:
-        """Return the value in an epoch, None before the first; studies share epochs by it."""
-        value = self.levels.in_force(epoch)
-        return None if value is None else f"{self!r}: {value}"
+        self._held: Answer = None
 
     def times(self) -> list[Time]:
         """Return the moments that it names."""
-        return [time for time, _ in self.levels.entries]
+        return self.levels.times
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return the value that holds, None before the first."""
+        return self.levels.at(now, epochs)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
         if stage == "fit":
-            Clock.add_to(trainer, pl_module)
             # A fit has new optimizers, in which nothing has been set yet.
             self._held = None
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        check_in_any_trainer(self, trainer, pl_module)
 
     @abstractmethod
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
@@ -155,37 +171,29 @@ class Level(Named, Callback, ABC):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         clock = Clock.of(trainer)
-        value = self.levels.at(clock.now, trainer.max_epochs or 0)
+        value: Any = clock.pending(self)
         if value is None:
             return
-        changed = False
         if value != self._held:
             self._held = value
             self.set(trainer, pl_module, value)
-            earlier = [act.value for act in clock.acts if act.name == repr(self)]
-            changed = earlier[-1:] != [value]
-        if changed:
-            clock.acts.append(Act(clock.now, repr(self), value, clock.last))
-        if changed or batch_idx == 0:
+        if batch_idx == 0 or clock.begins(self):
             log(trainer, type(self).__name__, value)
 
 
-def check_in_any_trainer(
-    intervention: OneShot | Level, trainer: Trainer, module: LightningModule
-) -> None:
-    """Raise UserError for what a run lacks that `plasticity_lab` has not built and checked."""
-    if not Clock.of(trainer).added:
-        return
-    shares = [time for time in intervention.times() if time.unit == "%"]
-    if shares and (trainer.max_epochs or 0) < 1:
-        raise UserError(
-            "max_epochs",
-            value=trainer.max_epochs,
-            problem=f"{shares[0]} is a share of the number of epochs",
-            fix="set it",
-        )
-    check_sizes_known(module)
-    intervention.check(trainer, module)
+def check_interventions(trainer: Trainer, module: LightningModule) -> None:
+    """Raise UserError for an intervention that this run has no use for, or has twice."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    keys = [callback.key for callback in callbacks if isinstance(callback, Timed)]
+    for callback in callbacks:
+        if isinstance(callback, Timed) and callback.changes_run and keys.count(callback.key) > 1:
+            raise UserError(
+                f"{callback!r}",
+                problem="stands twice in callbacks",
+                fix="list it once, with all its times",
+            )
+        if isinstance(callback, Intervention):
+            callback.check(trainer, module)
 
 
 def log(trainer: Trainer, name: str, value: float, step: int | None = None) -> None:

@@ -32,6 +32,7 @@ class LayerReset(OneShot):
         to: a `fresh` draw at each moment, or the run's own `initial` values.
         norm_statistics: `reset` to those of a new layer, or `keep`.
         optimizer_state: `reset` for these parameters, or `keep`.
+        every: in place of `at`, again and again.
 
     Raises:
         UserError: if no layer or one that cannot be drawn again is chosen.
@@ -45,14 +46,15 @@ class LayerReset(OneShot):
 
     def __init__(
         self,
-        at: list[Time],
+        at: list[Time] | None = None,
         last: int | None = None,
         layers: list[str] | None = None,
         to: Literal["fresh", "initial"] = "fresh",
         norm_statistics: Literal["reset", "keep"] = "reset",
         optimizer_state: Literal["reset", "keep"] = "reset",
+        every: Time | None = None,
     ) -> None:
-        super().__init__(at)
+        super().__init__(at, every)
         self.last = last
         self.layers = layers
         self.to = to

@@ -53,8 +53,8 @@ class LearningRateFactor(Level):
             now: the position.
             epochs: of the run.
         """
-        value = self.levels.at(now, epochs)
-        return 1.0 if value is None else value
+        value = self.active(None, now, epochs)
+        return float(value) if isinstance(value, int | float) else 1.0
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Multiply by it from now on."""

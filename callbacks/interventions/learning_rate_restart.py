@@ -17,6 +17,7 @@ class LearningRateRestart(OneShot):
 
     Args:
         at: moments.
+        every: in place of `at`, again and again.
 
     Raises:
         UserError: if the module has no schedule, or several.

@@ -1,20 +1,18 @@
 """Batch-norm statistics of the data at hand."""
 
-import math
-
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 
 from callbacks.clock import Clock
-from callbacks.interventions.base import log
+from callbacks.interventions.base import Intervention, log
 from datamodules import ImageDataModule
-from datamodules.naming import Named
 from plasticity_lab.errors import UserError
+from plasticity_lab.schedule import Answer
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers, update_bn
-from plasticity_lab.timing import Epoch, Time
+from plasticity_lab.timing import Every, Position, Time
 
 
-class NormRecalibration(Named, Callback):
+class NormRecalibration(Intervention):
     """Re-estimates batch-norm statistics before each validation, on the current training data.
 
     The "dry run" of later code by the authors of Achille et al. 2019: after a switch of the data
@@ -22,8 +20,8 @@ class NormRecalibration(Named, Callback):
     counts. Keeps: parameters, optimizer state, learning-rate clock.
 
     Args:
-        every: how often, in epochs: `1ep` before each validation, `2ep` before those of every
-            second epoch.
+        every: how often, in epochs or as a share of `max_epochs`: `1ep` before each validation,
+            `2ep` before those of every second epoch, `10%` before ten of them.
 
     Raises:
         UserError: for another unit, or without batch norm or an `ImageDataModule`.
@@ -36,10 +34,14 @@ class NormRecalibration(Named, Callback):
     """
 
     def __init__(self, every: Time) -> None:
-        every = Time(every)
-        if every.unit != "ep" or not every.number:
-            raise UserError("every", value=every, fix="set a number of epochs, such as '1ep'")
-        self.every = every
+        self.every = Every(every)
+        if self.every.unit not in ("ep", "%"):
+            raise UserError(
+                "every",
+                value=self.every,
+                problem="validation comes with an epoch's end",
+                fix="set a number of epochs, such as '1ep', or a share, such as '10%'",
+            )
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse what has no statistics."""
@@ -61,30 +63,31 @@ class NormRecalibration(Named, Callback):
             )
         if trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
             return
-        first_epoch = math.lcm(int(self.every.number), trainer.check_val_every_n_epoch or 1)
-        if trainer.limit_val_batches == 0 or 0 < (trainer.max_epochs or 0) < first_epoch:
+        epochs, interval = trainer.max_epochs or 0, trainer.check_val_every_n_epoch or 1
+        validated = range(interval - 1, max(epochs, 0), interval)
+        never = epochs > 0 and not any(self._due(epoch, epochs) for epoch in validated)
+        if trainer.limit_val_batches == 0 or never:
             raise UserError(
                 "every",
                 value=self.every,
                 problem="this run never validates then",
-                fix="set fewer epochs, or remove it",
+                fix="set a shorter time, or remove it",
             )
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            Clock.add_to(trainer, pl_module)
+    def times(self) -> list[Time]:
+        """Return the starts of the epochs before whose validations it acts, and of those after."""
+        return [self.every]
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # A run that `plasticity_lab` has built was checked before.
-        if Clock.of(trainer).added:
-            self.check(trainer, pl_module)
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return whether it acts at the end of the epoch."""
+        return self._due(now.epoch, epochs) or None
 
-    def in_force(self, epoch: Epoch) -> str | None:
-        """Return what it does in an epoch, None if nothing; studies share epochs by it."""
-        return None if (epoch.now.epoch + 1) % int(self.every.number) else repr(self)
+    def _due(self, epoch: int, epochs: int) -> bool:
+        return self.every.crossed(Position(epoch, 0), Position(epoch + 1, 0), epochs)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        due = (trainer.current_epoch + 1) % int(self.every.number) == 0
+        clock = Clock.of(trainer)
+        due = clock.schedule.active(self, clock.last, clock.now)
         if trainer.state.fn != "fit" or trainer.sanity_checking or not due:
             return
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer

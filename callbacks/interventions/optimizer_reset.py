@@ -16,6 +16,7 @@ class OptimizerReset(OneShot):
 
     Args:
         at: moments.
+        every: in place of `at`, again and again.
 
     Example:
         ```yaml

@@ -1,5 +1,6 @@
 """Layers returned to an earlier time."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pytorch_lightning import LightningModule, Trainer
@@ -9,11 +10,15 @@ from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.network import unwrap
+from datamodules import ImageDataModule
 from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
+from plasticity_lab.schedule import Answer
 from plasticity_lab.surgery.layer_selection import select_layers
 from plasticity_lab.surgery.snapshot import restore, snapshot
-from plasticity_lab.timing import Epoch, Time
+from plasticity_lab.timing import Position, Time
+
+TAKES, KEEPS, RETURNS = "takes the state", "keeps the state", "returns to the state"
 
 
 class Rewind(OneShot):
@@ -34,6 +39,7 @@ class Rewind(OneShot):
         optimizer_state: `rewind` the state of these parameters too, or `keep`.
         learning_rate: `rewind` rates and schedule too, to what they were in the run that took the
             state, or `keep`.
+        every: in place of `at`, again and again.
 
     Raises:
         UserError: if a moment of `at` does not lie after `to`, or a checkpoint from after `to` does
@@ -48,14 +54,16 @@ class Rewind(OneShot):
 
     def __init__(
         self,
-        at: list[Time],
+        at: list[Time] | None = None,
+        *,
         to: Time,
         last: int | None = None,
         layers: list[str] | None = None,
         optimizer_state: Literal["rewind", "keep"] = "keep",
         learning_rate: Literal["rewind", "keep"] = "keep",
+        every: Time | None = None,
     ) -> None:
-        super().__init__(at)
+        super().__init__(at, every)
         to = Time(to)
         if to.unit == "stages":
             raise UserError(
@@ -64,7 +72,7 @@ class Rewind(OneShot):
                 problem="are several moments",
                 fix="set one of them, such as 'stage1'",
             )
-        for time in self.at:
+        for time in OneShot.times(self):
             if time.unit == to.unit and time.number <= to.number:
                 raise UserError("to", to, f"must lie before at: {time}")
         self.to = to
@@ -95,35 +103,40 @@ class Rewind(OneShot):
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that do not exist, or whose parameters are replaced meanwhile."""
         check_parameters_kept("Rewind", trainer)
+        self._check_order_known(trainer)
         self._chosen(module)
-
-    def in_force(self, epoch: Epoch) -> str | None:
-        """Return what is done in an epoch or kept for later."""
-        if not epoch.knows(self.to):
-            moments = ", ".join(map(str, self.at))
-            return f"{self!r} to {self.to} of {epoch.epochs} epochs, at {moments}"
-        action = super().in_force(epoch)
-        if not self.to.reached(epoch.now, epoch.epochs):
-            return action
-        taken_now = self.to.crossed(epoch.before, epoch.now, epoch.epochs)
-        return f"{self!r}: {'taken' if taken_now else 'kept'}, {action}"
 
     def times(self) -> list[Time]:
         """Return the moments that it names, that of the snapshot included."""
-        return [*self.at, self.to]
+        return [*super().times(), self.to]
 
-    def check_snapshot(self, module: LightningModule, state: dict[str, Any] | None) -> None:
-        """Raise UserError unless a checkpoint from after `to` holds the snapshot."""
-        if state is None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return whether it takes the state, keeps it or returns to it.
+
+        Raises:
+            UserError: if it would return before it has taken it.
+        """
+        acts = super().active(before, now, epochs)
+        if acts and not (before and self.to.reached(before, epochs)):
             raise UserError(
                 "Rewind: to",
                 value=self.to,
-                problem="has passed at the checkpoint, which does not hold that state",
-                fix="start a new run",
+                problem=(
+                    f"must lie before every moment of at, and does not before epoch {now.epoch}"
+                ),
             )
-        if self.learning_rate == "rewind" and bool(state["schedules"]) != (
-            build_optimizer(module).scheduler is not None
-        ):
+        if acts:
+            return RETURNS
+        if self.to.crossed(before, now, epochs):
+            return TAKES
+        return KEEPS if self.to.reached(now, epochs) else None
+
+    def check_state(self, module: LightningModule, state: Mapping[str, Any]) -> None:
+        """Refuse a snapshot with a schedule that the run has not, or without one that it has."""
+        kept = state.get("kept")
+        if not kept or self.learning_rate == "keep":
+            return
+        if bool(kept["schedules"]) != (build_optimizer(module).scheduler is not None):
             raise UserError(
                 "Rewind: learning_rate",
                 value="rewind",
@@ -131,18 +144,13 @@ class Rewind(OneShot):
                 fix="set keep",
             )
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        clock = Clock.of(trainer)
-        position = list(clock.now)
-        # A checkpoint may have been written after it was taken, as its batch failed.
-        is_taken = self._snapshot and self._snapshot["where"] == position
-        if self.to.crossed(clock.last, clock.now, trainer.max_epochs or 0) and not is_taken:
+    def act(self, trainer: Trainer, module: LightningModule, answer: Answer) -> None:
+        """Take the state, or return to it."""
+        if answer == TAKES:
             schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-            state = snapshot(self._chosen(pl_module), trainer.optimizers, schedulers)
-            self._snapshot = {"where": position, **state}
-        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+            self._snapshot = snapshot(self._chosen(module), trainer.optimizers, schedulers)
+        if answer == RETURNS:
+            super().act(trainer, module, answer)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Restore the snapshot."""
@@ -156,6 +164,19 @@ class Rewind(OneShot):
             optimizer_state=self.optimizer_state == "rewind",
             learning_rate=self.learning_rate == "rewind",
         )
+
+    def _check_order_known(self, trainer: Trainer) -> None:
+        """Refuse times of which only the run will tell whether they lie after `to`."""
+        data: Any = getattr(trainer, "datamodule", None)
+        units = {"ep" if time.unit == "%" else time.unit.removesuffix("s") for time in self.times()}
+        known = isinstance(data, ImageDataModule) and not data.stages.waits
+        if len(units) > 1 and not known:
+            raise UserError(
+                "Rewind: to",
+                value=self.to,
+                problem="whether at lies after it is not known before the run",
+                fix="set both in one unit",
+            )
 
     def _chosen(self, module: LightningModule) -> dict[str, nn.Module]:
         network = unwrap(module)

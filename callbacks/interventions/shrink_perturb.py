@@ -37,6 +37,7 @@ class ShrinkPerturb(OneShot):
             than one dimension only (DASH).
         norm_statistics: `reset` to those of a new layer, or `keep`.
         optimizer_state: `reset`, or `keep`.
+        every: in place of `at`, again and again.
 
     Raises:
         UserError: for factors outside their range, or layers that cannot be drawn again.
@@ -50,15 +51,16 @@ class ShrinkPerturb(OneShot):
 
     def __init__(
         self,
-        at: list[Time],
+        at: list[Time] | None = None,
         shrink: float = 1.0,
         perturb: float = 0.0,
         noise: Literal["fresh", "gaussian", "initial"] = "fresh",
         scope: Literal["all", "weights"] = "all",
         norm_statistics: Literal["reset", "keep"] = "keep",
         optimizer_state: Literal["reset", "keep"] = "keep",
+        every: Time | None = None,
     ) -> None:
-        super().__init__(at)
+        super().__init__(at, every)
         if not 0 <= shrink <= 1:
             raise UserError("shrink", value=shrink, fix="set a factor in [0, 1]")
         if not perturb >= 0:

@@ -1,17 +1,18 @@
 """Training data that arrive in stages."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from datamodules.growth.permutations import epoch_permutation
 from datamodules.growth.stage_criterion import StageCriterion
-from datamodules.naming import Named
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Epoch, Position, Time
+from plasticity_lab.schedule import Answer, Timed
+from plasticity_lab.timing import Position, Time
 
 
-class Growth(Named, ABC):
+class Growth(Timed):
     """How the training split becomes the data of an epoch.
 
     Your own: subclass, implement `stage_indices`, name the class in YAML.
@@ -29,6 +30,10 @@ class Growth(Named, ABC):
     Raises:
         UserError: if both or neither are given, or a time is not the start of an epoch.
     """
+
+    section = "growth"
+    knows_length = ("order",)
+    stage_times: Sequence[Time] = ()
 
     def __init__(self, at: list[Time] | None = None, until: StageCriterion | None = None) -> None:
         if (at is None) == (until is None):
@@ -48,6 +53,8 @@ class Growth(Named, ABC):
                     fix="set '80ep' or '50%'",
                 )
         self.at, self.until = at, until
+        self.stage_times = [Time("stages")] if at is None else [Time(time) for time in at]
+        self.may_end_run = until is not None and not until.to_the_cap
 
     @abstractmethod
     def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
@@ -64,17 +71,17 @@ class Growth(Named, ABC):
             UserError: for settings that these data do not allow.
         """
 
-    def stage(self, epoch: int, epochs: int) -> int:
-        """Return the stage of an epoch, for growth by `at`."""
-        return sum(time.reached(Position(epoch, 0), epochs) for time in self.at or [])
+    def times(self) -> Sequence[Time]:
+        """Return when stages begin; `stages` where they wait for the network."""
+        return self.stage_times
 
-    def in_force(self, epoch: Epoch) -> str:
-        """Return what exists in an epoch, by which studies tell whether two runs can share it."""
-        return (
-            f"{self!r}: stage {epoch.now.stage}"
-            if self.until is None
-            else f"{self!r} until {self.until} of {epoch.epochs} epochs"
-        )
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return the stage."""
+        return self.stage(now, epochs)
+
+    def stage(self, now: Position, epochs: int) -> int:
+        """Return the stage at a position; where stages wait for the network, the position's."""
+        return sum(time.count(now, epochs) for time in self.stage_times)
 
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
         """Return the examples of an epoch in the order they are seen, as many as there are members.

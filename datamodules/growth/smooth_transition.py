@@ -7,7 +7,8 @@ from datamodules.growth.base import Growth
 from datamodules.growth.permutations import arrival_permutation
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
-from plasticity_lab.timing import Epoch
+from plasticity_lab.schedule import Answer
+from plasticity_lab.timing import Position
 
 
 def share_of_all(progress: Tensor, gamma: float) -> Tensor:
@@ -50,9 +51,9 @@ class SmoothTransition(Growth):
         """Everything is there from the start."""
         return [torch.arange(len(targets))]
 
-    def in_force(self, epoch: Epoch) -> str:
-        """Its probabilities depend on the length of the run."""
-        return f"{self!r} of {epoch.epochs} epochs"
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return the length of the run, on which its probabilities depend."""
+        return f"over {epochs} epochs"
 
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
         """Mix two orders by draws for each place."""

@@ -6,7 +6,8 @@ from datamodules.growth.base import Growth
 from datamodules.growth.permutations import arrival_permutation
 from datamodules.growth.stage_criterion import StageCriterion
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Epoch, Time
+from plasticity_lab.schedule import Answer
+from plasticity_lab.timing import Position, Time
 
 
 class UniformGrowth(Growth):
@@ -25,6 +26,8 @@ class UniformGrowth(Growth):
     Raises:
         UserError: unless exactly one of `fractions`, `counts`, `step` is given and it grows.
     """
+
+    told_by_answers = ("fractions", "counts")
 
     def __init__(
         self,
@@ -58,15 +61,12 @@ class UniformGrowth(Growth):
             )
         self.fractions, self.counts, self.step = fractions, counts, step
 
-    def in_force(self, epoch: Epoch) -> str:
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Return the sizes so far: what comes later makes no difference."""
-        sizes = self.fractions or self.counts
-        is_known = sizes and self.until is None
-        return (
-            f"UniformGrowth: {sizes[: epoch.now.stage + 1]}"
-            if sizes and is_known
-            else super().in_force(epoch)
-        )
+        stage = self.stage(now, epochs)
+        if self.fractions:
+            return f"fractions {self.fractions[: stage + 1]}"
+        return f"counts {self.counts[: stage + 1]}" if self.counts else stage
 
     def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
         """Cut the permutation at the stages' sizes."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from datamodules.datasets.split import Split
 from datamodules.datasets.streaming import stream_batches
-from datamodules.loading.batch import Batch
+from datamodules.loading.batch import LoadedBatch
 from datamodules.loading.sharding import shard_batches
 from plasticity_lab.errors import UserError
 
@@ -79,14 +79,15 @@ class EpochLoader:
             drop_last=self.drop_last,
         )
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[LoadedBatch]:
         """Yield the batches of the present epoch that are still to come."""
         if self.order is None:
             self.batch_index = 0
         remaining = self.batches()[self.batch_index :]
         for indices, inputs in zip(remaining, self._fetch(remaining), strict=True):
             self.batch_index += 1
-            yield Batch(inputs, self.targets[indices.to(self.targets.device)], indices)
+            targets = self.targets[indices.to(self.targets.device)]
+            yield LoadedBatch(inputs, targets, indices, self.epoch, self.batch_index)
 
     def _fetch(self, batches: list[Tensor]) -> Iterator[Tensor]:
         if self.inputs is not None:

@@ -43,6 +43,9 @@ class SplitsOnDevice(LightningDataModule):
             raise UserError("workers", value=workers, fix="set 0 (none) or more")
         self.dataset, self.batch_size, self.drop_last = dataset, batch_size, drop_last
         self.resident, self.workers, self.seed = resident, workers, seed
+        # For the device of the present trainer; the data module may be given another.
+        self._normalisation: tuple[torch.device, ChannelNormalisation | None] | None = None
+        self._fits: tuple[torch.device, bool] | None = None
 
     @cached_property
     def splits(self) -> Splits:
@@ -82,11 +85,15 @@ class SplitsOnDevice(LightningDataModule):
         """A hash of each split's content, for the run's manifest."""
         return {name: split.fingerprint for name, split in self.splits._asdict().items()}
 
-    @cached_property
+    @property
     def normalisation(self) -> ChannelNormalisation | None:
         """What inputs go through before the network, on the training device; None is nothing."""
-        normaliser = self.dataset.normalisation(self.splits.train, self.is_resident, self.workers)
-        return normaliser and normaliser.to(self.device)
+        if self._normalisation is None or self._normalisation[0] != self.device:
+            normaliser = self.dataset.normalisation(
+                self.splits.train, self.is_resident, self.workers
+            )
+            self._normalisation = self.device, normaliser and normaliser.to(self.device)
+        return self._normalisation[1]
 
     def normalise(self, inputs: Tensor) -> Tensor:
         """Return inputs as the network gets them: images with mean 0 and deviation 1."""
@@ -97,9 +104,11 @@ class SplitsOnDevice(LightningDataModule):
         """The training device."""
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
-    @cached_property
+    @property
     def is_resident(self) -> bool:
         """Whether the splits are held on the device."""
-        if self.resident == "auto":
-            return fits_in_memory(self.splits, self.device)
-        return self.resident
+        if self.resident != "auto":
+            return self.resident
+        if self._fits is None or self._fits[0] != self.device:
+            self._fits = self.device, fits_in_memory(self.splits, self.device)
+        return self._fits[1]

@@ -1,6 +1,7 @@
 """How training images look at each moment of a run: impaired, then augmented."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 
@@ -8,71 +9,56 @@ from datamodules.loading.batch import Batch
 from datamodules.transforms.augmentation import Augmentation
 from datamodules.transforms.deficit import BatchContext, Deficit
 from plasticity_lab.randomness import generator
-from plasticity_lab.timing import Levels, Position, Window
+from plasticity_lab.schedule import Answer, Timed
+
+Doing: TypeAlias = Sequence[tuple[Timed, Answer]]
+"""Parts of a run that do something at a moment, in order, each with what it does."""
 
 
 class BatchTransforms:
-    """Deficits, in the order given, and then augmentation, each in its time.
+    """Deficits, in the order given, and then augmentation.
+
+    It knows no time: what each does at a moment is told by a `RunSchedule`.
 
     Args:
         deficits: what can be wrong.
         augmentation: applied after them; None is none.
-        augmentation_during: when; None is always.
-        epochs: epochs of the run.
-
-    Attributes:
-        augmentation_levels: the share of images that are augmented over time, for a callback to
-            set; None is all.
     """
 
-    def __init__(
-        self,
-        deficits: Sequence[Deficit],
-        augmentation: Augmentation | None,
-        augmentation_during: Window | None,
-        epochs: int,
-    ) -> None:
-        self.deficits, self.augmentation, self.epochs = deficits, augmentation, epochs
-        self.augmentation_during = augmentation_during
-        self.augmentation_levels: Levels[float] | None = None
-        self.names = [repr(deficit) for deficit in deficits]
+    def __init__(self, deficits: Sequence[Deficit], augmentation: Augmentation | None) -> None:
+        self.deficits, self.augmentation = list(deficits), augmentation
 
     @property
-    def windows(self) -> list[tuple[str, Window]]:
-        """All windows, each with the name that YAML gives it."""
-        named = [
-            (f"{name}: during", deficit.during)
-            for name, deficit in zip(self.names, self.deficits, strict=True)
-        ]
-        return named + (
-            [("augmentation_during", self.augmentation_during)] if self.augmentation_during else []
-        )
+    def parts(self) -> list[Deficit | Augmentation]:
+        """All that acts over time, in order."""
+        return [*self.deficits, *([self.augmentation] if self.augmentation else [])]
 
-    def active_deficits(self, now: Position) -> list[Deficit]:
-        """Return the active deficits."""
-        return [deficit for deficit in self.deficits if deficit.during.open(now, self.epochs)]
+    def augmented(self, doing: Doing) -> float:
+        """Return the share of training images that are augmented.
 
-    def active_names(self, now: Position) -> tuple[str, ...]:
-        """Return the names of the active deficits."""
-        named = zip(self.names, self.deficits, strict=True)
-        return tuple(name for name, deficit in named if deficit.during.open(now, self.epochs))
+        Args:
+            doing: the parts that do something, each with what it does.
+        """
+        share = 0.0
+        for part, answer in doing:
+            if isinstance(part, Deficit) and not part.augmented:
+                return 0.0
+            if part is self.augmentation and isinstance(answer, float):
+                share = answer
+        return share
 
-    def augmented(self, now: Position) -> float:
-        """Return the share of training images that are augmented."""
-        if self.augmentation is None or not all(
-            deficit.augmented for deficit in self.active_deficits(now)
-        ):
-            return 0.0
-        if self.augmentation_during and not self.augmentation_during.open(now, self.epochs):
-            return 0.0
-        share = self.augmentation_levels.at(now, self.epochs) if self.augmentation_levels else None
-        return 1.0 if share is None else share
+    def impair(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
+        """Return a batch with the deficits that do something."""
+        for part, answer in doing:
+            if isinstance(part, Deficit):
+                level = None if answer is True else answer
+                batch = part(batch, context._replace(level=level))
+        return batch
 
-    def apply(self, batch: Batch, context: BatchContext, now: Position) -> Batch:
-        """Return a training batch as the network sees it at `now`, but for normalisation."""
-        for deficit in self.active_deficits(now):
-            batch = deficit(batch, context)
-        share = self.augmented(now)
+    def apply(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
+        """Return a training batch as the network sees it, but for normalisation."""
+        batch = self.impair(batch, context, doing)
+        share = self.augmented(doing)
         if self.augmentation is None or share == 0:
             return batch
         inputs = self.augmentation(
@@ -88,7 +74,11 @@ class BatchTransforms:
         return batch._replace(inputs=inputs)
 
     def apply_all_deficits(self, batch: Batch, context: BatchContext) -> Batch:
-        """Return a batch with every deficit, active or not, and not augmented."""
+        """Return a batch with every deficit, active or not, and not augmented.
+
+        One with `levels` has the first of its strengths that is not off.
+        """
         for deficit in self.deficits:
-            batch = deficit(batch, context)
+            levels = [level for level in deficit.strengths if level is not None]
+            batch = deficit(batch, context._replace(level=levels[0] if levels else None))
         return batch

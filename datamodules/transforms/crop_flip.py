@@ -7,6 +7,7 @@ from torch import Tensor
 
 from datamodules.transforms.augmentation import Augmentation
 from plasticity_lab.errors import UserError
+from plasticity_lab.timing import Time
 
 
 def crop_flip(
@@ -50,11 +51,28 @@ class CropFlip(Augmentation):
         flip: mirror each image left to right with probability 1/2.
         fill: colour of the pixels moved in: `mean` (the training split's mean colour, as the
             authors) or a grey level 0…255.
+        during: as `Augmentation`.
+        levels: as `Augmentation`.
+
+    Raises:
+        UserError: for values outside these ranges.
+
+    Example:
+        ```yaml
+        class_path: datamodules.CropFlip
+        init_args: {padding: 4, levels: {0ep: 1.0, 100ep: 0.5, 150ep: 0.0}}
+        ```
     """
 
     def __init__(
-        self, padding: int = 4, flip: bool = True, fill: Literal["mean"] | int = "mean"
+        self,
+        padding: int = 4,
+        flip: bool = True,
+        fill: Literal["mean"] | int = "mean",
+        during: tuple[Time, Time] | None = None,
+        levels: dict[str, float] | None = None,
     ) -> None:
+        super().__init__(during, levels)
         if padding < 0:
             raise UserError("padding", value=padding, fix="set 0 (no translation) or more pixels")
         if fill != "mean" and not 0 <= fill <= 255:

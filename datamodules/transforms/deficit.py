@@ -1,15 +1,16 @@
-"""What is wrong with training data for a while: a function of a batch, and its window."""
+"""What is wrong with training data for a while."""
 
-from abc import ABC, abstractmethod
-from typing import NamedTuple
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
-from datamodules.naming import Named
+from datamodules.transforms.transform import Transform
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Epoch, Time, Window
+from plasticity_lab.timing import Time
 
 
 class BatchContext(NamedTuple):
@@ -23,7 +24,9 @@ class BatchContext(NamedTuple):
         mean: float32 (channels,), the training split's mean colour in 0…255; empty if inputs are
             not images.
         std: float32 (channels,), its standard deviation.
-        stream_key: what tells this batch from all others of the split: epoch, batch, rank.
+        stream_key: what tells this batch from all others of the split: epoch, batch, rank; or
+            what else the examples are looked at for, by name.
+        level: the strength that `levels` set now; None for what has none.
     """
 
     seed: int
@@ -32,28 +35,44 @@ class BatchContext(NamedTuple):
     classes: int | None
     mean: Tensor
     std: Tensor
-    stream_key: tuple[int, ...]
+    stream_key: tuple[int | str, ...]
+    level: Any = None
 
 
-class Deficit(Named, ABC):
-    """Something wrong with a batch during a window of the run.
+class Deficit(Transform):
+    """Something wrong with a batch during a window of the run, or at strengths that change.
 
     Your own: subclass, implement `__call__`, name the class in YAML.
 
     A deficit is a pure function: whatever it draws comes from `randomness.generator(context.seed,
-    …)`. It acts before augmentation.
+    …)`, and its strength now, if it has `levels`, is `context.level`. It acts before augmentation.
 
     Args:
         during: `[start, stop]`, stop excluded; `[0ep, 0ep]` is never, `[0ep, 100%]` always.
+        levels: in place of `during`, `{moment: strength}`: each holds from its moment on, and
+            `null` is off.
+
+    Raises:
+        UserError: if both or neither are given.
 
     Attributes:
         augmented: whether training images are still augmented while it acts.
     """
 
+    section = "deficits"
     augmented = True
 
-    def __init__(self, during: tuple[Time, Time]) -> None:
-        self.during = Window(*during)
+    def __init__(
+        self,
+        during: tuple[Time, Time] | None = None,
+        levels: Mapping[str, float | None] | None = None,
+    ) -> None:
+        super().__init__(during, levels)
+        if during is None and levels is None:
+            raise UserError(
+                type(self).__name__,
+                fix="set during: [start, stop], such as [0ep, 20ep], or levels: {time: strength}",
+            )
 
     @abstractmethod
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
@@ -65,11 +84,6 @@ class Deficit(Named, ABC):
                 returned with the same shapes.
             context: where it stands.
         """
-
-    def in_force(self, epoch: Epoch) -> str | None:
-        """Return what is wrong in an epoch, None if nothing; studies share epochs by it."""
-        window = self.during.in_force(epoch)
-        return None if window is False else f"{self!r}{'' if window is True else f' {window}'}"
 
     def check(self, train: Split) -> None:  # most can impair anything
         """Raise UserError for what the examples of a training split cannot take."""

@@ -35,6 +35,9 @@ class LabelPermutation(Deficit):
         during: as `Deficit`.
     """
 
+    def __init__(self, during: tuple[Time, Time]) -> None:
+        super().__init__(during)
+
     def check(self, train: Split) -> None:
         """Refuse another task than classification."""
         self.need_classes(train)
@@ -73,14 +76,37 @@ class LabelNoise(Deficit):
     Args:
         fraction: in [0, 1]; 0 is the identity.
         during: as `Deficit`.
+        levels: in place of `fraction` and `during`, `{moment: fraction}`: noise that fades.
+
+    Raises:
+        UserError: unless `fraction` comes with `during`, and `levels` alone; for a fraction outside
+            [0, 1].
+
+    Example:
+        ```yaml
+        class_path: datamodules.LabelNoise
+        init_args: {levels: {0ep: 0.5, 10ep: 0.2, 20ep: null}}
+        ```
     """
 
-    def __init__(self, fraction: float, during: tuple[Time, Time]) -> None:
-        super().__init__(during)
-        if not 0 <= fraction <= 1:
+    def __init__(
+        self,
+        fraction: float | None = None,
+        during: tuple[Time, Time] | None = None,
+        levels: dict[str, float | None] | None = None,
+    ) -> None:
+        super().__init__(during, levels)
+        if (fraction is None) == (levels is None):
             raise UserError(
-                "fraction", value=fraction, fix="set the share of wrong labels, in [0, 1]"
+                "LabelNoise", fix="set either fraction and during, or levels: {time: fraction}"
             )
+        for share in [fraction, *self.strengths]:
+            if share is not None and not 0 <= share <= 1:
+                raise UserError(
+                    "levels" if fraction is None else "fraction",
+                    value=share,
+                    fix="set the share of wrong labels, in [0, 1]",
+                )
         self.fraction = fraction
 
     def check(self, train: Split) -> None:
@@ -90,8 +116,9 @@ class LabelNoise(Deficit):
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Mislabel some examples."""
         assert context.classes is not None
+        fraction = context.level if self.fraction is None else self.fraction
         shifts = label_shifts(
-            self.fraction,
+            fraction,
             context.examples,
             context.classes,
             context.seed,

@@ -151,7 +151,6 @@ def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
             problem="only datamodules.ImageDataModule tells which examples a run was measured on",
             fix="list the diagnostics when the run is trained",
         )
-    run.data.load_state_dict(state[type(run.data).__qualname__])
     return with_data(look, run.data, now.stage)
 
 

@@ -111,9 +111,7 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
 
     def pairs() -> Iterable[tuple[Tensor, Tensor]]:
         for raw in data.test_dataloader():
-            batch = data.on_after_batch_transfer(
-                type(raw)(*(part.to(data.device) for part in raw)), 0
-            )
+            batch = data.on_after_batch_transfer(raw.on(data.device), 0)
             yield batch.inputs, batch.targets
 
     # Batch norm's statistics are estimated again from some training examples.

@@ -128,6 +128,8 @@ def one_line(message: str) -> str:
         reason = (
             "a name that is not UTF-8, which a config cannot hold; use the name of a link to it"
         )
+    if "is abstract" in reason and "Expected an instantiatable" in reason:
+        reason = "there is none whose arguments these could be; set its class_path too"
     if "not accept" in reason:
         reason += "; --print_config shows the keys there are"
     values = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)

@@ -8,23 +8,22 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 
+from callbacks import Clock
 from datamodules import Batch, ImageDataModule
-from datamodules.data_schedule import DataState
+from plasticity_lab.history import Answers, Entry, RunHistory
 from plasticity_lab.randomness import generator
 from plasticity_lab.runs.image_grid import labelled_grid
 
 EXAMPLES = 32
-# Distinguishes the grid's draws from those of every batch.
-NO_BATCH = -1
 
 
 class DataMonitor(Callback):
     """Logs what is active in an `ImageDataModule`, at each epoch's start and at every change.
 
-    Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, 1 while one of the
-    class is active and 0 from then on; `data/augmented`, the share of images, from the first
-    moment at which not all are. On a change also `data/as_seen`: the same 32 training images as the
-    network sees them; those that are not in the data yet are grey.
+    Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, the strength, or 1,
+    while one of the class is active and 0 from then on; `data/augmented`, the share of images, from
+    the first moment at which not all are. On a change also `data/as_seen`: the same 32 training
+    images as the network sees them; those that are not in the data yet are grey.
 
     Args:
         resumed: whether the log already shows what was active at the checkpoint that the run
@@ -33,23 +32,32 @@ class DataMonitor(Callback):
 
     def __init__(self, resumed: bool = False) -> None:
         self.resumed = resumed
-        self.logged: DataState | None = None
+        self.logged: tuple[int, Answers] | None = None
+        self.was_unaugmented = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        if self.resumed and isinstance(data, ImageDataModule) and data.schedule.history:
-            self.logged = data.schedule.history[-1][1]
+        entries = Clock.of(trainer).history.entries
+        if isinstance(data, ImageDataModule) and entries:
+            shares = [augmented(data, entry.answers) for entry in entries]
+            self.was_unaugmented = any(share != 1 for share in shares)
+            self.logged = shown(entries[-1]) if self.resumed else None
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        if not isinstance(data, ImageDataModule) or not trainer.loggers:
+        if not isinstance(data, ImageDataModule):
             return
-        active = data.schedule.history[-1][1]
+        history = Clock.of(trainer).history
+        active = shown(history.entries[-1])
         if active == self.logged and batch_idx:
             return
-        values = scalars(data)
+        values = scalars(data, history)
+        share = augmented(data, history.entries[-1].answers)
+        self.was_unaugmented |= share != 1
+        if data.transforms.augmentation and self.was_unaugmented:
+            values["data/augmented"] = share
         for logger in trainer.loggers:
             if values:
                 logger.log_metrics(values, trainer.global_step)
@@ -60,22 +68,35 @@ class DataMonitor(Callback):
         self.logged = active
 
 
-def scalars(data: ImageDataModule) -> dict[str, float]:
-    """Return what is active as numbers, a function of the past alone.
+def shown(entry: Entry) -> tuple[int, Answers]:
+    """Return the data stage, and what else is active in the data."""
+    groups = ("growth/", "deficits/", "augmentation/")
+    return entry.now.stage, tuple(one for one in entry.answers if one[0].startswith(groups))
+
+
+def augmented(data: ImageDataModule, answers: Answers) -> float:
+    """Return the share of training images that are augmented."""
+    active = dict(answers)
+    suspended = any(part.key in active for part in data.transforms.deficits if not part.augmented)
+    augmentation = data.transforms.augmentation
+    return 0.0 if suspended or not augmentation else active.get(augmentation.key, 0.0)
+
+
+def scalars(data: ImageDataModule, history: RunHistory) -> dict[str, float]:
+    """Return the data stage and the deficits as numbers, a function of the past alone.
 
     Runs with a common past log the same.
     """
     values: dict[str, float] = {}
-    history = [active for _, active in data.schedule.history]
-    now = history[-1]
+    stage, active = history.entries[-1].now.stage, dict(history.entries[-1].answers)
     if data.growth:
-        values |= {"data/stage": now.stage, "data/examples": now.examples}
-    for name in sorted({name for active in history for name in active.deficits}):
-        tag = f"deficits/{name.split('(')[0]}"
-        values[tag] = max(values.get(tag, 0), name in now.deficits)
-    if data.augmentation and any(active.augmented != 1 for active in history):
-        values["data/augmented"] = now.augmented
-    return values
+        values |= {"data/stage": stage, "data/examples": data.stages.sizes[stage]}
+    of_class: dict[str, list[float]] = {}
+    for key in sorted(history.ever):
+        if key.startswith("deficits/"):
+            strengths = of_class.setdefault(key.split("(")[0], [])
+            strengths += [float(active[key])] if key in active else []
+    return values | {tag: max(strengths, default=0.0) for tag, strengths in of_class.items()}
 
 
 def as_seen(data: ImageDataModule) -> Tensor:
@@ -96,10 +117,10 @@ def as_seen(data: ImageDataModule) -> Tensor:
     ]
     pixels, targets = train.__getitems__(chosen.tolist()), train.targets[chosen]
     raw = Batch(pixels.to(data.device), targets.to(data.device), chosen.to(data.device))
-    batch = data.schedule.transforms.apply(raw, data.context("train", now.epoch, NO_BATCH, 0), now)
+    batch = data.as_trained(raw, "as seen", now.epoch)
 
     # Those that are not in the data yet are grey and have no caption.
-    present = torch.isin(chosen, data.schedule.stages.members(now.stage))
+    present = torch.isin(chosen, data.stages.members(now.stage))
     images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200)
     captions = [
         _caption(train.classes, label, target) if is_present else ""

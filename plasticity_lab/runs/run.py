@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
-from plasticity_lab.runs import sessions, validate_run
+from plasticity_lab.runs import sessions, timeline, validate_run
 from plasticity_lab.runs.config_checks import LINKS, check_links
 from plasticity_lab.runs.late_errors import is_refusal, refused
 from plasticity_lab.runs.parse import Config
@@ -87,7 +87,7 @@ class Run:
 
     def timeline(self) -> str:
         """Return the schedule of data and interventions as text; `check` comes first."""
-        return validate_run.timeline_table(self.trainer)
+        return timeline.timeline(self.trainer)
 
     def fit(self) -> bool:
         """Train; return whether the run is complete.

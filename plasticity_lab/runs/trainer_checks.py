@@ -85,7 +85,7 @@ def check_intervals(trainer: Trainer) -> None:
     if not counts_batches or trainer.check_val_every_n_epoch is None:
         return
     limit = trainer.limit_train_batches
-    for size in data.schedule.stages.sizes:
+    for size in data.stages.sizes:
         batches = len(data.plan(trainer).batches(size))
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         if interval > batches:

@@ -1,20 +1,16 @@
 """Checks of a run once everything is built, before anything is trained or written."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from callbacks.clock import Clock, check_times, run_schedule
 from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import Diagnostic, check_diagnostics
-from callbacks.interventions.check_history import check_history
-from callbacks.interventions.planned_actions import (
-    check_interventions,
-    interventions,
-    planned_actions,
-    times,
-)
+from callbacks.interventions.base import Intervention, check_interventions
 from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from lightning_modules.fitting import check_fit
@@ -38,7 +34,7 @@ def validate_run(
     if isinstance(module, Supervised):
         module.rule.check(trainer)
 
-    # The data, and the history of them in the checkpoint.
+    # The data.
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
     if isinstance(data, ImageDataModule):
         data.check(trainer, module)
@@ -47,9 +43,6 @@ def validate_run(
             module.objective.check(data.splits.train.targets, data.num_classes)
             check_fit(module.network, data.splits.train.shape, data.num_outputs)
             _check_doubles(module, data, trainer)
-        if checkpoint and (history := checkpoint.get(type(data).__qualname__)):
-            data.load_state_dict(history)
-            data.schedule.check_history()
 
     # The callbacks.
     check_resumable(trainer)
@@ -59,9 +52,34 @@ def validate_run(
         if isinstance(callback, TimeToAccuracy):
             callback.check(trainer, module)
 
-    # The history of interventions in the checkpoint.
+    # What acts over time, and what has been done to the run of the checkpoint.
+    run_schedule(trainer).check_length(trainer.max_epochs)
+    check_times(trainer)
     if checkpoint:
         check_history(trainer, module, checkpoint["callbacks"])
+
+
+def check_history(trainer: Trainer, module: LightningModule, states: Mapping[str, Any]) -> None:
+    """Raise UserError for a run that contradicts the past of the checkpoint that it starts from.
+
+    Args:
+        trainer: the run's.
+        module: what is trained.
+        states: the checkpoint's states of callbacks.
+    """
+    if "Clock" not in states:
+        return
+    clock = Clock()
+    clock.load_state_dict(states["Clock"])
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
+    if isinstance(data, ImageDataModule):
+        waiting = data.stages.waiting(clock.history.stages, trainer.max_epochs or 0)
+        if waiting:
+            waiting.check_history(clock.last)
+    run_schedule(trainer).check_history(clock.history)
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if isinstance(callback, Intervention):
+            callback.check_state(module, states.get(callback.state_key, {}))
 
 
 def _check_precision(module: Supervised, trainer: Trainer) -> None:
@@ -143,22 +161,3 @@ def check_evaluation(trainer: Trainer, directory: Path, command: str) -> None:
                 problem=f"measures while a run trains, and {command} trains nothing",
                 fix="add it to fit instead",
             )
-
-
-def timeline_table(trainer: Trainer) -> str:
-    """Return the run's schedule as text.
-
-    Raises:
-        UserError: for another data module than `ImageDataModule`.
-    """
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    if not isinstance(data, ImageDataModule):
-        raise UserError(
-            "print_timeline",
-            problem=f"{type(data).__name__} has none",
-            fix="use datamodules.ImageDataModule",
-        )
-    moments = [time for intervention in interventions(trainer) for time in times(intervention)]
-    plan = data.plan(trainer)
-    path = plan.positions(moments)
-    return plan.table(path, planned_actions(trainer, path))

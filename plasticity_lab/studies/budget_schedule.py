@@ -10,21 +10,21 @@ from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from callbacks.clock import run_schedule
 from callbacks.interventions import (
     LearningRateFactor,
     LearningRateRestart,
-    Level,
-    OneShot,
     Rewind,
     WeightDecaySchedule,
 )
-from callbacks.interventions.planned_actions import interventions, times
+from callbacks.interventions.rewind import RETURNS, TAKES
 from datamodules import ImageDataModule
 from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
+from plasticity_lab.schedule import RunSchedule
 from plasticity_lab.studies.budget import Budget, budget
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
-from plasticity_lab.timing import Position, Time
+from plasticity_lab.timing import Position
 
 
 def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
@@ -43,7 +43,7 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
     optimizer, scheduler, _ = build_optimizer(module)
     if not isinstance(data, ImageDataModule) or optimizer is None:
         raise UserError("budget", problem="is known of ImageDataModule and one optimizer only")
-    if data.growth and data.growth.until:
+    if data.stages.waits:
         raise UserError(
             "budget", problem="is not known before the run, as stages wait for the network"
         )
@@ -52,9 +52,8 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
             "budget", problem="is not known before the run, as the schedule waits for the loss"
         )
 
-    moments = [time for intervention in interventions(trainer) for time in times(intervention)]
-    path = data.plan(trainer).positions(moments)
-    schedule = _Schedule(trainer, module, optimizer, scheduler)
+    schedule = _Schedule(run_schedule(trainer), optimizer, scheduler)
+    path = data.plan(trainer).positions(schedule.run.times)
     rates: list[float] = []
     decays: list[float] = []
     for before, now, after in zip([None, *path[:-2]], path[:-1], path[1:], strict=True):
@@ -66,19 +65,15 @@ def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
     return budget(
         rates,
         decays if "weight_decay" in optimizer.defaults else None,
-        dict(_switches(data, trainer, path)),
+        dict(_switches(schedule.run, path)),
     )
 
 
 class _Schedule:
     """Plays optimizer, schedule and interventions, without training."""
 
-    def __init__(
-        self, trainer: Trainer, module: LightningModule, optimizer: Optimizer, scheduler: Any
-    ) -> None:
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.interventions = interventions(trainer)
-        self.epochs = trainer.max_epochs or 0
+    def __init__(self, run: RunSchedule, optimizer: Optimizer, scheduler: Any) -> None:
+        self.run, self.optimizer, self.scheduler = run, optimizer, scheduler
         self.snapshots: dict[Rewind, Any] = {}
         self.begun = self._state()
 
@@ -89,33 +84,22 @@ class _Schedule:
                 # The optimizer never steps here, which schedules warn of.
                 warnings.simplefilter("ignore")
                 self.scheduler.step()
-        factor = 1.0
-        for intervention in self.interventions:
-            if isinstance(intervention, LearningRateFactor):
-                factor *= self._level(intervention, now, 1.0)
-            if isinstance(intervention, Rewind) and self._crosses([intervention.to], before, now):
-                self.snapshots[intervention] = self._state()
-            if isinstance(intervention, OneShot) and self._crosses(intervention.at, before, now):
-                self._act(intervention)
+        factor, decays = 1.0, list[float]()
+        for part in self.run.parts:
+            answer = self.run.active(part, before, now)
+            if isinstance(part, LearningRateFactor) and isinstance(answer, int | float):
+                factor *= answer
+            if isinstance(part, WeightDecaySchedule) and isinstance(answer, int | float):
+                decays.append(answer)
+            if isinstance(part, LearningRateRestart) and answer:
+                self._return_to(self.begun)
+            if isinstance(part, Rewind) and answer == TAKES:
+                self.snapshots[part] = self._state()
+            if isinstance(part, Rewind) and answer == RETURNS and part.learning_rate == "rewind":
+                self._return_to(self.snapshots[part])
         group = self.optimizer.param_groups[0]
-        decay = group.get("weight_decay", 0.0)
-        for intervention in self.interventions:
-            if isinstance(intervention, WeightDecaySchedule):
-                decay = self._level(intervention, now, decay)
+        decay = decays[-1] if decays else group.get("weight_decay", 0.0)
         return float(group["lr"]) * factor, float(decay)
-
-    def _crosses(self, moments: list[Time], before: Position | None, now: Position) -> bool:
-        return any(time.crossed(before, now, self.epochs) for time in moments)
-
-    def _level(self, intervention: Level, now: Position, otherwise: float) -> float:
-        value = intervention.levels.at(now, self.epochs)
-        return otherwise if value is None else value
-
-    def _act(self, intervention: OneShot) -> None:
-        if isinstance(intervention, LearningRateRestart):
-            self._return_to(self.begun)
-        if isinstance(intervention, Rewind) and intervention.learning_rate == "rewind":
-            self._return_to(self.snapshots[intervention])
 
     def _state(self) -> Any:
         groups = []
@@ -131,28 +115,17 @@ class _Schedule:
             self.scheduler.load_state_dict(schedule)
 
 
-def _switches(
-    data: ImageDataModule, trainer: Trainer, path: list[Position]
-) -> Iterator[tuple[str, int]]:
-    """Yield what changes inside a run and at which step.
-
-    Times of interventions, edges of windows, data stages.
-    """
-    epochs = trainer.max_epochs or 0
-    moments = [
-        (f"{type(intervention).__name__} {time}", time)
-        for intervention in interventions(trainer)
-        for time in times(intervention)
-    ]
-    for name, window in data.schedule.transforms.windows:
-        kind = name.partition("(")[0]
-        moments += [
-            (f"{kind} begins {window.start}", window.start),
-            (f"{kind} ends {window.stop}", window.stop),
-        ]
+def _switches(run: RunSchedule, path: list[Position]) -> Iterator[tuple[str, int]]:
+    """Yield what changes inside a run and at which step: moments of its parts, data stages."""
     for before, now in pairwise(path[:-1]):
-        for name, time in moments:
-            if time.crossed(before, now, epochs):
-                yield name, now.step
+        for part in run.parts:
+            moments = [] if part.stage_times else part.times()
+            earlier, standing = run.active(part, before, before), run.active(part, now, now)
+            if earlier is None and run.active(part, before, now) is None:
+                continue  # an empty window
+            word = " begins" if standing is True else " ends" if earlier and not standing else ""
+            for time in moments:
+                if time.crossed(before, now, run.epochs):
+                    yield f"{type(part).__name__}{word} {time}", now.step
         if now.stage > before.stage:
             yield f"data stage {now.stage}", now.step

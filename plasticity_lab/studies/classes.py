@@ -4,8 +4,16 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from pytorch_lightning import LightningModule
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from datamodules import ExampleDataset
+from lightning_modules import Objective
 from plasticity_lab.project import BESIDE
 from plasticity_lab.runs.type_hints import class_of
+from plasticity_lab.schedule import Timed
 
 KNOWN = (
     "torch.optim.",
@@ -13,6 +21,9 @@ KNOWN = (
     "pytorch_lightning.cli.",
     "pytorch_lightning.callbacks.progress.",
 )
+PURE = (nn.Module, Optimizer, LRScheduler, ExampleDataset, Objective)
+"""What is a function of its arguments: it is given neither the trainer nor the run's length."""
+
 HARMLESS = {
     f"pytorch_lightning.callbacks.{name}"
     for name in ("ModelCheckpoint", "LearningRateMonitor", "DeviceStatsMonitor")
@@ -44,14 +55,36 @@ def dotted_names(nest: Any) -> Iterator[str]:
 
 
 @cache
-def is_shareable(path: str) -> bool:
-    """Whether a class's behaviour is fully determined by its arguments and its `in_force`."""
-    return (
-        path in HARMLESS
-        or path.startswith(KNOWN)
-        or "in_force" in vars(class_of(path))
-        or is_builtin(path)
-    )
+def why_not_shareable(path: str) -> str:
+    """Return why a class's epochs cannot be shared; empty if its answers tell all that it does.
+
+    They can be of this project's classes, of what has no access to a run's clock (networks,
+    optimizers, schedules, data sets and objectives: arguments and source tell all), and of what
+    acts over time and hooks into nothing else, or answers for itself (`active` in its own body).
+    """
+    kind = class_of(path)
+    if path in HARMLESS or path.startswith(KNOWN) or is_builtin(path):
+        return ""
+    if isinstance(kind, type) and issubclass(kind, Timed):
+        if "active" in vars(kind) or not (hooks := _hooks(kind)):
+            return ""
+        return f"has {hooks[0]} of its own, and no active that answers for it"
+    if isinstance(kind, type) and issubclass(kind, PURE) and not issubclass(kind, LightningModule):
+        return ""
+    return "may depend on the run's clock, and is no plasticity_lab.schedule.Timed that answers"
+
+
+def _hooks(kind: type[Timed]) -> list[str]:
+    """Return what a class of one's own may do besides what its answers say, by method."""
+    own = [base for base in kind.__mro__ if not _is_ours_or_installed(base)]
+    names = sorted({name for base in own for name in vars(base)})
+    others = ("setup", "teardown", *kind.knows_length)
+    return [name for name in names if name.startswith("on_") or name in others]
+
+
+def _is_ours_or_installed(kind: type) -> bool:
+    package = kind.__module__.split(".")[0]
+    return package in (*BESIDE, "plasticity_lab", "pytorch_lightning", "builtins", "abc", "typing")
 
 
 def is_builtin(path: str) -> bool:
@@ -59,6 +92,8 @@ def is_builtin(path: str) -> bool:
     return class_of(path).__module__.split(".")[0] in BESIDE
 
 
-def is_timed(node: dict[str, Any]) -> bool:
-    """Whether the class of a node declares what is active, by `in_force`."""
-    return hasattr(class_of(node["class_path"]), "in_force")
+def is_timed(nest: Any) -> bool:
+    """Whether a part of a config is a class that acts over time, with its arguments."""
+    path = nest.get("class_path") if isinstance(nest, dict) else None
+    kind = class_of(path) if isinstance(path, str) else None
+    return isinstance(kind, type) and issubclass(kind, Timed)

@@ -4,21 +4,15 @@ Runs with equal signatures up to an epoch share its training.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 from jsonargparse import ArgumentParser
-from pytorch_lightning import Callback
 
-from datamodules import Deficit, Growth
-from plasticity_lab.studies.classes import (
-    class_paths,
-    is_builtin,
-    is_shareable,
-    is_timed,
-)
-from plasticity_lab.timing import Epoch, Position, Time, Window
+from plasticity_lab.runs.type_hints import class_of
+from plasticity_lab.schedule import RunSchedule, Timed
+from plasticity_lab.studies.classes import class_paths, is_timed, why_not_shareable
 
 IGNORED_TRAINER_KEYS = {
     "logger",
@@ -52,10 +46,8 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
     """Take a resolved config apart into what is constant and what is active in each epoch.
 
     A run is compared by parts only if every class in it is known to be a function of its arguments
-    and of what is active. That is so for this project's and torch's classes; one of your own
-    declares it by a method `in_force(epoch) -> str | None` in its own body (never inherited), which
-    training must follow: where it returns None, the class does nothing and logs nothing. Any other
-    class makes the whole config, `max_epochs` included, one constant.
+    and of what is active; see `classes.why_not_shareable`. Any other class makes the whole config,
+    `max_epochs` included, one constant.
 
     The code of a class that acts over time counts from where it is active: before that, the run
     equals one without it.
@@ -66,7 +58,6 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
             `code_hashes.CodeHashes`.
     """
     trainer = config["trainer"]
-    data = config["data"].get("init_args") or {}
     count = trainer["max_epochs"] or 0
     compared = {key: value for key, value in trainer.items() if key not in IGNORED_TRAINER_KEYS}
 
@@ -77,40 +68,21 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
         static_part = _json([run_config, code(run_config)])
         return EpochSignatures(static_part, ["whole run"] * max(count, 1), not_shareable_because)
 
-    # The parts that act over time.
-    callbacks = _listed(trainer["callbacks"])
-    growth = instantiate(data["growth"], Growth) if data.get("growth") else None
-    deficits = [
-        _Part(node, instantiate(node, Deficit), code(node))
-        for node in _listed(data.get("deficits"))
-    ]
-    parts = [*deficits, *_timed_callbacks(callbacks, code)]
-    if growth:
-        parts.insert(0, _Part(data["growth"], growth, code(data["growth"])))
-    window = None
-    if data.get("augmentation_during"):
-        window = Window(*map(Time, data["augmentation_during"]))
-
-    # Everything else is constant.
+    # The parts that act over time, and everything else, which is constant.
     del compared["max_epochs"]
-    compared["callbacks"] = [node for node in callbacks if not is_timed(node)]
-    timed_keys = ("growth", "deficits", "augmentation_during")
-    constant_data = {key: value for key, value in data.items() if key not in timed_keys}
-    if data.get("also_evaluate_with_deficit"):
-        constant_data["evaluated with"] = [[part.name(), part.code] for part in deficits]
-    static_config = {
-        **config,
-        "trainer": compared,
-        "data": {**config["data"], "init_args": constant_data},
-    }
+    parts: list[_Part] = []
+    static_config = _take_out({**config, "trainer": compared}, parts, code)
     static_part = _json([static_config, code(static_config)])
 
     # What is active in each epoch.
     signatures = []
-    for epoch in epochs(growth, count):
-        augmented = window.in_force(epoch) if window else True
-        active = [part.signature(epoch) for part in parts]
-        signatures.append(_json([augmented, *(entry for entry in active if entry is not None)]))
+    schedule = RunSchedule([part.timed for part in parts], count)
+    for before, now, stages_known in schedule.epoch_starts():
+        said = [
+            part.signature(schedule.signature(part.timed, before, now, stages_known))
+            for part in parts
+        ]
+        signatures.append(_json([entry for entry in said if entry is not None]))
     return EpochSignatures(static_part, signatures, "")
 
 
@@ -119,62 +91,72 @@ class _Part(NamedTuple):
 
     Attributes:
         node: the config it is made from.
-        instance: the object.
+        timed: the object.
         code: the hash of its code.
-        place: how many untimed callbacks act before it.
+        place: where in the config it stands, among what does not act over time.
     """
 
     node: dict[str, Any]
-    instance: Any
+    timed: Timed
     code: str
-    place: int = 0
+    place: str
 
-    def name(self) -> Any:
-        """Return what distinguishes it, without its times where the class is ours."""
-        if is_builtin(self.node["class_path"]):
-            return repr(self.instance)
-        return self.node
+    @property
+    def without_times(self) -> list[Any]:
+        """What it is wherever it is active; strengths that change over time count as they stand."""
+        levels = self.timed.times_given.get("levels")
+        return [self.node["class_path"], self.timed.identity, levels, self.code]
 
-    def signature(self, epoch: Epoch) -> list[Any] | None:
-        """Return what is active, with the name of a class that is not ours.
-
-        Two such classes may have equal values of different meaning.
-        """
-        active = self.instance.in_force(epoch)
-        if active is None:
-            return None
-        if is_builtin(self.node["class_path"]):
-            return [self.place, active, self.code]
-        return [self.place, self.name(), active, self.code]
+    def signature(self, said: str | None) -> list[Any] | None:
+        """Return what is active, with the path of the class: two may say the same of themselves."""
+        return None if said is None else [self.place, self.node["class_path"], said, self.code]
 
 
-def _timed_callbacks(nodes: list[dict[str, Any]], code: Callable[[Any], str]) -> Iterator[_Part]:
-    untimed = 0
-    for node in nodes:
-        if is_timed(node):
-            yield _Part(node, instantiate(node), code(node), untimed)
-        else:
-            untimed += 1
+def _take_out(nest: Any, parts: list[_Part], code: Callable[[Any], str], place: str = "") -> Any:
+    """Return a config without what acts over time, which is added to a list.
 
-
-def epochs(growth: Any, count: int) -> Iterator[Epoch]:
-    """Yield the epochs of a run as far as they are known before it."""
-    stages_known = growth is None or growth.until is None
-    stages = [0] * count
-    if growth and stages_known:
-        stages = [growth.stage(number, count) for number in range(count)]
-    before: Position | None = None
-    for number, stage in enumerate(stages):
-        now = Position(number, 0, stage)
-        yield Epoch(before, now, count, stages_known, in_last_stage=stage == stages[-1])
-        before = now
+    Args:
+        nest: the config, or a part of it.
+        parts: what has been found so far.
+        code: returns the hash of the code that belongs to a part of the config.
+        place: where in the config it stands.
+    """
+    if is_timed(nest):
+        parts.append(_Part(nest, instantiate(nest, Timed), code(nest), place))
+        return None
+    if isinstance(nest, list):
+        kept: list[Any] = []
+        for part in nest:
+            value = _take_out(part, parts, code, f"{place}[{len(kept)}]")
+            if not is_timed(part):
+                kept.append(value)
+        return kept if kept or not nest else None
+    if not isinstance(nest, dict):
+        return nest
+    static = {}
+    for key, value in nest.items():
+        found = len(parts)
+        static[key] = _take_out(value, parts, code, f"{place}.{key}")
+        if key == "init_args" and isinstance(nest.get("class_path"), str):
+            always = getattr(class_of(nest["class_path"]), "always_matters", None)
+            names = always(value or {}) if always else ()
+            static["always"] = (
+                [
+                    part.without_times
+                    for part in parts[found:]
+                    if part.place.removeprefix(f"{place}.{key}.").startswith(names)
+                ]
+                if names
+                else []
+            )
+    return static
 
 
 def may_end_early(config: dict[str, Any]) -> bool:
-    """Whether a run's number of epochs is only a limit: its last stage waits for the network."""
-    node = (config["data"].get("init_args") or {}).get("growth")
-    until = instantiate(node, Growth).until if node else None
-    return until is not None and not until.to_the_cap
+    """Whether a run's number of epochs is only a limit: something in it may end it before."""
+    parts: list[_Part] = []
+    _take_out(config, parts, lambda nest: "")
+    return any(part.timed.may_end_run for part in parts)
 
 
 def _why_not_shareable(config: dict[str, Any], trainer: dict[str, Any]) -> str:
@@ -183,13 +165,13 @@ def _why_not_shareable(config: dict[str, Any], trainer: dict[str, Any]) -> str:
     for key in ENDS_EARLY:
         if trainer.get(key) not in (None, False, -1, 0, 0.0):
             return f"trainer.{key}: {trainer[key]}: is not a matter of epochs"
-    unknown = [
-        path for path in class_paths({**config, "trainer": trainer}) if not is_shareable(path)
-    ]
-    return f"{unknown[0]}: does not declare what is active when (in_force)" if unknown else ""
+    for path in class_paths({**config, "trainer": trainer}):
+        if reason := why_not_shareable(path):
+            return f"{path}: {reason}"
+    return ""
 
 
-def instantiate(node: dict[str, Any], kind: type = Callback) -> Any:
+def instantiate(node: dict[str, Any], kind: type) -> Any:
     """Return the object that a class path with its arguments stands for."""
     # Keys are not sorted: levels keep their order.
     return _cached(json.dumps(node), kind)
@@ -200,10 +182,6 @@ def _cached(node: str, kind: type) -> Any:
     parser = ArgumentParser()
     parser.add_argument("--instance", type=kind)
     return parser.instantiate(parser.parse_object({"instance": json.loads(node)})).instance
-
-
-def _listed(nodes: Any) -> list[dict[str, Any]]:
-    return [nodes] if isinstance(nodes, dict) else list(nodes or [])
 
 
 def _json(value: Any) -> str:

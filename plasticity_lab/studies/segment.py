@@ -68,7 +68,7 @@ class SegmentEnd(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data: Any = getattr(trainer, "datamodule", None)
-        stages = data.schedule.stages if isinstance(data, ImageDataModule) else None
+        stages = data.waiting if isinstance(data, ImageDataModule) else None
         ended = stages is not None and stages.ended
         if self.task.stop is not None and trainer.current_epoch != self.task.stop and not ended:
             raise RuntimeError(

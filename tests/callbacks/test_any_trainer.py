@@ -39,10 +39,12 @@ from callbacks import (
     OptimizerReset,
     Rewind,
     ShrinkPerturb,
+    StageEnd,
     WeightDecaySchedule,
     WeightDistance,
 )
 from callbacks.network import unwrap
+from datamodules import Digits, ImageDataModule, StageCriterion, UniformGrowth
 from lightning_modules.objectives import Classification
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
@@ -50,6 +52,7 @@ from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery import construct
 from plasticity_lab.timing import Time
+from tests.probes import EpochLengths
 from tests.runs import logged
 
 INPUTS = torch.randn(96, 5, generator=torch.Generator().manual_seed(0))
@@ -90,6 +93,26 @@ class PlainData(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return DataLoader(TensorDataset(INPUTS, LABELS), batch_size=32, shuffle=True)
+
+
+class Classes(LightningModule):
+    """Logs what stages that wait for the network read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        inputs, targets, _ = batch
+        outputs = self.head(F.adaptive_avg_pool2d(inputs, 8).flatten(1))
+        self.log("train/accuracy", 0.5, on_epoch=True, batch_size=len(inputs))
+        return F.cross_entropy(outputs, targets)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """None is asked for."""
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 class Keyed(PlainData):
@@ -368,6 +391,53 @@ def test_it_measures_after_the_last_step(tmp_path: Path) -> None:
 def test_a_run_of_one_step_has_its_first_value_alone(tmp_path: Path) -> None:
     train(tmp_path, WeightDistance(EVERY), max_epochs=-1, max_steps=1)
     assert [step for step, _ in logged(tmp_path)["diagnostics/weights/norm"]] == [0]
+
+
+def test_a_moment_never_reached_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"OptimizerReset: at: \[9ep\]: 9ep is never reached: the"):
+        train(tmp_path, OptimizerReset([Time("9ep")]))
+
+
+def test_a_past_that_was_another_is_refused(tmp_path: Path) -> None:
+    bare = {"enable_checkpointing": False, "max_epochs": 2}
+    trainer, _ = train(tmp_path, LayerReset([Time("1ep")], layers=["3"]), **bare)
+    trainer.save_checkpoint(tmp_path / "end.ckpt")
+    late = LayerReset([Time("4st")], layers=["3"])
+    message = (
+        r"LayerReset: at: \[4st\]: at epoch 1 \(step 3\) the checkpoint was trained with LayerReset"
+        r".*keep the checkpoint's at: \[1ep\] up to epoch 1"
+    )
+    with pytest.raises(UserError, match=message):
+        train(tmp_path, late, checkpoint=tmp_path / "end.ckpt", enable_checkpointing=False)
+
+
+def test_a_data_module_follows_each_trainer_that_it_is_given_to(tmp_path: Path) -> None:
+    """Its stages begin at shares of that trainer's length, and wait for its network anew."""
+
+    def lengths(data: ImageDataModule, epochs: int) -> list[int]:
+        seed_everything(0)
+        record = EpochLengths()
+        trainer = Trainer(
+            default_root_dir=tmp_path,
+            max_epochs=epochs,
+            limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            reload_dataloaders_every_n_epochs=1,
+            callbacks=[StageEnd(), record],
+        )
+        trainer.fit(Classes(), datamodule=data)
+        return [len(indices) for indices in record.indices]
+
+    halves = UniformGrowth(counts=[40, 100], at=[Time("50%")])
+    data = ImageDataModule(Digits(subset=100), 32, growth=halves)
+    assert lengths(data, 4) == [40, 40, 100, 100]
+    assert lengths(data, 2) == [40, 100]
+    waiting = UniformGrowth(counts=[40, 100], until=StageCriterion(0.01, last=Time("1ep")))
+    data = ImageDataModule(Digits(subset=100), 32, growth=waiting)
+    assert lengths(data, 4) == lengths(data, 4) == [40, 100]
 
 
 def test_steps_are_moments_of_a_run_of_so_many_steps(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from callbacks.clock import run_schedule
 from datamodules.transforms.blur import blur
 from plasticity_lab.runs.main import main
+from plasticity_lab.schedule import steps
 from tests.registry import REGISTRY
 from tests.runs import fit, logged, pictures, state, tiny
 from tests.test_bad_input import refused
@@ -73,11 +75,10 @@ def test_an_adaptive_stage_ends_with_the_epoch_that_is_good_enough() -> None:
         expected.append(expected[-1] + ends)
     assert stage == expected[:-1], "after stage 3, the last, the run ends"
     assert len(accuracy) == len(stage) == finished.trainer.current_epoch < 14
-    saved = torch.load(finished.place.directory / "checkpoints/last.ckpt", weights_only=True)[
-        "ImageDataModule"
-    ]
+    saved = torch.load(finished.place.directory / "checkpoints/last.ckpt", weights_only=True)
+    decisions = saved["callbacks"]["Clock"]["history"]["stages"]
     starts = [epoch for epoch in range(1, len(stage)) if stage[epoch] > stage[epoch - 1]]
-    assert saved["stages"]["starts"] == starts
+    assert decisions["starts"] == starts
     assert {later - earlier for earlier, later in zip([0, *starts], starts, strict=False)} > {3}, (
         "both conditions were met"
     )
@@ -156,22 +157,23 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "a deficit that never was": (
         data(deficits=[deficit("0ep", "2ep")]),
         (
-            r"during: \[0ep, 2ep\]: at epoch 0 .step 0. the checkpoint was trained without "
-            r"Blur\(size=4\); what has passed cannot"
+            r"Blur: during: \[0ep, 2ep\]: at epoch 0 .step 0. the checkpoint was trained without "
+            r"Blur\(size=4\); what has passed cannot be changed: start a new run, or set a time "
+            r"after epoch 1 .step 7."
         ),
     ),
     "growth that never was": (
         data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])),
         (
-            "growth: at epoch 0 the checkpoint was trained on 100 examples in stage 0, here it is "
-            "50 in stage 0; what has passed"
+            r"UniformGrowth: at: \[2ep\]: at epoch 0 .step 0. the checkpoint was trained without "
+            r"UniformGrowth\(fractions=\[0.5, 1.0\]\); what has passed"
         ),
     ),
     "augmentation that was": (
-        data(augmentation_during=["2ep", "3ep"]),
+        data(augmentation={"init_args": {"during": ["2ep", "3ep"]}}),
         (
-            r"augmentation_during: \[2ep, 3ep\]: at epoch 0 .step 0. the checkpoint was trained "
-            r"with augmentation; what has passed"
+            r"CropFlip: during: \[2ep, 3ep\]: at epoch 0 .step 0. the checkpoint was trained "
+            r"with CropFlip\(padding=2, flip=True, fill=mean\) at 1.0; what has passed"
         ),
     ),
 }
@@ -191,11 +193,11 @@ def test_a_time_that_has_passed_is_refused(case: str, capsys: pytest.CaptureFixt
 def test_two_windows_of_one_deficit_are_gone_on_with() -> None:
     twice = data(deficits=[deficit("0ep", "1ep"), deficit("9st", "100%")])
     whole = fit(*tiny(twice, EVERY_EPOCH))
-    assert [shown.deficits for _, shown in whole.data.schedule.history] == [
-        ("Blur(size=4)",),
-        (),
-        (),
-        ("Blur(size=4)",),
+    blurred = (("deficits/Blur(size=4)", True),)
+    assert [(entry.now[:2], entry.answers) for entry in whole.data.history.entries] == [
+        ((0, 0), blurred),
+        ((1, 4), ()),
+        ((2, 9), blurred),
     ]
     for epoch in (0, 1):
         file = whole.place.directory / "checkpoints" / f"epochendepoch={epoch}.ckpt"
@@ -254,11 +256,11 @@ def test_stages_may_begin_to_wait_in_a_branch_but_not_be_fewer_than_were(
     first = str(trunk.place.directory / "checkpoints" / "epochendepoch=0.ckpt")
     waiting = tiny(data(growth=growth(fractions=[0.5, 0.7, 1.0], until=until)), EVERY_KIND)
     branch = fit(*waiting, "--ckpt_path", first)
-    assert branch.data.schedule.stages.stage_starts == [2, 3], (
+    assert branch.data.history.stages.starts == [2, 3], (
         "the last epoch before the branch was not waited for"
     )
     whole = fit(*waiting)
-    assert whole.data.schedule.stages.stage_starts == [1, 2]
+    assert whole.data.history.stages.starts == [1, 2]
     third = str(whole.place.directory / "checkpoints" / "epochendepoch=1.ckpt")
     fewer = tiny(data(growth=growth(fractions=[0.5, 0.7], until=until)), EVERY_KIND)
     refused(
@@ -310,11 +312,14 @@ def test_the_timeline_is_printed_and_nothing_else_happens(
 def test_the_timeline_is_what_happens() -> None:
     fragment = REGISTRY["everything at once"].acting
     finished = fit(*tiny(fragment))
-    plan = finished.data.plan(finished.trainer)
-    told = list(plan.changes(plan.positions()))
-    happened = [entry for entry in finished.data.schedule.history if entry in told]
-    assert happened == told
-    assert {shown for _, shown in finished.data.schedule.history} == {shown for _, shown in told}
+    schedule = run_schedule(finished.trainer)
+    path = finished.data.plan(finished.trainer).positions(schedule.times)
+    told = [(now, schedule.answers(before, now)) for before, now in steps(path)]
+    changes = [
+        entry for number, entry in enumerate(told) if not number or entry[1] != told[number - 1][1]
+    ]
+    happened = [(entry.now, entry.answers) for entry in finished.data.history.entries]
+    assert happened == changes
 
 
 def test_the_timeline_of_stages_that_wait_says_what_is_not_known(

@@ -26,8 +26,9 @@ from datamodules.transforms.batch_transforms import BatchTransforms
 from datamodules.transforms.blur import blur, resize_matrix
 from datamodules.transforms.label_deficits import class_permutation, label_shifts
 from plasticity_lab.errors import UserError
+from plasticity_lab.schedule import RunSchedule
 from plasticity_lab.studies.state_hash import state_hash
-from plasticity_lab.timing import Position, Time, Window
+from plasticity_lab.timing import Position, Time
 from tests.probes import Darken, Dim, Fade
 from tests.runs import fit, tiny
 
@@ -188,10 +189,11 @@ def test_white_noise_is_standard_normal_once_normalised_and_drawn_anew() -> None
 def see(
     *deficits: Deficit,
     augmentation: Any = None,
-    during: Window | None = None,
     now: Position = MOMENTS[0],
 ) -> Batch:
-    return BatchTransforms(deficits, augmentation, during, epochs=10).apply(batch(), context(), now)
+    transforms = BatchTransforms(deficits, augmentation)
+    doing = RunSchedule(transforms.parts, 10).doing(None, now)
+    return transforms.apply(batch(), context(), doing)
 
 
 def test_deficits_act_in_the_order_written() -> None:
@@ -218,7 +220,9 @@ def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
     noise = WhiteNoise((Time("2ep"), Time("4ep")))
     for epoch, off in ((1, False), (2, True), (3, True), (4, False)):
         now = Position(epoch, 0)
-        assert BatchTransforms([noise], Darken(), None, 10).augmented(now) == (0 if off else 1)
+        transforms = BatchTransforms([noise], Darken())
+        doing = RunSchedule(transforms.parts, 10).doing(None, now)
+        assert transforms.augmented(doing) == (0 if off else 1)
     assert torch.equal(
         see(noise, augmentation=Darken(), now=Position(2, 0)).inputs,
         see(noise, now=Position(2, 0)).inputs,
@@ -226,10 +230,9 @@ def test_white_noise_switches_augmentation_off_while_it_acts() -> None:
 
 
 def test_augmentation_has_a_window() -> None:
-    during = Window(Time("20%"), Time("9st"))
+    darken = Darken(during=(Time("20%"), Time("9st")))
     augmented = [
-        not torch.equal(see(augmentation=Darken(), during=during, now=now).inputs, batch().inputs)
-        for now in MOMENTS
+        not torch.equal(see(augmentation=darken, now=now).inputs, batch().inputs) for now in MOMENTS
     ]
     assert augmented == [False, False, True, True, False, False]
 
@@ -272,7 +275,8 @@ def test_your_own_deficit_stands_beside_ours() -> None:
     deficit_node = {"class_path": "tests.probes.Dim", "init_args": {"during": ["1ep", "2ep"]}}
     finished = fit(*tiny({"data": {"init_args": {"deficits": [deficit_node]}}}))
     assert state(finished)["weights and buffers"] != state(fit(*tiny()))["weights and buffers"]
-    assert finished.data.schedule.history[1][1].deficits == ("Dim(invert=False)",)
+    entry = finished.data.history.entries[1]
+    assert entry.answers == (("deficits/Dim(invert=False)", True),)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.1])

@@ -13,7 +13,9 @@ from datamodules import ClassGrowth, Growth, SmoothTransition, StageCriterion, U
 from datamodules.growth.permutations import arrival_permutation, epoch_permutation
 from datamodules.growth.smooth_transition import share_of_all
 from datamodules.growth.stage_schedule import StageSchedule
+from datamodules.growth.waiting_stages import WaitingStages
 from plasticity_lab.errors import UserError
+from plasticity_lab.history import RunHistory, StageDecisions
 from plasticity_lab.timing import Time
 
 NEXT = StageCriterion(1.0)
@@ -27,8 +29,24 @@ def some_labels(count: int, classes: int, seed: int = 0) -> Tensor:
     return torch.randint(0, classes, (count,), generator=torch.Generator().manual_seed(seed))
 
 
-def stages(growth: Growth | None, labels: Tensor, epochs: int = 10, seed: int = 0) -> StageSchedule:
-    return StageSchedule(growth, labels, int(labels.max()) + 1, seed, epochs)
+def stages(growth: Growth | None, labels: Tensor, seed: int = 0) -> StageSchedule:
+    return StageSchedule(growth, labels, int(labels.max()) + 1, seed)
+
+
+def stage(schedule: StageSchedule, epoch: int, decisions: StageDecisions | None = None) -> int:
+    return schedule.position(epoch, 0, 10, decisions or StageDecisions()).stage
+
+
+def order(schedule: StageSchedule, epoch: int, epochs: int = 10) -> Tensor:
+    return schedule.order(schedule.position(epoch, 0, epochs, StageDecisions()), epochs)
+
+
+def waiting(
+    growth: Growth, labels: Tensor, epochs: int, decisions: StageDecisions | None = None
+) -> WaitingStages:
+    found = stages(growth, labels).waiting(decisions or StageDecisions(), epochs)
+    assert found
+    return found
 
 
 @given(
@@ -42,9 +60,9 @@ def test_stages_are_prefixes_of_one_permutation(
     sizes = sorted({round(fraction * count) for fraction in fractions})
     schedule = stages(UniformGrowth(counts=sizes, until=NEXT), some_labels(count, 5), seed=seed)
     assert schedule.sizes == sizes
-    order = arrival_permutation(count, seed)
-    for stage, size in enumerate(sizes):
-        assert schedule.members(stage).tolist() == sorted(order[:size].tolist())
+    arrivals = arrival_permutation(count, seed)
+    for number, size in enumerate(sizes):
+        assert schedule.members(number).tolist() == sorted(arrivals[:size].tolist())
 
 
 def test_fractions_counts_and_steps_are_three_ways_to_say_it() -> None:
@@ -86,7 +104,7 @@ def test_the_first_examples_are_pinned() -> None:
         5,
         6,
     ]
-    assert stages(SmoothTransition(0.9), labels).order(0).tolist()[:8] == [
+    assert order(stages(SmoothTransition(0.9), labels), 0).tolist()[:8] == [
         28,
         17,
         10,
@@ -179,26 +197,26 @@ def test_a_smooth_transition_has_the_published_probabilities() -> None:
 
 @pytest.mark.parametrize("gamma", [0.3, 0.9])
 def test_a_smooth_transition_draws_by_them(gamma: float) -> None:
-    schedule = stages(SmoothTransition(gamma, fraction=0.5), some_labels(4000, 10), epochs=20)
+    schedule = stages(SmoothTransition(gamma, fraction=0.5), some_labels(4000, 10))
     half = arrival_permutation(4000, 0)[:2000]
     for epoch in (0, 1, 5, 19):
-        order = schedule.order(epoch)
+        drawn = order(schedule, epoch, 20)
         progress = (epoch + (torch.arange(4000) + 1) / 4000) / 20
-        outside = float((~torch.isin(order, half)).float().mean())
+        outside = float((~torch.isin(drawn, half)).float().mean())
         expected = float(share_of_all(progress, gamma).mean()) / 2
         assert outside == pytest.approx(expected, abs=4 * math.sqrt(0.25 / 4000))
-        early, late = (~torch.isin(order, half)).float().chunk(2)
+        early, late = (~torch.isin(drawn, half)).float().chunk(2)
         assert epoch or early.mean() < late.mean(), "within an epoch, too"
-        assert torch.equal(schedule.order(epoch), order)
+        assert torch.equal(order(schedule, epoch, 20), drawn)
 
 
 def test_a_smooth_transition_ends_in_the_order_of_a_plain_run() -> None:
     for epoch in range(8):
         assert torch.equal(
-            stages(SmoothTransition(0.0), some_labels(50, 5)).order(epoch),
+            order(stages(SmoothTransition(0.0), some_labels(50, 5)), epoch),
             epoch_permutation(50, 0, epoch),
         )
-    stuck = stages(SmoothTransition(1.0, fraction=0.2), some_labels(50, 5)).order(7)
+    stuck = order(stages(SmoothTransition(1.0, fraction=0.2), some_labels(50, 5)), 7)
     assert sorted(stuck.tolist()) == sorted(arrival_permutation(50, 0)[:10].tolist() * 5), (
         "each of the part equally often"
     )
@@ -206,52 +224,55 @@ def test_a_smooth_transition_ends_in_the_order_of_a_plain_run() -> None:
 
 def test_a_grown_set_is_seen_in_the_order_of_a_plain_run() -> None:
     schedule = stages(UniformGrowth(fractions=[0.5, 1.0], at=times("50%")), some_labels(40, 4))
-    assert [schedule.stage(epoch) for epoch in range(10)] == [0] * 5 + [1] * 5
-    assert [len(schedule.order(epoch)) for epoch in (0, 4, 5, 9)] == [20, 20, 40, 40]
-    assert torch.equal(schedule.order(6), epoch_permutation(40, 0, 6))
-    assert set(schedule.order(4).tolist()) == set(arrival_permutation(40, 0)[:20].tolist())
+    assert [stage(schedule, epoch) for epoch in range(10)] == [0] * 5 + [1] * 5
+    assert [len(order(schedule, epoch)) for epoch in (0, 4, 5, 9)] == [20, 20, 40, 40]
+    assert torch.equal(order(schedule, 6), epoch_permutation(40, 0, 6))
+    assert set(order(schedule, 4).tolist()) == set(arrival_permutation(40, 0)[:20].tolist())
 
 
 def test_stages_wait_for_the_network_or_for_their_time() -> None:
     until = StageCriterion(0.9, at_most=Time("3ep"))
-    schedule = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
+    schedule = waiting(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
     for finished, accuracy in enumerate((0.5, 0.9, 0.1, 0.89, 0.2, 0.95, 0.99), start=1):
         if schedule.needs_decision(finished):
             schedule.advance(finished, accuracy)
         assert not schedule.needs_decision(finished), "an epoch counts once"
         assert schedule.ended == (finished == 7), "the last stage ends like the others"
-    assert schedule.stage_starts == [2, 5, 6], "accuracy, time, accuracy"
-    assert [schedule.stage(epoch) for epoch in range(9)] == [0, 0, 1, 1, 1, 2, 3, 3, 3]
-    restored = stages(UniformGrowth(step=10, until=until), some_labels(40, 4), epochs=20)
-    restored.load_state_dict(schedule.state_dict())
-    assert restored.stage_starts == schedule.stage_starts
-    assert restored.ended
+    decisions = schedule.decisions
+    assert decisions.starts == [2, 5, 6], "accuracy, time, accuracy"
+    data = stages(UniformGrowth(step=10, until=until), some_labels(40, 4))
+    assert [stage(data, epoch, decisions) for epoch in range(9)] == [0, 0, 1, 1, 1, 2, 3, 3, 3]
+    history = RunHistory()
+    history.stages = decisions
+    restored = RunHistory()
+    restored.load_state_dict(history.state_dict())
+    assert restored.stages == decisions
 
 
 @pytest.mark.parametrize(("last", "epochs"), [("3ep", 3), ("15%", 3), ("1ep", 1)])
 def test_the_last_stage_may_last_a_fixed_time_whatever_its_accuracy(last: str, epochs: int) -> None:
     growth = UniformGrowth(step=20, until=StageCriterion(0.9, at_most=Time("2ep"), last=Time(last)))
-    schedule = stages(growth, some_labels(40, 4), epochs=20)
+    schedule = waiting(growth, some_labels(40, 4), epochs=20)
     accuracies = [0.5, 0.5, *[1.0] * epochs]
     for finished, accuracy in enumerate(accuracies, start=1):
         assert not schedule.ended
         schedule.advance(finished, accuracy)
-    assert schedule.stage_starts == [2], (
+    assert schedule.decisions.starts == [2], (
         "the accuracy that ends a stage does not count for the next"
     )
     assert schedule.ended
-    longer = stages(
+    longer = waiting(
         UniformGrowth(step=20, until=StageCriterion(0.9, last=Time("4ep"))),
         some_labels(40, 4),
         epochs=20,
+        decisions=schedule.decisions,
     )
-    longer.load_state_dict(schedule.state_dict())
     assert not longer.ended, "a branch with a longer last stage continues"
 
 
 def test_a_run_may_be_cut_off_by_max_epochs() -> None:
     for last, cut_off in ((None, True), (Time("5ep"), True), (Time("100%"), False)):
-        schedule = stages(
+        schedule = waiting(
             UniformGrowth(step=20, until=StageCriterion(0.9, last=last)),
             some_labels(40, 4),
             epochs=3,
@@ -406,4 +427,4 @@ def test_growth_that_the_data_or_the_run_do_not_allow_is_refused(case: str) -> N
 def check(growth: Growth, labels: Tensor) -> None:
     schedule = stages(growth, labels)
     schedule.check()
-    schedule.check_times()
+    schedule.check_times(10)

@@ -101,7 +101,9 @@ def test_streaming_gives_the_same_batches_bit_for_bit(workers: int) -> None:
         pairs = list(zip(resident, streaming, strict=True))
         assert len(pairs) == 3
         for first, second in pairs:
-            assert all(torch.equal(mine, yours) for mine, yours in zip(first, second, strict=True))
+            assert first.number == second.number
+            pairs_of_parts = zip(first.batch, second.batch, strict=True)
+            assert all(torch.equal(mine, yours) for mine, yours in pairs_of_parts)
 
 
 def test_streaming_draws_nothing_from_the_global_stream() -> None:

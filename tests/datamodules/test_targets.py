@@ -62,7 +62,7 @@ def test_sizes_come_from_the_data() -> None:
 def test_streamed_batches_of_vectors_are_the_resident_ones() -> None:
     def batches(resident: bool) -> list[Tensor]:
         loader = module(resident=resident, workers=1).train_dataloader()
-        return [part for batch in loader for part in batch]
+        return [part for batch in loader for part in batch.batch]
 
     resident, streamed = batches(True), batches(False)
     assert all(torch.equal(*pair) for pair in zip(resident, streamed, strict=True))
@@ -182,7 +182,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 def test_what_a_task_does_not_have_is_refused(name: str) -> None:
     data, message = REFUSED[name]
     with pytest.raises(UserError, match=message):
-        _ = data.schedule
+        _ = data.stages
 
 
 def test_inputs_of_another_precision_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

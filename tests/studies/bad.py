@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from plasticity_lab.timing import Epoch, Position, Time
+from plasticity_lab.schedule import Answer, Timed
+from plasticity_lab.timing import Position, Time
 
 
-class Promising(Callback):
+class Promising(Timed, Callback):
     """Declares that nothing is active."""
 
-    def in_force(self, epoch: Epoch) -> None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     def add(self, module: LightningModule, amount: float) -> None:
@@ -47,7 +48,7 @@ class Counter(Promising):
     def __init__(self) -> None:
         self.count = 0
 
-    def in_force(self, epoch: Epoch) -> None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     def on_train_batch_start(
@@ -60,7 +61,7 @@ class Counter(Promising):
 class HalfTheRun(Promising):
     """Acts at half of the run, and does not say so."""
 
-    def in_force(self, epoch: Epoch) -> None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -71,7 +72,7 @@ class HalfTheRun(Promising):
 class HiddenLength(Promising):
     """Fades over the run, and does not say so."""
 
-    def in_force(self, epoch: Epoch) -> None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -84,7 +85,7 @@ class KeyedByTimes(Promising):
     def __init__(self, at: list[Time]) -> None:
         self.at, self.done = at, list[str]()
 
-    def in_force(self, epoch: Epoch) -> None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     @property
@@ -115,7 +116,7 @@ class Unkeyed(Promising):
     def __init__(self) -> None:
         self.stream = torch.Generator().manual_seed(0)
 
-    def in_force(self, epoch: Epoch) -> None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     def on_train_batch_start(
@@ -124,12 +125,12 @@ class Unkeyed(Promising):
         self.add(pl_module, 0.01 * float(torch.rand((), generator=self.stream)))
 
 
-class Broken(Callback):
+class Broken(Timed, Callback):
     """Raises an error in the third epoch."""
 
-    def in_force(self, epoch: Epoch) -> str | None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Say where."""
-        return "broken" if epoch.now.epoch == 2 else None
+        return "broken" if now.epoch == 2 else None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == 2:

@@ -2,23 +2,20 @@
 
 from pytorch_lightning import Callback
 
-from plasticity_lab.timing import Epoch
+from plasticity_lab.schedule import Answer, Timed
+from plasticity_lab.timing import Position
 
 
-class Loud(Callback):
+class Loud(Timed, Callback):
     """On in the second half."""
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def in_force(self, epoch: Epoch) -> str | None:
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Say no more than that it is on."""
-        return "on" if epoch.now.epoch >= epoch.epochs // 2 else None
+        return "on" if now.epoch >= epochs // 2 else None
 
 
 class Louder(Loud):
     """Another class."""
-
-    def in_force(self, epoch: Epoch) -> str | None:
-        """Say the same."""
-        return super().in_force(epoch)

@@ -168,7 +168,8 @@ def test_a_plan_says_what_is_shared_and_why_not(capsys: pytest.CaptureFixture[st
         "small: 4 runs of 12 epochs, 12 trained (1.00 of them); missing are 12 epochs in 4 segments"
     )
     assert lines[3].endswith(
-        "shares nothing: tests.probes.StepLog: does not declare what is active when (in_force)"
+        "shares nothing: tests.probes.StepLog: may depend on the run's clock, and is no "
+        "plasticity_lab.schedule.Timed that answers"
     )
 
 

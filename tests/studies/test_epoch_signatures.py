@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.classes import is_shareable
+from plasticity_lab.studies.classes import why_not_shareable
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.plan import StateChain, state_chain
 from plasticity_lab.studies.resolve_configs import resolved_config
@@ -257,10 +257,6 @@ COSINE = {
 ALONE: dict[str, dict[str, Any]] = {
     "a callback of ones own": callback("tests.probes.StepLog"),
     "one that inherits the promise": callback("tests.studies.untrusted.Inheriting", at=["2ep"]),
-    "a network that makes none": {
-        "model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}
-    },
-    "a schedule of ones own": COSINE,
     "a callback that may stop": callback(
         "pytorch_lightning.callbacks.EarlyStopping", monitor="val/loss"
     ),
@@ -282,7 +278,23 @@ def test_what_makes_no_promise_shares_with_its_twin_alone(case: str) -> None:
         == 12
     )
     (path,) = paths(epochs(12, arm))
-    assert "does not declare what is active when" in path.not_shareable_because
+    assert path.not_shareable_because.split(": ")[1].startswith(("may depend on", "has on_train"))
+
+
+PLAIN: dict[str, dict[str, Any]] = {
+    "a network": {"model": {"init_args": {"network": {"class_path": "tests.networks.TokenNet"}}}},
+    "a schedule": COSINE,
+    "a data set": {
+        "data": {"init_args": {"dataset": {"class_path": "tests.regressions.MeanGrey"}}}
+    },
+    "an intervention without hooks": callback("tests.probes.Momentum", levels={"20ep": 0.5}),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN)
+def test_a_plain_class_of_ones_own_has_nothing_to_declare(case: str) -> None:
+    arm = PLAIN[case]
+    assert common(epochs(12, arm), epochs(24, arm)) == 12
 
 
 @pytest.mark.parametrize("key", [{"max_steps": 7}, {"min_epochs": 3}, {"max_time": "00:01:00:00"}])
@@ -298,11 +310,11 @@ def test_everything_registered_makes_the_promise() -> None:
 
 
 def test_torchs_and_our_classes_promise() -> None:
-    assert is_shareable("torch.optim.Adam")
-    assert is_shareable("lightning_modules.networks.ResNet")
-    assert not is_shareable("pytorch_lightning.callbacks.EMAWeightAveraging")
+    assert not why_not_shareable("torch.optim.Adam")
+    assert not why_not_shareable("lightning_modules.networks.ResNet")
+    assert why_not_shareable("pytorch_lightning.callbacks.EMAWeightAveraging")
     assert TINY["model"]["init_args"]["network"]["class_path"] == "tests.networks.SmallNet"
-    assert is_shareable("tests.networks.SmallNet"), "by a method in its own body"
+    assert not why_not_shareable("tests.networks.SmallNet"), "as every network"
 
 
 def test_levels_keep_their_order() -> None:

@@ -32,8 +32,7 @@ GROWN = {
         {"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["0ep", "1ep"]}}
     ],
     "also_evaluate_with_deficit": True,
-    "augmentation": {"class_path": "datamodules.CropFlip"},
-    "augmentation_during": ["1ep", "2ep"],
+    "augmentation": {"class_path": "datamodules.CropFlip", "init_args": {"during": ["1ep", "2ep"]}},
 }
 RATES = {
     "trainer": {"callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]}

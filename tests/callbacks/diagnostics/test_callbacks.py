@@ -11,7 +11,7 @@ from plasticity_lab.measurements.functional import detached_parameters, mean_los
 from plasticity_lab.measurements.hvp import gradient
 from plasticity_lab.measurements.tangent_kernel import tangent_kernels
 from plasticity_lab.randomness import generator
-from plasticity_lab.timing import Time
+from plasticity_lab.timing import Position, Time
 from tests.callbacks.diagnostics.measured import as_measured
 from tests.measurements.toys import Toy, jacobian
 from tests.registry import DIAGNOSTICS
@@ -69,7 +69,8 @@ def test_when_it_is_due(
         def measure(self, *_: Any) -> dict[str, float]:
             return {}
 
-    assert Nothing(Time(interval), early=early).due(epoch, 5, before, step, ends) == due
+    now, following = Position(epoch, before), Position(epoch + ends, step)
+    assert Nothing(Time(interval), early=early).due(now, following, epochs=5) == due
 
 
 def test_fisher_information_is_that_of_the_network() -> None:

@@ -87,7 +87,7 @@ def test_a_run_compares_what_came_last_with_what_was_there() -> None:
     data, module = finished.data, finished.model
     examples, norms = probe(finished, 1000), {}
     assert len(examples.targets) == 100
-    old = torch.isin(examples.indices, data.schedule.stages.members(0))
+    old = torch.isin(examples.indices, data.stages.members(0))
     mixed = torch.randperm(100, generator=generator(data.seed, "gradient norms"))
     chosen = {"all": mixed, "old": mixed[old[mixed]], "new": mixed[~old[mixed]]}
     assert [len(part) for part in chosen.values()] == [100, 70, 30]
@@ -111,7 +111,7 @@ def test_a_smaller_part_sets_the_size_of_both() -> None:
         probe(finished, 1000),
         torch.randperm(100, generator=generator(data.seed, "gradient norms")),
     )
-    old = mixed[torch.isin(examples.indices, data.schedule.stages.members(0))[mixed]]
+    old = mixed[torch.isin(examples.indices, data.stages.members(0))[mixed]]
     with as_measured(finished, 1000):
         parts = [old[:30], old[30:60]]
         expected = (

@@ -32,9 +32,11 @@ EVERYTHING = [
     intervention("NormRecalibration", every="1ep"),
     intervention("Rewind", at=["2ep"], to="1ep", last=1),
     intervention("L2Init", levels={"1ep": 0.01}),
-    intervention("AugmentationSchedule", levels={"0ep": 0.5, "2ep": 0}),
 ]
-CROPS = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
+CROPS = {
+    "class_path": "datamodules.CropFlip",
+    "init_args": {"padding": 2, "levels": {"0ep": 0.5, "2ep": 0}},
+}
 ALL: dict[str, Any] = {
     "trainer": {"callbacks+": EVERYTHING},
     "data": {"init_args": {"augmentation": CROPS}},

@@ -29,22 +29,37 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
         (
             one("Rewind", at=["9st"], to="1ep"),
             (
-                "Rewind: to: 1ep: has passed at the checkpoint, which does not hold that state; "
-                "start a new run"
+                r"Rewind: at: \[9st\]: at epoch 1 \(step 4\) the checkpoint was trained without "
+                r"Rewind\(to=1ep, .*\); what has passed cannot be changed: start a new run, or "
+                r"set a time after epoch 1 \(step 7\)"
             ),
         ),
         (
             one("ShrinkPerturb", at=["1ep"], shrink=0.5),
             (
-                r"ShrinkPerturb: at: 1ep: is before the checkpoint \(epoch 1\), which did not "
-                r"apply it; set"
+                r"ShrinkPerturb: at: \[1ep\]: at epoch 1 \(step 4\) the checkpoint was trained "
+                r"without ShrinkPerturb\(shrink=0.5, .*; what has passed"
             ),
         ),
         (
             one("LearningRateFactor", levels={"1ep": 2.0}),
             (
-                "LearningRateFactor: 2.0 is active in this config at the checkpoint, which had "
-                "None; what"
+                r"LearningRateFactor: levels: {1ep: 2.0}: at epoch 1 \(step 4\) the checkpoint was "
+                "trained without LearningRateFactor; what has passed"
+            ),
+        ),
+        (
+            one("OptimizerReset", every="3st"),
+            (
+                r"OptimizerReset: every: 3st: at epoch 0 \(step 3\) the checkpoint was trained "
+                "without OptimizerReset; what has passed"
+            ),
+        ),
+        (
+            one("NormRecalibration", every="2ep"),
+            (
+                r"NormRecalibration: every: 2ep: at epoch 1 \(step 4\) the checkpoint was trained "
+                "without NormRecalibration; what has passed"
             ),
         ),
     ],
@@ -69,27 +84,36 @@ GROWING = {
         (
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.2}),
             one("WeightDecaySchedule", levels={"0ep": 0.5, "1ep": 0.2}),
-            "WeightDecaySchedule: the checkpoint set 0.1 at epoch 0, but this config does not",
+            (
+                r"WeightDecaySchedule: levels: {0ep: 0.5, 1ep: 0.2}: at epoch 0 \(step 0\) the "
+                "checkpoint was trained with WeightDecaySchedule at 0.1, which is at 0.5 here; "
+                "what has passed cannot be changed: start a new run, or keep the checkpoint's "
+                "levels: {0ep: 0.1, 1ep: 0.2} up to epoch 2"
+            ),
         ),
         (
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.2}),
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.3, "5st": 0.2}),
-            "WeightDecaySchedule: the checkpoint set 0.2 at epoch 1, but this config does not",
+            (
+                r"at epoch 1 \(step 4\) the checkpoint was trained with WeightDecaySchedule at "
+                "0.2, which is at 0.3 here"
+            ),
         ),
         (
             one("OptimizerReset", at=["6st"]),
-            one("OptimizerReset", at=["1ep"]),
+            one("OptimizerReset", at=["11st"]),
             (
-                "OptimizerReset: the checkpoint already applied it at epoch 1, but this config "
-                "does not"
+                r"OptimizerReset: at: \[11st\]: at epoch 1 \(step 6\) the checkpoint was trained "
+                r"with OptimizerReset; what has passed cannot be changed: start a new run, or keep "
+                r"the checkpoint's at: \[6st\] up to epoch 2"
             ),
         ),
         (
             {**one("OptimizerReset", at=["6st"]), "data": {"init_args": {"growth": GROWING}}},
             {**one("OptimizerReset", at=["stages"]), "data": {"init_args": {"growth": GROWING}}},
             (
-                "OptimizerReset: the checkpoint already applied it at epoch 2, but this config "
-                "does not"
+                r"OptimizerReset: at: \[stages\]: at epoch 1 \(step 2\) the checkpoint was trained "
+                "without OptimizerReset"
             ),
         ),
     ],
@@ -120,7 +144,8 @@ def test_a_rewind_whose_time_the_checkpoint_had_not_reached_is_refused(
     branch = ["fit", *tiny(half, EVERY_EPOCH), "--trainer.max_epochs", "4", "--ckpt_path", file]
     refused(
         branch,
-        "Rewind: to: 50%: has passed at the checkpoint, which does not hold that state",
+        r"Rewind: at: \[75%\]: at epoch 2 \(step 8\) the checkpoint was trained without "
+        r"Rewind.*, or keep the checkpoint's at: \[75%\] of 6 epochs",
         capsys,
     )
 

@@ -87,11 +87,10 @@ def test_a_restarted_schedule_begins_anew() -> None:
     assert finished.trainer.lr_scheduler_configs[0].scheduler.last_epoch == 1
 
 
-def test_an_augmentation_schedule_is_right_from_the_first_batch() -> None:
-    crop = {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2}}
-    schedule = run(
-        intervention("AugmentationSchedule", levels={"0ep": 0, "1ep": 1, "2ep": 0}),
-        augmentation=crop,
-    )
-    window = run(augmentation=crop, augmentation_during=["1ep", "2ep"])
-    assert state(schedule) == state(window)
+def test_a_window_of_augmentation_is_two_levels() -> None:
+    def crop(**times: Any) -> dict[str, Any]:
+        return {"class_path": "datamodules.CropFlip", "init_args": {"padding": 2, **times}}
+
+    levels = run(augmentation=crop(levels={"0ep": 0, "1ep": 1, "2ep": 0}))
+    window = run(augmentation=crop(during=["1ep", "2ep"]))
+    assert state(levels) == state(window)

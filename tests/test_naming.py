@@ -11,18 +11,16 @@ import pytest
 
 import callbacks
 import datamodules
-from callbacks.diagnostics.base import Diagnostic
-from callbacks.interventions import Level, NormRecalibration, OneShot
-from datamodules import Batch, BatchContext, Deficit, Growth, StageCriterion
-from datamodules.naming import TIMES
+from datamodules import Batch, BatchContext, Deficit, StageCriterion
 from plasticity_lab.errors import UserError
+from plasticity_lab.naming import TIMES
 from plasticity_lab.project import BESIDE
 from plasticity_lab.runs.type_hints import class_of
-from plasticity_lab.timing import Epoch, Position, Time
+from plasticity_lab.schedule import RunSchedule, Timed
+from plasticity_lab.timing import Position, Time
 from tests.registry import DIAGNOSTICS, REGISTRY
 from tests.studies.test_epoch_signatures import blur, common, epochs
 
-KINDS: tuple[type, ...] = (Deficit, Growth, OneShot, Level, NormRecalibration, Diagnostic)
 NUMBERS = (0.25, 0.5, 0.75, 1, 2, 3, 7, 64, 128)
 OTHERS: dict[str, list[Any]] = {
     "fractions": [[0.2, 0.4], [0.2, 0.3]],
@@ -37,7 +35,7 @@ def nodes() -> dict[str, dict[str, Any]]:
     fragments = [*(entry.acting for entry in REGISTRY.values()), *DIAGNOSTICS.values()]
     for node in [node for fragment in fragments for node in _nodes(fragment)]:
         name = node["class_path"].split(".")[-1]
-        if issubclass(getattr(callbacks, name, None) or getattr(datamodules, name), KINDS):
+        if issubclass(getattr(callbacks, name, None) or getattr(datamodules, name), Timed):
             found.setdefault(name, node)
     return found
 
@@ -121,7 +119,7 @@ def test_everything_that_acts_over_time_is_here() -> None:
     timed = {
         kind.__name__
         for kind in exported
-        if issubclass(kind, KINDS) and not inspect.isabstract(kind)
+        if issubclass(kind, Timed) and not inspect.isabstract(kind)
     }
     assert timed == set(NODES)
 
@@ -141,9 +139,10 @@ def test_every_argument_is_part_of_the_identity_and_of_what_studies_compare(
 
 def said(one: Any) -> list[str | None]:
     """Return what an object says of each epoch of a run, where steps and stages are known."""
+    schedule = RunSchedule([one], 5)
     path = [Position(epoch, 0, min(epoch, 2)) for epoch in range(5)]
     return [
-        one.in_force(Epoch(before, now, 5, True))
+        schedule.signature(one, before, now, stages_known=True)
         for before, now in zip([None, *path[:-1]], path, strict=True)
     ]
 
@@ -241,7 +240,7 @@ def test_a_study_trains_both_of_two_strengths(monkeypatch: pytest.MonkeyPatch) -
     arms = [blur("1ep", "2ep"), blur("1ep", "2ep")]
     for arm, strength in zip(arms, (0.1, 0.9), strict=True):
         node = {
-            "class_path": "tests.datamodules.test_naming.Dim",
+            "class_path": "tests.test_naming.Dim",
             "init_args": {"strength": strength, "during": ["1ep", "2ep"]},
         }
         arm["data"]["init_args"]["deficits"] = [node]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from plasticity_lab.runs.main import main
-from tests.registry import REGISTRY
 from tests.runs import tiny
 from tests.test_bad_input import refused
 
@@ -33,6 +32,12 @@ BORING = {
 }
 """A module and data of somebody else's."""
 
+
+def crop(**arguments: Any) -> dict[str, Any]:
+    augmentation = {"class_path": "datamodules.CropFlip", "init_args": arguments}
+    return {"data": {"init_args": {"augmentation": augmentation}}}
+
+
 CASES: dict[str, tuple[dict[str, Any], str]] = {
     "more blocks than there are": (
         one("LayerReset", at=["1ep"], last=3),
@@ -45,19 +50,19 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "no layer": (one("LayerReset", at=["1ep"]), "set either last: 3 .* or layers"),
     "a time never reached": (
         one("OptimizerReset", at=["3ep"]),
-        "OptimizerReset: 3ep: is never reached: .* of epoch 2, stage 0",
+        r"OptimizerReset: at: \[3ep\]: 3ep is never reached: the run has 3 epochs, 12 steps, and",
     ),
     "a step never reached": (
         one("OptimizerReset", at=["12st"]),
-        "OptimizerReset: 12st: is never reached",
+        r"OptimizerReset: at: \[12st\]: 12st is never reached",
     ),
     "stages of data that do not grow": (
         one("ShrinkPerturb", at=["stages"]),
-        "ShrinkPerturb: stages: is never reached: .* stage 0",
+        r"ShrinkPerturb.*: at: \[stages\]: stages is never reached: .* 1 data stage",
     ),
     "a level never reached": (
         one("WeightDecaySchedule", levels={"4ep": 0.0}),
-        "WeightDecaySchedule: 4ep: is never reached",
+        "WeightDecaySchedule: levels: {4ep: 0.0}: 4ep is never reached",
     ),
     "a time without a unit": (
         one("LayerReset", at=["3"], last=1),
@@ -81,22 +86,22 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         "levels: -1.0: a factor is 0 or more",
     ),
     "a share beyond one": (
-        one("AugmentationSchedule", levels={"1ep": 2.0}),
+        crop(levels={"1ep": 2.0}),
         r"levels: 2.0: set the share .* in \[0, 1\]",
     ),
-    "no augmentation": (
-        one("AugmentationSchedule", levels={"1ep": 0.0}),
-        "AugmentationSchedule: the data have no augmentation",
-    ),
     "augmentation said twice": (
-        {
-            **REGISTRY["augmentation_during"].acting,
-            **one("AugmentationSchedule", levels={"1ep": 0.0}),
-        },
-        (
-            "AugmentationSchedule: augmentation_during: .* sets a window for the same "
-            "augmentation; remove one of them"
-        ),
+        crop(levels={"1ep": 0.5}, during=["0ep", "1ep"]),
+        r"CropFlip: set either during: \[start, stop\] or levels: {time: value}",
+    ),
+    "no time at all": (one("OptimizerReset"), r"OptimizerReset: set either at: \[times\] or every"),
+    "two words of time": (
+        one("OptimizerReset", at=["1ep"], every="1ep"),
+        r"OptimizerReset: set either at: \[times\] or every",
+    ),
+    "every nothing": (one("OptimizerReset", every="0ep"), "every: 0ep: set a time above 0"),
+    "a recurrence that never comes": (
+        one("OptimizerReset", every="3ep"),
+        "OptimizerReset: every: 3ep: 3ep is never reached: the run has 3 epochs, 12 steps",
     ),
     "no schedule": (
         {**one("LearningRateRestart", at=["1ep"]), **model(lr_scheduler=None)},
@@ -118,11 +123,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "statistics every step": (
         one("NormRecalibration", every="10st"),
-        "every: 10st: set a number of epochs, such as '1ep'",
+        "every: 10st: validation comes with an epoch's end; set a number of epochs, such as '1ep'",
     ),
     "statistics never": (
         one("NormRecalibration", every="9ep"),
-        "every: 9ep: this run never validates then; set fewer epochs",
+        "every: 9ep: this run never validates then; set a shorter time",
     ),
     "statistics between validations": (
         {
@@ -142,11 +147,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an epoch never reached with other data": (
         {**one("OptimizerReset", at=["3ep"]), **BORING},
-        "OptimizerReset: 3ep: is never reached",
+        r"OptimizerReset: at: \[3ep\]: 3ep is never reached: the run has 3 epochs, and no data",
     ),
     "stages of other data": (
         {**one("OptimizerReset", at=["stages"]), **BORING},
-        "OptimizerReset: stages: is never reached",
+        r"OptimizerReset: at: \[stages\]: stages is never reached",
     ),
     "a rewind whose order is not known": (
         {**one("Rewind", at=["stage1"], to="2ep"), "data": {"init_args": {"growth": WAITING}}},
@@ -161,11 +166,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a step that no stage reaches": (
         {**one("OptimizerReset", at=["99st"]), "data": {"init_args": {"growth": WAITING}}},
-        "OptimizerReset: 99st: is never reached",
+        r"OptimizerReset: at: \[99st\]: 99st is never reached: the run has at most 3 epochs",
     ),
     "a rewind to a time never reached": (
         one("Rewind", at=["20st"], to="13st"),
-        "Rewind: 20st: is never reached",
+        r"Rewind.*: at: \[20st\]: 20st is never reached",
     ),
     "a rewind to the same batch": (
         one("Rewind", at=["4st"], to="1ep"),
@@ -206,7 +211,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
                 **one("OptimizerReset", at=["1ep"])["trainer"],
             }
         },
-        "max_epochs: -1: interventions need the number of epochs; set it",
+        "max_epochs: -1: OptimizerReset acts over time, which needs the number of epochs; set it",
     ),
     "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
 }

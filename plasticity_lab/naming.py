@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Levels, Time, Window
@@ -17,15 +17,28 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 class Named:
     """Has a `repr` of its class and its arguments without times: `Blur(size=4)`.
 
-    This text is the identity of an object, by which checkpoints and studies tell it from others. It
-    is taken from the constructor call itself, so that no argument can be missing from it, whatever
-    the constructor makes of the argument. Arguments that are None are left out.
+    It is taken from the constructor call itself, so that no argument can be missing from it,
+    whatever the constructor makes of the argument. Arguments that are None are left out.
 
     Raises:
         UserError: for an argument whose text is another in each process.
+
+    Attributes:
+        told_by_answers: arguments that do not tell two objects apart as long as they answer alike,
+            such as the sizes of stages that have not begun.
+        identity: by which checkpoints and studies tell objects from others: the `repr` without
+            those arguments.
+        call: class and arguments, times included.
+        times_given: the arguments that say when something happens, by name.
+        answered_given: the arguments that are told by answers, by name.
     """
 
-    _identity: str
+    told_by_answers: ClassVar[tuple[str, ...]] = ()
+    identity: str
+    call: str
+    times_given: dict[str, str]
+    answered_given: dict[str, str]
+    _repr: str
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Note the constructor call."""
@@ -37,22 +50,44 @@ class Named:
             # identity of the original with its other attributes.
             return one
         call.apply_defaults()
-        given = ", ".join(f"{name}={_text(cls, name, value)}" for name, value in _arguments(call))
-        one._identity = f"{cls.__name__}({given})" if given else cls.__name__
+        given = dict(_arguments(call))
+        times = {key: value for key, value in given.items() if key in TIMES and _says_when(value)}
+        texts = {key: _text(cls, key, value) for key, value in given.items() if key not in times}
+        one.times_given = {key: _text(cls, key, _written(value)) for key, value in times.items()}
+        told = cls.told_by_answers
+        one.answered_given = {key: text for key, text in texts.items() if key in told}
+        one._repr = _call(cls, texts)
+        one.identity = _call(cls, {key: text for key, text in texts.items() if key not in told})
+        one.call = _call(cls, {**texts, **one.times_given})
         return one
 
     def __repr__(self) -> str:
-        """Return the identity."""
-        return self._identity
+        """Return class and arguments without times."""
+        return self._repr
+
+
+def _call(kind: type, texts: Mapping[str, str]) -> str:
+    given = ", ".join(f"{key}={text}" for key, text in texts.items())
+    return f"{kind.__name__}({given})" if given else kind.__name__
 
 
 def _arguments(call: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
-    """Yield the arguments of a call that are part of an identity, by name; the first is `self`."""
+    """Yield the arguments of a call by name, but for the first, which is `self`."""
     for name, value in list(call.arguments.items())[1:]:
         several = call.signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD
         for key, part in value.items() if several else [(name, value)]:
-            if part is not None and part != () and not (key in TIMES and _says_when(part)):
+            if part is not None and part != ():
                 yield key, part
+
+
+def _written(value: Any) -> Any:
+    """Return a time, or several, as YAML writes them."""
+    if isinstance(value, Mapping):
+        entries = ", ".join(f"{key}: {_written(part)}" for key, part in value.items())
+        return f"{{{entries}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(str(_written(part)) for part in value)}]"
+    return "null" if value is None else value
 
 
 def _says_when(value: Any) -> bool:
