@@ -4,7 +4,7 @@ Runs with equal signatures up to an epoch share its training.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -133,23 +133,24 @@ def _take_out(nest: Any, parts: list[_Part], code: Callable[[Any], str], place: 
         return kept if kept or not nest else None
     if not isinstance(nest, dict):
         return nest
-    static = {}
-    for key, value in nest.items():
-        found = len(parts)
-        static[key] = _take_out(value, parts, code, f"{place}.{key}")
-        if key == "init_args" and isinstance(nest.get("class_path"), str):
-            always = getattr(class_of(nest["class_path"]), "always_matters", None)
-            names = always(value or {}) if always else ()
-            static["always"] = (
-                [
-                    part.without_times
-                    for part in parts[found:]
-                    if part.place.removeprefix(f"{place}.{key}.").startswith(names)
-                ]
-                if names
-                else []
-            )
-    return static
+    found = len(parts)
+    static = {key: _take_out(value, parts, code, f"{place}.{key}") for key, value in nest.items()}
+    return static | _always(nest, parts[found:], place)
+
+
+def _always(node: dict[str, Any], parts: Sequence[_Part], place: str) -> dict[str, Any]:
+    """Return what of the parts of a class matters at all times, whenever they are active.
+
+    Args:
+        node: the config of the class.
+        parts: what acts over time in it.
+        place: where the class stands.
+    """
+    kind = class_of(node["class_path"]) if isinstance(node.get("class_path"), str) else None
+    names = getattr(kind, "always_matters", lambda arguments: ())(node.get("init_args") or {})
+    places = tuple(f"{place}.init_args.{name}" for name in names)
+    matter = [part.without_times for part in parts if part.place.startswith(places)]
+    return {"always": matter} if places else {}
 
 
 def may_end_early(config: dict[str, Any]) -> bool:
