@@ -105,7 +105,7 @@ def measure(epochs: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--epochs", type=int, default=2000)
     arguments.add_argument("--json", type=Path)
     given = arguments.parse_args()

@@ -6,7 +6,7 @@ Runs with equal signatures up to an epoch share its training.
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from jsonargparse import ArgumentParser
 
@@ -70,6 +70,7 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
 
     # The parts that act over time, and everything else, which is constant.
     del compared["max_epochs"]
+    compared["callbacks"] = compared.get("callbacks") or None
     parts: list[_Part] = []
     static_config = _take_out({**config, "trainer": compared}, parts, code)
     static_part = _json([static_config, code(static_config)])
@@ -130,12 +131,30 @@ def _take_out(nest: Any, parts: list[_Part], code: Callable[[Any], str], place: 
             value = _take_out(part, parts, code, f"{place}[{len(kept)}]")
             if not is_timed(part):
                 kept.append(value)
-        return kept if kept or not nest else None
+        return kept or None if len(kept) < len(nest) else kept
     if not isinstance(nest, dict):
         return nest
     found = len(parts)
     static = {key: _take_out(value, parts, code, f"{place}.{key}") for key, value in nest.items()}
+    for key in _empty_lists_of_timed(nest):
+        static["init_args"][key] = None
     return static | _always(nest, parts[found:], place)
+
+
+def _empty_lists_of_timed(node: dict[str, Any]) -> list[str]:
+    """Return the arguments of a class that are lists of what acts over time, and are empty.
+
+    They are as good as none.
+    """
+    empty = [key for key, value in (node.get("init_args") or {}).items() if value == []]
+    hints = get_type_hints(class_of(node["class_path"]).__init__) if empty else {}
+    return [key for key in empty if _names_timed(hints.get(key))]
+
+
+def _names_timed(hint: Any) -> bool:
+    if isinstance(hint, type):
+        return issubclass(hint, Timed)
+    return any(map(_names_timed, get_args(hint)))
 
 
 def _always(node: dict[str, Any], parts: Sequence[_Part], place: str) -> dict[str, Any]:

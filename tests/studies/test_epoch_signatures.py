@@ -184,6 +184,21 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         8,
     ),
     "accumulation": (epochs(8), {"trainer": {"max_epochs": 8, "accumulate_grad_batches": 2}}, -1),
+    "an empty list of callbacks and a shot": (
+        {"trainer": {"max_epochs": 8, "callbacks": []}},
+        {
+            "trainer": {
+                "max_epochs": 8,
+                "callbacks": callback("OptimizerReset", at=["3ep"])["trainer"]["callbacks+"],
+            }
+        },
+        3,
+    ),
+    "an empty list of deficits and one": (
+        {**epochs(8), "data": {"init_args": {"deficits": []}}},
+        epochs(8, blur("3ep", "4ep")),
+        3,
+    ),
     "other deficits measured too": (
         epochs(8, blur("0ep", "4ep", also_evaluate_with_deficit=True)),
         epochs(8, blur("0ep", "6ep", also_evaluate_with_deficit=True)),
