@@ -16,6 +16,7 @@ from tests.callbacks.diagnostics.measured import as_measured
 from tests.measurements.toys import Toy, jacobian
 from tests.registry import DIAGNOSTICS
 from tests.runs import fit, logged, tiny
+from tests.test_bad_input import refused
 
 
 def measured(
@@ -57,6 +58,9 @@ def test_the_first_epoch_may_be_measured_closely() -> None:
         ("9ep", True, 1, 15, 16, False, False),
         ("9ep", False, 4, 39, 40, True, True),  # the last of five
         ("9ep", False, 4, 38, 39, False, False),
+        ("40%", False, 0, 7, 8, True, False),
+        ("40%", False, 1, 15, 16, True, True),
+        ("40%", False, 1, 14, 15, False, False),
         ("900st", False, 4, 39, 40, True, True),
     ],
 )
@@ -71,6 +75,28 @@ def test_when_it_is_due(
 
     now, following = Position(epoch, before), Position(epoch + ends, step)
     assert Nothing(Time(interval), early=early).due(now, following, epochs=5) == due
+
+
+GROWING = {
+    "class_path": "datamodules.UniformGrowth",
+    "init_args": {"counts": [40, 70, 100], "at": ["1ep", "2ep"]},
+}
+
+
+@pytest.mark.parametrize(("every", "steps"), [("stages", [0, 1, 4, 8]), ("stage2", [0, 4, 8])])
+def test_it_measures_before_data_arrive(every: str, steps: list[int]) -> None:
+    _, tags = measured("NormBiases", {"data": {"init_args": {"growth": GROWING}}}, every=every)
+    assert all([step for step, _ in values] == steps for values in tags.values())
+
+
+@pytest.mark.parametrize(
+    "growth", [None, {**GROWING, "init_args": {"step": 50, "until": {"train_accuracy": 0.9}}}]
+)
+def test_stages_must_begin_at_known_times(growth: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    node = {"class_path": "callbacks.NormBiases", "init_args": {"every": "stages"}}
+    fragments = {"data": {"init_args": {"growth": growth}}, "trainer": {"callbacks+": [node]}}
+    message = "NormBiases: every: stages: needs data stages that begin at known times; set a number"
+    refused(["fit", *tiny(fragments)], message, capsys)
 
 
 def test_fisher_information_is_that_of_the_network() -> None:
