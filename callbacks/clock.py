@@ -7,7 +7,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
-from plasticity_lab.history import RunHistory
+from plasticity_lab.history import Answers, RunHistory
 from plasticity_lab.schedule import Answer, RunSchedule, Timed
 from plasticity_lab.timing import Position
 
@@ -69,6 +69,7 @@ class Clock(Callback):
         initial_seed: the seed that the initial values were drawn from: a branch may have another.
         now: the position of the batch that is trained.
         schedule: all that acts over time in the run.
+        answers: what its parts do at that batch, by their keys.
         history: what has been done to it.
         added: whether a callback has added it, in a Trainer that was not built by `plasticity_lab`.
     """
@@ -77,8 +78,10 @@ class Clock(Callback):
         self.seed = self.initial_seed = seed
         self.now = Position(0, 0)
         self.schedule = RunSchedule([], 0)
+        self.answers: Answers = ()
         self.history = RunHistory()
         self.added = False
+        self._readable = True
 
     @property
     def last(self) -> Position | None:
@@ -120,9 +123,9 @@ class Clock(Callback):
         """Whether a part begins to do something with the present batch."""
         return self.schedule.begins(part, self.last, self.now)
 
-    def has_acted(self, part: Timed) -> None:
+    def has_acted(self, part: Timed, answer: Answer) -> None:
         """Record that a part has acted before the present batch, which it does once."""
-        self.history.acted.append(part.key)
+        self.history.acted[part.key] = answer
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data: Any = getattr(trainer, "datamodule", None)
@@ -133,13 +136,14 @@ class Clock(Callback):
         # A run that `plasticity_lab` has built was checked before.
         if self.added:
             self.check(trainer)
+            self.check_history(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.schedule = run_schedule(trainer)
         self.history.times_given |= self.schedule.times_given
 
     def check(self, trainer: Trainer) -> None:
-        """Raise UserError for moments that never come, and for what contradicts the past."""
+        """Raise UserError for moments that never come."""
         schedule = run_schedule(trainer)
         shares = [time for time in schedule.times if time.unit == "%"]
         if shares and schedule.epochs < 1:
@@ -151,7 +155,26 @@ class Clock(Callback):
             )
         if schedule.epochs >= 1:
             check_times(trainer)
-        schedule.check_history(self.history)
+
+    def check_history(self, trainer: Trainer) -> None:
+        """Raise UserError for what contradicts the past of the checkpoint that was loaded."""
+        if not self._readable:
+            raise UserError(
+                "ckpt_path",
+                problem="was written by an earlier version, whose history this one cannot read",
+                fix="start a new run",
+            )
+        data: Any = getattr(trainer, "datamodule", None)
+        if not isinstance(data, ImageDataModule):
+            run_schedule(trainer).check_history(self.history)
+            return
+        decisions, epochs = self.history.stages, trainer.max_epochs or 0
+        if waiting := data.stages.waiting(decisions, epochs):
+            waiting.check_history(self.last)
+        run_schedule(trainer).check_history(
+            self.history,
+            lambda now: data.stages.position(now.epoch, now.step, epochs, decisions),
+        )
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -161,12 +184,14 @@ class Clock(Callback):
             self.now = data.now
         else:
             self.now = Position(trainer.current_epoch, trainer.global_step)
-        self.history.record(self.now, self.schedule.answers(self.last, self.now))
+        self.answers = self.schedule.answers(self.last, self.now)
+        self.history.begin(self.now)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.history.trained(self.now)
+        held = self.schedule.answers(self.now, self.now)
+        self.history.trained(self.now, self.answers, held)
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -174,11 +199,8 @@ class Clock(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the history of a checkpoint."""
-        if "history" not in state_dict:
-            raise UserError(
-                "ckpt_path",
-                problem="was written by an earlier version, whose history this one cannot read",
-                fix="start a new run",
-            )
         self.initial_seed = state_dict["initial_seed"]
-        self.history.load_state_dict(state_dict["history"])
+        self._readable = "history" in state_dict
+        if self._readable:
+            self.history.load_state_dict(state_dict["history"])
+            self.now = self.history.last or self.now

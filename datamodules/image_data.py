@@ -179,7 +179,8 @@ class ImageDataModule(SplitsOnDevice):
             now: where the run is.
         """
         context = self.context("train", purpose, now.epoch)
-        return self.transforms.impair(batch, context, self.schedule.doing(None, now))
+        doing = self.schedule.doing(self.history.last, now)
+        return self.transforms.impair(batch, context, doing)
 
     def as_trained(self, batch: Batch, *stream_key: int | str) -> Batch:
         """Return training examples as the network sees them now, but for normalisation.
@@ -189,7 +190,8 @@ class ImageDataModule(SplitsOnDevice):
             stream_key: what keys the draws.
         """
         context = self.context("train", *stream_key)
-        return self.transforms.apply(batch, context, self.schedule.doing(None, self.now))
+        doing = self.schedule.doing(self.history.last, self.now)
+        return self.transforms.apply(batch, context, doing)
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that errors show before a logger writes.

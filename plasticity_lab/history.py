@@ -11,9 +11,12 @@ from plasticity_lab.timing import Position, Time
 Answers: TypeAlias = tuple[tuple[str, Any], ...]
 """What the parts of a run do at a moment, by their keys; those that do nothing are left out."""
 
+Place: TypeAlias = tuple[int, int]
+"""Epoch and step of a position."""
+
 
 class Entry(NamedTuple):
-    """What is done from a batch on, until the next entry.
+    """What is done at a batch.
 
     Attributes:
         before: where the batch stood that was trained before it; None if none was.
@@ -24,6 +27,36 @@ class Entry(NamedTuple):
     before: Position | None
     now: Position
     answers: Answers
+
+
+@dataclass
+class Acts:
+    """What a part has done once at a batch, or at several that are equally many steps apart.
+
+    Attributes:
+        key: the part's.
+        answer: what it did.
+        first: step of the first batch.
+        last: step of the last batch.
+        stride: steps from one to the next; 0 if there is one only.
+        gap: steps between each of them and the batch before it; 0 if none was.
+    """
+
+    key: str
+    answer: Any
+    first: int
+    last: int
+    stride: int
+    gap: int
+
+    def goes_on_with(self, step: int, gap: int) -> bool:
+        """Whether another act, at a later step, continues the sequence."""
+        later = step - self.last
+        return gap == self.gap > 0 and later > 0 and self.stride in (0, later)
+
+    def steps(self) -> range:
+        """Return the steps of its batches."""
+        return range(self.first, self.last + 1, self.stride or 1)
 
 
 @dataclass
@@ -42,54 +75,75 @@ class StageDecisions:
 
 
 class RunHistory:
-    """What has been done to a run, recorded whenever it changes; part of every checkpoint.
+    """What has been done to a run: whatever holds, whenever it changes, and each single act.
 
-    It grows with changes, and not with epochs in which nothing changes.
+    It is part of every checkpoint. It grows with changes, and neither with epochs in which nothing
+    changes nor with acts that recur.
 
     Attributes:
-        entries: what was done, in order.
+        entries: what held from a batch on, until the next entry.
+        acts: what was done once, in sequences.
         last: where the last batch stood that was trained; None if none was.
         epoch_starts: positions between which all epochs have equally many steps; the last is the
             start of the present epoch.
+        stride: optimizer steps from one batch to the next; more than 1 with several optimizers.
         begun: where a batch stands that is not trained yet; None between batches.
-        acted: keys of what has acted before that batch.
+        acted: what has acted before that batch, by key.
         times_given: the times in the run's config, by key, as a message gives them.
         ever: keys of all that has ever been active.
         stages: how stages that wait for the network have ended.
     """
 
     def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Begin anew."""
         self.entries: list[Entry] = []
+        self.acts: list[Acts] = []
+        self._latest: dict[tuple[str, Any], Acts] = {}
         self.last: Position | None = None
         self.epoch_starts: list[Position] = []
+        self.stride = 1
         self.begun: Position | None = None
-        self.acted: list[str] = []
+        self.acted: dict[str, Any] = {}
         self.times_given: dict[str, str] = {}
         self.ever: set[str] = set()
         self.stages = StageDecisions()
 
-    def record(self, now: Position, answers: Answers) -> None:
-        """Record what is done at the batch that comes next, if it is anything else than before."""
+    def begin(self, now: Position) -> None:
+        """Note that a batch is about to be trained, if it has not been begun already."""
+        if not now.same_place(self.begun):
+            self.begun, self.acted = now, {}
+
+    def trained(self, now: Position, answers: Answers, held: Answers) -> None:
+        """Record that a batch has been trained.
+
+        Args:
+            now: where it stood.
+            answers: what was done at it.
+            held: what of that holds on, were the next batch at the same place.
+        """
+        self.begun, self.acted = None, {}
         if now.same_place(self.last):
             return  # another batch of the same optimizer step
-        if not now.same_place(self.begun):
-            self.begun, self.acted = now, []
-            self._begin_epoch(now)
-        if self.entries and now.same_place(self.entries[-1].now):
-            # A checkpoint was written in between, and the times may be others now.
-            self.entries.pop()
+        self._begin_epoch(now)
         latest = self.entries[-1] if self.entries else None
-        if not latest or (latest.answers, latest.now.stage) != (answers, now.stage):
-            self.entries.append(Entry(self.last, now, answers))
-            self.ever |= {key for key, _ in answers}
+        if not latest or (latest.answers, latest.now.stage) != (held, now.stage):
+            self.entries.append(Entry(self.last, now, held))
+            self.ever |= {key for key, _ in held}
+        if answers != held:
+            self._add_acts(now, [one for one in answers if one not in held])
+        if self.last and now.step > self.last.step:
+            self.stride = now.step - self.last.step
+        self.last = now
 
-    def trained(self, now: Position) -> None:
-        """Record that a batch has been trained."""
-        self.last, self.begun, self.acted = now, None, []
+    def _add_acts(self, now: Position, acts: Iterable[tuple[str, Any]]) -> None:
+        gap = now.step - self.last.step if self.last else 0
+        for key, answer in acts:
+            self.ever.add(key)
+            latest = self._latest.get((key, answer))
+            if latest and latest.goes_on_with(now.step, gap):
+                latest.stride, latest.last = now.step - latest.last, now.step
+            else:
+                self._latest[key, answer] = Acts(key, answer, now.step, now.step, 0, gap)
+                self.acts.append(self._latest[key, answer])
 
     def _begin_epoch(self, now: Position) -> None:
         starts = self.epoch_starts
@@ -104,7 +158,7 @@ class RunHistory:
 
     def starts(self) -> Iterator[Position]:
         """Yield the start of every epoch that has begun; stages are not among what it knows."""
-        for first, second in zip(self.epoch_starts, self.epoch_starts[1:], strict=False):
+        for first, second in pairwise(self.epoch_starts):
             epochs = second.epoch - first.epoch
             steps = (second.step - first.step) // epochs
             for number in range(epochs):
@@ -112,47 +166,62 @@ class RunHistory:
         yield from self.epoch_starts[-1:]
 
     def walk(self, times: Iterable[Time] = ()) -> list[Entry]:
-        """Return what was done wherever it can have changed: at entries, epoch starts and steps.
+        """Return what was done wherever that can have changed.
+
+        That is at entries, acts and epoch starts, and at steps that are named.
 
         Args:
             times: moments, of which some may name steps.
         """
         if self.last is None:
             return []
-        last = self.last[:2]
-        trained = [entry for entry in self.entries if entry.now[:2] <= last]
-        ends = [entry.now[:2] for entry in trained]
-        walked = list(trained)
-        for before, now in self._places(times):
-            number = bisect_right(ends, now[:2]) - 1
-            following = trained[number + 1] if number + 1 < len(trained) else None
-            skipped = following and following.before and following.before[:2] < now[:2]
-            if ends[number] == now[:2] or skipped:
-                continue  # an entry itself, or inside of its step
-            _, latest, answers = trained[number]
-            stage = latest.stage
-            walked.append(Entry(before._replace(stage=stage), now._replace(stage=stage), answers))
-        return sorted(walked, key=lambda entry: entry.now[:2])
-
-    def _places(self, times: Iterable[Time]) -> Iterator[tuple[Position, Position]]:
-        """Yield the start of every epoch and every step that is named, with the step before it."""
-        assert self.last is not None
-        end = self.last.step + 1
-        named = {step for time in times for step in time.steps(end)}
         starts = [start for start in self.starts() if start[:2] <= self.last[:2]]
-        for start, following in pairwise([*starts, Position(0, end)]):
-            yield Position(start.epoch - 1, start.step - 1), start
-            for step in range(start.step + 1, following.step) if named else ():
-                if step in named:
-                    yield Position(start.epoch, step - 1), Position(start.epoch, step)
+        steps = [start.step for start in starts]
+        places: dict[Place, Place | None] = {}
+
+        def add(step: int, gap: int) -> None:
+            # A batch at a step, and the one before it; at a step between two epochs, the later one.
+            number, earlier = bisect_right(steps, step) - 1, bisect_right(steps, step - gap) - 1
+            before = (starts[earlier].epoch, step - gap) if gap and earlier >= 0 else None
+            places[starts[number].epoch, step] = before
+
+        for start in starts[1:]:
+            add(start.step, self.stride)
+        for step in {step for time in times for step in time.steps(self.last.step + 1)}:
+            number = bisect_right(steps, step) - 1
+            # The first batch at or after it.
+            place = step + (steps[number] - step) % self.stride if number >= 0 else -1
+            if steps[0] < place <= self.last.step:
+                add(place, self.stride)
+        done: dict[Place, list[tuple[str, Any]]] = {}
+        for acts in self.acts:
+            for step in acts.steps():
+                add(step, acts.gap)
+                epoch = starts[bisect_right(steps, step) - 1].epoch
+                done.setdefault((epoch, step), []).append((acts.key, acts.answer))
+        for entry in self.entries:
+            places[entry.now[:2]] = entry.before and entry.before[:2]
+        return [self._entry(place, places[place], done.get(place, [])) for place in sorted(places)]
+
+    def _entry(self, place: Place, before: Place | None, acts: list[tuple[str, Any]]) -> Entry:
+        """Return what was done at a place: acts there, and whatever held."""
+        number = bisect_right(self.entries, place, key=lambda entry: entry.now[:2]) - 1
+        latest = self.entries[number]
+        earlier = self.entries[max(number - (latest.now[:2] == place), 0)].now
+        acting = {key for key, _ in acts}
+        held = [one for one in latest.answers if one[0] not in acting]
+        return Entry(
+            earlier._replace(epoch=before[0], step=before[1]) if before else None,
+            latest.now._replace(epoch=place[0], step=place[1]),
+            (*acts, *held),
+        )
 
     @property
     def pending(self) -> Entry | None:
         """What has acted before a batch that was not trained, as a checkpoint came between."""
         if self.begun is None or not self.acted:
             return None
-        answers = tuple(one for one in self.entries[-1].answers if one[0] in self.acted)
-        return Entry(self.last, self.begun, answers)
+        return Entry(self.last, self.begun, tuple(self.acted.items()))
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -161,10 +230,12 @@ class RunHistory:
                 [before and list(before), list(now), [list(answer) for answer in answers]]
                 for before, now, answers in self.entries
             ],
+            "acts": [asdict(acts) for acts in self.acts],
             "last": self.last and list(self.last),
             "epoch_starts": [list(start) for start in self.epoch_starts],
+            "stride": self.stride,
             "begun": self.begun and list(self.begun),
-            "acted": list(self.acted),
+            "acted": dict(self.acted),
             "times_given": dict(self.times_given),
             "stages": asdict(self.stages),
         }
@@ -179,10 +250,14 @@ class RunHistory:
             )
             for before, now, answers in state["entries"]
         ]
+        self.acts = [Acts(**acts) for acts in state["acts"]]
+        self._latest = {(acts.key, acts.answer): acts for acts in self.acts}
         self.last = Position(*state["last"]) if state["last"] else None
         self.epoch_starts = [Position(*start) for start in state["epoch_starts"]]
+        self.stride = state["stride"]
         self.begun = Position(*state["begun"]) if state["begun"] else None
-        self.acted = list(state["acted"])
+        self.acted = dict(state["acted"])
         self.times_given = dict(state["times_given"])
         self.ever = {key for entry in self.entries for key, _ in entry.answers}
+        self.ever |= {acts.key for acts in self.acts}
         self.stages = StageDecisions(**state["stages"])

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, ClassVar, Self
 
 from plasticity_lab.errors import UserError
@@ -87,6 +88,9 @@ def _written(value: Any) -> Any:
         return f"{{{entries}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(str(_written(part)) for part in value)}]"
+    if is_dataclass(value) and getattr(value, "says_when", False):
+        parts = ((part.name, getattr(value, part.name)) for part in fields(value))
+        return _written({key: part for key, part in parts if part is not None})
     return "null" if value is None else value
 
 

@@ -1,17 +1,19 @@
 """What is active when in a run: one question to all that acts over time, and its answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.history import Answers, Entry, RunHistory
 from plasticity_lab.naming import Named
-from plasticity_lab.timing import Position, Time
+from plasticity_lab.timing import Every, Position, Time
 
 Answer: TypeAlias = str | float | bool | None
 """What a timed part does at a moment, as a plain value; None is nothing."""
+
+_PASSED = "what has passed cannot be changed: start a new run"
 
 Step: TypeAlias = tuple[Position | None, Position]
 """Two positions that follow each other; the first is None at the beginning of a run."""
@@ -38,7 +40,7 @@ class Timed(Named, ABC):
         class Freeze(Timed, Callback):
             # Holds the first block still during a window.
             def __init__(self, during: tuple[Time, Time]) -> None:
-                self.window = Window(*during)
+                self.window = Window(*map(Time, during))
 
             def times(self) -> list[Time]:
                 return list(self.window)
@@ -75,6 +77,11 @@ class Timed(Named, ABC):
             now: where the next batch stands.
             epochs: epochs of the run.
         """
+
+    @property
+    def at_all_times(self) -> Answer:
+        """What it does where it matters whenever it is active."""
+        return True
 
     @cached_property
     def key(self) -> str:
@@ -139,8 +146,22 @@ class RunSchedule:
         return given
 
     def active(self, part: Timed, before: Position | None, now: Position) -> Answer:
-        """Return what a part does at `now`, after a batch trained at `before`."""
-        return part.active(before, now, self.epochs)
+        """Return what a part does at `now`, after a batch trained at `before`; False is None.
+
+        Raises:
+            UserError: for an answer that no checkpoint could hold.
+        """
+        answer = part.active(before, now, self.epochs)
+        if answer is None or answer is False:
+            return None
+        if type(answer) not in (bool, int, float, str):
+            raise UserError(
+                f"{part!r}: active",
+                value=answer,
+                problem=f"a {type(answer).__name__} is no plain value",
+                fix="return True, a number, a text, or None for nothing",
+            )
+        return answer
 
     def begins(self, part: Timed, before: Position | None, now: Position) -> bool:
         """Whether a part does something at `now` that it would not do if `before` had gone on."""
@@ -173,11 +194,13 @@ class RunSchedule:
         """
         stage_times = [time for part in self.parts if part.stage_times for time in part.stage_times]
         known = all(time.known(stages_known=False) for time in stage_times)
-        path = [Position(epoch, 0) for epoch in range(self.epochs)]
+        path = [Position(epoch, 0) for epoch in range(self.epochs + 1)]
         stages = [sum(time.count(now, self.epochs) for time in stage_times) for now in path]
         before = None
-        for now, stage in zip(path, stages, strict=True):
-            now = now._replace(stage=stage, in_last_stage=stage == stages[-1])
+        for now, stage, following in zip(path, stages, stages[1:], strict=False):
+            in_last = stage == stages[self.epochs - 1]
+            ends = following > stage and now.epoch + 1 < self.epochs
+            now = now._replace(stage=stage, in_last_stage=in_last, stage_ends=ends)
             yield before, now, known
             before = now
 
@@ -226,8 +249,11 @@ class RunSchedule:
             for time in times:
                 if time.reached(last, self.epochs):
                     continue
+                # What recurs may have its first moment in the last epoch, at that epoch's end.
+                if isinstance(time, Every) and self.active(part, last, last) is not None:
+                    continue
                 # A window may close with the run.
-                if time.reached(end, self.epochs) and not self.active(part, last, end):
+                if time.reached(end, self.epochs) and self.active(part, last, end) is None:
                     continue
                 word = " ".join(part.times_given)
                 raise UserError(
@@ -242,30 +268,59 @@ class RunSchedule:
                     f"{part!r}: {' '.join(part.times_given)}",
                     value=" ".join(part.times_given.values()),
                     problem="is never active",
-                    fix="set [start, stop] with start before stop and inside the run",
+                    fix="set times inside the run, a start before its stop, or remove it",
                 )
 
-    def check_history(self, history: RunHistory) -> None:
+    def check_history(
+        self,
+        history: RunHistory,
+        locate: Callable[[Position], Position] = lambda position: position,
+    ) -> None:
         """Raise UserError for a part that contradicts what was done to the run of a checkpoint.
 
         A part that names no moments may have been otherwise, and so may what this run has no part
         for.
+
+        Args:
+            history: of the checkpoint.
+            locate: returns a position with the data stage that its epoch has in this run.
         """
         parts = [part for part in self.parts if part.changes_run and part.times()]
         for entry in history.walk(self.times):
-            self._check_entry(entry, parts, history)
+            self._check_entry(entry, parts, history, locate)
         if pending := history.pending:
             acted = [part for part in parts if part.key in history.acted]
-            self._check_entry(pending, acted, history)
+            self._check_entry(pending, acted, history, locate)
 
-    def _check_entry(self, entry: Entry, parts: Sequence[Timed], history: RunHistory) -> None:
+    def _check_entry(
+        self,
+        entry: Entry,
+        parts: Sequence[Timed],
+        history: RunHistory,
+        locate: Callable[[Position], Position],
+    ) -> None:
+        before, now = entry.before and locate(entry.before), locate(entry.now)
+        asked = [(part, self.active(part, before, now)) for part in parts]
+        mine = [(part.key, answer) for part, answer in asked if answer is not None]
+        keys = {part.key for part in parts}
+        theirs = [one for one in entry.answers if one[0] in keys]
         for part in parts:
-            twins = [other for other in parts if other.key == part.key]
-            answers = [self.active(twin, entry.before, entry.now) for twin in twins]
-            mine = [answer for answer in answers if answer is not None]
-            theirs = [answer for key, answer in entry.answers if key == part.key]
-            if mine != theirs:
-                raise _contradiction(part, entry.now, theirs, mine, history)
+            own, past = _of(part, mine), _of(part, theirs)
+            if list(map(_exact, own)) != list(map(_exact, past)):
+                raise _contradiction(part, now, past, own, history)
+        for section in {part.section for part in parts}:
+            orders = [
+                [key for key, _ in answers if key.startswith(f"{section}/")]
+                for answers in (mine, theirs)
+            ]
+            if orders[0] != orders[1]:
+                raise UserError(
+                    section,
+                    value=", ".join(orders[0]),
+                    problem=f"at epoch {now.epoch} (step {now.step}) the checkpoint had the order "
+                    f"{', '.join(orders[1])}",
+                    fix=f"{_PASSED}, or keep that order",
+                )
 
 
 def steps(path: Sequence[Position]) -> Iterator[Step]:
@@ -281,23 +336,32 @@ def _contradiction(
     history: RunHistory,
 ) -> UserError:
     """Return what a checkpoint did, when, and what to set."""
-    been = f"without {part!r}"
+    been = f"without {part.identity}"
     if theirs:
-        been = f"with {part!r}{_values(theirs)}"
+        been = f"with {part.identity}{_values(theirs)}"
     here = f", which is{_values(mine) or ' active'} here" if theirs and mine else ""
     last = history.last or now
     earlier = history.times_given.get(part.key)
-    way_out = ""
+    alternative = ""
     if earlier:
-        way_out = f", or keep the checkpoint's {earlier} up to epoch {last.epoch}"
-    elif "every" not in part.times_given:
-        way_out = f", or set a time after epoch {last.epoch} (step {last.step})"
+        alternative = f", or keep the checkpoint's {earlier} up to epoch {last.epoch}"
+    elif part.times_given and "every" not in part.times_given and part.stage_times is None:
+        alternative = f", or set a time after epoch {last.epoch} (step {last.step})"
     return UserError(
-        f"{type(part).__name__}: {' '.join(part.times_given)}",
-        value=" ".join(part.times_given.values()),
+        ": ".join((type(part).__name__, *part.times_given)),
+        value=" ".join(part.times_given.values()) or part,
         problem=f"at epoch {now.epoch} (step {now.step}) the checkpoint was trained {been}{here}",
-        fix=f"what has passed cannot be changed: start a new run{way_out}",
+        fix=f"{_PASSED}{alternative}",
     )
+
+
+def _of(part: Timed, answers: Sequence[tuple[str, Answer]]) -> list[Answer]:
+    return [answer for key, answer in answers if key == part.key]
+
+
+def _exact(answer: Answer) -> tuple[bool, Answer]:
+    """Return what tells True from 1."""
+    return isinstance(answer, bool), answer
 
 
 def _values(answers: Sequence[Answer]) -> str:

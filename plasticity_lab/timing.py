@@ -17,14 +17,16 @@ _PATTERN = re.compile(r"(?P<head>stage)?(?P<number>\d+(\.\d+)?)(?P<unit>ep|st|%)
 class Position(NamedTuple):
     """The position of a run: before the next batch of `epoch`, after `step` optimizer steps.
 
-    `epoch` counts from 0; `stage` is the stage of the data, and `in_last_stage` says whether no
-    later one begins.
+    `epoch` counts from 0; `stage` is the stage of the data. `in_last_stage` says whether no later
+    one begins, and `stage_ends` whether the next one begins with the next epoch, as far as that is
+    known.
     """
 
     epoch: int
     step: int
     stage: int = 0
     in_last_stage: bool = True
+    stage_ends: bool = False
 
     def same_place(self, other: "Position | None") -> bool:
         """Whether another is before the same optimizer step of the same epoch."""

@@ -168,6 +168,9 @@ REGISTRY: dict[str, Entry] = {
         acting=_data(deficits=[_node("WhiteNoise", levels={"0ep": 0.8, "6st": 0.2})]),
         identity=_data(deficits=[_node("WhiteNoise", levels={"0ep": 0.0})]),
     ),
+    "statistics every second epoch": Entry(
+        acting=_intervention("NormRecalibration", every="2ep"), identity=None
+    ),
     "again and again": Entry(
         acting=_intervention("ShrinkPerturb", every="3st", shrink=0.9, perturb=0.1),
         identity=_intervention("ShrinkPerturb", every="1ep"),

@@ -78,12 +78,13 @@ def test_an_intervention_acts(arm: str) -> None:
         "--config",
         f"configs/{arm}",
     )
-    name = yaml.safe_load((CONFIGS / arm).read_text())["trainer"]["callbacks+"][0][
-        "class_path"
-    ].removeprefix("callbacks.")
-    assert logged(fit(*files, *few, "--trainer.limit_val_batches", "1").place.directory)[
-        f"interventions/{name}"
-    ]
+    settings = yaml.safe_load((CONFIGS / arm).read_text())
+    values = logged(fit(*files, *few, "--trainer.limit_val_batches", "1").place.directory)
+    if "augmentation" in arm:
+        assert values["data/augmented"] == [(step, 0.0) for step in range(5, 10)]
+    else:
+        path = settings["trainer"]["callbacks+"][0]["class_path"]
+        assert values[f"interventions/{path.removeprefix('callbacks.')}"]
 
 
 @pytest.mark.parametrize("arm", ARMS)

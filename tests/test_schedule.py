@@ -8,15 +8,16 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytorch_lightning import LightningModule, Trainer
+from torch import Tensor
 
 from callbacks import Draws, Level, OneShot
-from datamodules import Batch, BatchContext, Deficit, UniformGrowth
+from datamodules import Augmentation, Batch, BatchContext, Deficit, UniformGrowth
 from datamodules.epoch_plan import EpochPlan
 from datamodules.growth.stage_schedule import StageSchedule
 from plasticity_lab.errors import UserError
 from plasticity_lab.history import RunHistory, StageDecisions
-from plasticity_lab.schedule import RunSchedule, Timed
-from plasticity_lab.timing import Position, Time
+from plasticity_lab.schedule import Answer, RunSchedule, Timed
+from plasticity_lab.timing import Every, Position, Time
 from tests.runs import fit, tiny
 
 BATCH = 10
@@ -141,16 +142,16 @@ def train(schedule: RunSchedule, path: list[Position], stops: set[int]) -> tuple
     history, done = RunHistory(), []
     for number, now in enumerate(path):
         answers = schedule.answers(history.last, now)
-        history.record(now, answers)
+        history.begin(now)
         if number in stops:
             # Written after the parts have acted and before the batch is trained.
-            history.acted = [key for key, _ in answers]
+            history.acted = dict(answers)
             history = reloaded(history)
-            again = schedule.answers(history.last, now)
-            history.record(now, again)
-            assert (again, history.acted) == (answers, [key for key, _ in answers])
+            history.begin(now)
+            assert history.acted == dict(answers)
+            assert schedule.answers(history.last, now) == answers
         done.append(dict(answers).get(schedule.parts[0].key))
-        history.trained(now)
+        history.trained(now, answers, schedule.answers(now, now))
         if number - 1 in stops:
             history = reloaded(history)
     return done, history
@@ -224,12 +225,14 @@ def test_training_history_and_timeline_are_the_reference(case: Case, stops: set[
     assert done == should
 
     # The history says at every batch what was done there.
-    entries = {entry.now[:2]: dict(entry.answers) for entry in history.entries}
-    told, latest = [], dict[str, Any]()
-    for now in path:
-        latest = entries.get(now[:2], latest)
-        told.append(latest.get(schedule.parts[0].key))
-    assert told == should
+    place = {now[:2]: number for number, now in enumerate(path)}
+    every_step = [Time(f"{now.step}st") for now in path]
+    walked = history.walk(every_step)
+    assert [entry.now for entry in walked] == path
+    assert [entry.before for entry in walked] == [None, *path[:-1]]
+    key = schedule.parts[0].key
+    assert [dict(entry.answers).get(key) for entry in walked] == should
+    assert {entry.now[:2] for entry in history.walk()} <= set(place)
     assert list(history.starts()) == [
         Position(*now[:2])._replace(stage=start.stage, in_last_stage=start.in_last_stage)
         for now, start in zip(
@@ -305,6 +308,109 @@ def test_epochs_of_equal_signatures_are_equal(case: Case, data: st.DataObject) -
             assert same, "a study would share what differs"
         if same and "st" not in units:
             assert said[0][epoch] == said[1][epoch], "a study would train it twice"
+
+
+class Odd(Deficit):
+    """Acts at every third step only, and counts how often."""
+
+    count: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        super().__init__(levels={"0ep": 1.0})
+
+    def times(self) -> list[Time]:
+        return [Every("3st")]
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        return any(time.crossed(before, now, epochs) for time in self.times())
+
+    def __call__(self, batch: Batch, context: BatchContext) -> Batch:
+        if isinstance(context.stream_key[0], int):
+            self.count.append(int(context.stream_key[1]))
+        return batch
+
+
+class Always(Augmentation):
+    """Is on by answering True, and counts how often."""
+
+    count: ClassVar[list[int]] = []
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        return True
+
+    def __call__(self, images: Tensor, mean: Tensor, generator: torch.Generator) -> Tensor:
+        self.count.append(len(images))
+        return images
+
+
+def test_training_asks_as_the_history_does() -> None:
+    """With the batch before, so that what acts once acts once; False is nothing, True is all."""
+    Odd.count.clear()
+    Always.count.clear()
+    nodes = {
+        "deficits": [{"class_path": "tests.test_schedule.Odd"}],
+        "augmentation": {"class_path": "tests.test_schedule.Always"},
+    }
+    finished = fit(*tiny({"data": {"init_args": nodes}}))
+    acts = [acts for acts in finished.data.history.acts if acts.key == "deficits/Odd"]
+    assert [list(one.steps()) for one in acts] == [[3, 6, 9]]
+    assert Odd.count == [4, 3, 2], "the batches of steps 3, 6 and 9"
+    assert len(Always.count) >= 12
+
+
+class Tensorial(Level):
+    """Answers what no checkpoint holds."""
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> Any:
+        return torch.ones(())
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None: ...
+
+
+def test_only_plain_values_are_answers() -> None:
+    schedule = RunSchedule([Tensorial({"0ep": 1.0})], 3)
+    with pytest.raises(UserError, match=r"Tensorial: active: tensor.*: a Tensor is no plain value"):
+        schedule.answers(None, Position(0, 0))
+
+
+def test_several_optimizers_are_steps_of_their_own() -> None:
+    """Steps that no batch stands at are no moments of the past."""
+    path = [Position(epoch, 2 * (4 * epoch + n)) for epoch in range(3) for n in range(4)]
+    for kind, times in ((Shot, {"at": [Time("5st"), Time("7st")]}), (Faded, {"during": WINDOW})):
+        schedule = RunSchedule([kind(**times)], 3)
+        _, history = train(schedule, path, set())
+        assert [entry.now for entry in history.walk(schedule.times)] == sorted(
+            {entry.now for entry in history.walk(schedule.times)}
+        )
+        schedule.check_history(reloaded(history))
+
+
+WINDOW = (Time("5st"), Time("9st"))
+
+
+def test_true_is_not_one() -> None:
+    schedule = RunSchedule([Faded(levels={"0ep": 1.0})], 3)
+    _, history = train(schedule, [Position(0, 0), Position(0, 1)], set())
+    with pytest.raises(UserError, match=r"with Faded at 1\.0, which is active here"):
+        RunSchedule([Faded(during=(Time("0ep"), Time("2ep")))], 3).check_history(history)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_a_strength_that_begins_with_the_end_is_never_reached(strength: float) -> None:
+    path = [Position(epoch, 4 * epoch) for epoch in range(4)]
+    schedule = RunSchedule([Faded(levels={"0ep": 1.0, "3ep": strength})], 3)
+    with pytest.raises(UserError, match="3ep is never reached: the run has 3 epochs"):
+        schedule.check_times(path, Position(2, 11), "3 epochs")
+
+
+def test_a_recurrence_that_stands_still_is_light() -> None:
+    """However often it acts."""
+    schedule = RunSchedule([Shot(every=Time("2st"))], 50)
+    path = [Position(epoch, 20 * epoch + n) for epoch in range(50) for n in range(20)]
+    _, history = train(schedule, path, {7, 333})
+    assert len(history.acts) == 1
+    assert len(history.entries) == 1
+    schedule.check_history(history)
 
 
 def test_a_long_run_has_a_light_history() -> None:

@@ -161,10 +161,14 @@ class Diagnostic(Timed, Callback):
 
     def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Return what is logged in an epoch: runs with equal answers can share it in a study."""
+        following = Position(now.epoch + 1, now.step, now.stage + now.stage_ends)
+        due = self._every.crossed(now, following, epochs)
         logged = f"every {self._every}"
-        following = Position(now.epoch + 1, now.step, now.stage)
-        at_the_end = following.epoch == epochs and not self._every.crossed(now, following, epochs)
-        return f"{logged} and at the end" if at_the_end else logged
+        if following.epoch == epochs and not due:
+            return f"{logged} and at the end"
+        # Of shares and stages it depends on the run whether an epoch ends with one.
+        whole = self._every.unit in ("ep", "st")
+        return logged if whole or not due else f"{logged}, with this epoch"
 
     def due(self, now: Position, following: Position, epochs: int) -> bool:
         """Whether it is time, after a batch.

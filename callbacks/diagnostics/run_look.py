@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from callbacks.clock import Clock, run_seed
+from callbacks.clock import Clock, run_schedule, run_seed
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import Probe, loader_probe, test_probe, training_probe
 from callbacks.network import unwrap
@@ -96,8 +96,9 @@ def multiplied(rate: float | None, trainer: Trainer, now: Position) -> float | N
     """Return a learning rate times what callbacks such as `LearningRateFactor` multiply it by."""
     if rate is None:
         return None
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
-        factor = getattr(callback, "learning_rate_factor", None)
+    schedule = run_schedule(trainer)
+    for part in schedule.parts:
+        factor = getattr(part, "learning_rate_factor", None)
         if factor:
-            rate *= factor(now, trainer.max_epochs or 0)
+            rate *= factor(schedule.active(part, None, now))
     return rate

@@ -118,7 +118,7 @@ class OneShot(Intervention):
         answer = clock.pending(self)
         if answer is not None:
             self.act(trainer, pl_module, answer)
-            clock.has_acted(self)
+            clock.has_acted(self, answer)
 
     def act(self, trainer: Trainer, module: LightningModule, answer: Answer) -> None:
         """Do what it has answered, to averaged weights too, and log it."""

@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 
 from callbacks.interventions.base import Level
 from plasticity_lab.errors import UserError
-from plasticity_lab.timing import Position
+from plasticity_lab.schedule import Answer
 
 
 class LearningRateFactor(Level):
@@ -46,15 +46,9 @@ class LearningRateFactor(Level):
             optimizer.register_step_pre_hook(self._multiply)
             optimizer.register_step_post_hook(self._restore)
 
-    def learning_rate_factor(self, now: Position, epochs: int) -> float:
-        """Return what a step at a position is multiplied by.
-
-        Args:
-            now: the position.
-            epochs: of the run.
-        """
-        value = self.active(None, now, epochs)
-        return float(value) if isinstance(value, int | float) else 1.0
+    def learning_rate_factor(self, answer: Answer) -> float:
+        """Return what a step is multiplied by where this is the answer."""
+        return float(answer) if isinstance(answer, int | float) else 1.0
 
     def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
         """Multiply by it from now on."""

@@ -75,7 +75,7 @@ class NormRecalibration(Intervention):
             )
 
     def times(self) -> list[Time]:
-        """Return the starts of the epochs before whose validations it acts, and of those after."""
+        """Return the recurrence at whose moments the epochs end in which it acts."""
         return [self.every]
 
     def active(self, before: Position | None, now: Position, epochs: int) -> Answer:

@@ -1,5 +1,7 @@
 """Training data with a bias that fades."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,7 @@ from datamodules.growth.permutations import arrival_permutation
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.schedule import Answer
-from plasticity_lab.timing import Position
+from plasticity_lab.timing import Position, Time
 
 
 def share_of_all(progress: Tensor, gamma: float) -> Tensor:
@@ -51,9 +53,13 @@ class SmoothTransition(Growth):
         """Everything is there from the start."""
         return [torch.arange(len(targets))]
 
+    def times(self) -> Sequence[Time]:
+        """Return the beginning: it acts all the time."""
+        return [Time("0ep")]
+
     def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
         """Return the length of the run, on which its probabilities depend."""
-        return f"over {epochs} epochs"
+        return f"a length of {epochs} epochs"
 
     def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
         """Mix two orders by draws for each place."""

@@ -42,7 +42,7 @@ class StageSchedule:
         )
         self.sizes = torch.tensor([len(added) for added in self._added]).cumsum(0).tolist()
         self._members = -1, torch.empty(0)  # of the stage last asked for
-        self._stage = (-1, -1), 0  # of the epoch last asked for
+        self._asked = (-1, -1), (0, 0)  # stages of the epoch last asked for
 
     @property
     def waits(self) -> bool:
@@ -58,14 +58,24 @@ class StageSchedule:
             epochs: epochs of the run.
             decisions: how stages that wait for the network have ended so far.
         """
+        if self.growth is None:
+            return Position(epoch, step)
         if self.waits:
-            stage = sum(start <= epoch for start in decisions.starts)
-        elif self._stage[0] == (epoch, epochs):
-            stage = self._stage[1]
+            stage, ends = sum(start <= epoch for start in decisions.starts), False
         else:
-            stage = self.growth.stage(Position(epoch, 0), epochs) if self.growth else 0
-            self._stage = (epoch, epochs), stage
-        return Position(epoch, step, stage, in_last_stage=stage == len(self.sizes) - 1)
+            stage, following = self._stages(epoch, epochs)
+            ends = following > stage and epoch + 1 < epochs
+        return Position(epoch, step, stage, stage == len(self.sizes) - 1, ends)
+
+    def _stages(self, epoch: int, epochs: int) -> tuple[int, int]:
+        """Return the stage of an epoch and of the next one; those last asked for are kept."""
+        if self._asked[0] != (epoch, epochs):
+            growth = self.growth
+            assert growth
+            places = (Position(epoch, 0), Position(epoch + 1, 0))
+            stage, following = (growth.stage(place, epochs) for place in places)
+            self._asked = (epoch, epochs), (stage, following)
+        return self._asked[1]
 
     def waiting(self, decisions: StageDecisions, epochs: int) -> WaitingStages | None:
         """Return the stages that wait for the network, in a run of so many epochs; None if none do.

@@ -43,8 +43,8 @@ class BatchTransforms:
         for part, answer in doing:
             if isinstance(part, Deficit) and not part.augmented:
                 return 0.0
-            if part is self.augmentation and isinstance(answer, float):
-                share = answer
+            if part is self.augmentation and isinstance(answer, int | float):
+                share = float(answer)
         return share
 
     def impair(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
@@ -78,7 +78,6 @@ class BatchTransforms:
 
         One with `levels` has the first of its strengths that is not off.
         """
-        for deficit in self.deficits:
-            levels = [level for level in deficit.strengths if level is not None]
-            batch = deficit(batch, context._replace(level=levels[0] if levels else None))
-        return batch
+        return self.impair(
+            batch, context, [(deficit, deficit.at_all_times) for deficit in self.deficits]
+        )

@@ -45,6 +45,11 @@ class Transform(Timed):
         """The strengths that `levels` set, in order; empty without."""
         return [value for _, value in self._strengths.entries] if self._strengths else []
 
+    @property
+    def at_all_times(self) -> Answer:
+        """The first of its strengths that is not off; True for one without."""
+        return next((level for level in self.strengths if level is not None), True)
+
     def times(self) -> list[Time]:
         """Return the moments that it names."""
         if self._strengths:

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from callbacks import Clock
 from datamodules import Batch, ImageDataModule
-from plasticity_lab.history import Answers, Entry, RunHistory
+from plasticity_lab.history import Answers
 from plasticity_lab.randomness import generator
 from plasticity_lab.runs.image_grid import labelled_grid
+from plasticity_lab.timing import Position
 
 EXAMPLES = 32
 
@@ -41,7 +42,8 @@ class DataMonitor(Callback):
         if isinstance(data, ImageDataModule) and entries:
             shares = [augmented(data, entry.answers) for entry in entries]
             self.was_unaugmented = any(share != 1 for share in shares)
-            self.logged = shown(entries[-1]) if self.resumed else None
+            latest = shown(entries[-1].now, entries[-1].answers)
+            self.logged = latest if self.resumed else None
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
@@ -49,12 +51,12 @@ class DataMonitor(Callback):
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule):
             return
-        history = Clock.of(trainer).history
-        active = shown(history.entries[-1])
+        clock = Clock.of(trainer)
+        active = shown(clock.now, clock.answers)
         if active == self.logged and batch_idx:
             return
-        values = scalars(data, history)
-        share = augmented(data, history.entries[-1].answers)
+        values = scalars(data, clock)
+        share = augmented(data, clock.answers)
         self.was_unaugmented |= share != 1
         if data.transforms.augmentation and self.was_unaugmented:
             values["data/augmented"] = share
@@ -68,34 +70,35 @@ class DataMonitor(Callback):
         self.logged = active
 
 
-def shown(entry: Entry) -> tuple[int, Answers]:
+def shown(now: Position, answers: Answers) -> tuple[int, Answers]:
     """Return the data stage, and what else is active in the data."""
-    groups = ("growth/", "deficits/", "augmentation/")
-    return entry.now.stage, tuple(one for one in entry.answers if one[0].startswith(groups))
+    sections = ("growth/", "deficits/", "augmentation/")
+    return now.stage, tuple(one for one in answers if one[0].startswith(sections))
 
 
 def augmented(data: ImageDataModule, answers: Answers) -> float:
     """Return the share of training images that are augmented."""
-    active = dict(answers)
-    suspended = any(part.key in active for part in data.transforms.deficits if not part.augmented)
-    augmentation = data.transforms.augmentation
-    return 0.0 if suspended or not augmentation else active.get(augmentation.key, 0.0)
+    parts = {part.key: part for part in data.timed_parts()}
+    doing = [(parts[key], answer) for key, answer in answers if key in parts]
+    return data.transforms.augmented(doing)
 
 
-def scalars(data: ImageDataModule, history: RunHistory) -> dict[str, float]:
+def scalars(data: ImageDataModule, clock: Clock) -> dict[str, float]:
     """Return the data stage and the deficits as numbers, a function of the past alone.
 
     Runs with a common past log the same.
     """
     values: dict[str, float] = {}
-    stage, active = history.entries[-1].now.stage, dict(history.entries[-1].answers)
+    stage, active = clock.now.stage, dict(clock.answers)
     if data.growth:
         values |= {"data/stage": stage, "data/examples": data.stages.sizes[stage]}
     of_class: dict[str, list[float]] = {}
-    for key in sorted(history.ever):
+    for key in sorted(clock.history.ever | set(active)):
         if key.startswith("deficits/"):
             strengths = of_class.setdefault(key.split("(")[0], [])
-            strengths += [float(active[key])] if key in active else []
+            answer = active.get(key)
+            if answer is not None:
+                strengths.append(1.0 if isinstance(answer, str) else float(answer))
     return values | {tag: max(strengths, default=0.0) for tag, strengths in of_class.items()}
 
 

@@ -50,12 +50,15 @@ def table(plan: EpochPlan, data: ImageDataModule, schedule: RunSchedule) -> list
             changes.setdefault(change.now, []).append(str(change))
 
     rows: list[tuple[str, ...]] = [(*TITLES, "interventions")]
-    before: tuple[Any, ...] = ()
-    for _, now in steps(path):
-        shown = _shown(data, now, schedule)
-        if (now.stage, *shown) != before or now in changes:
+    latest: tuple[Any, ...] = ()
+    shows = RunSchedule(data.timed_parts(), schedule.epochs)
+    for before, now in steps(path):
+        doing = shows.doing(before, now)
+        deficits = [in_words(*one) for one in doing if one[0] in data.transforms.deficits]
+        shown = ", ".join(deficits) or "-", _augmentation(data, data.transforms.augmented(doing))
+        if (now.stage, *shown) != latest or now in changes:
             rows.append((*_place(plan, now), *shown, ", ".join(changes.get(now, []))))
-        before = now.stage, *shown
+        latest = now.stage, *shown
     rows.append((*_end(plan, path[-1]), "end", "", "", "", "", ""))
     if not changes:
         rows = [row[:-1] for row in rows]
@@ -68,13 +71,9 @@ def table(plan: EpochPlan, data: ImageDataModule, schedule: RunSchedule) -> list
     return lines
 
 
-def _shown(data: ImageDataModule, now: Position, schedule: RunSchedule) -> tuple[str, str]:
-    """Return the deficits and the augmentation at a position, in words."""
-    doing = schedule.doing(None, now)
-    deficits = [in_words(*one) for one in doing if one[0] in data.transforms.deficits]
-    share = data.transforms.augmented(doing)
-    augmented = type(data.transforms.augmentation).__name__ if share else "-"
-    return ", ".join(deficits) or "-", f"{augmented} ({share:g})" if 0 < share < 1 else augmented
+def _augmentation(data: ImageDataModule, share: float) -> str:
+    name = type(data.transforms.augmentation).__name__ if share else "-"
+    return f"{name} ({share:g})" if 0 < share < 1 else name
 
 
 def _place(plan: EpochPlan, now: Position) -> tuple[str, ...]:

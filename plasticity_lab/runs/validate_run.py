@@ -71,12 +71,7 @@ def check_history(trainer: Trainer, module: LightningModule, states: Mapping[str
         return
     clock = Clock()
     clock.load_state_dict(states["Clock"])
-    data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-    if isinstance(data, ImageDataModule):
-        waiting = data.stages.waiting(clock.history.stages, trainer.max_epochs or 0)
-        if waiting:
-            waiting.check_history(clock.last)
-    run_schedule(trainer).check_history(clock.history)
+    clock.check_history(trainer)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
         if isinstance(callback, Intervention):
             callback.check_state(module, states.get(callback.state_key, {}))

@@ -24,7 +24,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.schedule import RunSchedule
 from plasticity_lab.studies.budget import Budget, budget
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS
-from plasticity_lab.timing import Position
+from plasticity_lab.timing import Every, Position
 
 
 def scheduled(trainer: Trainer, module: LightningModule) -> Budget:
@@ -125,7 +125,11 @@ def _switches(run: RunSchedule, path: list[Position]) -> Iterator[tuple[str, int
                 continue  # an empty window
             word = " begins" if standing is True else " ends" if earlier and not standing else ""
             for time in moments:
-                if time.crossed(before, now, run.epochs):
+                if not time.crossed(before, now, run.epochs):
+                    continue
+                if not isinstance(time, Every):
                     yield f"{type(part).__name__}{word} {time}", now.step
+                elif not time.reached(before, run.epochs):
+                    yield f"{type(part).__name__} every {time}, first", now.step
         if now.stage > before.stage:
             yield f"data stage {now.stage}", now.step

@@ -104,13 +104,20 @@ class _Part(NamedTuple):
 
     @property
     def without_times(self) -> list[Any]:
-        """What it is wherever it is active; strengths that change over time count as they stand."""
-        levels = self.timed.times_given.get("levels")
-        return [self.node["class_path"], self.timed.identity, levels, self.code]
+        """What it is wherever it is active."""
+        return [*self._identity, self.timed.at_all_times, self.code]
+
+    @property
+    def _identity(self) -> list[Any]:
+        """Class and arguments, as the config has them: a text of an object may leave some out."""
+        told = {*self.timed.times_given, *self.timed.answered_given}
+        given = (self.node.get("init_args") or {}).items()
+        arguments = {key: value for key, value in given if value is not None and key not in told}
+        return [self.node["class_path"], arguments]
 
     def signature(self, said: str | None) -> list[Any] | None:
-        """Return what is active, with the path of the class: two may say the same of themselves."""
-        return None if said is None else [self.place, self.node["class_path"], said, self.code]
+        """Return what is active, with class and arguments: two may say the same of themselves."""
+        return None if said is None else [self.place, *self._identity, said, self.code]
 
 
 def _take_out(nest: Any, parts: list[_Part], code: Callable[[Any], str], place: str = "") -> Any:

@@ -166,7 +166,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
         data(growth=growth(fractions=[0.5, 1.0], at=["2ep"])),
         (
             r"UniformGrowth: at: \[2ep\]: at epoch 0 .step 0. the checkpoint was trained without "
-            r"UniformGrowth\(fractions=\[0.5, 1.0\]\); what has passed"
+            "UniformGrowth; what has passed cannot be changed: start a new run"
         ),
     ),
     "augmentation that was": (

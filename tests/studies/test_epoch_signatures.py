@@ -74,6 +74,16 @@ def growing(kind: str = "UniformGrowth", **arguments: Any) -> dict[str, Any]:
     }
 
 
+def blur_levels(levels: dict[str, Any], **more: Any) -> dict[str, Any]:
+    node = {"class_path": "datamodules.Blur", "init_args": {"levels": levels}}
+    return {"data": {"init_args": {"deficits": [node], **more}}}
+
+
+def smoothed(label_smoothing: float) -> dict[str, Any]:
+    arguments = {"label_smoothing": label_smoothing}
+    return {"class_path": "torch.nn.CrossEntropyLoss", "init_args": arguments}
+
+
 SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
     "removal times with other lengths": (
         epochs(24, blur("0ep", "12ep")),
@@ -198,6 +208,26 @@ SHARED: dict[str, tuple[dict[str, Any], dict[str, Any], int]] = {
         {**epochs(8), "data": {"init_args": {"deficits": []}}},
         epochs(8, blur("3ep", "4ep")),
         3,
+    ),
+    "a diagnostic at shares of other lengths": (
+        epochs(4, callback("NormBiases", every="25%")),
+        epochs(8, callback("NormBiases", every="25%")),
+        0,
+    ),
+    "a diagnostic before data that arrive": (
+        epochs(8, growing(step=50, at=["3ep"]), callback("NormBiases", every="stages")),
+        epochs(8, growing(step=50, at=["5ep"]), callback("NormBiases", every="stages")),
+        2,
+    ),
+    "strengths that matter at all times": (
+        epochs(8, blur_levels({"0ep": 4, "3ep": None}, also_evaluate_with_deficit=True)),
+        epochs(8, blur_levels({"0ep": 4, "5ep": None}, also_evaluate_with_deficit=True)),
+        3,
+    ),
+    "an object whose text hides its arguments": (
+        epochs(8, callback("tests.studies.own.Lossy", loss=smoothed(0.1))),
+        epochs(8, callback("tests.studies.own.Lossy", loss=smoothed(0.9))),
+        4,
     ),
     "other deficits measured too": (
         epochs(8, blur("0ep", "4ep", also_evaluate_with_deficit=True)),

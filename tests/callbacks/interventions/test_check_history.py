@@ -72,6 +72,9 @@ def test_a_moment_that_has_passed_is_refused(
     refused(["fit", *tiny(past, EVERY_EPOCH), "--ckpt_path", file], message, capsys)
 
 
+BLUR = {"class_path": "datamodules.Blur", "init_args": {"size": 4, "during": ["0ep", "2ep"]}}
+NOISE = {"class_path": "datamodules.LabelNoise", "init_args": {"levels": {"0ep": 0.5}}}
+FADING = {"class_path": "datamodules.SmoothTransition", "init_args": {"gamma": 0.5}}
 GROWING = {
     "class_path": "datamodules.UniformGrowth",
     "init_args": {"counts": [40, 100], "at": ["1ep"]},
@@ -81,6 +84,22 @@ GROWING = {
 @pytest.mark.parametrize(
     ("trunk", "branch", "message"),
     [
+        (
+            one("OptimizerReset", every="1st"),
+            one("OptimizerReset", at=["1st"]),
+            r"OptimizerReset: at: \[1st\]: at epoch 0 \(step 2\) the checkpoint was trained with",
+        ),
+        (
+            {"data": {"init_args": {"deficits": [BLUR, NOISE]}}},
+            {"data": {"init_args": {"deficits": [NOISE, BLUR]}}},
+            r"deficits: deficits/LabelNoise.*, deficits/Blur.*: at epoch 0 \(step 0\) the "
+            "checkpoint had the order deficits/Blur.*, deficits/LabelNoise",
+        ),
+        (
+            {"data": {"init_args": {"growth": FADING}}, "trainer": {"max_epochs": 4}},
+            {"data": {"init_args": {"growth": FADING}}, "trainer": {"max_epochs": 5}},
+            "SmoothTransition: .* trained with SmoothTransition.* at a length of 4 epochs, which",
+        ),
         (
             one("WeightDecaySchedule", levels={"0ep": 0.1, "1ep": 0.2}),
             one("WeightDecaySchedule", levels={"0ep": 0.5, "1ep": 0.2}),

@@ -234,6 +234,37 @@ UniformGrowth(fractions=[0.5, 1.0]): 50, 100 examples
 """
 
 
+RECURRING = """\
+epoch  step  stage  examples  steps/epoch  deficits              augmentation  interventions
+0      0     0      100       4            Blur: 4               -
+1      4     0      100       4            Blur: 4               -             \
+Rewind(to=1ep, optimizer_state=keep, learning_rate=keep): takes the state
+1      6     0      100       4            Blur: 8               -
+2      8     0      100       4            Blur: 8, LabelNoise: 0.5  -             \
+Rewind(to=1ep, optimizer_state=keep, learning_rate=keep): returns to the state
+3      12    end
+OptimizerReset: every 3st
+"""
+
+
+def test_the_timeline_shows_levels_a_rewind_and_what_recurs(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    deficits = [
+        {"class_path": "datamodules.Blur", "init_args": {"levels": {"0ep": 4, "6st": 8}}},
+        {"class_path": "datamodules.LabelNoise", "init_args": {"levels": {"2ep": 0.5}}},
+    ]
+    fragments = [
+        {"data": {"init_args": {"deficits": deficits}}},
+        one("Rewind", at=["2ep"], to="1ep"),
+        one("OptimizerReset", every="3st"),
+    ]
+    callbacks = [fragment["trainer"]["callbacks+"][0] for fragment in fragments[1:]]
+    main(["fit", *tiny(fragments[0], {"trainer": {"callbacks+": callbacks}}), "--print_timeline"])
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert shown == [line.split() for line in RECURRING.splitlines()]
+
+
 def test_the_timeline_shows_interventions(capsys: pytest.CaptureFixture[str]) -> None:
     growth = {
         "class_path": "datamodules.UniformGrowth",
