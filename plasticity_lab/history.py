@@ -21,12 +21,19 @@ class Entry(NamedTuple):
     Attributes:
         before: where the batch stood that was trained before it; None if none was.
         now: where the batch stands.
-        answers: what is done.
+        held: what holds on from there.
+        acts: what is done once there.
     """
 
     before: Position | None
     now: Position
-    answers: Answers
+    held: Answers
+    acts: Answers = ()
+
+    @property
+    def answers(self) -> Answers:
+        """All that is done at the batch."""
+        return (*self.acts, *self.held)
 
 
 @dataclass
@@ -125,7 +132,7 @@ class RunHistory:
             return  # another batch of the same optimizer step
         self._begin_epoch(now)
         latest = self.entries[-1] if self.entries else None
-        if not latest or (latest.answers, latest.now.stage) != (held, now.stage):
+        if not latest or (latest.held, latest.now.stage) != (held, now.stage):
             self.entries.append(Entry(self.last, now, held))
             self.ever |= {key for key, _ in held}
         if answers != held:
@@ -209,11 +216,12 @@ class RunHistory:
         latest = self.entries[number]
         earlier = self.entries[max(number - (latest.now[:2] == place), 0)].now
         acting = {key for key, _ in acts}
-        held = [one for one in latest.answers if one[0] not in acting]
+        held = tuple(one for one in latest.held if one[0] not in acting)
         return Entry(
             earlier._replace(epoch=before[0], step=before[1]) if before else None,
             latest.now._replace(epoch=place[0], step=place[1]),
-            (*acts, *held),
+            held,
+            tuple(acts),
         )
 
     @property
@@ -221,14 +229,14 @@ class RunHistory:
         """What has acted before a batch that was not trained, as a checkpoint came between."""
         if self.begun is None or not self.acted:
             return None
-        return Entry(self.last, self.begun, tuple(self.acted.items()))
+        return Entry(self.last, self.begun, (), tuple(self.acted.items()))
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {
             "entries": [
-                [before and list(before), list(now), [list(answer) for answer in answers]]
-                for before, now, answers in self.entries
+                [entry.before and list(entry.before), list(entry.now), [*map(list, entry.held)]]
+                for entry in self.entries
             ],
             "acts": [asdict(acts) for acts in self.acts],
             "last": self.last and list(self.last),
@@ -246,9 +254,9 @@ class RunHistory:
             Entry(
                 Position(*before) if before else None,
                 Position(*now),
-                tuple((key, answer) for key, answer in answers),
+                tuple((key, answer) for key, answer in held),
             )
-            for before, now, answers in state["entries"]
+            for before, now, held in state["entries"]
         ]
         self.acts = [Acts(**acts) for acts in state["acts"]]
         self._latest = {(acts.key, acts.answer): acts for acts in self.acts}
@@ -258,6 +266,6 @@ class RunHistory:
         self.begun = Position(*state["begun"]) if state["begun"] else None
         self.acted = dict(state["acted"])
         self.times_given = dict(state["times_given"])
-        self.ever = {key for entry in self.entries for key, _ in entry.answers}
+        self.ever = {key for entry in self.entries for key, _ in entry.held}
         self.ever |= {acts.key for acts in self.acts}
         self.stages = StageDecisions(**state["stages"])

@@ -308,17 +308,15 @@ class RunSchedule:
             own, past = _of(part, mine), _of(part, theirs)
             if list(map(_exact, own)) != list(map(_exact, past)):
                 raise _contradiction(part, now, past, own, history)
-        for section in {part.section for part in parts}:
-            orders = [
-                [key for key, _ in answers if key.startswith(f"{section}/")]
-                for answers in (mine, theirs)
-            ]
-            if orders[0] != orders[1]:
+        for recorded in (entry.held, entry.acts):
+            past_order = [key for key, _ in recorded if key in keys]
+            order = [key for key, _ in mine if key in past_order]
+            if order != past_order:
                 raise UserError(
-                    section,
-                    value=", ".join(orders[0]),
+                    order[0].split("/")[0],
+                    value=", ".join(order),
                     problem=f"at epoch {now.epoch} (step {now.step}) the checkpoint had the order "
-                    f"{', '.join(orders[1])}",
+                    f"{', '.join(past_order)}",
                     fix=f"{_PASSED}, or keep that order",
                 )
 

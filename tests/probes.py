@@ -1,6 +1,7 @@
 """Callbacks that tests add to runs."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -108,6 +109,16 @@ class Part(Callback):
         if trainer.global_step == 3 and trainer.global_rank == 1:
             with torch.no_grad():
                 next(pl_module.parameters()).add_(1)
+
+
+class SaveBetween(Callback):
+    """Saves after interventions have acted, and before their batch is trained."""
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        if trainer.global_step == 4 and not Path("between.ckpt").exists():
+            trainer.save_checkpoint("between.ckpt")
 
 
 class EarlySave(Callback):

@@ -111,14 +111,16 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None
     check_resumes(RUNS[name], EVERY_KIND, every=every, first=list(RUNS).index(name) % every)
 
 
-def check_resumes(*fragments: dict[str, Any], every: int = 1, first: int = 0) -> None:
+def check_resumes(
+    *fragments: dict[str, Any], every: int = 1, first: int = 0, only: str = ""
+) -> None:
     arguments = tiny(*fragments)
     whole, config = fit(*arguments), parse(["fit", *arguments])
     home, kept = whole.place.directory, Path("kept")
     shutil.copytree(home, kept)
     kinds = sorted(file.name for file in (kept / "checkpoints").glob("*.ckpt"))
     assert {name[:4] for name in kinds} >= {"step", "epoc", "last"}
-    for kind in kinds[first::every]:
+    for kind in [only] if only else kinds[first::every]:
         shutil.rmtree(home)
         shutil.copytree(kept, home)
         resumed = resume(config, home / "checkpoints" / kind)

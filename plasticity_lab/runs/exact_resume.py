@@ -24,7 +24,8 @@ class ExactResume(Callback):
     (seed, epoch, batch, rank), so that no random state needs saving. Before each checkpoint the
     loggers are flushed, so that what was logged before it survives a kill. From a checkpoint
     written after an epoch's last batch but before its end, Lightning would skip that epoch's
-    validation and its end; here both are made up for. A checkpoint written because the run has
+    validation and its end, and from one written before a batch is trained it would skip that
+    batch; here both are made up for. A checkpoint written because the run has
     failed, in the middle of a step, is marked as such.
 
     Args:
@@ -89,10 +90,26 @@ class ExactResume(Callback):
             interval is None or (checkpoint["epoch"] + 1) % interval == 0
         )
         finish_last_batch(checkpoint["loops"]["fit_loop"], validates)
+        train_begun_batch(checkpoint["loops"]["fit_loop"])
         states = checkpoint["callbacks"]
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.state_key in states:
                 callback.current_score = states[callback.state_key]["current_score"]
+
+
+def train_begun_batch(fit_loop: dict[str, Any]) -> None:
+    """Rewrite the loader's place in a checkpoint written before a batch was trained, in place.
+
+    The loader has handed that batch out already, and would go on with the next one.
+
+    Args:
+        fit_loop: the entry `["loops"]["fit_loop"]` of a checkpoint.
+    """
+    batches = fit_loop["epoch_loop.batch_progress"]["current"]
+    if batches["ready"] > batches["processed"]:
+        for loader in fit_loop["state_dict"].get("combined_loader", []):
+            if "position" in loader:
+                loader["position"] = batches["processed"]
 
 
 def restore_accumulation(trainer: Trainer) -> None:

@@ -201,3 +201,19 @@ def test_an_arm_resumes_from_another_arms_checkpoint() -> None:
     for epoch in (0, 1):
         file = str(first.place.directory / "checkpoints" / f"epochendepoch={epoch}.ckpt")
         assert state(fit(*other, "--ckpt_path", file)) == whole
+
+
+@pytest.mark.parametrize(
+    "acting",
+    [one("ShrinkPerturb", at=["1ep"], shrink=0.5), one("ShrinkPerturb", every="1st", shrink=0.9)],
+)
+def test_an_act_is_done_once_also_if_a_checkpoint_comes_between_it_and_its_batch(
+    acting: dict[str, Any],
+) -> None:
+    between = {"class_path": "tests.probes.SaveBetween"}
+    callbacks = [*acting["trainer"]["callbacks+"], between]
+    arguments = tiny({"trainer": {"callbacks+": callbacks}})
+    whole = fit(*arguments)
+    resumed = fit(*arguments, "--ckpt_path", "between.ckpt")
+    assert resumed.trainer.global_step == 12
+    assert state(resumed) == state(whole)

@@ -6,6 +6,7 @@ from torch import nn
 from plasticity_lab.surgery.norm_statistics import update_bn
 from tests.callbacks.interventions.arms import intervention, run
 from tests.runs import state
+from tests.test_contracts import EVERY_KIND, check_resumes
 
 
 def test_recalibrated_statistics_are_those_of_the_data() -> None:
@@ -37,3 +38,9 @@ def test_recalibration_changes_nothing_but_statistics() -> None:
     assert not torch.equal(
         finished.model.network.norm.running_mean, plain.model.network.norm.running_mean
     )
+
+
+def test_it_acts_where_a_resume_begins_with_a_validation() -> None:
+    """From a checkpoint after an epoch's last batch; the clock stands at that batch."""
+    every = {"trainer": {"callbacks+": [intervention("NormRecalibration", every="2ep")]}}
+    check_resumes(every, EVERY_KIND, only="stepstep=8.ckpt")
