@@ -141,6 +141,7 @@ class Clock(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.schedule = run_schedule(trainer)
         self.history.times_given |= self.schedule.times_given
+        self.history.order = {part.key: place for place, part in enumerate(self.schedule.parts)}
 
     def check(self, trainer: Trainer) -> None:
         """Raise UserError for moments that never come."""

@@ -47,6 +47,7 @@ class Acts:
         last: step of the last batch.
         stride: steps from one to the next; 0 if there is one only.
         gap: steps between each of them and the batch before it; 0 if none was.
+        place: of the part in the run's list; at one batch, parts act in its order.
     """
 
     key: str
@@ -55,11 +56,13 @@ class Acts:
     last: int
     stride: int
     gap: int
+    place: int
 
-    def goes_on_with(self, step: int, gap: int) -> bool:
-        """Whether another act, at a later step, continues the sequence."""
-        later = step - self.last
-        return gap == self.gap > 0 and later > 0 and self.stride in (0, later)
+    def goes_on_with(self, other: "Acts") -> bool:
+        """Whether a later act of the same part continues the sequence."""
+        later = other.first - self.last
+        alike = (self.gap, self.place) == (other.gap, other.place) and self.gap > 0
+        return alike and later > 0 and self.stride in (0, later)
 
     def steps(self) -> range:
         """Return the steps of its batches."""
@@ -96,6 +99,7 @@ class RunHistory:
         stride: optimizer steps from one batch to the next; more than 1 with several optimizers.
         begun: where a batch stands that is not trained yet; None between batches.
         acted: what has acted before that batch, by key.
+        order: places of the parts in the run's list, by key; not a part of checkpoints.
         times_given: the times in the run's config, by key, as a message gives them.
         ever: keys of all that has ever been active.
         stages: how stages that wait for the network have ended.
@@ -110,6 +114,7 @@ class RunHistory:
         self.stride = 1
         self.begun: Position | None = None
         self.acted: dict[str, Any] = {}
+        self.order: dict[str, int] = {}
         self.times_given: dict[str, str] = {}
         self.ever: set[str] = set()
         self.stages = StageDecisions()
@@ -145,12 +150,13 @@ class RunHistory:
         gap = now.step - self.last.step if self.last else 0
         for key, answer in acts:
             self.ever.add(key)
+            act = Acts(key, answer, now.step, now.step, 0, gap, self.order.get(key, 0))
             latest = self._latest.get((key, answer))
-            if latest and latest.goes_on_with(now.step, gap):
+            if latest and latest.goes_on_with(act):
                 latest.stride, latest.last = now.step - latest.last, now.step
             else:
-                self._latest[key, answer] = Acts(key, answer, now.step, now.step, 0, gap)
-                self.acts.append(self._latest[key, answer])
+                self._latest[key, answer] = act
+                self.acts.append(act)
 
     def _begin_epoch(self, now: Position) -> None:
         starts = self.epoch_starts
@@ -201,7 +207,7 @@ class RunHistory:
             if steps[0] < place <= self.last.step:
                 add(place, self.stride)
         done: dict[Place, list[tuple[str, Any]]] = {}
-        for acts in self.acts:
+        for acts in sorted(self.acts, key=lambda acts: acts.place):
             for step in acts.steps():
                 add(step, acts.gap)
                 epoch = starts[bisect_right(steps, step) - 1].epoch

@@ -388,6 +388,24 @@ def test_several_optimizers_are_steps_of_their_own() -> None:
 WINDOW = (Time("5st"), Time("9st"))
 
 
+def test_what_acts_at_one_batch_acts_in_the_order_of_the_list() -> None:
+    first, second = Shot([Time("1ep"), Time("2ep")]), Other([Time("0ep"), Time("2ep")])
+    schedule = RunSchedule([first, second], 4)
+    path = [Position(epoch, 4 * epoch + n) for epoch in range(4) for n in range(4)]
+    history = RunHistory()
+    history.order = {first.key: 0, second.key: 1}
+    for now in path:
+        answers = schedule.answers(history.last, now)
+        history.trained(now, answers, schedule.answers(now, now))
+    schedule.check_history(reloaded(history))
+    with pytest.raises(UserError, match=r"interventions: .*: at epoch 2 \(step 8\) .* the order"):
+        RunSchedule([second, first], 4).check_history(history)
+
+
+class Other(Shot):
+    """Another one."""
+
+
 def test_true_is_not_one() -> None:
     schedule = RunSchedule([Faded(levels={"0ep": 1.0})], 3)
     _, history = train(schedule, [Position(0, 0), Position(0, 1)], set())
