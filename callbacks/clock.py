@@ -157,14 +157,18 @@ class Clock(Callback):
         if schedule.epochs >= 1:
             check_times(trainer)
 
-    def check_history(self, trainer: Trainer) -> None:
-        """Raise UserError for what contradicts the past of the checkpoint that was loaded."""
+    def check_readable(self) -> None:
+        """Raise UserError if the checkpoint that was loaded has no history that can be read."""
         if not self._readable:
             raise UserError(
-                "ckpt_path",
+                "checkpoint",
                 problem="was written by an earlier version, whose history this one cannot read",
                 fix="start a new run",
             )
+
+    def check_history(self, trainer: Trainer) -> None:
+        """Raise UserError for what contradicts the past of the checkpoint that was loaded."""
+        self.check_readable()
         data: Any = getattr(trainer, "datamodule", None)
         if not isinstance(data, ImageDataModule):
             run_schedule(trainer).check_history(self.history)

@@ -160,6 +160,7 @@ def _position(state: Mapping[str, Any]) -> Position:
         raise UserError("checkpoint", problem="was not written by a run of plasticity_lab")
     clock = Clock()
     clock.load_state_dict(state["callbacks"]["Clock"])
+    clock.check_readable()
     last = clock.last or Position(0, 0)
     return last._replace(step=state["global_step"])
 

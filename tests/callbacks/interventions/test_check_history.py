@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from plasticity_lab.analysis.measure import measure
+from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import FROZEN
@@ -217,3 +219,18 @@ def test_an_act_is_done_once_also_if_a_checkpoint_comes_between_it_and_its_batch
     resumed = fit(*arguments, "--ckpt_path", "between.ckpt")
     assert resumed.trainer.global_step == 12
     assert state(resumed) == state(whole)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_evaluated_and_not_gone_on_with(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    home = fit(*tiny(EVERY_EPOCH)).place.directory
+    file = home / "checkpoints" / "epochendepoch=1.ckpt"
+    saved = torch.load(file, weights_only=True)
+    saved["callbacks"]["Clock"] = {"initial_seed": 0, "last": [1, 7, 0], "acts": []}
+    torch.save(saved, file)
+    message = "checkpoint: was written by an earlier version, whose history .*; start a new run"
+    refused(["fit", *tiny(EVERY_EPOCH), "--ckpt_path", str(file)], message, capsys)
+    norms = ["--trainer.callbacks+", "callbacks.NormBiases"]
+    with pytest.raises(UserError, match=message):
+        measure(file, [*norms, "--trainer.callbacks.init_args.every", "1ep"])
