@@ -221,7 +221,7 @@ def test_an_act_is_done_once_also_if_a_checkpoint_comes_between_it_and_its_batch
     assert state(resumed) == state(whole)
 
 
-def test_a_checkpoint_of_an_earlier_version_is_evaluated_and_not_gone_on_with(
+def test_a_checkpoint_of_an_earlier_version_is_not_gone_on_with(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     home = fit(*tiny(EVERY_EPOCH)).place.directory
