@@ -50,7 +50,7 @@ class Record(Callback):
 def config(epochs: int) -> dict[str, Any]:
     """Return the settings of the run."""
     callbacks = [
-        {"class_path": f"{__name__}.Record" if __name__ != "__main__" else "long_run.Record"},
+        {"class_path": "long_run.Record"},
         {"class_path": "callbacks.WeightDecaySchedule", "init_args": {"levels": {"0ep": 0.001}}},
     ]
     growth = {
