@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 
-from plasticity_lab.studies.metrics import everything
+from plasticity_lab.runs.event_files import read_scalars
 
 HERE = Path(__file__).parents[1]
 NAMES = {
@@ -44,7 +44,7 @@ def train(seed: int, epochs: int, folder: Path) -> pd.DataFrame:
     subprocess.run(
         [*command, "--seed_everything", str(seed), "--trainer.max_epochs", str(epochs)], check=True
     )
-    logged = everything(folder / str(seed))
+    logged = read_scalars(folder / str(seed))
     return pd.DataFrame(
         {"seed": seed, "name": name, "statistics": statistics, "step": step, "value": value}
         for group, statistics in GROUPS.items()

@@ -9,7 +9,7 @@ from plasticity_lab.studies.budget_schedule import scheduled
 from plasticity_lab.studies.differences import differences
 from plasticity_lab.studies.dry_run import build
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.study_file import SEED, Run, shown
+from plasticity_lab.studies.study_file import Run, shown
 
 
 class Arm(NamedTuple):
@@ -64,7 +64,10 @@ def described(work: StudyContext) -> Iterator[str]:
         against = f", against {names[arm.control]}" if arm.control is not None else ""
         yield f"{arm.name}{against}:"
         if arm.control is not None:
-            old, new = ({**work.configs[number], SEED: None} for number in (arm.control, arm.run))
+            old, new = (
+                work.resolved.arms[work.resolved.arm_of_run[number]]
+                for number in (arm.control, arm.run)
+            )
             yield from (f"    {line}" for line in differences(old, new))
         try:
             built = build(work, arm.run)

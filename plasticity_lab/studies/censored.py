@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from plasticity_lab.studies.metrics import series
+from plasticity_lab.studies.scalars import read
 from plasticity_lab.studies.study_context import StudyContext
 
 
@@ -12,7 +12,7 @@ def censored(work: StudyContext, metric: str) -> str:
     Cut off are those that ended before their last data stage did.
     """
     finished = [number for number in range(len(work.study.runs)) if work.is_materialised(number)]
-    missing = [number for number in finished if not series(work.folder(number), metric)]
+    missing = [number for number in finished if not read(work.folder(number), metric)]
     ends = {number: work.paths[number].states[-1] for number in finished}
     cut_off = [
         number

@@ -10,12 +10,13 @@ from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import described
-from plasticity_lab.studies.epoch_signatures import may_end_early
 from plasticity_lab.studies.files import write_whole
-from plasticity_lab.studies.metrics import everything
+from plasticity_lab.studies.missing_segments import missing_segments
 from plasticity_lab.studies.plan import EmptyStore, Segment, epochs_to_follow, segments
+from plasticity_lab.studies.scalars import tags
 from plasticity_lab.studies.scheduler import Progress, TaskFactory
 from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
 FAILED = "failed"
@@ -61,24 +62,30 @@ def run(
             problem=error.strerror,
             fix="run the same command again to continue; what is done is kept",
         ) from error
-    missing = [run.name for number, run in enumerate(work.study.runs) if not work.finished(number)]
+    finished = set(work.finished(StoredStates(work.store)))
     count = len(work.study.runs)
     say(
-        f"{count - len(missing)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: "
+        f"{len(finished)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: "
         f"{work.home}"
     )
-    return missing
+    return [run.name for number, run in enumerate(work.study.runs) if number not in finished]
 
 
 def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
-    for line in damaged(work):
+    # What there is to do.
+    stored = StoredStates(work.store)
+    for line in damaged(work, stored):
         say(line)
-    todo = segments(work.paths, work.store)
-    say(summary(work, todo, jobs))
+    todo = segments(work.paths, stored)
+    say(summary(work, todo, stored, jobs))
     bar = tqdm(
         total=sum(segment.stop - segment.first for segment in todo), unit="epoch", disable=not todo
     )
-    pending = dict(enumerate(work.study.runs))
+    missing = missing_segments(work, todo)
+
+    def announce(number: int) -> None:
+        if work.materialise(number):
+            bar.write(f"done    {work.study.runs[number].name}{without_metric(work, number)}")
 
     def count_epoch() -> None:
         bar.update()
@@ -87,14 +94,8 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
         metadata = work.store.metadata(segment.end)
         # A run that ends early does not train all epochs.
         bar.total -= max(0, segment.stop - segment.first - (metadata["stop"] - metadata["first"]))
-        announce()
-
-    def announce() -> None:
-        for number, run in list(pending.items()):
-            if work.finished(number):
-                if work.materialise(number):
-                    bar.write(f"done    {run.name}{without_metric(work, number)}")
-                del pending[number]
+        for number in missing.finish(segment.end):
+            announce(number)
 
     def on_failure(segment: Segment, output: str) -> None:
         (work.home / FAILED).mkdir(exist_ok=True)
@@ -106,9 +107,9 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
         )
 
     with bar:
-        announce()
+        for number in work.finished(stored):
+            announce(number)
         engine(todo, work.task, work.store, jobs, Progress(count_epoch, finish, on_failure))
-        announce()
 
 
 def without_metric(work: StudyContext, number: int) -> str:
@@ -119,27 +120,30 @@ def without_metric(work: StudyContext, number: int) -> str:
     metric = work.study.report.get("metric")
     if not metric:
         return ""
-    logged = everything(work.folder(number))
+    logged = tags(work.folder(number))
     if metric in logged:
         return ""
-    return (
-        f"  warning: report: metric: {metric}: is not logged; "
-        f"logged are {', '.join(sorted(logged))}"
-    )
+    return f"  warning: report: metric: {metric}: is not logged; logged are {', '.join(logged)}"
 
 
-def damaged(work: StudyContext) -> Iterator[str]:
+def damaged(work: StudyContext, stored: StoredStates) -> Iterator[str]:
     """Yield a line for each state of the study that is incomplete, and so counts as untrained."""
-    for state in dict.fromkeys(state for path in work.paths for state in path.states):
-        if damage := work.store.damage(state):
+    for state in all_states(work):
+        if damage := stored.damaged(state):
             yield f"damaged {work.store.root / state}: {damage}; it is trained again"
+
+
+def all_states(work: StudyContext) -> dict[str, None]:
+    """Return the states of all runs, each once and in their order."""
+    return dict.fromkeys(state for path in work.paths for state in path.states)
 
 
 def plan(work: StudyContext) -> str:
     """Print what would be trained, how the arms differ, and how each spends its rate."""
-    lines = [summary(work, segments(work.paths, work.store), 1)]
-    for run, path, config in zip(work.study.runs, work.paths, work.configs, strict=True):
-        limit = "at most " if may_end_early(config) else ""
+    stored = StoredStates(work.store)
+    lines = [summary(work, segments(work.paths, stored), stored, 1)]
+    for run, path, arm in zip(work.study.runs, work.paths, work.resolved.arm_of_run, strict=True):
+        limit = "at most " if work.signatures[arm].may_end_early else ""
         epochs = f"{limit}{len(path.states) - 1} epochs"
         files = " ".join(file.name for file in run.configs)
         overrides = [f"{key}={json.dumps(value)}" for key, value in run.overrides.items()]
@@ -150,12 +154,12 @@ def plan(work: StudyContext) -> str:
     return "\n".join([*lines, *described(work)])
 
 
-def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
+def summary(work: StudyContext, todo: list[Segment], stored: StoredStates, jobs: int) -> str:
     """Return how much there is to train, and how long it will take as far as that is known."""
     # Epochs of all runs, epochs without those that are shared, and those that are missing.
     planned = sum(len(path.states) - 1 for path in work.paths)
     distinct = _epochs(segments(work.paths, EmptyStore()))
-    limit = "at most " if any(map(may_end_early, work.configs)) else ""
+    limit = "at most " if any(arm.may_end_early for arm in work.signatures) else ""
     line = (
         f"{work.study.name}: {len(work.paths)} runs of {limit}{planned} epochs, {distinct} trained "
         f"({distinct / planned:.2f} of them)"
@@ -166,8 +170,7 @@ def summary(work: StudyContext, todo: list[Segment], jobs: int) -> str:
     line += f"; missing are {missing} epochs in {len(todo)} segments"
 
     # The time that finished segments have taken gives an estimate.
-    states = {state for path in work.paths for state in path.states if work.store.has_logs(state)}
-    finished = [work.store.metadata(state) for state in states]
+    finished = [stored.metadata(state) for state in all_states(work) if stored.has_logs(state)]
     trained = sum(entry["stop"] - entry["first"] for entry in finished)
     if trained:
         rate = sum(entry["seconds"] for entry in finished) / trained
@@ -187,17 +190,18 @@ def status(work: StudyContext) -> str:
         for file in (work.home / FAILED).glob("*.txt")
     }
     running = work.store.running()
+    finished = set(work.finished(StoredStates(work.store)))
     counts = dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     lines = []
     for number, run in enumerate(work.study.runs):
         states = work.paths[number].states
         errors = [failures[state] for state in states if state in failures]
         reason = ""
-        if work.finished(number):
+        if number in finished:
             kind = "done"
         elif errors:
             kind, reason = "failed", f"  {errors[0]}"
-        elif running & {*states}:
+        elif not running.isdisjoint(states):
             kind = "running"
         else:
             kind = "waiting"
@@ -211,11 +215,9 @@ def gc(work: StudyContext) -> str:
 
     A finished run's own last state stays in its directory.
     """
-    needed = {segment.start for segment in segments(work.paths, work.store)}
-    stored = {
-        state for path in work.paths for state in path.states if work.store.has_checkpoint(state)
-    }
-    states = stored - needed
+    stored = StoredStates(work.store)
+    needed = {segment.start for segment in segments(work.paths, stored)}
+    states = {state for state in all_states(work) if stored.has_checkpoint(state)} - needed
     freed = 0
     for state in states:
         file = work.store.checkpoint(state)

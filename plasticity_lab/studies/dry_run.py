@@ -1,6 +1,5 @@
 """What is wrong with an arm of a study, found before anything is trained."""
 
-import json
 import logging
 import tempfile
 import warnings
@@ -14,8 +13,8 @@ from plasticity_lab.runs.build import build as build_run
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import RunLocation
+from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.study_file import SEED
 
 
 def check_arms(work: StudyContext) -> None:
@@ -24,12 +23,12 @@ def check_arms(work: StudyContext) -> None:
     Raises:
         UserError: with the name of the run, and the line that train.py would end with.
     """
-    arms: dict[str, int] = {}
-    for number in range(len(work.study.runs)):
-        if work.finished(number):
-            continue
-        arms.setdefault(json.dumps({**work.configs[number], SEED: None}, default=str), number)
-    for number in arms.values():
+    finished = set(work.finished(StoredStates(work.store)))
+    unfinished: dict[int, int] = {}
+    for number, arm in enumerate(work.resolved.arm_of_run):
+        if number not in finished:
+            unfinished.setdefault(arm, number)
+    for number in unfinished.values():
         build(work, number)
 
 
@@ -43,7 +42,7 @@ def build(work: StudyContext, number: int) -> Run:
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             file = Path(folder) / "run.yaml"
-            file.write_text(yaml.safe_dump(work.configs[number], sort_keys=False))
+            file.write_text(yaml.safe_dump(work.resolved.config(number), sort_keys=False))
             run = build_run(
                 parse(["fit", "--config", str(file)]), RunLocation(Path(folder), None, None)
             )

@@ -3,7 +3,7 @@
 import json
 import platform
 from functools import cache
-from importlib.metadata import version
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ def platform_key(config: dict[str, Any]) -> str:
     return "\n".join([python, *versions, device(config)])
 
 
+@cache
+def version(name: str) -> str:
+    """Return the version of an installed distribution."""
+    return metadata.version(name)
+
+
 def device(config: dict[str, Any]) -> str:
     """Name the device that a run would be trained on."""
     on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
@@ -71,6 +77,7 @@ def _examples(node: str, fetch: bool) -> str:
         return f"unread: {node}"
 
 
+@cache
 def _processor() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []

@@ -13,6 +13,7 @@ from jsonargparse import ArgumentParser
 from plasticity_lab.runs.type_hints import class_of
 from plasticity_lab.schedule import RunSchedule, Timed
 from plasticity_lab.studies.classes import class_paths, is_timed, why_not_shareable
+from plasticity_lab.studies.study_file import SEED
 
 IGNORED_TRAINER_KEYS = {
     "logger",
@@ -32,14 +33,23 @@ class EpochSignatures(NamedTuple):
     """A run, as far as it can be compared with others.
 
     Attributes:
-        static_part: what is the same in all epochs, as JSON.
+        static_config: what is the same in all epochs, but for the seed.
+        code: the hash of its code.
         epochs: what else is active in each epoch, as JSON.
         not_shareable_because: why it shares no part of itself with others, "" if it does.
+        may_end_early: whether its number of epochs is only a limit: something in it may end it
+            before.
     """
 
-    static_part: str
+    static_config: dict[str, Any]
+    code: str
     epochs: list[str]
     not_shareable_because: str
+    may_end_early: bool
+
+    def static_part(self, seed: int) -> str:
+        """Return what is the same in all epochs of the run of a seed, as JSON."""
+        return _json([{**self.static_config, SEED: seed}, self.code])
 
 
 def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> EpochSignatures:
@@ -65,15 +75,21 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
     not_shareable_because = _why_not_shareable(config, compared)
     if not_shareable_because:
         run_config = {**config, "trainer": compared}
-        static_part = _json([run_config, code(run_config)])
-        return EpochSignatures(static_part, ["whole run"] * max(count, 1), not_shareable_because)
+        parts: list[_Part] = []
+        _take_out(run_config, parts, lambda nest: "")
+        return EpochSignatures(
+            static_config=run_config,
+            code=code(run_config),
+            epochs=["whole run"] * max(count, 1),
+            not_shareable_because=not_shareable_because,
+            may_end_early=_may_end_early(parts),
+        )
 
     # The parts that act over time, and everything else, which is constant.
     del compared["max_epochs"]
     compared["callbacks"] = compared.get("callbacks") or None
-    parts: list[_Part] = []
+    parts = []
     static_config = _take_out({**config, "trainer": compared}, parts, code)
-    static_part = _json([static_config, code(static_config)])
 
     # What is active in each epoch.
     signatures = []
@@ -84,7 +100,13 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
             for part in parts
         ]
         signatures.append(_json([entry for entry in said if entry is not None]))
-    return EpochSignatures(static_part, signatures, "")
+    return EpochSignatures(
+        static_config=static_config,
+        code=code(static_config),
+        epochs=signatures,
+        not_shareable_because="",
+        may_end_early=_may_end_early(parts),
+    )
 
 
 class _Part(NamedTuple):
@@ -179,10 +201,7 @@ def _always(node: dict[str, Any], parts: Sequence[_Part], place: str) -> dict[st
     return {"always": matter} if places else {}
 
 
-def may_end_early(config: dict[str, Any]) -> bool:
-    """Whether a run's number of epochs is only a limit: something in it may end it before."""
-    parts: list[_Part] = []
-    _take_out(config, parts, lambda nest: "")
+def _may_end_early(parts: Sequence[_Part]) -> bool:
     return any(part.timed.may_end_run for part in parts)
 
 

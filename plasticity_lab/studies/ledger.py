@@ -182,8 +182,10 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
     if path.absolute().is_relative_to(ROOT):
         path = path.absolute().relative_to(ROOT)
     on_top = "".join(f" --config {config.name}" for config in work.config)
-    words = metric_words(chosen.metric, work.configs)
-    comparison = ", ".join(filter(None, [words, chosen.over, note(chosen.metric, work.configs)]))
+    words = metric_words(chosen.metric, work.resolved.arms)
+    comparison = ", ".join(
+        filter(None, [words, chosen.over, note(chosen.metric, work.resolved.arms)])
+    )
     sentences = [
         f"`python study.py run {path}{on_top}`: {origin(work, len(runs))}.",
         f"Unless said otherwise: {comparison}.",

@@ -1,8 +1,7 @@
-"""Numbers of a study's runs, from their TensorBoard files."""
+"""Numbers of a study's runs, from what they have logged."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,8 @@ import numpy as np
 import pandas as pd
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.event_files import read_scalars
 from plasticity_lab.studies.logged_metrics import check_logged
-
-Points = Sequence[tuple[int, float]]
-"""A metric over time: (step, value)."""
+from plasticity_lab.studies.scalars import Points, read
 
 
 def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
@@ -52,22 +48,6 @@ def _at(points: Points, share: int) -> float:
     return values[-1]
 
 
-def series(folder: Path, metric: str) -> list[tuple[int, float]]:
-    """Return a metric of a run as (step, value)."""
-    return everything(folder).get(metric, [])
-
-
-def everything(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return all scalars of a run: tag to (step, value)."""
-    files = [(file.name, file.stat().st_size) for file in sorted(folder.glob("events*"))]
-    return _read(folder.absolute(), tuple(files))
-
-
-@cache
-def _read(folder: Path, files: tuple[tuple[str, int], ...]) -> dict[str, list[tuple[int, float]]]:
-    return read_scalars(folder)
-
-
 def measured(
     folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str
 ) -> pd.DataFrame:
@@ -79,7 +59,7 @@ def measured(
     rows = []
     summarise = read_over(over)
     for folder, variables in zip(folders, values, strict=True):
-        points = series(folder, metric) if folder.exists() else []
+        points = read(folder, metric)
         if points:
             rows.append({**variables, "value": scale(metric) * summarise(points)})
     return pd.DataFrame(rows)
@@ -96,8 +76,8 @@ def curves(
     """
     rows = []
     for folder, variables in zip(folders, values, strict=True):
-        ends = [0, *(step for step, _ in series(folder, "train/loss"))]
-        for step, value in series(folder, metric):
+        ends = [0, *(step for step, _ in read(folder, "train/loss"))]
+        for step, value in read(folder, metric):
             epoch = float("nan")
             if len(ends) > 1:
                 epoch = round(float(np.interp(step, ends, range(len(ends)))), 4)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
 
@@ -10,13 +11,14 @@ def origin(work: StudyContext, num_finished: int) -> str:
     """Describe what a report comes from; a commit with + had uncommitted changes."""
     sessions: list[dict[str, Any]] = []
     states: set[str] = set()
+    stored = StoredStates(work.store)
     for number in range(len(work.study.runs)):
         manifest = work.folder(number) / "manifest.json"
         if work.is_materialised(number) and manifest.exists():
             sessions += json.loads(manifest.read_text())["sessions"]
-        if work.finished(number):
-            states.update(work.store.ancestors(work.paths[number].states[-1]))
-    seconds = sum(work.store.metadata(state)["seconds"] for state in states)
+    for number in work.finished(stored):
+        states.update(stored.ancestors(work.paths[number].states[-1]))
+    seconds = sum(stored.metadata(state)["seconds"] for state in states)
     commits = sorted({_commit(session["git"] or {}) for session in sessions})
     devices = sorted({session["device"] for session in sessions})
     return (

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from plasticity_lab.studies.epoch_signatures import epoch_signatures
+from plasticity_lab.studies.epoch_signatures import EpochSignatures
 
 MAX_SEGMENT_EPOCHS = 50
 """Epochs after which a segment ends: a kill costs little, and later runs can branch there."""
@@ -79,17 +79,15 @@ class Segment(NamedTuple):
     whole: bool
 
 
-def state_chain(config: dict[str, Any], environment: str, code: Callable[[Any], str]) -> StateChain:
+def state_chain(signatures: EpochSignatures, seed: int, environment: str) -> StateChain:
     """Name the states of a run by everything that decides them.
 
     Args:
-        config: the run's resolved config.
+        signatures: of its config.
+        seed: of the run.
         environment: what else decides them: versions, device, data.
-        code: returns the hash of the code that belongs to a part of the config; see
-            `code_hashes.CodeHashes`.
     """
-    signatures = epoch_signatures(config, code)
-    states = [_hash(environment, signatures.static_part)]
+    states = [_hash(environment, signatures.static_part(seed))]
     for signature in signatures.epochs:
         states.append(_hash(states[-1], signature))
     return StateChain(states, signatures.not_shareable_because)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import Claim, Pair, Reading, read_claims
-from plasticity_lab.studies.metrics import check_metric, read_over, scale, series
+from plasticity_lab.studies.metrics import check_metric, read_over, scale
+from plasticity_lab.studies.scalars import read
 from plasticity_lab.studies.settings import check_length, settings
 from plasticity_lab.studies.study_context import StudyContext
 
@@ -66,7 +67,7 @@ def check_claims(work: StudyContext) -> list[Claim]:
                 )
             side = "control_" if key.endswith("control") else ""
             check_length(f"claims: {claim.id}: {side}over", reading.over, work, numbers)
-            check_metric(f"claims: {claim.id}: {side}metric", reading.metric, work.configs)
+            check_metric(f"claims: {claim.id}: {side}metric", reading.metric, work.resolved.arms)
     return claims
 
 
@@ -107,7 +108,7 @@ def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict
     summarise = read_over(reading.over)
     for number in matching(work, reading.runs):
         if work.is_materialised(number):
-            points = series(work.folder(number), reading.metric)
+            points = read(work.folder(number), reading.metric)
             value = scale(reading.metric) * summarise(points) if points else float("nan")
             usable = isfinite(value) and (value > 0 or not positive)
             by_seed[work.study.runs[number].values["seed"]] = value if usable else None

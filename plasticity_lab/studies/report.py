@@ -12,8 +12,9 @@ from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.figure import draw, draw_curves
 from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
-from plasticity_lab.studies.metrics import by_seed, curves, everything, measured, written
+from plasticity_lab.studies.metrics import by_seed, curves, measured, written
 from plasticity_lab.studies.origin import origin
+from plasticity_lab.studies.scalars import tags
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, settings, shown
 from plasticity_lab.studies.statistics import interval
 from plasticity_lab.studies.study_context import StudyContext
@@ -77,7 +78,7 @@ def write_report(work: StudyContext) -> Path:
         )
     runs = frame(work, chosen.metric, chosen.over)
     if runs.empty:
-        logged = sorted({tag for folder in folders for tag in everything(folder)})
+        logged = sorted({tag for folder in folders for tag in tags(folder)})
         raise UserError(
             "report: metric",
             value=chosen.metric,
@@ -90,8 +91,8 @@ def write_report(work: StudyContext) -> Path:
     # The table.
     rows = table(runs, chosen)
     rows.to_csv(report / "table.csv", index=False)
-    caption = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
-    tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.configs) else chosen.metric
+    caption = f"{metric_words(chosen.metric, work.resolved.arms)}, {chosen.over}"
+    tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.resolved.arms) else chosen.metric
     paragraphs = [
         f"{caption} ({tag})",
         markdown(rows, chosen.metric),
@@ -110,9 +111,9 @@ def write_report(work: StudyContext) -> Path:
     if chosen.figure == "curve":
         values = [variables(work, number) for number in finished]
         points = curves(folders, values, chosen.metric)
-        draw_curves(points, chosen, axis_words(chosen.metric, None, work.configs), report)
+        draw_curves(points, chosen, axis_words(chosen.metric, None, work.resolved.arms), report)
     else:
-        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.configs), report)
+        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.resolved.arms), report)
     return report
 
 

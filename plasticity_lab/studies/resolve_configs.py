@@ -4,7 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -14,33 +14,64 @@ from plasticity_lab.studies.overrides import nested
 from plasticity_lab.studies.study_file import SEED, Run
 
 
-def resolved_config(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return the whole config of each run, in plain values.
+class ResolvedRuns(NamedTuple):
+    """The configs of a study's runs, those of an arm held once.
+
+    Attributes:
+        arms: whole configs in plain values, without a seed.
+        arm_of_run: of each run, the number of its arm.
+        seeds: of each run, its seed.
+    """
+
+    arms: list[dict[str, Any]]
+    arm_of_run: list[int]
+    seeds: list[int]
+
+    def config(self, number: int) -> dict[str, Any]:
+        """Return the whole config of a run."""
+        return {**self.arms[self.arm_of_run[number]], SEED: self.seeds[number]}
+
+
+def resolve(runs: Sequence[Run]) -> ResolvedRuns:
+    """Return the whole configs of runs.
 
     Files are parsed once for all seeds of an arm.
 
     Raises:
         UserError: for a config that train.py would refuse, or two runs with the same one.
     """
-    parsed: dict[str, dict[str, Any]] = {}
-    configs: list[dict[str, Any]] = []
+    resolved = ResolvedRuns([], [], [])
+    known: dict[str, tuple[int, Any]] = {}
+    arm_of_config: dict[str, int] = {}
+    run_names: dict[tuple[int, int], str] = {}
     for run in runs:
-        kind = json.dumps(
+        # Runs of the same files and keys are one arm, and so are those that come to the same.
+        keys = json.dumps(
             [[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str
         )
-        if kind not in parsed:
-            parsed[kind] = _parsed(run)
-        seed = run.overrides.get(SEED, parsed[kind][SEED])
+        if keys not in known:
+            config = _parsed(run)
+            without_seed = {**config, SEED: None}
+            text = json.dumps(without_seed, default=str)
+            arm = arm_of_config.setdefault(text, len(resolved.arms))
+            if arm == len(resolved.arms):
+                resolved.arms.append(without_seed)
+            known[keys] = arm, config[SEED]
+        arm, seed_of_files = known[keys]
+
+        seed = run.overrides.get(SEED, seed_of_files)
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise UserError(SEED, value=seed, fix=f"set a whole number in 0…{2**32 - 1}")
-        configs.append({**parsed[kind], SEED: seed})
-        if (first := configs.index(configs[-1])) < len(configs) - 1:
+        first = run_names.setdefault((arm, seed), run.name)
+        if first != run.name:
             raise UserError(
                 run.name,
-                problem=f"is the same run as {runs[first].name}",
+                problem=f"is the same run as {first}",
                 fix="let them differ, or remove one",
             )
-    return configs
+        resolved.arm_of_run.append(arm)
+        resolved.seeds.append(seed)
+    return resolved
 
 
 def _parsed(run: Run) -> dict[str, Any]:

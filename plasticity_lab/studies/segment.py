@@ -14,9 +14,11 @@ from datamodules import ImageDataModule
 from plasticity_lab.checkpoint_files import read_checkpoint
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.command_line import silence_known_warnings
+from plasticity_lab.runs.event_files import read_scalars
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
 from plasticity_lab.runs.run_directory import RunLocation
+from plasticity_lab.studies import scalars
 from plasticity_lab.studies.state_hash import state_hash
 
 
@@ -122,6 +124,8 @@ def train_segment(task: Task, report: Callable[[int], None] = lambda epochs: Non
     run.check()
     if not run.fit():
         raise RuntimeError("max_time was over before the segment was; remove it from the study")
+    scalars.write(place, read_scalars(place))
     if task.test:
         run.trainer.loggers = [ResumableTensorBoardLogger(place / "test", lambda: True)]
         run.trainer.test(run.model, run.data, verbose=False)
+        scalars.write(place / "test", read_scalars(place / "test"))

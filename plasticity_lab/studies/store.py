@@ -17,6 +17,25 @@ STATE = "state.ckpt"
 TEST = "test"
 
 
+class StoredParts(NamedTuple):
+    """What is stored of a state, whole.
+
+    Attributes:
+        metadata: how the segment that ended in it was trained; empty if that is not known.
+        logs: whether the epochs up to it have been trained and logged, with all their files.
+        checkpoint: whether the state itself is there, to train from.
+        test: whether the test split has been measured in it.
+    """
+
+    metadata: dict[str, Any]
+    logs: bool
+    checkpoint: bool
+    test: bool
+
+
+NOTHING_STORED = StoredParts({}, False, False, False)
+
+
 class Store(NamedTuple):
     """States by id: `<root>/<id>/` with the segment that ended in it.
 
@@ -32,19 +51,25 @@ class Store(NamedTuple):
 
     root: Path
 
+    def parts(self, state: str) -> StoredParts:
+        """Return what is stored of a state."""
+        entry = self._entry(state)
+        if not entry or self._short(state, entry, lambda name: not _of_test(name)):
+            return NOTHING_STORED._replace(metadata=entry)
+        tested = (self.root / state / TEST).is_dir() and not self._short(state, entry, _of_test)
+        return StoredParts(entry, True, self.checkpoint(state).is_file(), tested)
+
     def has_logs(self, state: str) -> bool:
         """Whether the epochs up to a state have been trained and logged, with all their files."""
-        entry = self._entry(state)
-        return bool(entry) and not self._short(state, entry, lambda name: not _of_test(name))
+        return self.parts(state).logs
 
     def has_checkpoint(self, state: str) -> bool:
         """Whether the state itself is stored, to train from."""
-        return self.checkpoint(state).is_file() and self.has_logs(state)
+        return self.parts(state).checkpoint
 
     def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
-        tested = (self.root / state / TEST).is_dir() and self.has_logs(state)
-        return tested and not self._short(state, self._entry(state), _of_test)
+        return self.parts(state).test
 
     def checkpoint(self, state: str) -> Path:
         """Return where a state is kept."""
@@ -67,15 +92,6 @@ class Store(NamedTuple):
             states.insert(0, ancestor)
             ancestor = self.start(ancestor)
         return states
-
-    def whole(self, state: str) -> bool:
-        """Whether all segments up to a state are stored."""
-        ancestor: str | None = state
-        while ancestor:
-            if not self.has_logs(ancestor):
-                return False
-            ancestor = self.start(ancestor)
-        return True
 
     def damage(self, state: str) -> str:
         """Describe what is wrong with an incomplete state; "" if it is whole or absent."""

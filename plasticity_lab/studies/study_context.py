@@ -13,14 +13,16 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.runs.manifest import FILE as MANIFEST
 from plasticity_lab.runs.run_directory import CONFIG
 from plasticity_lab.runs.yaml_files import load_yaml
-from plasticity_lab.studies import plan
+from plasticity_lab.studies import plan, scalars
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.environment_key import environment_key
+from plasticity_lab.studies.epoch_signatures import EpochSignatures, epoch_signatures
 from plasticity_lab.studies.files import lengths, link_or_copy, read_json, short, write_whole
-from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.resolve_configs import ResolvedRuns, resolve
 from plasticity_lab.studies.segment import Task
-from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.study_file import SEED, Study, read_study
+from plasticity_lab.studies.store import TEST, Store
+from plasticity_lab.studies.stored_states import StoredStates
+from plasticity_lab.studies.study_file import Study, read_study
 
 RUN_FILE = "run.json"
 LAST = "checkpoints/last.ckpt"
@@ -31,7 +33,8 @@ class StudyContext(NamedTuple):
 
     Attributes:
         study: the content of its file.
-        configs: each run's resolved config.
+        resolved: the configs of its runs.
+        signatures: of the config of each arm in `resolved`.
         paths: the states each run goes through.
         home: the study's folder, with one folder for each run.
         store: where segments are kept, beside those of other studies.
@@ -41,7 +44,8 @@ class StudyContext(NamedTuple):
     """
 
     study: Study
-    configs: list[dict[str, Any]]
+    resolved: ResolvedRuns
+    signatures: list[EpochSignatures]
     paths: list[plan.StateChain]
     home: Path
     store: Store
@@ -51,7 +55,7 @@ class StudyContext(NamedTuple):
 
     def task(self, segment: plan.Segment, place: Path) -> Task:
         """Return the task of a worker for a segment."""
-        config = self.configs[segment.run]
+        config = self.resolved.config(segment.run)
         nodes = config["trainer"]["callbacks"]
         nodes = [nodes] if isinstance(nodes, dict) else nodes or []
         trainer = {
@@ -77,10 +81,11 @@ class StudyContext(NamedTuple):
         """Return the directory of a run."""
         return self.home / self.study.runs[number].name
 
-    def finished(self, number: int) -> bool:
-        """Whether a run is trained and tested, and all of it is stored."""
-        end = self.paths[number].states[-1]
-        return self.store.has_test(end) and self.store.whole(end)
+    def finished(self, stored: StoredStates) -> list[int]:
+        """Return the numbers of the runs that are trained and tested, all of which is stored."""
+        return [
+            number for number, path in enumerate(self.paths) if stored.finished(path.states[-1])
+        ]
 
     def is_materialised(self, number: int) -> bool:
         """Whether a run's directory holds its results under the present settings."""
@@ -112,12 +117,15 @@ class StudyContext(NamedTuple):
             elif (folder / LAST).is_file() and read_json(folder / RUN_FILE).get("state") == end:
                 link_or_copy(folder / LAST, unfinished / LAST)
 
-            # Its manifest, config, and what identifies it.
+            # All that it has logged, its manifest, config, and what identifies it.
+            homes = [self.store.root / state for state in self.store.ancestors(end)]
+            scalars.write(unfinished, scalars.joined([*homes, homes[-1] / TEST]))
             sessions: list[Any] = []
-            for state in self.store.ancestors(end):
-                sessions += read_json(self.store.root / state / MANIFEST).get("sessions", [])
+            for home in homes:
+                sessions += read_json(home / MANIFEST).get("sessions", [])
             (unfinished / MANIFEST).write_text(json.dumps({"sessions": sessions}, indent=1))
-            (unfinished / CONFIG).write_text(yaml.safe_dump(self.configs[number], sort_keys=False))
+            config = self.resolved.config(number)
+            (unfinished / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
             entry = {
                 "study": self.study.name,
                 "values": self.study.runs[number].values,
@@ -198,24 +206,33 @@ def open_study(
     # Its runs, with the files on top of this call or of the last run.
     last = earlier if trust_code else {}
     on_top = [path.absolute() for path in config] or [Path(path) for path in last.get("config", [])]
-    study = read_study(file, on_top)
-    configs = resolved_config(study.runs)
+    if on_top:
+        study = read_study(file, on_top)
+    resolved = resolve(study.runs)
     runs = [
-        run._replace(values={**run.values, "seed": config[SEED]})
-        for run, config in zip(study.runs, configs, strict=True)
+        run._replace(values={**run.values, "seed": seed})
+        for run, seed in zip(study.runs, resolved.seeds, strict=True)
     ]
     study = study._replace(runs=runs)
 
     # Their states.
     code = CodeHashes(project_sources(), trusted=last.get("code_of_classes"))
+    signatures = [epoch_signatures(arm, code) for arm in resolved.arms]
+    environments = [environment_key(arm, threads, fetch) for arm in resolved.arms]
     paths = []
-    for run, run_config in zip(study.runs, configs, strict=True):
-        environment = environment_key(run_config, threads, fetch)
-        if not share:
-            environment += run.name
-        paths.append(plan.state_chain(run_config, environment, code))
+    for run, arm, seed in zip(study.runs, resolved.arm_of_run, resolved.seeds, strict=True):
+        environment = environments[arm] if share else environments[arm] + run.name
+        paths.append(plan.state_chain(signatures[arm], seed, environment))
     return StudyContext(
-        study, configs, paths, home, Store(root / "store"), threads, code.used, on_top
+        study=study,
+        resolved=resolved,
+        signatures=signatures,
+        paths=paths,
+        home=home,
+        store=Store(root / "store"),
+        threads=threads,
+        code=code.used,
+        config=on_top,
     )
 
 

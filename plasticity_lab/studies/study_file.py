@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,11 +122,11 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     ]
     runs = [_run(file.parent, part, naming) for part in parts]
 
-    run_names = [run.name for run in runs]
-    if twice := next((name for name in run_names if run_names.count(name) > 1), None):
+    counts = Counter(run.name for run in runs)
+    if twice := [name for name, count in counts.items() if count > 1]:
         raise UserError(
             "axes",
-            value=twice,
+            value=twice[0],
             problem="stands for several runs",
             fix="give every entry of axes a variable that names its values",
         )

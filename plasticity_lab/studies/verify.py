@@ -5,10 +5,11 @@ import shutil
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.local_engine import run
-from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.plan import Segment
+from plasticity_lab.studies.scalars import joined, read_all
 from plasticity_lab.studies.scheduler import Progress
-from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.store import TEST, Store
+from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
 
@@ -22,7 +23,7 @@ def verify(work: StudyContext, number: int | None = None) -> str:
     Raises:
         UserError: if none is finished, or any part of the state or any logged value differs.
     """
-    finished = [index for index in range(len(work.study.runs)) if work.finished(index)]
+    finished = work.finished(StoredStates(work.store))
     if not finished:
         raise UserError(
             "verify", problem=f"no run of {work.study.name} is done", fix="train some first"
@@ -58,7 +59,7 @@ def verify(work: StudyContext, number: int | None = None) -> str:
     stored_hashes = work.store.metadata(full_run.end)["state"]
     differ = [part for part in stored_hashes if stored_hashes[part] != retrained_hashes[part]]
     place = store.root / full_run.end
-    if everything(work.folder(chosen)) != {**everything(place), **everything(place / "test")}:
+    if read_all(work.folder(chosen)) != joined([place, place / TEST]):
         differ.append("logged values")
     if differ:
         raise UserError(

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from plasticity_lab.studies.metrics import everything
+from plasticity_lab.studies.scalars import read_all
 from plasticity_lab.studies.segment import Task, train_segment
 from plasticity_lab.studies.store import Store
 
@@ -28,7 +28,7 @@ def train(
         )
         store.commit(place, state)
         for folder in (root / state, root / state / "test"):
-            for tag, values in everything(folder).items() if folder.exists() else ():
+            for tag, values in read_all(folder).items():
                 logs.setdefault(tag, []).extend(values)
         start = state
     return store.metadata(state)["state"], logs

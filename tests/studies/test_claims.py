@@ -7,8 +7,7 @@ import pytest
 from scipy import stats
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
-from plasticity_lab.studies import claim_table
+from plasticity_lab.studies import claim_table, scalars
 from plasticity_lab.studies.claims import Claim, read_claims
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.study_context import StudyContext
@@ -44,13 +43,14 @@ def logged(claims: list[dict[str, Any]], **metrics: Values) -> StudyContext:
     work = small(arms, seeds=seeds, claims=[{**CLAIM, "metric": LOSS, **claim} for claim in claims])
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = ResumableTensorBoardLogger(folder, lambda: True)
-        log.log_metrics({"train/loss": 1.0}, 0)
+        logged_values = {"train/loss": [(0, 1.0)]}
         for metric, values in metrics.items():
-            of_seeds = values.get(run.values["arm"], [])
-            if run.values["seed"] < len(of_seeds) and of_seeds[run.values["seed"]] is not None:
-                log.log_metrics({metric.replace("__", "/"): of_seeds[run.values["seed"]]}, 3)
-        log.finalize("success")
+            of_seeds = dict(enumerate(values.get(run.values["arm"], [])))
+            value = of_seeds.get(run.values["seed"])
+            if value is not None:
+                logged_values.setdefault(metric.replace("__", "/"), []).append((3, value))
+        folder.mkdir(parents=True, exist_ok=True)
+        scalars.write(folder, logged_values)
         (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
     return work
 

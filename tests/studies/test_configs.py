@@ -15,6 +15,7 @@ from datamodules.datasets.split import Split, TensorSplit
 from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_file import SEED
 from tests.runs import REPOSITORY, fit
 
 FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))
@@ -92,7 +93,7 @@ def test_published_grids_train_little_more_than_half(name: str, share: float) ->
 def test_every_arm_of_a_study_runs(file: Path) -> None:
     """One batch of eight of each arm, of those that differ in numbers alone the first."""
     distinct: dict[str, dict[str, Any]] = {}
-    for config in opened(file).configs:
+    for config in opened(file).resolved.arms:
         distinct.setdefault(re.sub(r"\d", "", json.dumps(config, default=str)), config)
     for config in distinct.values():
         data = config["data"]["init_args"]
@@ -103,5 +104,5 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
                 "init_args": {"subset": subset},
             }
         data |= {"batch_size": 8, "drop_last": True}
-        Path("arm.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        Path("arm.yaml").write_text(yaml.safe_dump({**config, SEED: 0}, sort_keys=False))
         fit("--config", "arm.yaml", *QUICK)

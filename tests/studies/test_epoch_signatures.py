@@ -7,8 +7,9 @@ import pytest
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.classes import why_not_shareable
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
+from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from plasticity_lab.studies.plan import StateChain, state_chain
-from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.study_file import Run
 from tests.registry import REGISTRY
 from tests.runs import TINY, tiny
@@ -24,7 +25,12 @@ def paths(*arms: dict[str, Any]) -> list[StateChain]:
         config_files = [File(name).rename(f"{number}-{name}").absolute() for name in files]
         runs.append(Run({"arm": number, "seed": 0}, config_files, {}))
     code = CodeHashes(project_sources())
-    return [state_chain(config, "salt", code) for config in resolved_config(runs)]
+    resolved = resolve(runs)
+    signatures = [epoch_signatures(arm, code) for arm in resolved.arms]
+    return [
+        state_chain(signatures[arm], seed, "salt")
+        for arm, seed in zip(resolved.arm_of_run, resolved.seeds, strict=True)
+    ]
 
 
 def common(arm: dict[str, Any], other_arm: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
@@ -22,8 +22,7 @@ RUNS: dict[str, dict[str, Any]] = {
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (resolved,) = resolved_config([Run({"seed": 0}, files, {})])
-    return resolved
+    return resolve([Run({"seed": 0}, files, {})]).config(0)
 
 
 def check(*fragments: dict[str, Any]) -> None:

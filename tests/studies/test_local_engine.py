@@ -18,8 +18,9 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies import local_engine, workers
 from plasticity_lab.studies.commands import gc, run, status, summary
 from plasticity_lab.studies.dry_run import check_arms
-from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.plan import segments
+from plasticity_lab.studies.scalars import read_all
+from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.verify import verify
 from tests.runs import REPOSITORY, fit, logged, tiny
@@ -29,7 +30,7 @@ from tests.studies.small import ARMS, acting, small
 def ends(work: StudyContext) -> dict[str, Any]:
     """Return what every run ends in, and everything that it logged."""
     return {
-        one.name: (work.store.metadata(path.states[-1])["state"], everything(work.folder(number)))
+        one.name: (work.store.metadata(path.states[-1])["state"], read_all(work.folder(number)))
         for number, (one, path) in enumerate(zip(work.study.runs, work.paths, strict=True))
     }
 
@@ -64,7 +65,7 @@ def test_what_is_missing_is_trained_when_an_arm_is_added() -> None:
     assert [(segment.first, segment.stop) for segment in todo] == [(0, 2), (2, 3)], (
         "no state was kept at epoch 2"
     )
-    assert "missing are 3 epochs in 2 segments" in summary(more, todo, 1)
+    assert "missing are 3 epochs in 2 segments" in summary(more, todo, StoredStates(more.store), 1)
     run(more, 1, local_engine.run)
     alone = small(few("plain", "shrunk by half"), seeds=1, share=False, root="alone")
     run(alone, 1, local_engine.run)
@@ -103,7 +104,9 @@ def test_a_failure_stops_no_other_run() -> None:
     work = small({"broken": BROKEN, **few("plain")}, seeds=1)
     assert run(work, 2, local_engine.run) == ["broken,seed=0"]
     assert "failed  broken,seed=0  RuntimeError: broken at epoch 2" in status(work)
-    assert work.finished(1), "though its first epochs were trained with the config of the other"
+    assert 1 in work.finished(StoredStates(work.store)), (
+        "though its first epochs were trained with the config of the other"
+    )
     assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [
         (2, 3)
     ]
@@ -116,7 +119,7 @@ def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
     work = small({"preempted": preempted}, seeds=1)
     assert not run(work, 1, local_engine.run)
     assert len(Path("stopped").read_text()) == 3
-    assert work.finished(0)
+    assert work.finished(StoredStates(work.store)) == [0]
 
 
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
@@ -244,7 +247,8 @@ def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
     for thread in threads:
         thread.join()
     assert len(trained) == len(set(trained))
-    assert all(work.finished(number) for work in (first, other) for number in range(2))
+    for work in (first, other):
+        assert work.finished(StoredStates(work.store)) == [0, 1]
 
     before, root = ends(first), first.store.root
     parent, *_ = first.store.ancestors(first.paths[1].states[-1])

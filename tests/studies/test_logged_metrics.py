@@ -10,7 +10,7 @@ import pytest
 from callbacks import diagnostics
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.logged_metrics import check_logged, logged_metrics
-from plasticity_lab.studies.resolve_configs import resolved_config
+from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTICS, REGISTRY
@@ -41,8 +41,7 @@ RATES = {
 
 def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     files = [Path(name).absolute() for name in tiny(*fragments) if name != "--config"]
-    (resolved,) = resolved_config([Run({"seed": 0}, files, {})])
-    return resolved
+    return resolve([Run({"seed": 0}, files, {})]).config(0)
 
 
 @pytest.mark.parametrize(

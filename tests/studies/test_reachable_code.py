@@ -17,6 +17,7 @@ from plasticity_lab.project import BESIDE, CODE
 from plasticity_lab.studies import code_hashes, installed_packages, plan, study_context
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources, roots
 from plasticity_lab.studies.commands import run
+from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from plasticity_lab.studies.logged_metrics import logged_metrics
 from plasticity_lab.studies.reachable_code import WHOLE, reachable_code
 from plasticity_lab.studies.sources import Sources
@@ -211,12 +212,13 @@ def test_what_acts_later_names_no_earlier_epoch(copied: Path) -> None:
 def test_what_validation_is_impaired_by_counts_in_all_epochs() -> None:
     impaired = {**ARMS["blurred for 1"], "data.init_args.also_evaluate_with_deficit": True}
     for arm, is_equal in ((ARMS["blurred for 1"], True), (impaired, False)):
-        (config,) = small({"blurred": arm}, seeds=1).configs
+        (config,) = small({"blurred": arm}, seeds=1).resolved.arms
         codes = [
             CodeHashes(project_sources(), trusted={"datamodules.Blur": text})
             for text in ("one", "two")
         ]
-        first, second = (plan.state_chain(config, "salt", code).states for code in codes)
+        signatures = [epoch_signatures(config, code) for code in codes]
+        first, second = (plan.state_chain(one, 0, "salt").states for one in signatures)
         assert (first[0] == second[0]) is is_equal
         assert first[1:] != second[1:]
 
@@ -354,7 +356,7 @@ def test_a_function_that_returns_a_callback_is_planned(own: Path) -> None:
     node = {"class_path": "makes_of_mine.make", "init_args": {"every": 2}}
     arm = {"one": {"trainer.callbacks+": [node]}}
     opened = small(arm, seeds=1)
-    assert logged_metrics(opened.configs[0]) is None
+    assert logged_metrics(opened.resolved.arms[0]) is None
     edit(own / "makes_of_mine.py")
     assert states(arm)[0][1] != opened.paths[0].states[1]
 
@@ -581,7 +583,7 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
     assert completed.returncode == 0, completed.stderr
     sources = project_sources()
     for name, config, files in zip(
-        arms, opened.configs, json.loads(completed.stdout.splitlines()[-1]), strict=True
+        arms, opened.resolved.arms, json.loads(completed.stdout.splitlines()[-1]), strict=True
     ):
         modules = reachable_code(roots(config, sources), sources).modules
         reachable = {str(sources.file(module)) for module in modules}

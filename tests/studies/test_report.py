@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
+from plasticity_lab.studies import scalars
 from plasticity_lab.studies.figure import draw, draw_curves
 from plasticity_lab.studies.metrics import curves, measured, read_over
 from plasticity_lab.studies.report import frame, markdown, table, write_report
@@ -42,12 +42,8 @@ def test_numbers_have_the_digits_that_say_something() -> None:
 
 
 def test_last_epochs_are_averaged(tmp_path: Path) -> None:
-    log = ResumableTensorBoardLogger(tmp_path, lambda: True)
-    for step, value in enumerate([0.1, 0.2, 0.4]):
-        log.log_metrics({"val/accuracy": value}, step)
-    log.log_metrics({"train/loss": 1.0}, 1)
-    log.log_metrics({"train/loss": 0.5}, 3)
-    log.finalize("success")
+    accuracy, loss = [(0, 0.1), (1, 0.2), (2, 0.4)], [(1, 1.0), (3, 0.5)]
+    scalars.write(tmp_path, {"val/accuracy": accuracy, "train/loss": loss})
     runs = measured(
         [tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs"
     )
@@ -121,7 +117,7 @@ def test_each_hue_has_its_own_control() -> None:
     ],
 )
 def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_path: Path) -> None:
-    value_label = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).configs)
+    value_label = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).resolved.arms)
     draw(runs(), chosen, value_label, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
     axis = {"test accuracy (%)", "mean of the last 5 epochs", "val split = test split"}
@@ -145,7 +141,9 @@ def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
 
 
 def test_metrics_have_names() -> None:
-    configs = small({"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}).configs
+    configs = small(
+        {"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}
+    ).resolved.arms
     assert axis_words("val/loss", None, configs) == "validation loss"
     assert (
         axis_words("diagnostics/fisher/trace", "at 10%", configs)
@@ -179,9 +177,9 @@ def done(**content: Any) -> StudyContext:
     )
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)
-        log = ResumableTensorBoardLogger(folder, lambda: True)
-        log.log_metrics({"val/accuracy": VALUES[run.values["arm"], run.values["seed"]]}, 3)
-        log.finalize("success")
+        value = VALUES[run.values["arm"], run.values["seed"]]
+        folder.mkdir(parents=True, exist_ok=True)
+        scalars.write(folder, {"val/accuracy": [(3, value)]})
         end = work.paths[number].states[-1]
         (folder / "run.json").write_text(json.dumps({"state": end}))
         (work.store.root / end).mkdir(parents=True)

@@ -8,6 +8,7 @@ import pytest
 from plasticity_lab.studies.plan import EmptyStore, Segment, segments
 from plasticity_lab.studies.plan import StateChain as States
 from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.stored_states import StoredStates
 
 FILES = ("events.out.tfevents.1", "manifest.json", "state.ckpt")
 
@@ -53,7 +54,7 @@ def todo(store: Store) -> list[tuple[str | None, str, bool]]:
 def test_a_whole_chain_needs_nothing(store: Store) -> None:
     chain(store)
     assert todo(store) == []
-    assert store.whole("s6")
+    assert StoredStates(store).finished("s6")
     assert [store.damage(state) for state in CHAIN.states] == [""] * 7
 
 
@@ -78,11 +79,11 @@ def test_what_is_missing_or_truncated_is_named_and_trained_again(
     assert name in store.damage(state)
     before = {"s2": None, "s4": "s2", "s6": "s4"}[state]
     assert todo(store) == [(before, state, state == "s6")], "and nothing else is"
-    assert not store.whole("s6")
+    assert not StoredStates(store).finished("s6")
 
     published(store, state, before, stop=int(state[1:]), test=state == "s6")
     assert store.damage(state) == ""
-    assert store.whole("s6")
+    assert StoredStates(store).finished("s6")
 
 
 def test_a_truncated_test_is_measured_again(store: Store) -> None:

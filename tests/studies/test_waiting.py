@@ -8,8 +8,8 @@ import pytest
 
 from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import plan, run, status
-from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.report import write_report
+from plasticity_lab.studies.scalars import read_all
 from plasticity_lab.studies.verify import verify
 from tests.runs import fit, logged, tiny
 from tests.studies.small import acting, small
@@ -51,7 +51,7 @@ def test_a_run_may_end_before_its_last_segment() -> None:
     }
     finished = fit(*tiny(early), "--run_dir", "alone")
     assert finished.trainer.current_epoch == 2
-    assert everything(work.folder(0)) == logged(Path("alone"))
+    assert read_all(work.folder(0)) == logged(Path("alone"))
     assert verify(work, number=0) == "early,seed=0"
     report_text = (write_report(work) / "table.md").read_text()
     assert "| early | 1 | 1.00 |" in report_text
