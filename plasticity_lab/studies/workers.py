@@ -67,12 +67,11 @@ class Worker:
 
 
 def start_forkserver() -> ForkServerContext:
-    """Start the process from which workers are forked in milliseconds.
-
-    It has imported everything once.
-    """
+    """Start the process from which workers are forked in milliseconds; see `studies.preload`."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["plasticity_lab.studies.workers"])
+    context.set_forkserver_preload(
+        ["plasticity_lab.studies.workers", "plasticity_lab.studies.preload"]
+    )
     # The preload ignores sys.path (python/cpython#117378).
     original = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(CODE), original]))
