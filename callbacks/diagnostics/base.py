@@ -19,6 +19,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.schedule import Answer, Timed
 from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
+from plasticity_lab.tags import GROUPS
 from plasticity_lab.timing import Every, Position, Time
 
 Measured = Mapping[str, float | Figure]
@@ -27,7 +28,6 @@ Measured = Mapping[str, float | Figure]
 NormStatistics = Literal["estimated", "running"]
 """Which mean and variance batch norm uses while a network is measured."""
 
-GROUPS = {"estimated": "diagnostics", "running": "diagnostics_running"}
 """What the tags of values begin with, by the statistics that batch norm used."""
 
 

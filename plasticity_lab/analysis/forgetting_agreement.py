@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from plasticity_lab.command_line import CommandParser, errors_in_one_line
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.command_line import CommandParser, errors_in_one_line
 
 COLUMNS = ["index", "label", "wrong_label", "presentations", "first_learned", "events", "score"]
 FEWEST = 3

@@ -24,19 +24,15 @@ from callbacks.diagnostics.probe import NO_PROBE, training_probe
 from callbacks.diagnostics.run_look import blank_look, look_at_module, multiplied, with_data
 from datamodules import ImageDataModule
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
+from plasticity_lab.command_line import CommandParser, called, errors_in_one_line, program
 from plasticity_lab.errors import UserError
+from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import (
-    CommandParser,
-    called,
-    errors_in_one_line,
-    program,
-    silence_known_warnings,
-)
+from plasticity_lab.runs.file_names import CONFIG
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, RunLocation, check_writable, home_of
+from plasticity_lab.runs.run_directory import RunLocation, check_writable, home_of
 from plasticity_lab.timing import Position
 
 DESCRIPTION = """Measure checkpoints, as a run with the diagnostics would have at those steps.

@@ -16,17 +16,15 @@ from callbacks.diagnostics.probe import training_probe
 from datamodules import ImageDataModule
 from plasticity_lab.analysis.interpolation import Point, barriers, interpolate_path
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
+from plasticity_lab.command_line import CommandParser, errors_in_one_line
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
+from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import (
-    CommandParser,
-    errors_in_one_line,
-    silence_known_warnings,
-)
+from plasticity_lab.runs.file_names import CONFIG
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import CONFIG, RunLocation, home_of
+from plasticity_lab.runs.run_directory import RunLocation, home_of
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 
 EXAMPLES = 10_000

@@ -3,15 +3,8 @@
 Configs are found wherever the project is installed.
 """
 
-import argparse
 import hashlib
-import logging
 import re
-import signal
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,16 +12,12 @@ from typing import Any, NoReturn
 import torch
 import yaml
 from jsonargparse.typing import register_type
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.enums import StrEnum
 from pytorch_lightning.cli import LightningArgumentParser
 
-from plasticity_lab.errors import Diverged, UserError
+from plasticity_lab.errors import UserError
 from plasticity_lab.project import ROOT
 from plasticity_lab.timing import Time
-
-INSTALLED = "plasticity-lab"
-"""The installed command: `train.py` and, by its subcommands, `study.py` and `measure.py`."""
 
 _LONGEST_NAME = 200
 """Bytes in the name of a folder of runs."""
@@ -39,30 +28,6 @@ _NOISE = re.compile(
     r"|Problem with given class_path|Expected a <class 'NoneType'>|Not a valid subclass of"
     r"|Subclass types expect|a class path \(str\)|a dict with"
 )
-_KNOWN_WARNINGS = [
-    # Of LightningCLI.
-    r"\s*By default only one JsonargparseDeprecationWarning",
-    # Of Lightning's own code.
-    "`isinstance\\(treespec, LeafSpec\\)` is deprecated",
-    # Values are logged per epoch.
-    "The number of training batches .* is smaller than the logging interval",
-    # Metrics are the same on all ranks.
-    "It is recommended to use .*sync_dist=True",
-    # Of Lightning's own code.
-    "torch.distributed.nn.functional.all_gather is deprecated",
-    # A batch holds them.
-    "Couldn't infer the batch indices",
-    # The order is then the same in every epoch.
-    "You requested to overfit but enabled",
-    # A resume keeps it.
-    "Experiment logs directory .* exists and is not empty",
-    # So it has, in a branch.
-    "The dirpath has changed from",
-    # So it is, on a resume.
-    "Checkpoint directory .* exists and is not empty",
-]
-"""Patterns of warnings that do not concern a run."""
-
 _TIME = "Not of type Time: "
 
 # Types that arguments have, and how YAML writes them: a moment as text, the default of Lightning's
@@ -90,14 +55,6 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise the message instead of printing usage and exiting."""
         raise ParseError(message)
-
-
-class CommandParser(argparse.ArgumentParser):
-    """A parser of a few options that raises what is wrong with a command line."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the message instead of printing usage and exiting."""
-        raise UserError(message)
 
 
 def one_line(message: str) -> str:
@@ -187,70 +144,3 @@ def run_dir_of(configs: list[Any]) -> str | None:
     if path.name == "config.yaml" and path.with_name("manifest.json").exists():
         return str(path.parent)
     return None
-
-
-def program(script: str) -> str:
-    """Return the name by which usage and errors call this program.
-
-    Args:
-        script: the file of a checkout that does the same: `train.py`, `study.py` or `measure.py`.
-    """
-    if not _is_installed_command():
-        return script
-    return INSTALLED if script == "train.py" else f"{INSTALLED} {Path(script).stem}"
-
-
-def called(script: str) -> str:
-    """Return the beginning of a command line that calls this program as it was called now.
-
-    Args:
-        script: as `program`.
-    """
-    if _is_installed_command():
-        return program(script)
-    path = Path(sys.argv[0])
-    return f"python {path if path.name == script else script}"
-
-
-def _is_installed_command() -> bool:
-    return Path(sys.argv[0]).stem == INSTALLED
-
-
-@contextmanager
-def errors_in_one_line(program: str) -> Iterator[None]:
-    """Show a user's mistake, and other ends that need no traceback, in one line, and exit.
-
-    Args:
-        program: whose name the line begins with.
-
-    Raises:
-        SystemExit: with code 2 for a mistake, 1 for a run that failed, 130 for Ctrl-C.
-    """
-    code, line = 2, ""
-    try:
-        yield
-        return
-    except (UserError, Diverged, MisconfigurationException) as error:
-        code, line = getattr(error, "exit_code", 2), str(error)
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
-    except RuntimeError as error:
-        if "Connection closed by peer" in str(error):
-            # Another rank has stopped, and prints why.
-            code = 1
-        elif "Early stopping conditioned on metric" in str(error):
-            line = f"EarlyStopping: {error}"
-        else:
-            raise
-    if line:
-        print(f"{program}: error: {' '.join(line.split())}", file=sys.stderr)
-    raise SystemExit(code)
-
-
-def silence_known_warnings() -> None:
-    """Hide advertisements of Lightning, and warnings that do not concern a run."""
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in str(record.msg)
-    )
-    for pattern in _KNOWN_WARNINGS:
-        warnings.filterwarnings("ignore", pattern)

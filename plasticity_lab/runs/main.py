@@ -4,9 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from plasticity_lab.command_line import errors_in_one_line
+from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import errors_in_one_line, silence_known_warnings
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 

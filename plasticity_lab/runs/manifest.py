@@ -14,8 +14,8 @@ import torch
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.project import CODE
+from plasticity_lab.runs.file_names import MANIFEST
 
-FILE = "manifest.json"
 _PACKAGES = (
     "torch",
     "torchvision",
@@ -70,7 +70,7 @@ def close_session(directory: Path, wall_seconds: float) -> None:
 
 
 def _read(directory: Path) -> dict[str, Any]:
-    file = directory / FILE
+    file = directory / MANIFEST
     try:
         return json.loads(file.read_text()) if file.exists() else {}
     except ValueError:
@@ -82,7 +82,7 @@ def _read(directory: Path) -> dict[str, Any]:
 
 
 def _write(directory: Path, manifest: dict[str, Any]) -> None:
-    with write_atomically(directory / FILE) as unfinished:
+    with write_atomically(directory / MANIFEST) as unfinished:
         unfinished.write_text(json.dumps(manifest, indent=1))
 
 

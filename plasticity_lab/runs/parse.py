@@ -11,17 +11,10 @@ from jsonargparse import DefaultHelpFormatter, Namespace
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+from plasticity_lab.command_line import INSTALLED, called
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import BESIDE, CONFIGS
-from plasticity_lab.runs import run_directory
-from plasticity_lab.runs.command_line import (
-    INSTALLED,
-    ParseError,
-    Parser,
-    called,
-    find_configs,
-    one_line,
-)
+from plasticity_lab.runs.command_line import ParseError, Parser, find_configs, one_line
 from plasticity_lab.runs.config_checks import (
     SIZES,
     Given,
@@ -30,6 +23,7 @@ from plasticity_lab.runs.config_checks import (
     given_settings,
     given_sizes,
 )
+from plasticity_lab.runs.file_names import KEYS
 from plasticity_lab.runs.trainer import WholeLimits
 from plasticity_lab.runs.type_hints import check_hints, check_nulls, class_named
 
@@ -169,7 +163,7 @@ class Config(NamedTuple):
         dump = yaml.safe_load(text)[self.command]
         if sizes := self._own_sizes():
             dump["model"]["init_args"]["network"].setdefault("init_args", {}).update(sizes)
-        return {key: dump[key] for key in run_directory.KEYS}
+        return {key: dump[key] for key in KEYS}
 
     def _own_sizes(self) -> dict[str, Any]:
         """Return the sizes of the network that the user wrote since the data do not give them.

@@ -18,11 +18,7 @@ from plasticity_lab.checkpoint_files import (
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.runs import manifest
-
-KEYS = ("seed_everything", "trainer", "model", "data")
-"""The keys of a config that define a run."""
-
-CONFIG = "config.yaml"
+from plasticity_lab.runs.file_names import CONFIG
 
 
 class RunLocation(NamedTuple):

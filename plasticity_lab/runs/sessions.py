@@ -16,13 +16,14 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from plasticity_lab.command_line import called
 from plasticity_lab.errors import SessionEnd, UserError
-from plasticity_lab.runs.command_line import called
 from plasticity_lab.runs.csv_log import ResumableCSVLogger
+from plasticity_lab.runs.file_names import CONFIG
 from plasticity_lab.runs.interruption import Interruption
 from plasticity_lab.runs.last_checkpoint import LastCheckpoint
 from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
-from plasticity_lab.runs.run_directory import CONFIG, RunLocation
+from plasticity_lab.runs.run_directory import RunLocation
 from plasticity_lab.runs.run_record import RunRecord
 
 

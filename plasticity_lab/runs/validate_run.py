@@ -15,8 +15,8 @@ from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from lightning_modules.fitting import check_fit
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.file_names import CONFIG
 from plasticity_lab.runs.resumable import check_resumable
-from plasticity_lab.runs.run_directory import CONFIG
 from plasticity_lab.runs.trainer_checks import check_trainer
 
 

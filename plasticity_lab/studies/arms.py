@@ -65,7 +65,7 @@ def described(work: StudyContext) -> Iterator[str]:
         yield f"{arm.name}{against}:"
         if arm.control is not None:
             old, new = (
-                work.resolved.arms[work.resolved.arm_of_run[number]]
+                work.opened.arms[work.opened.arm_of_run[number]]
                 for number in (arm.control, arm.run)
             )
             yield from (f"    {line}" for line in differences(old, new))

@@ -63,7 +63,7 @@ def result(work: StudyContext, outcome: Outcome) -> str:
     claim, compared = outcome.claim, outcome.compared
     assert compared is not None
     arm, control = claim.pair
-    metric = metric_words(arm.metric, work.resolved.arms)
+    metric = metric_words(arm.metric, work.opened.arms)
     difference = f"{gap(claim, interval(compared.differences))}{unit(claim)}"
     if claim.minus is not None:
         means = (
@@ -79,7 +79,7 @@ def result(work: StudyContext, outcome: Outcome) -> str:
     if arm.metric != control.metric:
         return (
             f"{difference}; {metric} {sides[0]} against "
-            f"{metric_words(control.metric, work.resolved.arms)} {sides[1]}"
+            f"{metric_words(control.metric, work.opened.arms)} {sides[1]}"
         )
     return f"{difference}; {metric} {sides[0]} against {sides[1]}"
 

@@ -9,8 +9,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.arms import described
-from plasticity_lab.studies.files import write_whole
+from plasticity_lab.studies import opened_record
 from plasticity_lab.studies.missing_segments import missing_segments
 from plasticity_lab.studies.plan import EmptyStore, Segment, epochs_to_follow, segments
 from plasticity_lab.studies.scalars import tags
@@ -44,12 +43,7 @@ def run(
         work.store.root.mkdir(parents=True, exist_ok=True)
         work.home.mkdir(parents=True, exist_ok=True)
         work.store.remove_stale()
-        last = {
-            "file": str(work.study.file.absolute()),
-            "code_of_classes": work.code,
-            "config": [str(file) for file in work.config],
-        }
-        write_whole(work.home / "study.json", last)
+        work.keep()
         shutil.rmtree(work.home / FAILED, ignore_errors=True)
         _train(work, jobs, engine, say)
     except KeyboardInterrupt:
@@ -69,6 +63,22 @@ def run(
         f"{work.home}"
     )
     return [run.name for number, run in enumerate(work.study.runs) if number not in finished]
+
+
+def is_complete(work: StudyContext) -> bool:
+    """Whether every run of a study is trained, tested and written into its directory."""
+    stored = StoredStates(work.store)
+    if any(stored.damaged(state) for state in all_states(work)):
+        return False
+    numbers = range(len(work.study.runs))
+    return work.finished(stored) == [*numbers] and all(map(work.is_materialised, numbers))
+
+
+def report_complete(work: StudyContext, say: Callable[[str], None] = print) -> None:
+    """Report that a complete study has nothing to train."""
+    say(summary(work, [], StoredStates(work.store), 1))
+    count = len(work.study.runs)
+    say(f"{count} of {count} runs are done: {work.home}")
 
 
 def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], None]) -> None:
@@ -142,8 +152,8 @@ def plan(work: StudyContext) -> str:
     """Print what would be trained, how the arms differ, and how each spends its rate."""
     stored = StoredStates(work.store)
     lines = [summary(work, segments(work.paths, stored), stored, 1)]
-    for run, path, arm in zip(work.study.runs, work.paths, work.resolved.arm_of_run, strict=True):
-        limit = "at most " if work.signatures[arm].may_end_early else ""
+    for run, path, arm in zip(work.study.runs, work.paths, work.opened.arm_of_run, strict=True):
+        limit = "at most " if work.opened.signatures[arm].may_end_early else ""
         epochs = f"{limit}{len(path.states) - 1} epochs"
         files = " ".join(file.name for file in run.configs)
         overrides = [f"{key}={json.dumps(value)}" for key, value in run.overrides.items()]
@@ -151,7 +161,21 @@ def plan(work: StudyContext) -> str:
             f"  shares nothing: {path.not_shareable_because}" if path.not_shareable_because else ""
         )
         lines.append(f"{run.name}  {epochs}  {files}  {'  '.join(overrides)}{note}")
-    return "\n".join([*lines, *described(work)])
+    return "\n".join([*lines, *_described(work)])
+
+
+def _described(work: StudyContext) -> list[str]:
+    """Return how the arms differ, which is kept as each has to be built for it."""
+    kept = opened_record.kept_lines(work.home, work.study.file)
+    if kept is not None and work.inputs is None:
+        return kept
+
+    # Only here, as it imports torch and Lightning.
+    from plasticity_lab.studies.arms import described
+
+    lines = list(described(work))
+    opened_record.keep_lines(work.home, work.study.file, lines)
+    return lines
 
 
 def summary(work: StudyContext, todo: list[Segment], stored: StoredStates, jobs: int) -> str:
@@ -159,7 +183,7 @@ def summary(work: StudyContext, todo: list[Segment], stored: StoredStates, jobs:
     # Epochs of all runs, epochs without those that are shared, and those that are missing.
     planned = sum(len(path.states) - 1 for path in work.paths)
     distinct = _epochs(segments(work.paths, EmptyStore()))
-    limit = "at most " if any(arm.may_end_early for arm in work.signatures) else ""
+    limit = "at most " if any(arm.may_end_early for arm in work.opened.signatures) else ""
     line = (
         f"{work.study.name}: {len(work.paths)} runs of {limit}{planned} epochs, {distinct} trained "
         f"({distinct / planned:.2f} of them)"

@@ -25,7 +25,7 @@ def check_arms(work: StudyContext) -> None:
     """
     finished = set(work.finished(StoredStates(work.store)))
     unfinished: dict[int, int] = {}
-    for number, arm in enumerate(work.resolved.arm_of_run):
+    for number, arm in enumerate(work.opened.arm_of_run):
         if number not in finished:
             unfinished.setdefault(arm, number)
     for number in unfinished.values():
@@ -42,7 +42,7 @@ def build(work: StudyContext, number: int) -> Run:
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
             file = Path(folder) / "run.yaml"
-            file.write_text(yaml.safe_dump(work.resolved.config(number), sort_keys=False))
+            file.write_text(yaml.safe_dump(work.opened.config(number), sort_keys=False))
             run = build_run(
                 parse(["fit", "--config", str(file)]), RunLocation(Path(folder), None, None)
             )

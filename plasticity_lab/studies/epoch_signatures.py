@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 from plasticity_lab.runs.type_hints import class_of
 from plasticity_lab.schedule import RunSchedule, Timed
 from plasticity_lab.studies.classes import class_paths, is_timed, why_not_shareable
-from plasticity_lab.studies.study_file import SEED
+from plasticity_lab.studies.plan import EpochSignatures, as_json
 
 IGNORED_TRAINER_KEYS = {
     "logger",
@@ -27,29 +27,6 @@ IGNORED_TRAINER_KEYS = {
 
 ENDS_EARLY = ("max_steps", "max_time", "min_steps", "min_epochs", "fast_dev_run", "overfit_batches")
 """Trainer options that can end a run or an epoch early; such runs are never shared."""
-
-
-class EpochSignatures(NamedTuple):
-    """A run, as far as it can be compared with others.
-
-    Attributes:
-        static_config: what is the same in all epochs, but for the seed.
-        code: the hash of its code.
-        epochs: what else is active in each epoch, as JSON.
-        not_shareable_because: why it shares no part of itself with others, "" if it does.
-        may_end_early: whether its number of epochs is only a limit: something in it may end it
-            before.
-    """
-
-    static_config: dict[str, Any]
-    code: str
-    epochs: list[str]
-    not_shareable_because: str
-    may_end_early: bool
-
-    def static_part(self, seed: int) -> str:
-        """Return what is the same in all epochs of the run of a seed, as JSON."""
-        return _json([{**self.static_config, SEED: seed}, self.code])
 
 
 def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> EpochSignatures:
@@ -99,7 +76,7 @@ def epoch_signatures(config: dict[str, Any], code: Callable[[Any], str]) -> Epoc
             part.signature(schedule.signature(part.timed, before, now, stages_known))
             for part in parts
         ]
-        signatures.append(_json([entry for entry in said if entry is not None]))
+        signatures.append(as_json([entry for entry in said if entry is not None]))
     return EpochSignatures(
         static_config=static_config,
         code=code(static_config),
@@ -228,7 +205,3 @@ def _cached(node: str, kind: type) -> Any:
     parser = ArgumentParser()
     parser.add_argument("--instance", type=kind)
     return parser.instantiate(parser.parse_object({"instance": json.loads(node)})).instance
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)

@@ -181,10 +181,10 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
     path = work.study.file
     if path.absolute().is_relative_to(ROOT):
         path = path.absolute().relative_to(ROOT)
-    on_top = "".join(f" --config {config.name}" for config in work.config)
-    words = metric_words(chosen.metric, work.resolved.arms)
+    on_top = "".join(f" --config {config.name}" for config in work.study.config)
+    words = metric_words(chosen.metric, work.opened.arms)
     comparison = ", ".join(
-        filter(None, [words, chosen.over, note(chosen.metric, work.resolved.arms)])
+        filter(None, [words, chosen.over, note(chosen.metric, work.opened.arms)])
     )
     sentences = [
         f"`python study.py run {path}{on_top}`: {origin(work, len(runs))}.",

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 
-from plasticity_lab.studies import scheduler, workers
+from plasticity_lab.studies import scheduler
 from plasticity_lab.studies.plan import Segment
 from plasticity_lab.studies.scheduler import Ended, Progress, Start, TaskFactory, already_trained
 from plasticity_lab.studies.store import Store
@@ -27,7 +27,7 @@ def run(
 ) -> None:
     """Train segments in worker processes of this machine, as `scheduler.train` specifies.
 
-    A worker that computes nothing for `workers.PATIENCE` has failed.
+    A worker that computes nothing for `scheduler.PATIENCE` has failed.
 
     Args:
         todo: what to train.
@@ -76,7 +76,7 @@ class LocalExecutor:
         waited = min(time.monotonic() - since, 2 * POLL)
         for reader, worker in self.working.items():
             worker.silent = 0.0 if reader in ready else worker.silent + waited
-            if worker.silent > workers.PATIENCE:
+            if worker.silent > scheduler.PATIENCE:
                 worker.hung = True
                 worker.process.kill()
 
@@ -113,7 +113,7 @@ def _ended(worker: Worker, store: Store) -> str:
         else:
             failure = failure_output(worker.place / "log.txt", code)
             if worker.hung:
-                minutes = f"{workers.PATIENCE / 60:.3g} minutes"
+                minutes = f"{scheduler.PATIENCE / 60:.3g} minutes"
                 failure += f"\ngave no sign of life for {minutes}, and was ended"
     except OSError as error:
         failure = f"trained, but cannot be kept: {error.strerror}: {error.filename}"

@@ -1,18 +1,16 @@
 """Which metrics a run will log, known before it is trained."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from callbacks import Dashboard, Diagnostic, Level, NormRecalibration, OneShot
-from callbacks.diagnostics.base import GROUPS
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from datamodules import ImageDataModule
 from lightning_modules import Classification, ImageClassifier, Objective, Supervised
-from plasticity_lab.errors import UserError
 from plasticity_lab.runs.type_hints import class_of
 from plasticity_lab.studies.classes import is_builtin
 from plasticity_lab.studies.epoch_signatures import instantiate
+from plasticity_lab.tags import GROUPS
 
 SILENT = {
     "BatchSizeFinder",
@@ -54,23 +52,6 @@ def logged_metrics(config: Mapping[str, Any]) -> list[str] | None:
             return None
         tags += logged
     return sorted(set(tags))
-
-
-def check_logged(key: str, metric: Any, configs: Iterable[Mapping[str, Any]]) -> None:
-    """Raise UserError for a metric that no run logs, naming its key and the tags there are."""
-    all_tags: set[str] = set()
-    for config in configs:
-        tags = logged_metrics(config)
-        if tags is None and isinstance(metric, str):
-            return
-        all_tags |= set(tags or ())
-    if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in all_tags):
-        raise UserError(
-            key,
-            value=metric,
-            problem="no run logs it",
-            fix=f"they log {', '.join(sorted(all_tags))}",
-        )
 
 
 def _objective(model: Mapping[str, Any]) -> Objective | None:
@@ -131,12 +112,6 @@ def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
     if is_builtin(path) and issubclass(kind, OneShot | Level | NormRecalibration):
         return [f"interventions/{name}"]
     return [] if kind is Dashboard else None
-
-
-def _stands_for(tag: str, metric: str) -> bool:
-    """Whether a tag is the metric, or becomes it with something in place of each `<…>`."""
-    parts = re.split(r"<[^>]*>", tag)
-    return bool(re.fullmatch("[^/]+".join(map(re.escape, parts)), metric))
 
 
 def _name(node: Mapping[str, Any]) -> str:

@@ -5,24 +5,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from plasticity_lab.command_line import CommandParser, called, errors_in_one_line, program
 from plasticity_lab.errors import UserError
+from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.project import ROOT, find_own_classes
-from plasticity_lab.runs.command_line import (
-    CommandParser,
-    called,
-    errors_in_one_line,
-    program,
-    silence_known_warnings,
-)
-from plasticity_lab.studies import claim_table, commands, local_engine
-from plasticity_lab.studies.dry_run import check_arms
-from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
+from plasticity_lab.studies import commands
 from plasticity_lab.studies.readings import check_claims
-from plasticity_lab.studies.report import write_report
-from plasticity_lab.studies.study_context import StudyContext, open_study
-from plasticity_lab.studies.verdicts import outcomes
-from plasticity_lab.studies.verify import verify
-from plasticity_lab.studies.workers import PATIENCE
+from plasticity_lab.studies.scheduler import PATIENCE
+from plasticity_lab.studies.study_context import StudyContext, open_study, reopen_study
 
 COMMANDS = {
     "run": "train what is missing, and report",
@@ -151,9 +141,13 @@ def run_command(options: argparse.Namespace) -> int:
         )
 
     if options.command == "report" and options.ledger:
+        from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
+
         check_target(options.ledger)
         write_ledger(*all_studies(files, root, opened), options.ledger)
         print(options.ledger)
+        return 0
+    if options.command == "run" and _nothing_to_do(files, root, options):
         return 0
     works = [opened(file) for file in files]
     for work in works:
@@ -164,14 +158,39 @@ def run_command(options: argparse.Namespace) -> int:
         if options.command == "report":
             _report(work)
         elif options.command == "verify":
+            from plasticity_lab.studies.verify import verify
+
             print(f"{verify(work)}: trained alone it is bitwise the same")
         else:
             print(getattr(commands, options.command)(work))
     return 0
 
 
+def _nothing_to_do(files: Sequence[Path], root: Path, options: argparse.Namespace) -> bool:
+    """Whether all studies are as they were opened last, and complete; then report them.
+
+    So a run of what is done starts at once.
+    """
+    share, trust = options.share == "true", options.trust_code
+    works: list[StudyContext] = []
+    for file in files:
+        work = reopen_study(file, root, options.threads, share, trust, options.config)
+        if work is None or not commands.is_complete(work):
+            return False
+        works.append(work)
+    for work in works:
+        check_claims(work)
+        commands.report_complete(work)
+        _report(work)
+    return True
+
+
 def _run(works: Sequence[StudyContext], options: argparse.Namespace) -> int:
     """Train what is missing of studies, and report; return the exit code."""
+    # Only here, as they import torch and Lightning.
+    from plasticity_lab.studies import local_engine
+    from plasticity_lab.studies.dry_run import check_arms
+
     train: commands.Engine = local_engine.run
     if options.engine == "ray":
         from plasticity_lab.studies import ray_engine
@@ -189,6 +208,11 @@ def _run(works: Sequence[StudyContext], options: argparse.Namespace) -> int:
 
 def _report(work: StudyContext) -> None:
     """Write table and figure of a study; print the table, and verdicts on its claims."""
+    # Only here, as they import pandas, SciPy and what draws.
+    from plasticity_lab.studies import claim_table
+    from plasticity_lab.studies.report import write_report
+    from plasticity_lab.studies.verdicts import outcomes
+
     folder = write_report(work)
     print((folder / "table.md").read_text())
     for outcome in outcomes(work):

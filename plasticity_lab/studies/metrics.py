@@ -1,16 +1,11 @@
 """Numbers of a study's runs, from what they have logged."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.logged_metrics import check_logged
-from plasticity_lab.studies.scalars import Points, read
+from plasticity_lab.studies.scalars import Points
 
 
 def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
@@ -48,43 +43,6 @@ def _at(points: Points, share: int) -> float:
     return values[-1]
 
 
-def measured(
-    folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str
-) -> pd.DataFrame:
-    """Return one row for each run that has a metric, with its value; None if none has.
-
-    A row holds the run's variables and, in `value`, its values over time as one. Shares
-    (accuracies) are in percent.
-    """
-    rows = []
-    summarise = read_over(over)
-    for folder, variables in zip(folders, values, strict=True):
-        points = read(folder, metric)
-        if points:
-            rows.append({**variables, "value": scale(metric) * summarise(points)})
-    return pd.DataFrame(rows)
-
-
-def curves(
-    folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str
-) -> pd.DataFrame:
-    """Return one row for each value of a metric over time.
-
-    A row holds its run's variables, `step` (batches trained before), `epoch` and `value`. Epochs
-    end where `train/loss` is logged, and are cut into equal steps; they are NaN where it is not
-    logged.
-    """
-    rows = []
-    for folder, variables in zip(folders, values, strict=True):
-        ends = [0, *(step for step, _ in read(folder, "train/loss"))]
-        for step, value in read(folder, metric):
-            epoch = float("nan")
-            if len(ends) > 1:
-                epoch = round(float(np.interp(step, ends, range(len(ends)))), 4)
-            rows.append({**variables, "step": step, "epoch": epoch, "value": scale(metric) * value})
-    return pd.DataFrame(rows)
-
-
 def scale(metric: str) -> int:
     """Return what a metric is multiplied by to be shown."""
     return 100 if metric.endswith("accuracy") else 1
@@ -100,11 +58,27 @@ def written(value: float, metric: str, sign: str = "") -> str:
     return f"{value:{sign},.0f}" if abs(value) >= 100 else f"{value:{sign}#.3g}"
 
 
-def by_seed(frame: pd.DataFrame) -> dict[Any, float]:
-    """Return the values of one arm by seed."""
-    return {row.seed: row.value for row in frame.itertuples()}
+def check_metric(key: str, metric: Any, tags: Sequence[Sequence[str] | None]) -> None:
+    """Raise UserError for a metric that no run logs, naming its key and the tags there are.
+
+    Args:
+        key: what the error names.
+        metric: the metric.
+        tags: of each arm, what its runs log; see `logged_metrics`.
+    """
+    if None in tags and isinstance(metric, str):
+        return
+    all_tags = sorted({tag for arm in tags for tag in arm or ()})
+    if not isinstance(metric, str) or not any(_stands_for(tag, metric) for tag in all_tags):
+        raise UserError(
+            key,
+            value=metric,
+            problem="no run logs it",
+            fix=f"they log {', '.join(all_tags)}",
+        )
 
 
-def check_metric(key: str, metric: Any, configs: Iterable[dict[str, Any]]) -> None:
-    """Raise UserError, which names the key, for a metric that no run logs."""
-    check_logged(key, metric, configs)
+def _stands_for(tag: str, metric: str) -> bool:
+    """Whether a tag is the metric, or becomes it with something in place of each `<…>`."""
+    parts = re.split(r"<[^>]*>", tag)
+    return bool(re.fullmatch("[^/]+".join(map(re.escape, parts)), metric))

@@ -1,12 +1,13 @@
 """Plan what a study has to train: the tree of all its runs' epochs, cut into segments."""
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from plasticity_lab.studies.epoch_signatures import EpochSignatures
+from plasticity_lab.studies.study_file import SEED
 
 MAX_SEGMENT_EPOCHS = 50
 """Epochs after which a segment ends: a kill costs little, and later runs can branch there."""
@@ -40,6 +41,29 @@ class EmptyStore:
     def start(self, state: str) -> str | None:
         """Nothing."""
         return None
+
+
+class EpochSignatures(NamedTuple):
+    """A run, as far as it can be compared with others.
+
+    Attributes:
+        static_config: what is the same in all epochs, but for the seed.
+        code: the hash of its code.
+        epochs: what else is active in each epoch, as JSON.
+        not_shareable_because: why it shares no part of itself with others, "" if it does.
+        may_end_early: whether its number of epochs is only a limit: something in it may end it
+            before.
+    """
+
+    static_config: dict[str, Any]
+    code: str
+    epochs: list[str]
+    not_shareable_because: str
+    may_end_early: bool
+
+    def static_part(self, seed: int) -> str:
+        """Return what is the same in all epochs of the run of a seed, as JSON."""
+        return as_json([{**self.static_config, SEED: seed}, self.code])
 
 
 class StateChain(NamedTuple):
@@ -171,3 +195,8 @@ def _branch_points(paths: Sequence[StateChain]) -> set[str]:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def as_json(value: Any) -> str:
+    """Return a part of a config as text that does not depend on the order of keys."""
+    return json.dumps(value, sort_keys=True, default=str)

@@ -10,9 +10,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from plasticity_lab.command_line import errors_in_one_line
 from plasticity_lab.errors import UserError
 from plasticity_lab.project import CODE
-from plasticity_lab.runs.command_line import errors_in_one_line
 from plasticity_lab.studies import scheduler
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.environment_key import platform_key
@@ -26,8 +26,9 @@ from plasticity_lab.studies.scheduler import (
     already_trained,
     report_epochs,
 )
-from plasticity_lab.studies.segment import Task, train_segment
+from plasticity_lab.studies.segment import train_segment
 from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.task import Task
 from plasticity_lab.studies.workers import PREEMPTED, failure_output
 
 RETRIES = 3

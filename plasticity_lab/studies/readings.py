@@ -67,7 +67,7 @@ def check_claims(work: StudyContext) -> list[Claim]:
                 )
             side = "control_" if key.endswith("control") else ""
             check_length(f"claims: {claim.id}: {side}over", reading.over, work, numbers)
-            check_metric(f"claims: {claim.id}: {side}metric", reading.metric, work.resolved.arms)
+            check_metric(f"claims: {claim.id}: {side}metric", reading.metric, work.opened.tags)
     return claims
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from plasticity_lab.command_line import called
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.command_line import called
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.figure import draw, draw_curves
 from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
-from plasticity_lab.studies.metrics import by_seed, curves, measured, written
+from plasticity_lab.studies.frames import by_seed, curves, measured
+from plasticity_lab.studies.metrics import written
 from plasticity_lab.studies.origin import origin
 from plasticity_lab.studies.scalars import tags
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, settings, shown
@@ -91,8 +92,8 @@ def write_report(work: StudyContext) -> Path:
     # The table.
     rows = table(runs, chosen)
     rows.to_csv(report / "table.csv", index=False)
-    caption = f"{metric_words(chosen.metric, work.resolved.arms)}, {chosen.over}"
-    tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.resolved.arms) else chosen.metric
+    caption = f"{metric_words(chosen.metric, work.opened.arms)}, {chosen.over}"
+    tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.opened.arms) else chosen.metric
     paragraphs = [
         f"{caption} ({tag})",
         markdown(rows, chosen.metric),
@@ -111,9 +112,9 @@ def write_report(work: StudyContext) -> Path:
     if chosen.figure == "curve":
         values = [variables(work, number) for number in finished]
         points = curves(folders, values, chosen.metric)
-        draw_curves(points, chosen, axis_words(chosen.metric, None, work.resolved.arms), report)
+        draw_curves(points, chosen, axis_words(chosen.metric, None, work.opened.arms), report)
     else:
-        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.resolved.arms), report)
+        draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.opened.arms), report)
     return report
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from plasticity_lab.studies.plan import Segment, epochs_to_follow
-from plasticity_lab.studies.segment import Task
 from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.task import Task
+
+PATIENCE = 600.0
+"""Seconds without a sign of life after which a worker is ended."""
 
 TRIES = 2
 """How often a segment is trained that fails."""

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import yaml
@@ -12,40 +12,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from datamodules import ImageDataModule
 from plasticity_lab.checkpoint_files import read_checkpoint
+from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.runs.build import build
-from plasticity_lab.runs.command_line import silence_known_warnings
 from plasticity_lab.runs.event_files import read_scalars
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
 from plasticity_lab.runs.run_directory import RunLocation
 from plasticity_lab.studies import scalars
 from plasticity_lab.studies.state_hash import state_hash
-
-
-class Task(NamedTuple):
-    """The work of one worker, in plain values.
-
-    Attributes:
-        state: id of the state that the segment ends in.
-        start: id of the state that it continues from; None is a fresh network.
-        checkpoint: file of that state.
-        first: its first epoch.
-        stop: the first epoch after it; None is the end of the run, whenever that is.
-        config: the resolved config.
-        test: whether to measure the test split afterwards.
-        threads: threads of torch.
-        place: folder to write to.
-    """
-
-    state: str
-    start: str | None
-    checkpoint: str | None
-    first: int
-    stop: int | None
-    config: dict[str, Any]
-    test: bool
-    threads: int
-    place: str
+from plasticity_lab.studies.task import Task
 
 
 class SegmentEnd(Callback):

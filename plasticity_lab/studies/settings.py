@@ -67,7 +67,7 @@ def settings(work: StudyContext) -> Settings:
                 problem="is no variable of the study",
                 fix=f"it has {', '.join(variables)}",
             )
-    check_metric("report: metric", chosen.metric, work.resolved.arms)
+    check_metric("report: metric", chosen.metric, work.opened.tags)
     check_length("report: over", chosen.over, work, range(len(runs)))
 
     # Each row of the table is one arm.
@@ -122,7 +122,7 @@ def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]
     if not match:
         return
     for number in numbers:
-        arm = work.resolved.arms[work.resolved.arm_of_run[number]]
+        arm = work.opened.arms[work.opened.arm_of_run[number]]
         epochs = arm["trainer"]["max_epochs"]
         if epochs is not None and 0 <= epochs < int(match[1]):
             raise UserError(

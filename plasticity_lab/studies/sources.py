@@ -39,6 +39,10 @@ class Sources:
             self._contents[module] = file.read_bytes() if file else b""
         return self._contents[module]
 
+    def files(self) -> list[Path]:
+        """Return the files that have been read so far."""
+        return [file for file in map(self.file, self._contents) if file]
+
     def is_package(self, module: str) -> bool:
         """Whether a module is a package with an `__init__.py`."""
         file = self.file(module)

@@ -10,22 +10,19 @@ import yaml
 from filelock import FileLock
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.manifest import FILE as MANIFEST
-from plasticity_lab.runs.run_directory import CONFIG
+from plasticity_lab.runs.file_names import CONFIG, MANIFEST
 from plasticity_lab.runs.yaml_files import load_yaml
-from plasticity_lab.studies import plan, scalars
-from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
-from plasticity_lab.studies.environment_key import environment_key
-from plasticity_lab.studies.epoch_signatures import EpochSignatures, epoch_signatures
+from plasticity_lab.studies import opened_record, plan, scalars
 from plasticity_lab.studies.files import lengths, link_or_copy, read_json, short, write_whole
-from plasticity_lab.studies.resolve_configs import ResolvedRuns, resolve
-from plasticity_lab.studies.segment import Task
+from plasticity_lab.studies.opened_record import Inputs, Opened
 from plasticity_lab.studies.store import TEST, Store
 from plasticity_lab.studies.stored_states import StoredStates
-from plasticity_lab.studies.study_file import Study, read_study
+from plasticity_lab.studies.study_file import Run, Study, read_study
+from plasticity_lab.studies.task import Task
 
 RUN_FILE = "run.json"
 LAST = "checkpoints/last.ckpt"
+STUDY_FILE = "study.json"
 
 
 class StudyContext(NamedTuple):
@@ -33,29 +30,25 @@ class StudyContext(NamedTuple):
 
     Attributes:
         study: the content of its file.
-        resolved: the configs of its runs.
-        signatures: of the config of each arm in `resolved`.
+        opened: the configs of its runs, and what decides their numbers besides.
+        inputs: what opening it depended on; None if it was known from before.
         paths: the states each run goes through.
         home: the study's folder, with one folder for each run.
         store: where segments are kept, beside those of other studies.
         threads: threads of torch in each worker.
-        code: hashes of the code that the runs' states are named by, by the classes they belong to.
-        config: files on top of the study's, for every run.
     """
 
     study: Study
-    resolved: ResolvedRuns
-    signatures: list[EpochSignatures]
+    opened: Opened
+    inputs: Inputs | None
     paths: list[plan.StateChain]
     home: Path
     store: Store
     threads: int
-    code: dict[str, str]
-    config: list[Path]
 
     def task(self, segment: plan.Segment, place: Path) -> Task:
         """Return the task of a worker for a segment."""
-        config = self.resolved.config(segment.run)
+        config = self.opened.config(segment.run)
         nodes = config["trainer"]["callbacks"]
         nodes = [nodes] if isinstance(nodes, dict) else nodes or []
         trainer = {
@@ -76,6 +69,17 @@ class StudyContext(NamedTuple):
             threads=self.threads,
             place=str(place),
         )
+
+    def keep(self) -> None:
+        """Note what this study is, so that it is opened at once the next time."""
+        entry = {
+            "file": str(self.study.file.absolute()),
+            "code_of_classes": self.opened.code,
+            "config": [str(file) for file in self.study.config],
+        }
+        write_whole(self.home / STUDY_FILE, entry)
+        if self.inputs:
+            opened_record.save(self.home, self.opened, self.inputs)
 
     def folder(self, number: int) -> Path:
         """Return the directory of a run."""
@@ -124,7 +128,7 @@ class StudyContext(NamedTuple):
             for home in homes:
                 sessions += read_json(home / MANIFEST).get("sessions", [])
             (unfinished / MANIFEST).write_text(json.dumps({"sessions": sessions}, indent=1))
-            config = self.resolved.config(number)
+            config = self.opened.config(number)
             (unfinished / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
             entry = {
                 "study": self.study.name,
@@ -183,10 +187,52 @@ def open_study(
         UserError: for what is wrong with it, or a folder that holds another study: one whose file
             is still there. A file may be renamed and moved, as a study is known by its name.
     """
+    if not fetch:
+        known = reopen_study(file, root, threads, share, trust_code, config)
+        if known:
+            return known
+    study, last = _read(file, root, trust_code, config)
+
+    # Only here, as it imports torch and Lightning.
+    from plasticity_lab.studies.opening import open_fully
+
+    opened, inputs = open_fully(study, threads, last.get("code_of_classes"), fetch)
+    work = _context(study, root, threads, share, opened)._replace(inputs=inputs)
+    if (work.home / STUDY_FILE).exists():
+        opened_record.save(work.home, opened, inputs)
+    return work
+
+
+def reopen_study(
+    file: Path,
+    root: Path,
+    threads: int = 1,
+    share: bool = True,
+    trust_code: bool = False,
+    config: Sequence[Path] = (),
+) -> StudyContext | None:
+    """Return a study as it was opened last; None if anything it depends on is another now.
+
+    Nothing is parsed for that, and neither torch nor Lightning imported. Arguments as `open_study`.
+    """
+    study, last = _read(file, root, trust_code, config)
+    home = root / "studies" / study.name
+    opened = opened_record.load(home, Inputs(study.runs, threads))
+    trusted = last.get("code_of_classes")
+    is_of_this_code = opened and (opened.code == trusted if trusted else not opened.trusted)
+    if opened is None or not is_of_this_code:
+        return None
+    return _context(study, root, threads, share, opened)
+
+
+def _read(
+    file: Path, root: Path, trust_code: bool, config: Sequence[Path]
+) -> tuple[Study, dict[str, Any]]:
+    """Return a study's content, and what its last run was, if that is trusted."""
     # The folder must be this study's.
     study = read_study(file)
     home = root / "studies" / study.name
-    mark = home / "study.json"
+    mark = home / STUDY_FILE
     earlier = read_json(mark)
     if earlier and (namesake := _namesake(study, Path(earlier["file"]))):
         raise UserError(
@@ -203,36 +249,30 @@ def open_study(
             fix="choose another name",
         )
 
-    # Its runs, with the files on top of this call or of the last run.
+    # Files on top are those of this call, or of the last run.
     last = earlier if trust_code else {}
     on_top = [path.absolute() for path in config] or [Path(path) for path in last.get("config", [])]
-    if on_top:
-        study = read_study(file, on_top)
-    resolved = resolve(study.runs)
-    runs = [
-        run._replace(values={**run.values, "seed": seed})
-        for run, seed in zip(study.runs, resolved.seeds, strict=True)
-    ]
-    study = study._replace(runs=runs)
+    return (read_study(file, on_top) if on_top else study), last
 
-    # Their states.
-    code = CodeHashes(project_sources(), trusted=last.get("code_of_classes"))
-    signatures = [epoch_signatures(arm, code) for arm in resolved.arms]
-    environments = [environment_key(arm, threads, fetch) for arm in resolved.arms]
-    paths = []
-    for run, arm, seed in zip(study.runs, resolved.arm_of_run, resolved.seeds, strict=True):
-        environment = environments[arm] if share else environments[arm] + run.name
-        paths.append(plan.state_chain(signatures[arm], seed, environment))
+
+def _context(study: Study, root: Path, threads: int, share: bool, opened: Opened) -> StudyContext:
+    """Name the states of a study's runs."""
+    runs: list[Run] = []
+    paths: list[plan.StateChain] = []
+    for run, arm, seed in zip(study.runs, opened.arm_of_run, opened.seeds, strict=True):
+        environment = opened.environments[arm]
+        if not share:
+            environment += run.name
+        paths.append(plan.state_chain(opened.signatures[arm], seed, environment))
+        runs.append(run._replace(values={**run.values, "seed": seed}))
     return StudyContext(
-        study=study,
-        resolved=resolved,
-        signatures=signatures,
+        study=study._replace(runs=runs),
+        opened=opened,
+        inputs=None,
         paths=paths,
-        home=home,
+        home=root / "studies" / study.name,
         store=Store(root / "store"),
         threads=threads,
-        code=code.used,
-        config=on_top,
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.runs.run_directory import KEYS as CONFIG_KEYS
+from plasticity_lab.runs.file_names import KEYS as CONFIG_KEYS
 from plasticity_lab.runs.yaml_files import load_yaml
 from plasticity_lab.studies.expressions import filled, names
 from plasticity_lab.studies.overrides import added_up
@@ -63,6 +63,7 @@ class Study(NamedTuple):
         report: how they are reported; see `plasticity_lab.studies.settings`.
         claims: what papers claim of them; see `Claim`.
         file: its YAML file.
+        config: files on top of those it names, for every run.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Study(NamedTuple):
     report: dict[str, Any]
     claims: list[dict[str, Any]]
     file: Path
+    config: Sequence[Path]
 
 
 def shown(value: Any) -> str:
@@ -89,7 +91,7 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
 
     Args:
         file: the YAML file; files it names are relative to it.
-        config: files on top of those it names, for every run.
+        config: absolute paths of files on top of those it names, for every run.
 
     Raises:
         UserError: for a key that a study does not have, values of unequal number in an entry, an
@@ -115,7 +117,7 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
 
     # Later parts override earlier ones: set, axes, arms, and the files on top.
     first = {"config": content.get("config") or [], **common}
-    last = {"config": [str(path.absolute()) for path in config]}
+    last = {"config": [str(path) for path in config]}
     groups = [_arm(arm, keys) for arm, keys in arms.items()] or [{}]
     parts = [
         [first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)
@@ -133,7 +135,7 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     _check_variables(axes, arms, parts)
     report = _of_kind(content, "report", dict)
     claims = _of_kind(content, "claims", list)
-    return Study(str(content["name"]), runs, report, claims, file)
+    return Study(str(content["name"]), runs, report, claims, file, config)
 
 
 def _content(file: Path) -> dict[str, Any]:

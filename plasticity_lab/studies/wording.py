@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from math import exp
 from typing import Any
 
-from callbacks.diagnostics.base import GROUPS
 from plasticity_lab.studies.claims import Claim
 from plasticity_lab.studies.metrics import scale, written
 from plasticity_lab.studies.statistics import Interval
+from plasticity_lab.tags import GROUPS
 
 NOTE = "val split = test split"
 

@@ -17,13 +17,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from plasticity_lab.command_line import errors_in_one_line
 from plasticity_lab.project import CODE
-from plasticity_lab.runs.command_line import errors_in_one_line
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.segment import Task, train_segment
-
-PATIENCE = 600.0
-"""Seconds without a sign of life after which a worker is ended."""
+from plasticity_lab.studies.segment import train_segment
+from plasticity_lab.studies.task import Task
 
 PULSE = 30.0
 """Seconds between looks at how much a worker has computed."""

@@ -12,7 +12,8 @@ from types import FrameType
 from typing import Any
 
 from plasticity_lab.project import CODE
-from plasticity_lab.studies.segment import Task, train_segment
+from plasticity_lab.studies.segment import train_segment
+from plasticity_lab.studies.task import Task
 
 
 def executed(task: Task) -> list[str]:

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from plasticity_lab.studies.scalars import read_all
-from plasticity_lab.studies.segment import Task, train_segment
+from plasticity_lab.studies.segment import train_segment
 from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.task import Task
 
 
 def train(

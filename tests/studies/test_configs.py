@@ -93,7 +93,7 @@ def test_published_grids_train_little_more_than_half(name: str, share: float) ->
 def test_every_arm_of_a_study_runs(file: Path) -> None:
     """One batch of eight of each arm, of those that differ in numbers alone the first."""
     distinct: dict[str, dict[str, Any]] = {}
-    for config in opened(file).resolved.arms:
+    for config in opened(file).opened.arms:
         distinct.setdefault(re.sub(r"\d", "", json.dumps(config, default=str)), config)
     for config in distinct.values():
         data = config["data"]["init_args"]

@@ -12,7 +12,7 @@ from tests.studies.small import ARMS, small
 
 
 def test_threads_versions_device_and_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    (config,) = small({"plain": ARMS["plain"]}, seeds=1).resolved.arms
+    (config,) = small({"plain": ARMS["plain"]}, seeds=1).opened.arms
     plain = environment_key.environment_key(config, 1)
     assert plain == environment_key.environment_key(config, 1)
     assert plain != environment_key.environment_key(config, 2)

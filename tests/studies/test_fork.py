@@ -57,7 +57,8 @@ def test_segments_are_the_run_with(name: str) -> None:
 
 
 def test_a_segment_ends_where_it_should() -> None:
-    from plasticity_lab.studies.segment import Task, train_segment
+    from plasticity_lab.studies.segment import train_segment
+    from plasticity_lab.studies.task import Task
 
     longer = config({"trainer": {"min_epochs": 3}})
     Path("place").mkdir()

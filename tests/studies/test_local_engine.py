@@ -267,7 +267,7 @@ def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
 @pytest.mark.slow
 def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is stopped for ever; another one trains its segment."""
-    monkeypatch.setattr("plasticity_lab.studies.workers.PATIENCE", 6.0)
+    monkeypatch.setattr("plasticity_lab.studies.scheduler.PATIENCE", 6.0)
     work, stopped = small(few("plain"), seeds=1), list[int]()
 
     def start(context: Any, task: Any) -> Any:

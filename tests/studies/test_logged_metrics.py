@@ -9,7 +9,8 @@ import pytest
 
 from callbacks import diagnostics
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.logged_metrics import check_logged, logged_metrics
+from plasticity_lab.studies.logged_metrics import logged_metrics
+from plasticity_lab.studies.metrics import check_metric
 from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
@@ -57,7 +58,7 @@ def config(*fragments: dict[str, Any]) -> dict[str, Any]:
 def test_all_that_is_logged_was_known(fragments: tuple[dict[str, Any], ...]) -> None:
     resolved = config(*fragments)
     for tag in logged(fit(*tiny(*fragments)).place.directory):
-        check_logged("report", tag, [resolved])
+        check_metric("report", tag, [logged_metrics(resolved)])
 
 
 def test_every_diagnostic_names_its_tags() -> None:
@@ -97,26 +98,30 @@ def test_what_nothing_logs_is_refused(metric: Any) -> None:
     with pytest.raises(
         UserError, match=f"report: {re.escape(str(metric))}: no run logs it; {logged}"
     ):
-        check_logged("report", metric, [plain, measured])
-    check_logged("report", "diagnostics/fisher/trace/conv", [plain, measured])
+        check_metric("report", metric, [logged_metrics(plain), logged_metrics(measured)])
+    check_metric(
+        "report", "diagnostics/fisher/trace/conv", [logged_metrics(plain), logged_metrics(measured)]
+    )
     with pytest.raises(UserError, match="no run logs it"):
-        check_logged("report", "diagnostics/fisher/trace", [plain])
+        check_metric("report", "diagnostics/fisher/trace", [logged_metrics(plain)])
 
 
 def test_what_counts_time_to_accuracy_logs_is_known() -> None:
     resolved = config(DIAGNOSTICS["TimeToAccuracy"])
     for part in ("reached", "epochs", "steps", "last_stage/epochs", "stage1/steps"):
-        check_logged("report", f"diagnostics/time_to_accuracy/train_0.1/{part}", [resolved])
+        check_metric(
+            "report", f"diagnostics/time_to_accuracy/train_0.1/{part}", [logged_metrics(resolved)]
+        )
     for wrong in (
         "val/acuracy",
         "diagnostics/time_to_accuracy/train_0.99/epochs",
         "diagnostics/time_to_accuracy/val_0.1/epochs",
     ):
         with pytest.raises(UserError, match=f"report: {wrong}: no run logs it"):
-            check_logged("report", wrong, [resolved])
+            check_metric("report", wrong, [logged_metrics(resolved)])
 
 
 def test_what_others_log_is_not_known() -> None:
     resolved = config({"trainer": {"callbacks+": [{"class_path": "tests.probes.StepLog"}]}})
     assert logged_metrics(resolved) is None
-    check_logged("report", "anything", [config(), resolved])
+    check_metric("report", "anything", [logged_metrics(config()), logged_metrics(resolved)])

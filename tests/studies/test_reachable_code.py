@@ -212,7 +212,7 @@ def test_what_acts_later_names_no_earlier_epoch(copied: Path) -> None:
 def test_what_validation_is_impaired_by_counts_in_all_epochs() -> None:
     impaired = {**ARMS["blurred for 1"], "data.init_args.also_evaluate_with_deficit": True}
     for arm, is_equal in ((ARMS["blurred for 1"], True), (impaired, False)):
-        (config,) = small({"blurred": arm}, seeds=1).resolved.arms
+        (config,) = small({"blurred": arm}, seeds=1).opened.arms
         codes = [
             CodeHashes(project_sources(), trusted={"datamodules.Blur": text})
             for text in ("one", "two")
@@ -356,7 +356,7 @@ def test_a_function_that_returns_a_callback_is_planned(own: Path) -> None:
     node = {"class_path": "makes_of_mine.make", "init_args": {"every": 2}}
     arm = {"one": {"trainer.callbacks+": [node]}}
     opened = small(arm, seeds=1)
-    assert logged_metrics(opened.resolved.arms[0]) is None
+    assert logged_metrics(opened.opened.arms[0]) is None
     edit(own / "makes_of_mine.py")
     assert states(arm)[0][1] != opened.paths[0].states[1]
 
@@ -583,7 +583,7 @@ def check_executed(arms: dict[str, dict[str, Any]]) -> None:
     assert completed.returncode == 0, completed.stderr
     sources = project_sources()
     for name, config, files in zip(
-        arms, opened.resolved.arms, json.loads(completed.stdout.splitlines()[-1]), strict=True
+        arms, opened.opened.arms, json.loads(completed.stdout.splitlines()[-1]), strict=True
     ):
         modules = reachable_code(roots(config, sources), sources).modules
         reachable = {str(sources.file(module)) for module in modules}

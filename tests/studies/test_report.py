@@ -13,7 +13,8 @@ from scipy import stats
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies import scalars
 from plasticity_lab.studies.figure import draw, draw_curves
-from plasticity_lab.studies.metrics import curves, measured, read_over
+from plasticity_lab.studies.frames import curves, measured
+from plasticity_lab.studies.metrics import read_over
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings, shown
 from plasticity_lab.studies.study_context import StudyContext
@@ -117,7 +118,7 @@ def test_each_hue_has_its_own_control() -> None:
     ],
 )
 def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_path: Path) -> None:
-    value_label = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).resolved.arms)
+    value_label = axis_words("val/accuracy", "last 5 epochs", small({"plain": {}}).opened.arms)
     draw(runs(), chosen, value_label, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 5000
     axis = {"test accuracy (%)", "mean of the last 5 epochs", "val split = test split"}
@@ -143,7 +144,7 @@ def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
 def test_metrics_have_names() -> None:
     configs = small(
         {"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}
-    ).resolved.arms
+    ).opened.arms
     assert axis_words("val/loss", None, configs) == "validation loss"
     assert (
         axis_words("diagnostics/fisher/trace", "at 10%", configs)
@@ -173,7 +174,7 @@ def done(**content: Any) -> StudyContext:
     work = small({"plain": {}, "warm": ARMS["warm"]}, seeds=2, **content)
     (work.home / "study.json").parent.mkdir(parents=True)
     (work.home / "study.json").write_text(
-        json.dumps({"file": "small.yaml", "code_of_classes": work.code, "config": []})
+        json.dumps({"file": "small.yaml", "code_of_classes": work.opened.code, "config": []})
     )
     for number, run in enumerate(work.study.runs):
         folder = work.folder(number)

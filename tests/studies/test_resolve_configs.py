@@ -27,14 +27,14 @@ def test_what_all_runs_have_is_kept_by_an_arm_that_adds_to_it() -> None:
         "{during: [0ep, 1ep]}}]}}"
     )
     flipped = {"config": ["flip.yaml"], f"{DEFICITS}+": [blur(8)]}
-    base = small({"plain": {}, "treated": arm}, seeds=1, set=common).resolved.arms
+    base = small({"plain": {}, "treated": arm}, seeds=1, set=common).opened.arms
     assert classes(base[0]["trainer"]["callbacks"])[-1:] == ["OptimizerReset"]
     assert classes(base[1]["trainer"]["callbacks"])[-2:] == ["OptimizerReset", "LayerReset"]
     assert [node["init_args"]["size"] for node in base[1]["data"]["init_args"]["deficits"]] == [
         4,
         8,
     ]
-    (from_a_file,) = small({"flipped": flipped}, seeds=1).resolved.arms
+    (from_a_file,) = small({"flipped": flipped}, seeds=1).opened.arms
     assert classes(from_a_file["data"]["init_args"]["deficits"]) == ["VerticalFlip", "Blur"]
 
 

@@ -1,0 +1,196 @@
+"""What opening a study comes to, kept so that commands which do not train start at once.
+
+To open a study, every arm is parsed as train.py would do, which needs torch and Lightning. Nothing
+of that changes as long as the files that were read are the same.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from plasticity_lab.project import CONFIGS
+from plasticity_lab.studies.files import read_json, write_whole
+from plasticity_lab.studies.plan import EpochSignatures
+from plasticity_lab.studies.study_file import SEED, Run
+
+FILE = "opened.json"
+LINES = "described.json"
+
+_GPUS = ("/dev/nvidia*", "/proc/driver/nvidia/gpus/*", "/dev/kfd")
+_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+
+
+class Opened(NamedTuple):
+    """What opening a study comes to, besides what its file says.
+
+    Attributes:
+        arms: configs in plain values, without a seed.
+        arm_of_run: of each run, the number of its arm.
+        seeds: of each run, its seed.
+        signatures: of each arm.
+        environments: of each arm; see `environment_key`.
+        tags: of each arm, what its runs log; see `logged_metrics`.
+        code: hashes of the code that states are named by, by the classes they belong to.
+        trusted: whether that code was taken from an earlier run.
+    """
+
+    arms: list[dict[str, Any]]
+    arm_of_run: list[int]
+    seeds: list[int]
+    signatures: list[EpochSignatures]
+    environments: list[str]
+    tags: list[list[str] | None]
+    code: dict[str, str]
+    trusted: bool
+
+    def config(self, number: int) -> dict[str, Any]:
+        """Return the whole config of a run."""
+        return {**self.arms[self.arm_of_run[number]], SEED: self.seeds[number]}
+
+
+class Inputs(NamedTuple):
+    """What an opening has depended on.
+
+    Attributes:
+        runs: of the study, as its file names them.
+        threads: of torch in each worker.
+        files: that were read: configs and sources.
+    """
+
+    runs: Sequence[Run]
+    threads: int
+    files: Sequence[Path] = ()
+
+
+def save(home: Path, opened: Opened, inputs: Inputs) -> None:
+    """Keep in a study's folder what opening it comes to, if JSON can hold it."""
+    if json.loads(json.dumps(opened.arms, default=str)) != opened.arms:
+        return
+    entry = opened._asdict()
+    entry["signatures"] = [_packed(signatures) for signatures in opened.signatures]
+    files = sorted({str(file) for file in (*inputs.files, CONFIGS / "base.yaml")})
+    entry["inputs"] = _settings(inputs)
+    entry["files"] = {file: _stamp(Path(file)) for file in files}
+    entry["data"] = {path: _stamp(Path(path)) for path in _data(opened.arms)}
+    write_whole(home / FILE, entry)
+
+
+def load(home: Path, inputs: Inputs) -> Opened | None:
+    """Return what opening a study came to; None if anything it depends on is another now.
+
+    Args:
+        home: the study's folder.
+        inputs: what is known of them, without files.
+    """
+    entry = read_json(home / FILE)
+    if not entry or entry["inputs"] != _settings(inputs):
+        return None
+    stamps = {**entry["files"], **entry["data"]}
+    if any(_stamp(Path(path)) != stamp for path, stamp in stamps.items()):
+        return None
+    entry["signatures"] = [_unpacked(packed) for packed in entry["signatures"]]
+    return Opened(**{name: entry[name] for name in Opened._fields})
+
+
+def keep_lines(home: Path, file: Path, lines: Sequence[str]) -> None:
+    """Keep how the arms of a study are described, if it has been run.
+
+    Args:
+        home: the study's folder.
+        file: its YAML file.
+        lines: the description.
+    """
+    if (home / FILE).exists():
+        write_whole(home / LINES, {"of": _of(home, file), "lines": list(lines)})
+
+
+def kept_lines(home: Path, file: Path) -> list[str] | None:
+    """Return how the arms of a study are described; None if that is not known of it as it is."""
+    entry = read_json(home / LINES)
+    return entry["lines"] if entry.get("of") == _of(home, file) else None
+
+
+def _of(home: Path, file: Path) -> str:
+    """Return what a description belongs to: what opening came to, and what the file says."""
+    record = home / FILE
+    content = record.read_bytes() if record.exists() else b""
+    return hashlib.sha256(content + file.read_bytes()).hexdigest()
+
+
+def _settings(inputs: Inputs) -> dict[str, Any]:
+    """Return what an opening depends on besides files: the machine, and what the user says."""
+    runs = hashlib.sha256()
+    for run in inputs.runs:
+        files = [str(file) for file in run.configs]
+        runs.update(json.dumps([files, run.overrides], default=str).encode())
+    packages = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+    return {
+        "runs": runs.hexdigest(),
+        "threads": inputs.threads,
+        "working directory": os.getcwd(),
+        "python": f"{sys.version} {sys.prefix}",
+        "machine": f"{platform.machine()} {platform.node()}",
+        "gpus": [str(path) for name in _GPUS for path in sorted(Path("/").glob(name[1:]))],
+        "variables": {name: os.environ.get(name) for name in _VARIABLES},
+        # Whatever is installed or removed is an entry of these folders.
+        "packages": {path: os.stat(path).st_mtime_ns for path in sorted(packages)},
+    }
+
+
+def _stamp(path: Path) -> list[int] | str | None:
+    """Return what tells whether a file or folder has changed; None if it is missing."""
+    if path.is_dir():
+        tree = hashlib.sha256()
+        for line in _tree(str(path)):
+            tree.update(line.encode(errors="surrogateescape"))
+        return tree.hexdigest()
+    if not path.exists():
+        return None
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _tree(folder: str) -> Iterator[str]:
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                yield f"{entry.path}\n"
+                yield from _tree(entry.path)
+            else:
+                stat = entry.stat(follow_symlinks=entry.is_file())
+                yield f"{entry.path} {stat.st_size} {stat.st_mtime_ns}\n"
+
+
+def _data(arms: Sequence[dict[str, Any]]) -> set[str]:
+    """Return the texts in the arguments of data sets, each of which may be a path."""
+    nodes = [(arm["data"].get("init_args") or {}).get("dataset") or {} for arm in arms]
+    return {text for node in nodes for text in _texts(node.get("init_args"))}
+
+
+def _texts(nest: Any) -> Iterator[str]:
+    if isinstance(nest, dict):
+        for part in nest.values():
+            yield from _texts(part)
+    elif isinstance(nest, list):
+        for part in nest:
+            yield from _texts(part)
+    elif isinstance(nest, str):
+        yield nest
+
+
+def _packed(signatures: EpochSignatures) -> dict[str, Any]:
+    """Return signatures with a count in place of repeated epochs."""
+    epochs = [[text, len(list(equal))] for text, equal in groupby(signatures.epochs)]
+    return {**signatures._asdict(), "epochs": epochs}
+
+
+def _unpacked(packed: dict[str, Any]) -> EpochSignatures:
+    epochs = [text for text, count in packed["epochs"] for _ in range(count)]
+    return EpochSignatures(**{**packed, "epochs": epochs})
