@@ -11,12 +11,10 @@ counted. `segments` trains a study of a hundred runs of one epoch with one and w
 import argparse
 import json
 import math
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -74,24 +72,31 @@ def written(study: dict[str, Any], folder: Path) -> Path:
     return file
 
 
+LAUNCHER = """
+import json, os, subprocess, sys, time
+begun = time.perf_counter()
+with open(os.devnull, "w") as nothing:
+    process = subprocess.Popen(sys.argv[1:], stdout=nothing)
+_, code, usage = os.wait4(process.pid, 0)
+seconds, cpu = time.perf_counter() - begun, usage.ru_utime + usage.ru_stime
+print(json.dumps([code, round(seconds, 2), round(cpu, 2), round(usage.ru_maxrss / 1024)]))
+"""
+"""Runs a command from a small process: the memory of whoever starts it counts as a child's too."""
+
+
 def command(folder: Path, *arguments: str) -> dict[str, float]:
     """Run study.py in a folder; return its wall and processor seconds and its largest memory."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "study.py"), *arguments],
+    study = [sys.executable, str(ROOT / "study.py"), *arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHER, *study],
         cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert process.stderr
-    output = process.stderr.read().decode()
-    _, code, usage = os.wait4(process.pid, 0)
-    assert not code, output
-    return {
-        "seconds": round(time.perf_counter() - begun, 2),
-        "cpu": round(usage.ru_utime + usage.ru_stime, 2),
-        "MB": round(usage.ru_maxrss / 1024),
-    }
+    code, seconds, cpu, megabytes = json.loads(done.stdout)
+    assert not code, done.stderr
+    return {"seconds": seconds, "cpu": cpu, "MB": megabytes}
 
 
 def by_seed(work: StudyContext) -> dict[int, list[Segment]]:
@@ -129,7 +134,8 @@ def measure_commands(runs: int, trained: Path) -> dict[str, Any]:
         shutil.copytree(trained / "runs", folder / "runs")
         file = written(grown(runs), folder)
         results: dict[str, Any] = {"segments": fill(file, folder / "runs")}
-        results["run, first"] = command(folder, "run", file.name)
+        for word in ("run", "plan"):
+            results[f"{word}, first"] = command(folder, word, file.name)
         for word in COMMANDS:
             results[word] = command(folder, word, file.name)
     return results
