@@ -71,7 +71,8 @@ def is_complete(work: StudyContext) -> bool:
     if any(stored.damaged(state) for state in all_states(work)):
         return False
     numbers = range(len(work.study.runs))
-    return work.finished(stored) == [*numbers] and all(map(work.is_materialised, numbers))
+    written = all(work.is_materialised(number) and work.is_sent(number) for number in numbers)
+    return written and work.finished(stored) == [*numbers]
 
 
 def report_complete(work: StudyContext, say: Callable[[str], None] = print) -> None:
@@ -96,6 +97,9 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
     def announce(number: int) -> None:
         if work.materialise(number):
             bar.write(f"done    {work.study.runs[number].name}{without_metric(work, number)}")
+        if problem := work.send(number):
+            name = work.study.runs[number].name
+            bar.write(f"warning {name} is not sent to its loggers: {problem}; run again to retry")
 
     def count_epoch() -> None:
         bar.update()

@@ -1,7 +1,7 @@
 """A figure's worth of runs from one YAML file, every epoch that runs share trained once."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "train a finished run again from scratch, and compare to the bit",
     "gc": "drop states that no missing segment needs",
     "report": "table, figure and verdicts on claims, of what is done",
+    "export": "all numbers of what is done as one tidy table, CSV or Parquet",
 }
 
 EXAMPLES = """examples:
@@ -118,6 +119,14 @@ def parser() -> CommandParser:
                 metavar="FILE.md",
                 help="the claims of all studies into a file",
             )
+        if name == "export":
+            command.add_argument(
+                "--to",
+                type=Path,
+                required=True,
+                metavar="FILE",
+                help="the file to write, which ends in .csv or .parquet",
+            )
     return main_parser
 
 
@@ -149,6 +158,9 @@ def run_command(options: argparse.Namespace) -> int:
         return 0
     if options.command == "run" and _nothing_to_do(files, root, options):
         return 0
+    if options.command == "export":
+        _export(files, opened, options.to)
+        return 0
     works = [opened(file) for file in files]
     for work in works:
         check_claims(work)
@@ -164,6 +176,19 @@ def run_command(options: argparse.Namespace) -> int:
         else:
             print(getattr(commands, options.command)(work))
     return 0
+
+
+def _export(files: Sequence[Path], opened: Callable[[Path], StudyContext], target: Path) -> None:
+    """Write the numbers of studies into one file."""
+    # Only here, as it imports pandas.
+    import pandas as pd
+
+    from plasticity_lab.studies.frames import check_frame_file, study_frame, write_frame
+
+    check_frame_file(target)
+    frame = pd.concat([study_frame(opened(file)) for file in files], ignore_index=True)
+    write_frame(frame, target)
+    print(f"{target}: {len(frame)} values")
 
 
 def _nothing_to_do(files: Sequence[Path], root: Path, options: argparse.Namespace) -> bool:

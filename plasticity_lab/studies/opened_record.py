@@ -36,6 +36,7 @@ class Opened(NamedTuple):
         seeds: of each run, its seed.
         signatures: of each arm.
         environments: of each arm; see `environment_key`.
+        loggers: of each run, class path and arguments of each logger that it is sent to.
         tags: of each arm, what its runs log; see `logged_metrics`.
         code: hashes of the code that states are named by, by the classes they belong to.
         trusted: whether that code was taken from an earlier run.
@@ -46,6 +47,7 @@ class Opened(NamedTuple):
     seeds: list[int]
     signatures: list[EpochSignatures]
     environments: list[str]
+    loggers: list[list[dict[str, Any]]]
     tags: list[list[str] | None]
     code: dict[str, str]
     trusted: bool

@@ -34,6 +34,7 @@ def open_fully(
         seeds=resolved.seeds,
         signatures=[epoch_signatures(arm, code) for arm in resolved.arms],
         environments=[environment_key(arm, threads, fetch) for arm in resolved.arms],
+        loggers=resolved.loggers,
         tags=[logged_metrics(arm) for arm in resolved.arms],
         code=code.used,
         trusted=bool(trusted),

@@ -13,6 +13,8 @@ from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.overrides import nested
 from plasticity_lab.studies.study_file import SEED, Run
 
+LOGGER = "trainer.logger"
+
 
 class ResolvedRuns(NamedTuple):
     """The configs of a study's runs, those of an arm held once.
@@ -21,11 +23,13 @@ class ResolvedRuns(NamedTuple):
         arms: whole configs in plain values, without a seed.
         arm_of_run: of each run, the number of its arm.
         seeds: of each run, its seed.
+        loggers: of each run, class path and arguments of each logger that it is sent to.
     """
 
     arms: list[dict[str, Any]]
     arm_of_run: list[int]
     seeds: list[int]
+    loggers: list[list[dict[str, Any]]]
 
     def config(self, number: int) -> dict[str, Any]:
         """Return the whole config of a run."""
@@ -40,24 +44,27 @@ def resolve(runs: Sequence[Run]) -> ResolvedRuns:
     Raises:
         UserError: for a config that train.py would refuse, or two runs with the same one.
     """
-    resolved = ResolvedRuns([], [], [])
-    known: dict[str, tuple[int, Any]] = {}
+    resolved = ResolvedRuns([], [], [], [])
+    known: dict[str, tuple[int, Any, Any]] = {}
     arm_of_config: dict[str, int] = {}
     run_names: dict[tuple[int, int], str] = {}
     for run in runs:
-        # Runs of the same files and keys are one arm, and so are those that come to the same.
+        # Runs of the same files and keys are one arm, and so are those that come to the same. Where
+        # a run is logged to may depend on its seed.
+        overrides = {key: value for key, value in run.overrides.items() if key != LOGGER}
         keys = json.dumps(
-            [[str(file) for file in run.configs], {**run.overrides, SEED: None}], default=str
+            [[str(file) for file in run.configs], {**overrides, SEED: None}], default=str
         )
         if keys not in known:
-            config = _parsed(run)
-            without_seed = {**config, SEED: None}
+            config = _parsed(run._replace(overrides=overrides))
+            logger = config["trainer"]["logger"]
+            without_seed = {**config, "trainer": {**config["trainer"], "logger": None}, SEED: None}
             text = json.dumps(without_seed, default=str)
             arm = arm_of_config.setdefault(text, len(resolved.arms))
             if arm == len(resolved.arms):
                 resolved.arms.append(without_seed)
-            known[keys] = arm, config[SEED]
-        arm, seed_of_files = known[keys]
+            known[keys] = arm, config[SEED], logger
+        arm, seed_of_files, logger_of_files = known[keys]
 
         seed = run.overrides.get(SEED, seed_of_files)
         if type(seed) is not int or not 0 <= seed < 2**32:
@@ -71,7 +78,31 @@ def resolve(runs: Sequence[Run]) -> ResolvedRuns:
             )
         resolved.arm_of_run.append(arm)
         resolved.seeds.append(seed)
+        resolved.loggers.append(_nodes(run.overrides.get(LOGGER, logger_of_files)))
+    _check_loggers(resolved.loggers)
     return resolved
+
+
+def _nodes(logger: Any) -> list[dict[str, Any]]:
+    """Return the loggers of a config besides TensorBoard's, which every run of a study has."""
+    if logger in (None, True, False):
+        return []
+    return logger if isinstance(logger, list) else [logger]
+
+
+def _check_loggers(of_runs: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """Check loggers, of those that differ in texts and numbers alone the first."""
+    if not any(of_runs):
+        return
+    from plasticity_lab.studies.loggers import check_logger
+
+    checked: set[str] = set()
+    for node in (node for nodes in of_runs for node in nodes):
+        arguments = node.get("init_args") or {} if isinstance(node, dict) else {}
+        kind = f"{node['class_path']} {sorted(arguments)}" if arguments else str(node)
+        if kind not in checked:
+            check_logger(node)
+        checked.add(kind)
 
 
 def _parsed(run: Run) -> dict[str, Any]:
@@ -98,13 +129,6 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
             problem="a run of a study has one device",
             fix="remove it, and use --jobs",
         )
-    if trainer["logger"] not in (None, True):
-        raise UserError(
-            name,
-            value="trainer.logger",
-            problem="a study reads the event files of its runs",
-            fix="remove it",
-        )
     if trainer["max_epochs"] is not None and trainer["max_epochs"] == 0:
         raise UserError(
             f"{name}: trainer.max_epochs",
@@ -112,4 +136,4 @@ def _make_a_part_of_a_study(trainer: dict[str, Any], name: str) -> None:
             problem="nothing would be trained",
             fix="set 1 or more, or remove this run",
         )
-    trainer.update(devices=1, logger=None)
+    trainer.update(devices=1)

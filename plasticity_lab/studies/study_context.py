@@ -23,6 +23,7 @@ from plasticity_lab.studies.task import Task
 RUN_FILE = "run.json"
 LAST = "checkpoints/last.ckpt"
 STUDY_FILE = "study.json"
+SENT_FILE = "sent.json"
 
 
 class StudyContext(NamedTuple):
@@ -97,6 +98,27 @@ class StudyContext(NamedTuple):
         entry = read_json(folder / RUN_FILE)
         current = entry.get("state") == self.paths[number].states[-1]
         return current and not short(folder, entry.get("files", {}))
+
+    def is_sent(self, number: int) -> bool:
+        """Whether a run's results have been sent to the loggers of its config."""
+        nodes = self.opened.loggers[number]
+        return not nodes or read_json(self.folder(number) / SENT_FILE).get("loggers") == nodes
+
+    def send(self, number: int) -> str:
+        """Send a run's results to the loggers of its config; return what went wrong, if anything.
+
+        What has been sent is not sent again.
+        """
+        if self.is_sent(number):
+            return ""
+        # Only here, as it imports Lightning.
+        from plasticity_lab.studies.loggers import send
+
+        nodes, folder = self.opened.loggers[number], self.folder(number)
+        problem = send(nodes, folder, self.opened.config(number))
+        if not problem:
+            write_whole(folder / SENT_FILE, {"loggers": nodes})
+        return problem
 
     def materialise(self, number: int) -> bool:
         """Write a finished run's directory with its whole history; return whether it is new.
