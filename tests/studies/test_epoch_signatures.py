@@ -275,15 +275,6 @@ def test_the_order_of_timed_and_untimed_callbacks_counts() -> None:
     [
         ({"devices": 2}, "0,seed=0: trainer.devices: 2: a run of a study has one device"),
         ({"num_nodes": 2}, "trainer.num_nodes: 2: a run of a study has one device"),
-        (
-            {
-                "logger": {
-                    "class_path": "pytorch_lightning.loggers.CSVLogger",
-                    "init_args": {"save_dir": "x"},
-                }
-            },
-            "trainer.logger: a study",
-        ),
     ],
 )
 def test_what_a_study_cannot_do_is_refused(trainer: dict[str, Any], message: str) -> None:
