@@ -13,7 +13,8 @@ from plasticity_lab.files import write_atomically
 def read_json(file: Path) -> dict[str, Any]:
     """Return what a file of JSON holds; nothing if it is missing or damaged."""
     try:
-        entry = json.loads(file.read_text())
+        with open(file, "rb") as stream:
+            entry = json.loads(stream.read())
     except (OSError, ValueError):
         return {}
     return entry if isinstance(entry, dict) else {}
@@ -41,13 +42,17 @@ def short(folder: Path, lengths: Mapping[str, int]) -> str:
 
     A checkpoint may have been deleted, but not cut short.
     """
+    # Plain texts, as this is done for every file of thousands of runs.
+    home = str(folder)
     for name, length in lengths.items():
-        file = folder / name
-        size = file.stat().st_size if file.is_file() else None
-        if size is None and not name.endswith(".ckpt"):
-            return f"{name} is missing"
-        if size is not None and size != length:
-            return f"{name} has {size} bytes of {length}"
+        try:
+            size = os.stat(f"{home}/{name}").st_size
+        except OSError:
+            if not name.endswith(".ckpt"):
+                return f"{name} is missing"
+        else:
+            if size != length:
+                return f"{name} has {size} bytes of {length}"
     return ""
 
 

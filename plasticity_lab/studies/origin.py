@@ -7,6 +7,10 @@ from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
 
+_LISTED = 20
+"""Seeds that are listed; of more, the first and the last are named."""
+
+
 def origin(work: StudyContext, num_finished: int) -> str:
     """Describe what a report comes from; a commit with + had uncommitted changes."""
     sessions: list[dict[str, Any]] = []
@@ -37,7 +41,10 @@ def duration(seconds: float) -> str:
 
 
 def _seeds(work: StudyContext) -> str:
-    return ", ".join(map(str, sorted({run.values["seed"] for run in work.study.runs})))
+    seeds = sorted({run.values["seed"] for run in work.study.runs})
+    if len(seeds) > _LISTED and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 def _commit(git: dict[str, Any]) -> str:
