@@ -16,9 +16,7 @@ from plasticity_lab.studies.scalars import tags
 from plasticity_lab.studies.scheduler import Progress, TaskFactory
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.stored_states import StoredStates
-from plasticity_lab.studies.study_context import StudyContext
-
-FAILED = "failed"
+from plasticity_lab.studies.study_context import FAILED, StudyContext
 
 
 class Engine(Protocol):
@@ -214,8 +212,8 @@ def _epochs(parts: list[Segment]) -> int:
 def status(work: StudyContext) -> str:
     """Return how many runs are done, running, failed and waiting, and a line for each."""
     failures = {
-        file.stem: f"{''.join(file.read_text().splitlines()[-1:])} ({file})"
-        for file in (work.home / FAILED).glob("*.txt")
+        state: f"{''.join(output.splitlines()[-1:])} ({work.home / FAILED / state}.txt)"
+        for state, output in work.failures().items()
     }
     running = work.store.running()
     finished = set(work.finished(StoredStates(work.store)))

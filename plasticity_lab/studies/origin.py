@@ -6,7 +6,6 @@ from typing import Any
 from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
-
 _LISTED = 20
 """Seeds that are listed; of more, the first and the last are named."""
 

@@ -15,6 +15,7 @@ from plasticity_lab.studies.forgetting_correlation import forgetting_correlation
 from plasticity_lab.studies.frames import by_seed, curves, measured
 from plasticity_lab.studies.metrics import written
 from plasticity_lab.studies.origin import origin
+from plasticity_lab.studies.phases import described
 from plasticity_lab.studies.scalars import tags
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, settings, shown
 from plasticity_lab.studies.statistics import interval
@@ -97,6 +98,7 @@ def write_report(work: StudyContext) -> Path:
     paragraphs = [
         f"{caption} ({tag})",
         markdown(rows, chosen.metric),
+        described(work.study),
         origin(work, len(runs)),
         forgetting_correlations(work),
         censored(work, chosen.metric),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from plasticity_lab.runs.yaml_files import load_yaml
 from plasticity_lab.studies import opened_record, plan, scalars
 from plasticity_lab.studies.files import lengths, link_or_copy, read_json, short, write_whole
 from plasticity_lab.studies.opened_record import Inputs, Opened
+from plasticity_lab.studies.phases import phase, selection_name
 from plasticity_lab.studies.store import TEST, Store
 from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_file import Run, Study, read_study
@@ -24,6 +26,7 @@ RUN_FILE = "run.json"
 LAST = "checkpoints/last.ckpt"
 STUDY_FILE = "study.json"
 SENT_FILE = "sent.json"
+FAILED = "failed"
 
 
 class StudyContext(NamedTuple):
@@ -81,6 +84,11 @@ class StudyContext(NamedTuple):
         write_whole(self.home / STUDY_FILE, entry)
         if self.inputs:
             opened_record.save(self.home, self.opened, self.inputs)
+
+    def failures(self) -> dict[str, str]:
+        """Return the output of the segments that failed in the last run, by the state's id."""
+        files = (self.home / FAILED).glob("*.txt")
+        return {file.stem: file.read_text() for file in files}
 
     def folder(self, number: int) -> Path:
         """Return the directory of a run."""
@@ -195,6 +203,8 @@ def open_study(
 ) -> StudyContext:
     """Read a study, resolve its runs and name their states.
 
+    Where coefficients are chosen first, it is the study of the candidates until they are trained.
+
     Args:
         file: its YAML file.
         root: where runs are kept.
@@ -213,12 +223,21 @@ def open_study(
         known = reopen_study(file, root, threads, share, trust_code, config)
         if known:
             return known
-    study, last = _read(file, root, trust_code, config)
+    study = _read(file, root, trust_code, config)
+    work = phase(study, partial(_open, root, threads, share, trust_code, fetch))
+    assert work
+    return work
 
+
+def _open(
+    root: Path, threads: int, share: bool, trust_code: bool, fetch: bool, study: Study
+) -> StudyContext:
+    """Open one study, and keep what that comes to if the study has been run."""
     # Only here, as it imports torch and Lightning.
     from plasticity_lab.studies.opening import open_fully
 
-    opened, inputs = open_fully(study, threads, last.get("code_of_classes"), fetch)
+    trusted = _last_code(root, study) if trust_code else None
+    opened, inputs = open_fully(study, threads, trusted, fetch)
     work = _context(study, root, threads, share, opened)._replace(inputs=inputs)
     if (work.home / STUDY_FILE).exists():
         opened_record.save(work.home, opened, inputs)
@@ -237,20 +256,33 @@ def reopen_study(
 
     Nothing is parsed for that, and neither torch nor Lightning imported. Arguments as `open_study`.
     """
-    study, last = _read(file, root, trust_code, config)
+    study = _read(file, root, trust_code, config)
+    return phase(study, partial(_reopen, root, threads, share, trust_code))
+
+
+def _reopen(
+    root: Path, threads: int, share: bool, trust_code: bool, study: Study
+) -> StudyContext | None:
+    """Return one study as it was opened last; None if anything it depends on is another now."""
     home = root / "studies" / study.name
     opened = opened_record.load(home, Inputs(study.runs, threads))
-    trusted = last.get("code_of_classes")
+    trusted = _last_code(root, study) if trust_code else None
     is_of_this_code = opened and (opened.code == trusted if trusted else not opened.trusted)
     if opened is None or not is_of_this_code:
         return None
     return _context(study, root, threads, share, opened)
 
 
-def _read(
-    file: Path, root: Path, trust_code: bool, config: Sequence[Path]
-) -> tuple[Study, dict[str, Any]]:
-    """Return a study's content, and what its last run was, if that is trusted."""
+def _last_code(root: Path, study: Study) -> dict[str, str] | None:
+    """Return the hashes of the code of a study's last run; None if there was none."""
+    code: dict[str, str] | None = read_json(root / "studies" / study.name / STUDY_FILE).get(
+        "code_of_classes"
+    )
+    return code
+
+
+def _read(file: Path, root: Path, trust_code: bool, config: Sequence[Path]) -> Study:
+    """Return a study's content, with the files on top of this call or of its last run."""
     # The folder must be this study's.
     study = read_study(file)
     home = root / "studies" / study.name
@@ -272,9 +304,11 @@ def _read(
         )
 
     # Files on top are those of this call, or of the last run.
-    last = earlier if trust_code else {}
-    on_top = [path.absolute() for path in config] or [Path(path) for path in last.get("config", [])]
-    return (read_study(file, on_top) if on_top else study), last
+    last = earlier or read_json(root / "studies" / selection_name(study) / STUDY_FILE)
+    on_top = [path.absolute() for path in config]
+    if not on_top and trust_code:
+        on_top = [Path(path) for path in last.get("config", [])]
+    return read_study(file, on_top) if on_top else study
 
 
 def _context(study: Study, root: Path, threads: int, share: bool, opened: Opened) -> StudyContext:

@@ -13,8 +13,10 @@ from plasticity_lab.runs.file_names import KEYS as CONFIG_KEYS
 from plasticity_lab.runs.yaml_files import load_yaml
 from plasticity_lab.studies.expressions import filled, names
 from plasticity_lab.studies.overrides import added_up
+from plasticity_lab.studies.random_search import drawn
+from plasticity_lab.studies.selection import Choice, Selection, check_selection, read_selection
 
-KEYS = {"name", "config", "axes", "arms", "set", "report", "claims"}
+KEYS = {"name", "config", "axes", "arms", "set", "select", "report", "claims"}
 SEED = "seed_everything"
 
 LONGEST_NAME = 255
@@ -30,11 +32,13 @@ class Run(NamedTuple):
         values: what distinguishes it from the others: variables, `arm`, `seed`.
         configs: config files, in order.
         overrides: dotted keys and their values, which override all files.
+        candidate: of a run that is trained to choose coefficients, its variables; see `Selection`.
     """
 
     values: dict[str, Any]
     configs: list[Path]
     overrides: dict[str, Any]
+    candidate: dict[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -64,6 +68,9 @@ class Study(NamedTuple):
         claims: what papers claim of them; see `Claim`.
         file: its YAML file.
         config: files on top of those it names, for every run.
+        selection: how coefficients are chosen before it is run; None if none are.
+        choices: what has been chosen.
+        chooses_for: name of the study for which it chooses coefficients; "" if it is none of these.
     """
 
     name: str
@@ -72,6 +79,9 @@ class Study(NamedTuple):
     claims: list[dict[str, Any]]
     file: Path
     config: Sequence[Path]
+    selection: Selection | None = None
+    choices: Sequence[Choice] = ()
+    chooses_for: str = ""
 
 
 def shown(value: Any) -> str:
@@ -79,7 +89,9 @@ def shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
+def read_study(
+    file: Path, config: Sequence[Path] = (), seeds: Sequence[int] | None = None
+) -> Study:
     """Read a study.
 
     `axes` is a list of entries that are crossed. The keys of one entry move together: each has a
@@ -92,6 +104,7 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     Args:
         file: the YAML file; files it names are relative to it.
         config: absolute paths of files on top of those it names, for every run.
+        seeds: in place of its own.
 
     Raises:
         UserError: for a key that a study does not have, values of unequal number in an entry, an
@@ -101,6 +114,9 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     axes = _of_kind(content, "axes", list)
     arms = _of_kind(content, "arms", dict)
     common = _of_kind(content, "set", dict)
+    if seeds is not None:
+        axes = [*(entry for entry in axes if SEED not in entry), {SEED: list(seeds)}]
+    axes = [_with_draws(entry, number) for number, entry in enumerate(axes)]
     choices = [_entry(entry, number) for number, entry in enumerate(axes)]
     if variable := next((key for key in common if _is_variable(key)), None):
         raise UserError(
@@ -135,7 +151,14 @@ def read_study(file: Path, config: Sequence[Path] = ()) -> Study:
     _check_variables(axes, arms, parts)
     report = _of_kind(content, "report", dict)
     claims = _of_kind(content, "claims", list)
-    return Study(str(content["name"]), runs, report, claims, file, config)
+    study = Study(str(content["name"]), runs, report, claims, file, config)
+    if "select" not in content:
+        return study
+    selection = read_selection(content["select"], report.get("over", "last epoch"))
+    if seeds is None:
+        own_seeds = [run.values["seed"] for run in runs]
+        check_selection(selection, naming, own_seeds, report)
+    return study._replace(selection=selection)
 
 
 def _content(file: Path) -> dict[str, Any]:
@@ -181,6 +204,18 @@ def _arm(arm: str, keys: Any) -> dict[str, Any]:
     if not isinstance(keys or {}, dict):
         raise UserError(f"arms: {arm}", value=keys, fix="set keys and values, or nothing")
     return {"arm": arm, **(keys or {})}
+
+
+def _with_draws(entry: Any, number: int) -> Any:
+    """Return an entry of axes with values in place of distributions."""
+    if not isinstance(entry, dict):
+        return entry
+    if any(isinstance(values, dict) for values in entry.values()) and SEED in entry:
+        raise UserError(f"axes: entry {number}", problem="seeds are crossed with what is drawn")
+    return {
+        key: drawn(str(key), values) if isinstance(values, dict) else values
+        for key, values in entry.items()
+    }
 
 
 def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
