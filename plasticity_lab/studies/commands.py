@@ -4,30 +4,20 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.arms import described
+from plasticity_lab.studies.engines import Engine
 from plasticity_lab.studies.epoch_signatures import may_end_early
 from plasticity_lab.studies.files import write_whole
 from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.plan import EmptyStore, Segment, epochs_to_follow, segments
-from plasticity_lab.studies.scheduler import Progress, TaskFactory
-from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.scheduler import Progress
 from plasticity_lab.studies.study_context import StudyContext
 
 FAILED = "failed"
-
-
-class Engine(Protocol):
-    """What trains segments; see `studies.local_engine.run`."""
-
-    def __call__(
-        self, todo: list[Segment], make: TaskFactory, store: Store, jobs: int, tell: Progress
-    ) -> None:
-        """Train them."""
 
 
 def run(
@@ -105,9 +95,14 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
             f"{work.study.runs[segment.run].name}: {line}"
         )
 
+    def on_retry(segment: Segment, reason: str) -> None:
+        run = work.study.runs[segment.run].name
+        bar.write(f"again   epochs {segment.first} to {segment.stop} of {run}: {reason}")
+
+    progress = Progress(count_epoch, finish, on_failure, on_retry)
     with bar:
         announce()
-        engine(todo, work.task, work.store, jobs, Progress(count_epoch, finish, on_failure))
+        engine(todo, work.task, work.store, jobs, progress)
         announce()
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from plasticity_lab.errors import UserError
@@ -14,15 +13,15 @@ from plasticity_lab.runs.command_line import (
     program,
     silence_known_warnings,
 )
-from plasticity_lab.studies import claim_table, commands, local_engine
+from plasticity_lab.studies import claim_table, commands, engines
 from plasticity_lab.studies.dry_run import check_arms
 from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.report import write_report
+from plasticity_lab.studies.scheduler import PATIENCE
 from plasticity_lab.studies.study_context import StudyContext, open_study
 from plasticity_lab.studies.verdicts import outcomes
 from plasticity_lab.studies.verify import verify
-from plasticity_lab.studies.workers import PATIENCE
 
 COMMANDS = {
     "run": "train what is missing, and report",
@@ -42,9 +41,10 @@ EXAMPLES = """examples:
 `{program} COMMAND --help` shows what a command takes."""
 
 RUN = f"""run may be started several times at once, also for studies that share runs: each
-segment is trained by one of them. A worker of the local engine that has computed nothing for
-{PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever, is ended, and its segment is
-trained once more."""
+segment is trained by one of them. A process that has computed nothing for {PATIENCE / 60:.0f}
+minutes (--patience), because it is stopped or waits for ever, is ended. A segment is tried again as
+its end allows: killed, 3 times more; out of memory, once more and alone; hung or failed, once
+more; a mistake or a loss that is not finite, not at all."""
 
 
 def parser() -> CommandParser:
@@ -103,24 +103,7 @@ def parser() -> CommandParser:
                 "NumPy and Pillow",
             )
         if name == "run":
-            engines = command.add_argument_group("where segments are trained")
-            engines.add_argument(
-                "--jobs", type=int, default=1, help="segments trained at once (default: 1)"
-            )
-            engines.add_argument(
-                "--engine",
-                choices=["local", "ray"],
-                default="local",
-                help="this machine, or a Ray cluster",
-            )
-            engines.add_argument(
-                "--address",
-                default=None,
-                help="ray: the cluster's, by default a new one on this machine",
-            )
-            engines.add_argument(
-                "--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment"
-            )
+            engines.add_options(command)
         if name == "report":
             command.add_argument(
                 "--ledger",
@@ -133,9 +116,9 @@ def parser() -> CommandParser:
 
 def run_command(options: argparse.Namespace) -> int:
     """Carry out a command; return the exit code."""
-    for name in ("jobs", "threads"):
-        if getattr(options, name, 1) < 1:
-            raise UserError(name, value=getattr(options, name), fix="set 1 or more")
+    if options.threads < 1:
+        raise UserError("threads", value=options.threads, fix="set 1 or more")
+    train = engines.chosen_engine(options) if options.command == "run" else None
     files = [file if file.exists() else ROOT / file for file in options.study]
     root = options.root.absolute()
 
@@ -158,8 +141,8 @@ def run_command(options: argparse.Namespace) -> int:
     works = [opened(file) for file in files]
     for work in works:
         check_claims(work)
-    if options.command == "run":
-        return _run(works, options)
+    if train:
+        return _run(works, options.jobs, train)
     for work in works:
         if options.command == "report":
             _report(work)
@@ -170,18 +153,13 @@ def run_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run(works: Sequence[StudyContext], options: argparse.Namespace) -> int:
+def _run(works: Sequence[StudyContext], jobs: int, train: engines.Engine) -> int:
     """Train what is missing of studies, and report; return the exit code."""
-    train: commands.Engine = local_engine.run
-    if options.engine == "ray":
-        from plasticity_lab.studies import ray_engine
-
-        train = partial(ray_engine.run, address=options.address, gpus=options.gpus)
     for work in works:
         check_arms(work)
     missing = 0
     for work in works:
-        missing += len(commands.run(work, options.jobs, train))
+        missing += len(commands.run(work, jobs, train))
         if any(map(work.is_materialised, range(len(work.study.runs)))):
             _report(work)
     return 1 if missing else 0
