@@ -45,6 +45,9 @@ class Preempted(Promising):
 class Trace(Promising):
     """Writes a line for each epoch that is trained, whichever process trains it."""
 
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
+        """Nothing."""
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with Path("epochs.txt").open("a") as file:
             file.write(f"{trainer.current_epoch}\n")

@@ -20,6 +20,8 @@ from tests.studies.small import small
 from tests.studies.test_local_engine import BROKEN, TRACE, ends, few, trained_epochs, until
 
 pytest.importorskip("submitit")
+# submitit starts processes on this machine that it does not wait for.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 HERE = partial(slurm_engine.run, options={"cluster": "local"})
 
