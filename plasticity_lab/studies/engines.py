@@ -3,13 +3,16 @@
 import argparse
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies import local_engine
+from plasticity_lab.studies import local_engine, ray_engine, slurm_engine
+from plasticity_lab.studies.gpu_shares import check_room, visible_gpus
 from plasticity_lab.studies.plan import Segment
 from plasticity_lab.studies.scheduler import PATIENCE, Progress, TaskFactory
-from plasticity_lab.studies.slurm_options import read_options
+from plasticity_lab.studies.slurm_options import job_executor, read_options
 from plasticity_lab.studies.store import Store
 
 
@@ -66,7 +69,8 @@ def chosen_engine(options: argparse.Namespace) -> Engine:
     """Return the engine that options name.
 
     Raises:
-        UserError: for an option out of range, or of another engine.
+        UserError: for an option out of range or of another engine, and for an engine that cannot
+            be used here.
     """
     if options.jobs < 1:
         raise UserError("jobs", value=options.jobs, fix="set 1 or more")
@@ -83,14 +87,16 @@ def chosen_engine(options: argparse.Namespace) -> Engine:
         if getattr(options, name) and options.engine != engine:
             raise UserError(name, problem=f"is for --engine {engine}", fix="leave it out")
 
+    # What is missing shows now, before anything is written.
     limits = {"patience": 60 * options.patience, "gpus": options.gpus}
     if options.engine == "ray":
-        from plasticity_lab.studies import ray_engine
-
+        ray_engine.check_installed()
         return partial(ray_engine.run, **limits, address=options.address)
     if options.engine == "slurm":
-        from plasticity_lab.studies import slurm_engine
-
         parameters = read_options(options.slurm)
+        with TemporaryDirectory() as folder:
+            job_executor(Path(folder), parameters, options.threads, options.gpus)
         return partial(slurm_engine.run, **limits, options=parameters, threads=options.threads)
+    if options.gpus:
+        check_room(options.jobs, options.gpus, visible_gpus())
     return partial(local_engine.run, **limits)

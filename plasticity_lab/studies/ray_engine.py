@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,9 @@ def run(
     Raises:
         UserError: if Ray is not installed.
     """
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise UserError(
-            "engine",
-            value="ray",
-            problem="is not installed",
-            fix='pip install -e ".[ray]", or use --engine local',
-        ) from None
+    check_installed()
+    import ray
+
     started_here = not ray.is_initialized()
     if started_here:
         variables = {"env_vars": {"PYTHONPATH": f"{CODE}:{Path.cwd()}"}}
@@ -64,6 +59,17 @@ def run(
     finally:
         if started_here:
             ray.shutdown()
+
+
+def check_installed() -> None:
+    """Raise UserError if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise UserError(
+            "engine",
+            value="ray",
+            problem="is not installed",
+            fix='pip install -e ".[ray]", or use --engine local',
+        )
 
 
 class RayExecutor:

@@ -12,10 +12,12 @@ import pytest
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies import local_engine, slurm_engine
 from plasticity_lab.studies.commands import run
+from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.outcome import Cause
+from plasticity_lab.studies.segment import fingerprint
 from plasticity_lab.studies.slurm_engine import outcome_of_state
 from plasticity_lab.studies.slurm_options import job_executor, read_options
-from tests.runs import REPOSITORY
+from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import small
 from tests.studies.test_local_engine import BROKEN, TRACE, ends, few, trained_epochs, until
 
@@ -31,12 +33,22 @@ def _tests_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
+def test_a_run_trained_by_a_job_is_the_run() -> None:
+    work = small(few("plain"), seeds=1)
+    assert not run(work, 1, HERE)
+    finished = fit(*tiny(), "--run_dir", "alone")
+    stored = work.store.metadata(work.paths[0].states[-1])["state"]
+    assert stored == fingerprint(finished.trainer, finished.model)
+    assert everything(work.folder(0)) == logged(Path("alone"))
+    folder = work.store.root / slurm_engine.FOLDER
+    assert not list(folder.iterdir()), "nothing is left of jobs that have ended"
+
+
+@pytest.mark.slow
 def test_a_study_of_jobs_is_the_study() -> None:
     work = small(few("plain", "shrunk by half"), seeds=1, set=TRACE)
     assert not run(work, 2, HERE)
     assert trained_epochs(work) == 4
-    names = {file.name for file in (work.store.root / slurm_engine.FOLDER).iterdir()}
-    assert not names, "nothing is left of jobs that have ended"
     alone = small(few("plain", "shrunk by half"), seeds=1, root="alone")
     assert not run(alone, 2, local_engine.run)
     assert ends(work) == ends(alone)
