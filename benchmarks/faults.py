@@ -28,7 +28,7 @@ from plasticity_lab.studies.study_context import StudyContext, open_study
 STUDY = {
     "name": "faults",
     "config": [str(ROOT / "configs/digits.yaml")],
-    "axes": [{"removed": [4, 8, 12]}, {"seed_everything": list(range(6))}],
+    "axes": [{"removed": [1, 2, 3]}, {"seed_everything": list(range(24))}],
     "set": {
         "data.init_args.deficits": [
             {
@@ -36,11 +36,14 @@ STUDY = {
                 "init_args": {"size": 4, "during": ["0ep", "{removed}ep"]},
             }
         ],
-        "trainer.max_epochs": "{removed + 8}",
+        "trainer.max_epochs": "{removed + 2}",
     },
 }
 
 KINDS = ("runner", "worker", "both")
+
+LONGEST_WAIT = 8.0
+"""Seconds between the first sign of training and a kill, at most; a segment takes one or two."""
 
 
 def start(root: Path) -> "subprocess.Popen[bytes]":
@@ -101,11 +104,11 @@ def disturbed(work: StudyContext, kills: int) -> tuple[Counter[str], int, int]:
         before = published(work)
         while not workers(work) and runner.poll() is None:
             time.sleep(0.02)
-        time.sleep(2 * chance.random())
+        time.sleep(LONGEST_WAIT * chance.random())
         kind = KINDS[made.total() % len(KINDS)]
         if kill(kind, runner, work):
             made[kind] += 1
-            print(f"{made.total()} {kind}", flush=True)
+            print(f"{made.total()} {kind}: {len(before)} segments were stored", flush=True)
             if kind != "worker":
                 runner.wait()
                 time.sleep(2)

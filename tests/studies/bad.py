@@ -43,14 +43,14 @@ class Preempted(Promising):
 
 
 class Trace(Promising):
-    """Writes a line for each epoch that is trained, whichever process trains it."""
+    """Writes a line for each epoch that is trained: the epoch, and the GPUs that are seen."""
 
     def active(self, before: Position | None, now: Position, epochs: int) -> None:
         """Nothing."""
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         with Path("epochs.txt").open("a") as file:
-            file.write(f"{trainer.current_epoch}\n")
+            file.write(f"{trainer.current_epoch} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
 
 
 class Counter(Promising):

@@ -323,3 +323,36 @@ def test_a_worker_that_is_stopped_is_ended(
         os.kill(stopped[0], 0)
     assert "hung: no sign of life for 0.1 minutes" in capsys.readouterr().out
     assert not list(work.store.root.glob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_segments_are_spread_over_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of two GPUs, which nothing here uses."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    work = small(few("plain"), seeds=4, set=TRACE)
+    assert not run(work, 4, partial(local_engine.run, gpus=0.5))
+    lines = Path("epochs.txt").read_text().split()
+    assert lines.count("3") == lines.count("5") == 6
+
+
+@pytest.mark.slow
+def test_a_worker_that_linux_kills_for_lack_of_memory_is_told_from_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are killed by signal 9; while the first one is, Linux counts one more."""
+    work, killed = small(few("plain"), seeds=1, set=TRACE), list[int]()
+
+    def start(context: Any, task: Any, gpu: str | None) -> Any:
+        reader, process = workers.start(context, task, gpu)
+        if len(killed) < 2:
+            killed.append(process.pid or 0)
+            os.kill(killed[-1], signal.SIGKILL)
+        return reader, process
+
+    monkeypatch.setattr("plasticity_lab.studies.local_engine.start", start)
+    monkeypatch.setattr("plasticity_lab.studies.local_engine.memory_kills", lambda: bool(killed))
+    assert not run(work, 1, local_engine.run)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("again")]
+    assert len(said) == 2
+    assert "out of memory: ended by signal 9 for lack of memory; use fewer --jobs" in said[0]
+    assert "killed: ended by signal 9" in said[1]
