@@ -23,7 +23,11 @@ class Executor(Protocol[Handle]):
     queues: bool
 
     def submit(self, task: Task) -> Handle:
-        """Start a process for a task, or queue it."""
+        """Start a process for a task, or queue it.
+
+        Raises:
+            UserError: if it cannot be started; while others are running, it is tried again later.
+        """
 
     def wait(self, handles: Collection[Handle], seconds: float) -> None:
         """Wait so long, or until one has ended."""

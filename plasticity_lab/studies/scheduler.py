@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple
 
+from plasticity_lab.errors import UserError
 from plasticity_lab.studies.executor import Attempt, Executor, Handle
 from plasticity_lab.studies.outcome import TRIES, Cause, Outcome, final_output
 from plasticity_lab.studies.plan import Segment, epochs_to_follow
@@ -141,9 +142,15 @@ class Scheduler(Generic[Handle]):
                 self.waiting.remove(segment)
                 self._finish(segment)
             elif not self.store.is_locked(segment.end):
-                self.waiting.remove(segment)
                 place = self.store.workdir(segment.end)
-                handle = self.executor.submit(self.make(segment, place))
+                try:
+                    handle = self.executor.submit(self.make(segment, place))
+                except UserError:
+                    # A cluster may refuse one more job than a user may have.
+                    if not self.running:
+                        raise
+                    return
+                self.waiting.remove(segment)
                 self.running.append(Attempt(segment, place, handle))
 
     def _must_be_alone(self, segment: Segment) -> bool:

@@ -86,13 +86,15 @@ class SlurmExecutor:
                 return self.jobs.submit(train_in_job, task, expected)
         except (FailedJobError, FailedSubmissionError, CalledProcessError) as error:
             reason = str(error).strip().splitlines()[-1]
-            raise UserError("slurm", problem=f"sbatch: {reason}", fix="change --slurm") from None
+            raise UserError(
+                "slurm",
+                problem=f"sbatch: {reason}",
+                fix="change --slurm, or use fewer --jobs",
+            ) from None
 
     def wait(self, handles: Collection[Any], seconds: float) -> None:
-        """Wait so long, or until a job has ended."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not any(_result(job).exists() for job in handles):
-            time.sleep(0.1)
+        """Wait so long; a file server is not asked more often than that."""
+        time.sleep(seconds)
 
     def poll(self, handle: Any) -> Outcome | None:
         """Return how a job has ended; None while it has not."""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from plasticity_lab.errors import UserError
 from plasticity_lab.studies import scheduler
 from plasticity_lab.studies.outcome import Cause, Outcome
 from plasticity_lab.studies.plan import Segment
@@ -327,6 +328,25 @@ def test_a_start_that_cannot_be_read_is_trained_again_and_those_before_it_that_a
     script, events = scheduled([segment("z", "s", 4, 5)], z=[damaged] * 9)
     assert script.attempts == ["z", "r", "s", "z"]
     assert "z failed" in events[-1]
+
+
+def test_more_jobs_than_a_cluster_takes_are_submitted_later() -> None:
+    class Full(Script):
+        room = 2
+
+        def submit(self, task: Task) -> str:
+            if len(self.running) == self.room:
+                raise UserError("slurm", problem="sbatch: QOSMaxSubmitJobPerUserLimit")
+            return super().submit(task)
+
+    script, _ = scheduled([segment(name) for name in "abcd"], 4, kind=Full)
+    assert sorted(script.attempts) == [*"abcd"]
+    assert max(beside for _, beside in script.beside) == 1
+
+    Kept.states = set()
+    Full.room = 0
+    with pytest.raises(UserError, match="QOSMaxSubmitJobPerUserLimit"):
+        scheduled([segment("a")], kind=Full)
 
 
 def test_all_are_ended_with_the_scheduler() -> None:

@@ -14,7 +14,7 @@ from plasticity_lab.studies import local_engine, slurm_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.metrics import everything
 from plasticity_lab.studies.outcome import Cause
-from plasticity_lab.studies.segment import fingerprint
+from plasticity_lab.studies.segment import Task, fingerprint
 from plasticity_lab.studies.slurm_engine import outcome_of_state
 from plasticity_lab.studies.slurm_options import job_executor, read_options
 from tests.runs import REPOSITORY, fit, logged, tiny
@@ -210,6 +210,17 @@ def test_options_that_are_none_are_refused(
         job_executor(Path("jobs").absolute(), options, 1, gpus)
     assert str(raised.value).startswith(message)
     assert "\n" not in str(raised.value)
+
+
+def test_what_slurm_refuses_is_told_in_one_line(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cluster / "sbatch").write_text("#!/bin/sh\necho 'sbatch: invalid partition' >&2\nexit 1\n")
+    monkeypatch.setattr(slurm_engine, "environment", lambda task: "")
+    jobs = job_executor(Path("jobs").absolute(), {"partition": "none"}, 1, 0)
+    task = Task("s", None, None, 0, 1, {}, False, 1, "place")
+    with pytest.raises(UserError, match=r"slurm: sbatch: .*invalid partition.*; change --slurm"):
+        slurm_engine.SlurmExecutor(jobs).submit(task)
 
 
 def test_a_machine_without_slurm_is_refused() -> None:
