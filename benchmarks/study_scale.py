@@ -119,7 +119,7 @@ def fill(file: Path, root: Path) -> int:
         module.__dict__["sync"] = lambda path: None
     for parts in others:
         for source, segment in zip(sources, parts, strict=True):
-            place = work.store.new_workdir(segment.end)
+            place = work.store.workdir(segment.end)
             shutil.copytree(source, place, dirs_exist_ok=True)
             entry = {**json.loads((place / "done.json").read_text()), "start": segment.start}
             (place / "done.json").write_text(json.dumps(entry))

@@ -79,7 +79,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         else:
             raise
     except Exception as error:
-        if not _is_a_mistake(error):
+        if not is_mistake(error):
             raise
         line = str(error)
     if line:
@@ -87,7 +87,7 @@ def errors_in_one_line(program: str) -> Iterator[None]:
     raise SystemExit(code)
 
 
-def _is_a_mistake(error: Exception) -> bool:
+def is_mistake(error: BaseException) -> bool:
     """Whether an error is what Lightning raises for a mistake in a config."""
     module = sys.modules.get("lightning_fabric.utilities.exceptions")
     return module is not None and isinstance(error, module.MisconfigurationException)

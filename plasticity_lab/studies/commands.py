@@ -4,28 +4,18 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from tqdm import tqdm
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies import opened_record
+from plasticity_lab.studies.engines import Engine
 from plasticity_lab.studies.missing_segments import missing_segments
 from plasticity_lab.studies.plan import EmptyStore, Segment, epochs_to_follow, segments
 from plasticity_lab.studies.scalars import tags
-from plasticity_lab.studies.scheduler import Progress, TaskFactory
-from plasticity_lab.studies.store import Store
+from plasticity_lab.studies.scheduler import Progress
 from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import FAILED, StudyContext
-
-
-class Engine(Protocol):
-    """What trains segments; see `studies.local_engine.run`."""
-
-    def __call__(
-        self, todo: list[Segment], make: TaskFactory, store: Store, jobs: int, tell: Progress
-    ) -> None:
-        """Train them."""
 
 
 def run(
@@ -54,7 +44,7 @@ def run(
             problem=error.strerror,
             fix="run the same command again to continue; what is done is kept",
         ) from error
-    finished = set(work.finished(StoredStates(work.store)))
+    finished = set(work.finished())
     count = len(work.study.runs)
     say(
         f"{len(finished)} of {count} runs are done, in {time.monotonic() - begun:.0f} s: "
@@ -118,10 +108,15 @@ def _train(work: StudyContext, jobs: int, engine: Engine, say: Callable[[str], N
             f"{work.study.runs[segment.run].name}: {line}"
         )
 
+    def on_retry(segment: Segment, reason: str) -> None:
+        run = work.study.runs[segment.run].name
+        bar.write(f"again   epochs {segment.first} to {segment.stop} of {run}: {reason}")
+
+    progress = Progress(count_epoch, finish, on_failure, on_retry)
     with bar:
         for number in work.finished(stored):
             announce(number)
-        engine(todo, work.task, work.store, jobs, Progress(count_epoch, finish, on_failure))
+        engine(todo, work.task, work.store, jobs, progress)
 
 
 def without_metric(work: StudyContext, number: int) -> str:
@@ -216,7 +211,7 @@ def status(work: StudyContext) -> str:
         for state, output in work.failures().items()
     }
     running = work.store.running()
-    finished = set(work.finished(StoredStates(work.store)))
+    finished = set(work.finished())
     counts = dict.fromkeys(("done", "running", "failed", "waiting"), 0)
     lines = []
     for number, run in enumerate(work.study.runs):

@@ -13,7 +13,6 @@ from plasticity_lab.runs.build import build as build_run
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import RunLocation
-from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
 
@@ -23,7 +22,7 @@ def check_arms(work: StudyContext) -> None:
     Raises:
         UserError: with the name of the run, and the line that train.py would end with.
     """
-    finished = set(work.finished(StoredStates(work.store)))
+    finished = set(work.finished())
     unfinished: dict[int, int] = {}
     for number, arm in enumerate(work.opened.arm_of_run):
         if number not in finished:

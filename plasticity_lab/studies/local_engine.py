@@ -1,33 +1,33 @@
 """Trains the segments of a study on this machine: a fresh process for each, several at once."""
 
-import shutil
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 
-from plasticity_lab.studies import scheduler
+from plasticity_lab.studies.gpu_shares import check_room, least_used, visible_gpus
+from plasticity_lab.studies.memory_kills import memory_kills
+from plasticity_lab.studies.outcome import Cause, Outcome, cause_of_signal
 from plasticity_lab.studies.plan import Segment
-from plasticity_lab.studies.scheduler import Ended, Progress, Start, TaskFactory, already_trained
+from plasticity_lab.studies.scheduler import PATIENCE, Progress, Scheduler, TaskFactory
 from plasticity_lab.studies.store import Store
-from plasticity_lab.studies.workers import (
-    EPOCH,
-    PREEMPTED,
-    Worker,
-    failure_output,
-    start,
-    start_forkserver,
-)
+from plasticity_lab.studies.task import Task
+from plasticity_lab.studies.workers import start, start_forkserver
 
-POLL = 1.0
-"""Seconds after which another runner's segments and silent workers are looked at again."""
+LEAVE = 10.0
+"""Seconds that a worker has to end after it has sent its outcome."""
 
 
 def run(
-    todo: Sequence[Segment], make: TaskFactory, store: Store, jobs: int, tell: Progress
+    todo: Sequence[Segment],
+    make: TaskFactory,
+    store: Store,
+    jobs: int,
+    tell: Progress,
+    patience: float = PATIENCE,
+    gpus: float = 0.0,
 ) -> None:
-    """Train segments in worker processes of this machine, as `scheduler.train` specifies.
-
-    A worker that computes nothing for `scheduler.PATIENCE` has failed.
+    """Train segments in worker processes of this machine, as `scheduler.Scheduler` specifies.
 
     Args:
         todo: what to train.
@@ -35,89 +35,94 @@ def run(
         store: where states are kept.
         jobs: how many at once.
         tell: called as the training proceeds.
+        patience: seconds without a sign of life after which a worker is ended.
+        gpus: share of a GPU for each segment, in (0, 1]: segments are spread over the GPUs of this
+            machine. With 0 each sees all of them.
+
+    Raises:
+        UserError: if the GPUs have no room for so many segments.
     """
-    scheduler.train(todo, store, jobs, tell, LocalExecutor(make, store))
+    if gpus:
+        check_room(jobs, gpus, visible_gpus())
+    executor = LocalExecutor(visible_gpus() if gpus else [])
+    Scheduler(make, store, tell, executor, jobs, patience).train(todo)
+
+
+@dataclass(eq=False)
+class Worker:
+    """A process that trains a segment.
+
+    Attributes:
+        process: the process.
+        reader: the pipe on which it sends its outcome.
+        gpu: name of the one GPU that it sees; None leaves it all.
+        memory_kills: how many processes had been killed for lack of memory when it was started.
+    """
+
+    process: BaseProcess
+    reader: Connection
+    gpu: str | None
+    memory_kills: int
 
 
 class LocalExecutor:
-    """Trains each segment in a process of this machine.
+    """Trains each segment in a process of this machine, which ends with this one.
 
     Args:
-        make: makes the task of a segment, given the folder it is trained in.
-        store: where states are kept.
+        gpus: names of GPUs to spread segments over; without any, each sees all.
     """
 
-    def __init__(self, make: TaskFactory, store: Store) -> None:
-        self.make = make
-        self.store = store
+    queues = False
+
+    def __init__(self, gpus: Sequence[str] = ()) -> None:
+        self.gpus = gpus
         self.context = start_forkserver()
-        self.working: dict[Connection, Worker] = {}
+        self.workers: set[Worker] = set()
 
-    def start(self, segment: Segment) -> Start:
-        """Start a worker for a segment, unless another runner has it."""
-        lock = self.store.lock(segment.end)
-        if lock is None:
-            return Start.LOCKED
-        if already_trained(segment.end, segment.test, self.store):
-            lock.release()
-            return Start.TRAINED
-        place = self.store.new_workdir(segment.end)
-        reader, process = start(self.context, self.make(segment, place))
-        self.working[reader] = Worker(process, segment, place, lock)
-        return Start.STARTED
+    def submit(self, task: Task) -> Worker:
+        """Start a worker for a task."""
+        gpu = None
+        if self.gpus:
+            gpu = least_used(self.gpus, [worker.gpu or "" for worker in self.workers])
+        kills = memory_kills()
+        reader, process = start(self.context, task, gpu)
+        worker = Worker(process, reader, gpu, kills)
+        self.workers.add(worker)
+        return worker
 
-    def wait(self, epoch: Callable[[], None]) -> list[Ended]:
-        """Wait up to a second for signs of life; end workers that gave none for too long."""
-        # Time that this process itself was stopped for does not count as a worker's silence.
-        since = time.monotonic()
-        if not self.working:
-            time.sleep(POLL)
-        ready = wait(list(self.working), timeout=POLL) if self.working else []
-        waited = min(time.monotonic() - since, 2 * POLL)
-        for reader, worker in self.working.items():
-            worker.silent = 0.0 if reader in ready else worker.silent + waited
-            if worker.silent > scheduler.PATIENCE:
-                worker.hung = True
-                worker.process.kill()
+    def wait(self, handles: Collection[Worker], seconds: float) -> None:
+        """Wait so long, or until a worker has sent its outcome or is gone."""
+        wait([worker.reader for worker in handles], timeout=seconds)
 
-        # A worker whose pipe is closed has ended.
-        ended: list[Ended] = []
-        for reader in [reader for reader in self.working if reader in ready]:
-            try:
-                if reader.recv() == EPOCH:
-                    epoch()
-            except EOFError:
-                worker = self.working.pop(reader)
-                failure = _ended(worker, self.store)
-                reader.close()
-                ended.append(Ended(worker.segment, failure, worker.process.exitcode in PREEMPTED))
-        return ended
+    def poll(self, handle: Worker) -> Outcome | None:
+        """Return how a worker has ended; None while it has not."""
+        if not handle.reader.poll():
+            return None
+        try:
+            outcome: Outcome | None = handle.reader.recv()
+        except (EOFError, OSError):
+            outcome = None
+        self._forget(handle)
+        return outcome or self._unreported(handle)
 
-    def stop(self) -> None:
-        """Kill all workers, and remove what they have begun."""
-        for worker in self.working.values():
+    def cancel(self, handle: Worker) -> None:
+        """Kill a worker."""
+        handle.process.kill()
+        self._forget(handle)
+
+    def _forget(self, worker: Worker) -> None:
+        worker.process.join(LEAVE)
+        if worker.process.exitcode is None:
             worker.process.kill()
             worker.process.join()
-            shutil.rmtree(worker.place, ignore_errors=True)
-            worker.lock.release()
+        worker.reader.close()
+        self.workers.discard(worker)
 
-
-def _ended(worker: Worker, store: Store) -> str:
-    """Store what a worker has trained; return its output if it has failed, "" otherwise."""
-    worker.process.join()
-    code = worker.process.exitcode
-    failure = ""
-    try:
-        if code == 0:
-            store.commit(worker.place, worker.segment.end)
-        else:
-            failure = failure_output(worker.place / "log.txt", code)
-            if worker.hung:
-                minutes = f"{scheduler.PATIENCE / 60:.3g} minutes"
-                failure += f"\ngave no sign of life for {minutes}, and was ended"
-    except OSError as error:
-        failure = f"trained, but cannot be kept: {error.strerror}: {error.filename}"
-    finally:
-        shutil.rmtree(worker.place, ignore_errors=True)
-        worker.lock.release()
-    return failure
+    def _unreported(self, worker: Worker) -> Outcome:
+        """Return the outcome of a worker that is gone without having sent one."""
+        code = worker.process.exitcode or 0
+        if code >= 0:
+            return Outcome(Cause.FAILED, f"ended by exit code {code}")
+        if cause_of_signal(-code) is Cause.KILLED and memory_kills() > worker.memory_kills:
+            return Outcome(Cause.OUT_OF_MEMORY, f"ended by signal {-code} for lack of memory")
+        return Outcome(cause_of_signal(-code), f"ended by signal {-code}")

@@ -2,14 +2,13 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 from plasticity_lab.command_line import CommandParser, called, errors_in_one_line, program
 from plasticity_lab.errors import UserError
 from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.project import ROOT, find_own_classes
-from plasticity_lab.studies import commands
+from plasticity_lab.studies import commands, engines
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.scheduler import PATIENCE
 from plasticity_lab.studies.study_context import StudyContext, open_study, reopen_study
@@ -33,9 +32,10 @@ EXAMPLES = """examples:
 `{program} COMMAND --help` shows what a command takes."""
 
 RUN = f"""run may be started several times at once, also for studies that share runs: each
-segment is trained by one of them. A worker of the local engine that has computed nothing for
-{PATIENCE / 60:.0f} minutes, because it is stopped or waits for ever, is ended, and its segment is
-trained once more."""
+segment is trained by one of them. A process that has computed nothing for {PATIENCE / 60:.0f}
+minutes (--patience), because it is stopped or waits for ever, is ended. A segment is tried again as
+its end allows: killed, 3 times more; out of memory, once more and alone; hung or failed, once
+more; a mistake or a loss that is not finite, not at all."""
 
 
 def parser() -> CommandParser:
@@ -94,24 +94,7 @@ def parser() -> CommandParser:
                 "NumPy and Pillow",
             )
         if name == "run":
-            engines = command.add_argument_group("where segments are trained")
-            engines.add_argument(
-                "--jobs", type=int, default=1, help="segments trained at once (default: 1)"
-            )
-            engines.add_argument(
-                "--engine",
-                choices=["local", "ray"],
-                default="local",
-                help="this machine, or a Ray cluster",
-            )
-            engines.add_argument(
-                "--address",
-                default=None,
-                help="ray: the cluster's, by default a new one on this machine",
-            )
-            engines.add_argument(
-                "--gpus", type=float, default=0.0, help="ray: share of a GPU for each segment"
-            )
+            engines.add_options(command)
         if name == "report":
             command.add_argument(
                 "--ledger",
@@ -132,9 +115,10 @@ def parser() -> CommandParser:
 
 def run_command(options: argparse.Namespace) -> int:
     """Carry out a command; return the exit code."""
-    for name in ("jobs", "threads"):
-        if getattr(options, name, 1) < 1:
-            raise UserError(name, value=getattr(options, name), fix="set 1 or more")
+    if options.threads < 1:
+        raise UserError("threads", value=options.threads, fix="set 1 or more")
+    if options.command == "run":
+        engines.check_options(options)
     files = [file if file.exists() else ROOT / file for file in options.study]
     root = options.root.absolute()
 
@@ -161,11 +145,11 @@ def run_command(options: argparse.Namespace) -> int:
     if options.command == "export":
         _export(files, opened, options.to)
         return 0
+    if options.command == "run":
+        return _run(files, opened, options)
     works = [opened(file) for file in files]
     for work in works:
         check_claims(work)
-    if options.command == "run":
-        return _run(works, options)
     for work in works:
         if options.command == "report":
             _report(work)
@@ -210,22 +194,32 @@ def _nothing_to_do(files: Sequence[Path], root: Path, options: argparse.Namespac
     return True
 
 
-def _run(works: Sequence[StudyContext], options: argparse.Namespace) -> int:
+def _run(
+    files: Sequence[Path], opened: Callable[[Path], StudyContext], options: argparse.Namespace
+) -> int:
     """Train what is missing of studies, and report; return the exit code."""
-    # Only here, as they import torch and Lightning.
-    from plasticity_lab.studies import local_engine
+    # Only here, as it imports torch and Lightning.
     from plasticity_lab.studies.dry_run import check_arms
 
-    train: commands.Engine = local_engine.run
-    if options.engine == "ray":
-        from plasticity_lab.studies import ray_engine
-
-        train = partial(ray_engine.run, address=options.address, gpus=options.gpus)
+    train = engines.chosen_engine(options)
+    works = [opened(file) for file in files]
     for work in works:
+        check_claims(work)
         check_arms(work)
     missing = 0
-    for work in works:
-        missing += len(commands.run(work, options.jobs, train))
+    for file, first in zip(files, works, strict=True):
+        work = first
+        missing_runs = commands.run(work, options.jobs, train)
+        if work.study.chooses_for:
+            # What has been chosen decides the runs of the study itself.
+            chosen = opened(file)
+            if not chosen.study.chooses_for:
+                _report(work)
+                work = chosen
+                check_claims(work)
+                check_arms(work)
+                missing_runs = commands.run(work, options.jobs, train)
+        missing += len(missing_runs)
         if any(map(work.is_materialised, range(len(work.study.runs)))):
             _report(work)
     return 1 if missing else 0

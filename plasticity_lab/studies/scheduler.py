@@ -1,26 +1,35 @@
-"""Choose which segment of a study is trained next, and handle those that fail.
+"""Train the segments of a study: which one next, how many at once, and what of those that fail.
 
-Executors train them.
+Executors only start processes, wherever they run.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from enum import Enum, auto
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple
 
+from plasticity_lab.errors import UserError
+from plasticity_lab.studies.executor import Attempt, Executor, Handle
+from plasticity_lab.studies.last_words import last_words
+from plasticity_lab.studies.outcome import TRIES, Cause, Outcome, final_output
 from plasticity_lab.studies.plan import Segment, epochs_to_follow
+from plasticity_lab.studies.signs_of_life import read_life
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.task import Task
 
 PATIENCE = 600.0
-"""Seconds without a sign of life after which a worker is ended."""
+"""Seconds without a sign of life after which an attempt is ended."""
 
-TRIES = 2
-"""How often a segment is trained that fails."""
+POLL = 1.0
+"""Seconds after which signs of life and other runners' segments are looked at again."""
 
 TaskFactory = Callable[[Segment, Path], Task]
 """Makes the task of a segment, given the folder it is trained in."""
+
+
+def _nothing(segment: Segment, output: str) -> None:
+    """Do nothing."""
 
 
 class Progress(NamedTuple):
@@ -29,133 +38,209 @@ class Progress(NamedTuple):
     Attributes:
         epoch: when an epoch has been trained.
         finished: when a segment is done.
-        failed: when a segment has failed for good, with its output.
+        failed: when a segment has failed for good, with its output, whose last line says why.
+        again: when a segment is tried again, with the reason in one line.
     """
 
     epoch: Callable[[], None]
     finished: Callable[[Segment], None]
     failed: Callable[[Segment, str], None]
+    again: Callable[[Segment, str], None] = _nothing
 
 
-class Start(Enum):
-    """What an executor has made of a segment.
+class Scheduler(Generic[Handle]):
+    """Trains segments, each after the one that it continues from.
 
-    Attributes:
-        STARTED: it is being trained.
-        LOCKED: another runner trains it.
-        TRAINED: another runner has trained it.
-    """
-
-    STARTED = auto()
-    LOCKED = auto()
-    TRAINED = auto()
-
-
-class Ended(NamedTuple):
-    """A segment that is no longer being trained.
-
-    Attributes:
-        segment: it.
-        failure: its output if it has failed; empty if it is trained and stored.
-        preempted: whether a scheduler has stopped it, which is no failure of its own.
-    """
-
-    segment: Segment
-    failure: str = ""
-    preempted: bool = False
-
-
-class Executor(Protocol):
-    """Where segments are trained."""
-
-    def start(self, segment: Segment) -> Start:
-        """Begin to train a segment whose start is stored."""
-
-    def wait(self, epoch: Callable[[], None]) -> list[Ended]:
-        """Wait a while for running segments, report epochs, and return what has ended."""
-
-    def stop(self) -> None:
-        """End all that is being trained."""
-
-
-def train(
-    todo: Sequence[Segment], store: Store, jobs: int, tell: Progress, executor: Executor
-) -> None:
-    """Train segments, each after the one that it continues from.
-
-    One that fails is tried twice, and stops none but those after it; one that is preempted is
-    started again. A segment that another runner trains is waited for.
+    An attempt that ends early is repeated as often as its cause allows (`outcome.TRIES`); after
+    lack of memory alone. A segment that fails for good stops none but those after it. One that
+    another runner trains is waited for.
 
     Args:
-        todo: what to train.
+        make: makes the task of a segment, given the folder it is trained in.
         store: where states are kept.
-        jobs: how many at once.
         tell: called as the training proceeds.
         executor: trains them.
+        jobs: how many at once.
+        patience: seconds without a sign of life after which an attempt is ended.
     """
-    waiting = list(todo)
-    running: list[Segment] = []
-    failures = Counter[str]()
-    try:
-        while waiting or running:
-            # Start what can be started.
-            candidates = runnable(waiting, store)
-            for segment in candidates:
-                if len(running) == jobs:
-                    break
-                start = executor.start(segment)
-                if start is Start.LOCKED:
-                    continue
-                waiting.remove(segment)
-                if start is Start.STARTED:
-                    running.append(segment)
-                else:
-                    report_epochs(segment, store, tell.epoch)
-                    tell.finished(segment)
-            if not candidates and not running:
-                for segment in waiting:
-                    tell.failed(segment, "the segment that it continues from has failed")
+
+    def __init__(
+        self,
+        make: TaskFactory,
+        store: Store,
+        tell: Progress,
+        executor: Executor[Handle],
+        jobs: int,
+        patience: float = PATIENCE,
+    ) -> None:
+        self.make = make
+        self.store = store
+        self.tell = tell
+        self.executor = executor
+        self.jobs = jobs
+        self.patience = patience
+        self.waiting: list[Segment] = []
+        self.running: list[Attempt[Handle]] = []
+        self.ends = Counter[tuple[str, Cause]]()
+        self.counted = Counter[str]()
+        self.stored: set[str] = set()
+
+    def train(self, todo: Sequence[Segment]) -> None:
+        """Train segments; return when all are done or have failed for good."""
+        self.waiting = list(todo)
+        try:
+            while self.waiting or self.running:
+                startable = self._startable()
+                if not startable and not self.running:
+                    for segment in self.waiting:
+                        self.tell.failed(segment, "the segment that it continues from has failed")
+                    return
+                self._start(startable)
+                self._wait()
+                self._end_silent()
+                self._collect()
+        finally:
+            for attempt in self.running:
+                self.executor.cancel(attempt.handle)
+                self.store.discard(attempt.place)
+
+    def _startable(self) -> list[Segment]:
+        """Return the segments whose start is stored, those with most epochs to follow first."""
+        if len(self.running) == self.jobs:
+            return []
+        pending = {segment.end for segment in self.waiting}
+        pending |= {attempt.segment.end for attempt in self.running}
+        startable = [segment for segment in self.waiting if self._has_start(segment, pending)]
+        epochs_left = epochs_to_follow(self.waiting)
+        return sorted(startable, key=lambda segment: -epochs_left[segment.end])
+
+    def _has_start(self, segment: Segment, pending: set[str]) -> bool:
+        """Whether the state that a segment continues from is stored.
+
+        The store is looked at once for each state: studies have thousands.
+        """
+        start = segment.start
+        if start is None or start in self.stored:
+            return True
+        if start in pending and start != segment.end:
+            return False
+        if self.store.has_checkpoint(start):
+            self.stored.add(start)
+        return start in self.stored
+
+    def _start(self, startable: Sequence[Segment]) -> None:
+        """Start what there is room for, and what has to be alone once nothing else is left."""
+        for segment in sorted(startable, key=self._must_be_alone):
+            alone = [self._must_be_alone(attempt.segment) for attempt in self.running]
+            if len(self.running) == self.jobs or any(alone):
+                return
+            if self.running and self._must_be_alone(segment):
                 return
 
-            # Handle what has ended.
-            for segment, failure, preempted in executor.wait(tell.epoch):
-                running.remove(segment)
-                if not failure:
-                    tell.finished(segment)
-                    continue
-                failures[segment.end] += not preempted
-                if failures[segment.end] < TRIES:
-                    waiting.append(segment)
-                else:
-                    tell.failed(segment, failure)
-    finally:
-        executor.stop()
+            # Another runner may have trained it since it was planned, or may do so now.
+            if self.store.is_trained(segment.end, segment.test):
+                self.waiting.remove(segment)
+                self._finish(segment)
+            elif not self.store.is_locked(segment.end):
+                place = self.store.workdir(segment.end)
+                try:
+                    handle = self.executor.submit(self.make(segment, place))
+                except UserError:
+                    # A cluster may refuse one more job than a user may have.
+                    if not self.running:
+                        raise
+                    return
+                self.waiting.remove(segment)
+                self.running.append(Attempt(segment, place, handle))
 
+    def _must_be_alone(self, segment: Segment) -> bool:
+        return self.ends[segment.end, Cause.OUT_OF_MEMORY] > 0
 
-def runnable(waiting: Sequence[Segment], store: Store) -> list[Segment]:
-    """Return the segments whose start is stored, those with most epochs to follow first."""
-    epochs_left = epochs_to_follow(waiting)
-    startable = [
-        segment
-        for segment in waiting
-        if segment.start is None or store.has_checkpoint(segment.start)
-    ]
-    return sorted(startable, key=lambda segment: -epochs_left[segment.end])
+    def _wait(self) -> None:
+        """Wait a while, and look for signs of life."""
+        since = time.monotonic()
+        if self.running:
+            self.executor.wait([attempt.handle for attempt in self.running], POLL)
+        else:
+            time.sleep(POLL)
+        # Time that this process itself was stopped for does not count as silence.
+        waited = min(time.monotonic() - since, 2 * POLL)
 
+        for attempt in self.running:
+            life = read_life(attempt.place)
+            if life is not None and (attempt.life is None or life.has_moved_since(attempt.life)):
+                attempt.life, attempt.silent = life, 0.0
+                self._count_epochs(attempt.segment, life.epochs)
+            elif attempt.life is not None or not self.executor.queues:
+                attempt.silent += waited
 
-def already_trained(state: str, test: bool, store: Store) -> bool:
-    """Whether another runner has trained the segment that ends in a state since it was planned.
+    def _end_silent(self) -> None:
+        """End attempts that have given no sign of life for too long."""
+        for attempt in list(self.running):
+            if attempt.silent > self.patience:
+                self.running.remove(attempt)
+                self.executor.cancel(attempt.handle)
+                silence = f"no sign of life for {self.patience / 60:.3g} minutes"
+                self._handle(attempt, Outcome(Cause.HUNG, silence))
 
-    Args:
-        state: id of the state.
-        test: whether the test split is to be measured in it.
-        store: where states are kept.
-    """
-    return store.has_checkpoint(state) and (store.has_test(state) or not test)
+    def _collect(self) -> None:
+        """Handle attempts that have ended."""
+        for attempt in list(self.running):
+            outcome = self.executor.poll(attempt.handle)
+            if outcome is not None:
+                self.running.remove(attempt)
+                self._handle(attempt, outcome)
 
+    def _handle(self, attempt: Attempt[Handle], outcome: Outcome) -> None:
+        """Finish a segment, try it again, or give it up, as its outcome says."""
+        segment = attempt.segment
+        if outcome.cause not in (Cause.TRAINED, Cause.LOCKED):
+            printed = last_words(attempt.place)
+            outcome = outcome._replace(output=f"{printed}\n{outcome.output}".strip())
+        self.store.discard(attempt.place)
 
-def report_epochs(segment: Segment, store: Store, epoch: Callable[[], None]) -> None:
-    """Report all epochs of a trained segment, of which none has been reported."""
-    # A run may have ended early.
-    for _ in range(segment.first, min(segment.stop, store.metadata(segment.end)["stop"])):
-        epoch()
+        if outcome.cause is Cause.TRAINED:
+            self._finish(segment)
+            return
+        self.waiting.append(segment)
+        if outcome.cause is Cause.LOCKED:
+            return
+        self.ends[segment.end, outcome.cause] += 1
+        ends = self.ends[segment.end, outcome.cause]
+        if ends >= TRIES[outcome.cause]:
+            self.waiting.remove(segment)
+            self.tell.failed(segment, final_output(outcome, ends))
+            return
+        self.tell.again(segment, final_output(outcome, ends).splitlines()[-1])
+        if outcome.cause is Cause.START_DAMAGED:
+            self._train_start_again(segment)
+
+    def _train_start_again(self, segment: Segment) -> None:
+        """Add the segments that lead to a start whose checkpoint is gone, as they were trained."""
+        planned = {other.end for other in self.waiting if other != segment}
+        start = segment.start
+        self.stored.discard(start or "")
+        while start and start not in planned and not self.store.has_checkpoint(start):
+            entry = self.store.metadata(start)
+            before = segment._replace(
+                start=entry["start"],
+                end=start,
+                first=entry["first"],
+                stop=entry["stop"],
+                test=False,
+            )
+            self.waiting.append(before)
+            self.counted[start] = before.stop - before.first
+            start = before.start
+
+    def _finish(self, segment: Segment) -> None:
+        # A run may have ended early.
+        self._count_epochs(segment, self.store.metadata(segment.end)["stop"])
+        self.tell.finished(segment)
+
+    def _count_epochs(self, segment: Segment, stop: int) -> None:
+        """Report the epochs of a segment up to one, as far as none has reported them."""
+        trained = min(stop, segment.stop) - segment.first
+        for _ in range(trained - self.counted[segment.end]):
+            self.tell.epoch()
+        self.counted[segment.end] = max(trained, self.counted[segment.end])

@@ -1,14 +1,15 @@
 """Trained segments on disk, shared by all studies of a folder."""
 
-import os
+import errno
+import secrets
 import shutil
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from plasticity_lab.errors import UserError
 from plasticity_lab.files import sync
 from plasticity_lab.studies.files import lengths, read_json, short, write_whole
 
@@ -41,9 +42,9 @@ class Store(NamedTuple):
 
     `done.json` holds what it continues from, how it was trained, and how long each of its files is;
     beside it lie event files, `state.ckpt` unless it was dropped, and in `test/` what was measured
-    on the test split. A segment is trained elsewhere and moved here as a whole. What is missing or
-    shorter than it was counts as not trained. Whoever trains a segment holds its lock, which ends
-    with its process.
+    on the test split. A segment is trained in a folder of its own, `.tmp-<id>-…`, and moved to its
+    place as a whole. What is missing or shorter than it was counts as not trained. The process that
+    trains a segment holds its lock, which ends with it.
 
     Attributes:
         root: the folder.
@@ -70,6 +71,10 @@ class Store(NamedTuple):
     def has_test(self, state: str) -> bool:
         """Whether the test split has been measured in it."""
         return self.parts(state).test
+
+    def is_trained(self, state: str, test: bool) -> bool:
+        """Whether a state is stored to train from, with the test split measured if need be."""
+        return self.has_checkpoint(state) and (self.has_test(state) or not test)
 
     def checkpoint(self, state: str) -> Path:
         """Return where a state is kept."""
@@ -113,12 +118,16 @@ class Store(NamedTuple):
             return None
         return lock
 
-    def new_workdir(self, state: str) -> Path:
-        """Return an empty folder to train a segment in; the caller holds the segment's lock."""
-        place = self.root / f".tmp-{state}-{socket.gethostname()}-{os.getpid()}"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        return place
+    def is_locked(self, state: str) -> bool:
+        """Whether a process trains a segment now."""
+        lock = self.lock(state)
+        if lock:
+            lock.release()
+        return lock is None
+
+    def workdir(self, state: str) -> Path:
+        """Return a folder, yet to be made, for an attempt to train a segment."""
+        return self.root / f".tmp-{state}-{secrets.token_hex(4)}"
 
     def commit(self, place: Path, state: str) -> None:
         """Move a finished segment to its place, whole; a damaged one there is replaced.
@@ -128,50 +137,83 @@ class Store(NamedTuple):
         Raises:
             OSError: if the disk is full; then the store is unchanged.
         """
-        home = self.root / state
-
         # The files reach the disk before the entry that lists them.
         entry = {**read_json(place / DONE), "files": lengths(place, DONE)}
         for file in entry["files"]:
             sync(place / file)
-        write_whole(place / DONE, entry)
-        if self.damage(state):
-            shutil.rmtree(home)
-        if not home.exists():
-            place.rename(home)
-            sync(self.root)
+        if self.has_logs(state):
+            self._add_parts(place, state, entry["files"])
             return
+        if not (place / DONE).exists():
+            home = self.root / state
+            raise OSError(errno.ENOENT, "it was damaged while its test was measured", str(home))
+        write_whole(place / DONE, entry)
 
-        # The segment was there without its state or its test, which are added.
-        stored = self._entry(state)
-        for part in (STATE, TEST):
-            if (place / part).exists() and not (home / part).exists():
-                (place / part).rename(home / part)
-        added_files = {
+        # What is damaged is moved away first: a folder takes the place of none that holds files.
+        home, damaged = self.root / state, self.workdir(state)
+        if home.exists():
+            home.rename(damaged)
+        place.rename(home)
+        sync(self.root)
+        shutil.rmtree(damaged, ignore_errors=True)
+
+    def _add_parts(self, place: Path, state: str, files: dict[str, int]) -> None:
+        """Add the state and the test to a segment that is stored without them."""
+        home, stored = self.root / state, self._entry(state)
+        wanted = {STATE: not self.has_checkpoint(state), TEST: not self.has_test(state)}
+        parts = [part for part in (STATE, TEST) if wanted[part] and (place / part).exists()]
+        new = {name: length for name, length in files.items() if name.split("/")[0] in parts}
+        kept = {
             name: length
-            for name, length in entry["files"].items()
-            if name == STATE or _of_test(name)
+            for name, length in stored.get("files", {}).items()
+            if name.split("/")[0] not in parts
         }
-        write_whole(home / DONE, {**stored, "files": {**added_files, **stored.get("files", {})}})
-        shutil.rmtree(place, ignore_errors=True)
+
+        # At no moment does the entry list wrong lengths, or leave out those of damaged files.
+        if TEST in parts:
+            shutil.rmtree(home / TEST, ignore_errors=True)
+        write_whole(home / DONE, {**stored, "files": kept})
+        for part in parts:
+            (place / part).rename(home / part)
+        write_whole(home / DONE, {**stored, "files": {**kept, **new}})
+
+    def remove_damaged_checkpoint(self, state: str) -> str:
+        """Remove a state's checkpoint if it cannot be read, so that it is trained again.
+
+        Its length may be right and its content not: all of it is read.
+
+        Returns:
+            What is wrong with it; "" if it is sound.
+        """
+        checkpoint = self.checkpoint(state)
+        if not checkpoint.is_file():
+            return f"{checkpoint} is missing"
+        damage = _damage(checkpoint)
+        if not damage:
+            return ""
+        # By now another process may have replaced it.
+        lock = self.lock(state)
+        if lock:
+            with lock:
+                if _damage(checkpoint):
+                    checkpoint.unlink(missing_ok=True)
+        return damage
 
     def remove_stale(self) -> None:
-        """Remove what dead workers of this machine left."""
+        """Remove what dead workers left."""
         for place in self.root.glob(".tmp-*"):
-            if _of_this_machine(place) and (lock := self.lock(_state_of(place))):
-                with lock:
-                    shutil.rmtree(place, ignore_errors=True)
+            self.discard(place)
+
+    def discard(self, place: Path) -> None:
+        """Remove the folder of an attempt, unless a process trains its segment."""
+        if place.exists() and (lock := self.lock(_state_of(place))):
+            with lock:
+                shutil.rmtree(place, ignore_errors=True)
 
     def running(self) -> set[str]:
-        """Return the states that are being trained towards, as far as this machine can tell."""
-        return {_state_of(place) for place in self.root.glob(".tmp-*") if self._is_alive(place)}
-
-    def _is_alive(self, place: Path) -> bool:
-        """Whether a worker still trains in a folder; of another machine's that is supposed."""
-        lock = self.lock(_state_of(place)) if _of_this_machine(place) else None
-        if lock:
-            lock.release()
-        return lock is None
+        """Return the states that are being trained towards."""
+        states = {_state_of(place) for place in self.root.glob(".tmp-*")}
+        return {state for state in states if self.is_locked(state)}
 
     def _entry(self, state: str) -> dict[str, Any]:
         entry = read_json(self.root / state / DONE)
@@ -187,9 +229,19 @@ def _of_test(name: str) -> bool:
     return name.startswith(f"{TEST}/")
 
 
-def _of_this_machine(place: Path) -> bool:
-    return place.name.rsplit("-", 1)[0].endswith(f"-{socket.gethostname()}")
-
-
 def _state_of(place: Path) -> str:
     return place.name.split("-")[1]
+
+
+def _damage(checkpoint: Path) -> str:
+    """Return why a checkpoint cannot be read; "" if it can, or holds what is never read."""
+    # Only here, as it imports torch.
+    from plasticity_lab.checkpoint_files import ForeignObjects, read_checkpoint
+
+    try:
+        read_checkpoint(checkpoint, trainable=True)
+    except ForeignObjects:
+        return ""
+    except UserError as error:
+        return str(error)
+    return ""

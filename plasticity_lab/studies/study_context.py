@@ -94,8 +94,13 @@ class StudyContext(NamedTuple):
         """Return the directory of a run."""
         return self.home / self.study.runs[number].name
 
-    def finished(self, stored: StoredStates) -> list[int]:
-        """Return the numbers of the runs that are trained and tested, all of which is stored."""
+    def finished(self, stored: StoredStates | None = None) -> list[int]:
+        """Return the numbers of the runs that are trained and tested, all of which is stored.
+
+        Args:
+            stored: what the store holds; by default it is looked up now.
+        """
+        stored = stored or StoredStates(self.store)
         return [
             number for number, path in enumerate(self.paths) if stored.finished(path.states[-1])
         ]

@@ -9,7 +9,6 @@ from plasticity_lab.studies.plan import Segment
 from plasticity_lab.studies.scalars import joined, read_all
 from plasticity_lab.studies.scheduler import Progress
 from plasticity_lab.studies.store import TEST, Store
-from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_context import StudyContext
 
 
@@ -23,7 +22,7 @@ def verify(work: StudyContext, number: int | None = None) -> str:
     Raises:
         UserError: if none is finished, or any part of the state or any logged value differs.
     """
-    finished = work.finished(StoredStates(work.store))
+    finished = work.finished()
     if not finished:
         raise UserError(
             "verify", problem=f"no run of {work.study.name} is done", fix="train some first"

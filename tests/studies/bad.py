@@ -42,6 +42,17 @@ class Preempted(Promising):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class Trace(Promising):
+    """Writes a line for each epoch that is trained: the epoch, and the GPUs that are seen."""
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> None:
+        """Nothing."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with Path("epochs.txt").open("a") as file:
+            file.write(f"{trainer.current_epoch} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
+
+
 class Counter(Promising):
     """Counts, and does not save it."""
 

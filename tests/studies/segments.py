@@ -22,7 +22,8 @@ def train(
         if store.has_logs(state):
             start = state
             continue
-        place = store.new_workdir(state)
+        place = store.workdir(state)
+        place.mkdir(parents=True)
         checkpoint = str(store.checkpoint(start)) if start else None
         train_segment(
             Task(state, start, checkpoint, first, stop, config, stop == stops[-1], 1, str(place))

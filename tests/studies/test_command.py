@@ -123,6 +123,37 @@ def test_nothing_is_reported_of_nothing(capsys: pytest.CaptureFixture[str]) -> N
     refused(["plan", "none.yaml"], "none.yaml: there is no such study", capsys)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--jobs", "0"], "jobs: 0: set 1 or more"),
+        (["--gpus", "2"], "gpus: 2.0: a segment is trained on one device; set a share up to 1"),
+        (["--gpus", "nan"], "gpus: nan: a segment is trained on one device"),
+        (["--gpus", "0.5"], "gpus: 0.5: this machine shows no GPU; leave out --gpus"),
+        (["--patience", "0"], "patience: 0.0: set minutes above 0"),
+        (["--slurm", "partition=gpu"], "slurm: is for --engine slurm; leave it out"),
+        (["--address", "auto"], "address: is for --engine ray; leave it out"),
+        (["--engine", "slurm"], "engine: slurm: this machine has no srun; start study.py on a"),
+        (["--engine", "slurm", "--slurm", "gpu"], "slurm: gpu: set name=value"),
+        (
+            ["--engine", "slurm", "--slurm", "cluster=local", "--slurm", "time_out=1"],
+            "slurm: Unknown argument 'time_out' for executor 'slurm'",
+        ),
+    ],
+)
+def test_where_a_study_cannot_be_trained_is_one_line(
+    options: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.studies.small.open_study", lambda *_, **__: None)
+        small({"plain": ARMS["plain"]}, seeds=1)
+    refused(["run", "small.yaml", *options], message, capsys)
+
+
 @pytest.mark.slow
 def test_one_study_that_fails_does_not_stop_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     small({"plain": ARMS["plain"]}, seeds=1)

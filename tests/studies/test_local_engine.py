@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import torch
 
+from plasticity_lab.checkpoint_files import read_checkpoint
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies import local_engine, workers
 from plasticity_lab.studies.commands import gc, run, status, summary
@@ -103,10 +106,8 @@ def test_workers_may_have_workers() -> None:
 def test_a_failure_stops_no_other_run() -> None:
     work = small({"broken": BROKEN, **few("plain")}, seeds=1)
     assert run(work, 2, local_engine.run) == ["broken,seed=0"]
-    assert "failed  broken,seed=0  RuntimeError: broken at epoch 2" in status(work)
-    assert 1 in work.finished(StoredStates(work.store)), (
-        "though its first epochs were trained with the config of the other"
-    )
+    assert "failed  broken,seed=0  failed 2 times: RuntimeError: broken at epoch 2" in status(work)
+    assert 1 in work.finished(), "though its first epochs were trained with the config of the other"
     assert [(segment.first, segment.stop) for segment in segments(work.paths, work.store)] == [
         (2, 3)
     ]
@@ -119,7 +120,7 @@ def test_a_worker_that_a_scheduler_stops_has_not_failed() -> None:
     work = small({"preempted": preempted}, seeds=1)
     assert not run(work, 1, local_engine.run)
     assert len(Path("stopped").read_text()) == 3
-    assert work.finished(StoredStates(work.store)) == [0]
+    assert work.finished() == [0]
 
 
 def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
@@ -227,57 +228,132 @@ def worker_processes() -> list[int]:
     return [pid for pid, parent in family.items() if parent in family]
 
 
+def trained_epochs(work: StudyContext) -> int:
+    """Return how many epochs have been trained of a study with `tests.studies.bad.Trace`."""
+    lines = Path("epochs.txt").read_text().splitlines()
+    Path("epochs.txt").unlink()
+    return len(lines)
+
+
+TRACE = {"trainer.callbacks": [{"class_path": "tests.studies.bad.Trace"}]}
+
+
 @pytest.mark.slow
-def test_two_runners_train_nothing_twice_and_damage_is_trained_again(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two studies share a baseline at the same time; then files of the store are truncated."""
-    first = small(few("plain", "shrunk by half"), seeds=1)
-    other = small(few("plain", "blurred for 1"), seeds=1, name="other")
-    trained: list[str] = []
-
-    def start(context: Any, task: Any) -> Any:
-        trained.append(task.state)
-        return workers.start(context, task)
-
-    monkeypatch.setattr("plasticity_lab.studies.local_engine.start", start)
-    threads = [Thread(target=run, args=(work, 1, local_engine.run)) for work in (first, other)]
+@pytest.mark.parametrize("names", [("small", "small"), ("small", "other")])
+def test_two_runners_at_once_train_each_epoch_once(names: tuple[str, str]) -> None:
+    """Of one study, and of two studies that share a baseline."""
+    arms = few("plain", "shrunk by half"), few("plain", "shrunk by a fifth")
+    works = [small(arms[name == "other"], seeds=2, name=name, set=TRACE) for name in names]
+    planned = {
+        segment.end: segment.stop - segment.first
+        for work in works
+        for segment in segments(work.paths, work.store)
+    }
+    threads = [Thread(target=run, args=(work, 2, local_engine.run)) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(trained) == len(set(trained))
-    for work in (first, other):
-        assert work.finished(StoredStates(work.store)) == [0, 1]
-
-    before, root = ends(first), first.store.root
-    parent, *_ = first.store.ancestors(first.paths[1].states[-1])
-    for file in (root / parent).glob("*tfevents*"):
-        file.write_bytes(file.read_bytes()[:100])
-    (root / first.paths[0].states[-1] / "done.json").write_text("{")
-    (first.folder(1) / "manifest.json").write_text("")
-    capsys.readouterr()
-    assert not run(first, 1, local_engine.run)
-    said = capsys.readouterr().out
-    assert f"damaged {root / parent}: events.out.tfevents" in said
-    assert f"damaged {root / first.paths[0].states[-1]}: done.json is damaged" in said
-    assert ends(first) == before
+    assert all(work.finished() == [0, 1, 2, 3] for work in works)
+    assert trained_epochs(works[0]) == sum(planned.values())
 
 
 @pytest.mark.slow
-def test_a_worker_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is stopped for ever; another one trains its segment."""
-    monkeypatch.setattr("plasticity_lab.studies.scheduler.PATIENCE", 6.0)
-    work, stopped = small(few("plain"), seeds=1), list[int]()
+def test_damaged_files_are_named_and_only_their_segments_trained_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    work = small(few("plain", "shrunk by half"), seeds=1, set=TRACE)
+    assert not run(work, 1, local_engine.run)
+    trained_epochs(work)
+    before, root = ends(work), work.store.root
+    plain, shrunk = (path.states[-1] for path in work.paths)
+    parent, *_ = work.store.ancestors(shrunk)
 
-    def start(context: Any, task: Any) -> Any:
-        reader, process = workers.start(context, task)
+    # Files that are too short.
+    for file in (root / parent).glob("*tfevents*"):
+        file.write_bytes(file.read_bytes()[:100])
+    (root / plain / "done.json").write_text("{")
+    (work.folder(1) / "manifest.json").write_text("")
+    capsys.readouterr()
+    assert not run(work, 1, local_engine.run)
+    said = capsys.readouterr().out
+    assert f"damaged {root / parent}: events.out.tfevents" in said
+    assert f"damaged {root / plain}: done.json is damaged" in said
+    assert trained_epochs(work) == 3
+    assert ends(work) == before
+
+    # A test that is too short is measured again; no epoch is trained.
+    next((root / plain / "test").glob("*tfevents*")).write_text("")
+    assert not run(work, 1, local_engine.run)
+    assert not Path("epochs.txt").exists()
+    assert ends(work) == before
+
+    # A state of the right length that cannot be read shows when it is read.
+    content = bytearray(work.store.checkpoint(parent).read_bytes())
+    weights = read_checkpoint(work.store.checkpoint(parent))["state_dict"]
+    largest = max(weights.values(), key=torch.numel).numpy().tobytes()
+    content[content.index(largest)] ^= 1
+    work.store.checkpoint(parent).write_bytes(content)
+    shutil.rmtree(root / shrunk)
+    assert not run(work, 2, local_engine.run)
+    assert "the state before it is damaged" in capsys.readouterr().out
+    assert trained_epochs(work) == 3
+    assert ends(work) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs", [0, 1], ids=["while it starts", "in training"])
+def test_a_worker_that_is_stopped_is_ended(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], epochs: int
+) -> None:
+    """A worker is stopped for ever; another one trains its segment."""
+    work, stopped = small(few("plain"), seeds=1, set=TRACE), list[int]()
+
+    def start(context: Any, task: Any, gpu: str | None) -> Any:
+        reader, process = workers.start(context, task, gpu)
         if not stopped:
-            stopped.append(process.pid)
-            os.kill(process.pid, signal.SIGSTOP)
+            if epochs:
+                until(Path("epochs.txt").exists)
+            stopped.append(process.pid or 0)
+            os.kill(stopped[0], signal.SIGSTOP)
         return reader, process
 
     monkeypatch.setattr("plasticity_lab.studies.local_engine.start", start)
-    assert not run(work, 1, local_engine.run)
+    assert not run(work, 1, partial(local_engine.run, patience=6.0))
     with pytest.raises(ProcessLookupError):
         os.kill(stopped[0], 0)
+    assert "hung: no sign of life for 0.1 minutes" in capsys.readouterr().out
+    assert not list(work.store.root.glob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_segments_are_spread_over_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of two GPUs, which nothing here uses."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    work = small(few("plain"), seeds=4, set=TRACE)
+    assert not run(work, 4, partial(local_engine.run, gpus=0.5))
+    lines = Path("epochs.txt").read_text().split()
+    assert lines.count("3") == lines.count("5") == 6
+
+
+@pytest.mark.slow
+def test_a_worker_that_linux_kills_for_lack_of_memory_is_told_from_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are killed by signal 9; while the first one is, Linux counts one more."""
+    work, killed = small(few("plain"), seeds=1, set=TRACE), list[int]()
+
+    def start(context: Any, task: Any, gpu: str | None) -> Any:
+        reader, process = workers.start(context, task, gpu)
+        if len(killed) < 2:
+            killed.append(process.pid or 0)
+            os.kill(killed[-1], signal.SIGKILL)
+        return reader, process
+
+    monkeypatch.setattr("plasticity_lab.studies.local_engine.start", start)
+    monkeypatch.setattr("plasticity_lab.studies.local_engine.memory_kills", lambda: bool(killed))
+    assert not run(work, 1, local_engine.run)
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("again")]
+    assert len(said) == 2
+    assert "out of memory: ended by signal 9 for lack of memory; use fewer --jobs" in said[0]
+    assert "killed: ended by signal 9" in said[1]
