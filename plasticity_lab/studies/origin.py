@@ -9,15 +9,12 @@ from plasticity_lab.studies.study_context import StudyContext
 def origin(work: StudyContext, num_finished: int) -> str:
     """Describe what a report comes from; a commit with + had uncommitted changes."""
     sessions: list[dict[str, Any]] = []
-    states: set[str] = set()
     for number in range(len(work.study.runs)):
         manifest = work.folder(number) / "manifest.json"
         if work.is_materialised(number) and manifest.exists():
             sessions += json.loads(manifest.read_text())["sessions"]
-        if work.finished(number):
-            states.update(work.store.ancestors(work.paths[number].states[-1]))
-    seconds = sum(work.store.metadata(state)["seconds"] for state in states)
-    commits = sorted({_commit(session["git"] or {}) for session in sessions})
+    seconds = sum(work.store.metadata(state)["seconds"] for state in trained_states(work))
+    commits = sorted({commit(session["git"] or {}) for session in sessions})
     devices = sorted({session["device"] for session in sessions})
     return (
         f"{num_finished} of {len(work.study.runs)} runs of {work.study.file.name}, "
@@ -29,6 +26,15 @@ def origin(work: StudyContext, num_finished: int) -> str:
     )
 
 
+def trained_states(work: StudyContext) -> set[str]:
+    """Return the ends of all segments of finished runs, those that runs share once."""
+    states: set[str] = set()
+    for number, path in enumerate(work.paths):
+        if work.finished(number):
+            states.update(work.store.ancestors(path.states[-1]))
+    return states
+
+
 def duration(seconds: float) -> str:
     """Return a time in words: `40 seconds`, `3 minutes`."""
     return f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
@@ -38,5 +44,6 @@ def _seeds(work: StudyContext) -> str:
     return ", ".join(map(str, sorted({run.values["seed"] for run in work.study.runs})))
 
 
-def _commit(git: dict[str, Any]) -> str:
+def commit(git: dict[str, Any]) -> str:
+    """Return the commit of a session as seven letters, with + if there were other changes."""
     return f"{git.get('commit', 'unknown')[:7]}{'+' if git.get('uncommitted') else ''}"

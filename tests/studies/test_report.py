@@ -1,5 +1,6 @@
 """Tables, intervals, verdicts, and what is wrong with them."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,8 @@ from scipy import stats
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.resumable_logger import ResumableTensorBoardLogger
-from plasticity_lab.studies.figure import draw, draw_curves
+from plasticity_lab.studies.curve_figure import draw_curves
+from plasticity_lab.studies.figure import draw
 from plasticity_lab.studies.metrics import curves, measured, read_over
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings, shown
@@ -130,7 +132,9 @@ def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_pat
 
 def texts(folder: Path) -> set[str]:
     """Return the lines of text in a figure."""
-    return set(re.findall("<!-- (.*) -->", (folder / "figure.svg").read_text()))
+    text = (folder / "figure.svg").read_text()
+    lines = re.findall("<text[^>]*>(.*?)</text>", text)
+    return {part for line in lines for part in html.unescape(line).split("; ")}
 
 
 def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
@@ -220,8 +224,10 @@ def test_a_report_is_written_from_what_is_done() -> None:
         "table.csv",
         "table.md",
         "claims.md",
+        "figure.pdf",
         "figure.png",
         "figure.svg",
+        "index.html",
     }
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
     text = (folder / "table.md").read_text()
