@@ -1,8 +1,9 @@
 """Opens a page in a headless browser: `python browser.py PAGE WIDTH STEPS.json RESULT.json`.
 
-STEPS.json is a list of scripts, each evaluated in the page after the one before; RESULT.json gets
-their values, the lines of the console, and the addresses that were asked for. `mouse: x y` presses,
-`drag: x y x y` drags, and `picture: FILE` and `print: FILE` write what is seen.
+STEPS.json is a list of scripts, each evaluated in the page after the one before. RESULT.json gets
+their values, the lines of the console, and the addresses that were asked for. Other steps are
+`drag: 0.2 0.6`, which drags over these shares of the width of the curves, `height: 2000`, and
+`picture: FILE` and `print: FILE`, which write what is seen as PNG or PDF.
 """
 
 import json
@@ -23,6 +24,13 @@ from PyQt6.QtWidgets import QApplication
 
 PAUSE = 250  # milliseconds between steps
 HEIGHT = 900
+PLACE = """
+(() => {
+  const plot = document.getElementById("plot");
+  plot.scrollIntoView({block: "center"});
+  return plot.getBoundingClientRect().toJSON();
+})()
+"""
 
 
 class Asked(QWebEngineUrlRequestInterceptor):
@@ -73,13 +81,18 @@ def main() -> None:
         )
         QApplication.sendEvent(target, event)
 
-    def drag(x: float, y: float, end_x: float, end_y: float) -> None:
-        send(QMouseEvent.Type.MouseMove, x, y, False)
-        send(QMouseEvent.Type.MouseButtonPress, x, y, True)
-        for share in (0.25, 0.5, 0.75, 1.0):
-            there = x + share * (end_x - x), y + share * (end_y - y)
-            send(QMouseEvent.Type.MouseMove, *there, True)
-        send(QMouseEvent.Type.MouseButtonRelease, end_x, end_y, False)
+    def drag(box: dict[str, float], start: float, stop: float) -> None:
+        y = box["top"] + box["height"] / 2
+        places = [
+            box["left"] + box["width"] * (start + share * (stop - start))
+            for share in (0.0, 0.25, 0.5, 0.75, 1.0)
+        ]
+        send(QMouseEvent.Type.MouseMove, places[0], y, False)
+        send(QMouseEvent.Type.MouseButtonPress, places[0], y, True)
+        for x in places[1:]:
+            send(QMouseEvent.Type.MouseMove, x, y, True)
+        send(QMouseEvent.Type.MouseButtonRelease, places[-1], y, False)
+        after(None)
 
     def step() -> None:
         if not steps:
@@ -90,8 +103,8 @@ def main() -> None:
         text = steps.pop(0)
         word, _, rest = text.partition(": ")
         if word == "drag":
-            drag(*map(float, rest.split()))
-            after(None)
+            start, stop = map(float, rest.split())
+            page.runJavaScript(PLACE, lambda box: drag(box, start, stop))
         elif word == "picture":
             view.grab().save(rest)
             after(None)
