@@ -258,6 +258,21 @@ def test_an_arm_that_cannot_be_built_is_listed_with_the_reason(
     assert blurred.differs == [f"data.init_args.deficits.Blur: none -> {blur}"]
 
 
+def test_a_report_fetches_no_data(tmp_path: Path) -> None:
+    dataset = {
+        "class_path": "datamodules.TorchvisionImages",
+        "init_args": {"name": "CIFAR10", "root": str(tmp_path / "data"), "download": True},
+    }
+    # Data that are read when a run is built would be fetched then.
+    work = small({"plain": {}}, seeds=1)
+    config = work.configs[0]
+    arguments = {**config["data"]["init_args"], "dataset": dataset}
+    config = {**config, "data": {**config["data"], "init_args": arguments}}
+    (drawn,) = timelines(work._replace(configs=[config]), arms(work))
+    assert "CIFAR10" in drawn.problem
+    assert not (tmp_path / "data").exists()
+
+
 def test_an_interval_lies_where_its_numbers_say() -> None:
     same = {**CLAIM, "id": "B2", "expect": "same", "within": 2.0, "of": -10.0}
     work = done(claims=[CLAIM, same])

@@ -42,7 +42,8 @@ function caption() {
   if (!counts.length) return "All arms are switched off.";
   let text = `${state.tag}. Line: mean of n = ${seeds} of each arm`;
   if (high > 1) text += state.seeds ? "; thin lines: single seeds" : "; band: ± one standard deviation over seeds";
-  if (data.arms.some((arm) => arm.control)) text += "; black and dashed: the control";
+  if (data.arms.some((arm) => arm.control)) text += "; black: the control";
+  if (data.dashes) text += `; dashes: ${data.dashes}`;
   return `${text}. ${data.thinned}`;
 }
 

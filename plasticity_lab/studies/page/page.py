@@ -88,6 +88,7 @@ def content(
     data = {
         "metric": chosen.metric,
         "arms": _arms(work, chosen, listed),
+        "dashes": chosen.hue,
         **curves(work, listed, _runs(work, listed, finished)),
     }
     return {

@@ -1,7 +1,7 @@
 """What happens when in each arm of a study, known without training, as its page draws it."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -77,8 +77,9 @@ class Timeline(NamedTuple):
 
 
 def timelines(work: StudyContext, listed: Sequence[Arm]) -> list[Timeline]:
-    """Return the timelines of a study's first arms; nothing is trained."""
-    return [_timeline(work, arm) for arm in listed[:MOST_ARMS]]
+    """Return the timelines of a study's first arms; nothing is trained or fetched."""
+    offline = work._replace(configs=[_without_download(config) for config in work.configs])
+    return [_timeline(offline, arm) for arm in listed[:MOST_ARMS]]
 
 
 def _timeline(work: StudyContext, arm: Arm) -> Timeline:
@@ -94,6 +95,18 @@ def _timeline(work: StudyContext, arm: Arm) -> Timeline:
         problem = f"{type(run.data).__name__} has no timeline."
         return Timeline(arm.name, 0, [], differs, problem)
     return Timeline(arm.name, run.trainer.max_epochs or 0, rows(run, run.data), differs)
+
+
+def _without_download(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config that only reads data that are on this machine."""
+    data = config["data"].get("init_args") or {}
+    dataset = data.get("dataset") or {}
+    arguments = dataset.get("init_args") or {}
+    if not arguments.get("download"):
+        return config
+    dataset = {**dataset, "init_args": {**arguments, "download": False}}
+    data = {**data, "dataset": dataset}
+    return {**config, "data": {**config["data"], "init_args": data}}
 
 
 def rows(run: Run, data: ImageDataModule) -> list[Row]:
