@@ -128,7 +128,7 @@ def test_curves_are_chosen_switched_zoomed_and_read() -> None:
     assert value["log lines"] != value["both arms"]
 
     # Right of the middle is epoch 5, at the end of which the seeds have 1.2 and 1.3.
-    assert value["read"] == "1.25 ± 0.07071"
+    assert value["read"] == "1.250 ± 0.071"
     assert 1 < value["ticks by key"][0] < value["ticks by key"][-1] < 8.1
     assert value["number of seeds"] == 4
 

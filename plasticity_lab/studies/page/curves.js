@@ -94,9 +94,9 @@ function readValues() {
     stroke: "currentColor", "stroke-opacity": 0.5 }));
   for (const curve of shownCurves()) {
     const place = nearest(curve.x, state.at);
+    if (isOutside(curve.x, state.at)) continue;
     const mean = curve.mean[place];
-    const sd = curve.sd[place];
-    const text = `${numberText(mean)}${sd === null ? "" : ` ± ${numberText(sd)}`}`;
+    const text = valueText(mean, curve.sd[place]);
     part("legend").querySelector(`[data-value="${curve.number}"]`).textContent = text;
     if (mean !== null && plot.up(mean) !== null) {
       const marker = markerOf(curve.arm, plot.across(curve.x[place]), plot.up(mean));
@@ -105,6 +105,13 @@ function readValues() {
     }
   }
   part("readout").textContent = `${data.time} ${numberText(state.at)}`;
+}
+
+// Whether a curve has not begun, or has ended, by more than half of the distance of its moments.
+function isOutside(moments, at) {
+  const [first, last] = ends(moments);
+  const room = moments.length > 1 ? (last - first) / (moments.length - 1) / 2 : 0;
+  return at < first - room || at > last + room;
 }
 
 function nearest(moments, at) {

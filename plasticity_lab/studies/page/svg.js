@@ -92,3 +92,12 @@ function numberText(value) {
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(2);
   return String(Number(value.toPrecision(4)));
 }
+
+// A mean with four digits and its standard deviation with two.
+function valueText(mean, sd) {
+  if (mean === null) return "–";
+  const written = (value, digits) => (Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3)
+    ? value.toExponential(digits - 1)
+    : value.toFixed(Math.max(0, digits - 1 - Math.floor(Math.log10(Math.abs(value) || 1)))));
+  return sd === null ? written(mean, 4) : `${written(mean, 4)} ± ${written(sd, 2)}`;
+}
