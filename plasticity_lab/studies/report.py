@@ -95,14 +95,15 @@ def write_report(work: StudyContext) -> Path:
     rows.to_csv(report / "table.csv", index=False)
     caption = f"{metric_words(chosen.metric, work.configs)}, {chosen.over}"
     tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.configs) else chosen.metric
-    notes = [*filter(None, [forgetting_correlations(work), censored(work, chosen.metric)])]
+    correlations, without = forgetting_correlations(work), censored(work, chosen.metric)
     paragraphs = [
         f"{caption} ({tag})",
         markdown(rows, chosen.metric),
         origin(work, len(runs)),
-        *notes,
+        correlations,
+        without,
     ]
-    (report / "table.md").write_text("\n\n".join(paragraphs) + "\n")
+    (report / "table.md").write_text("\n\n".join(filter(None, paragraphs)) + "\n")
 
     # The claims.
     verdicts = outcomes(work)
@@ -120,7 +121,7 @@ def write_report(work: StudyContext) -> Path:
 
     # The page.
     texts = cells(rows, chosen.metric)
-    shown_table = ShownTable(f"{caption} ({tag})", list(rows.columns), texts, notes)
+    shown_table = ShownTable(f"{caption} ({tag})", list(rows.columns), texts, correlations, without)
     write_page(work, chosen, shown_table, verdicts, report)
     return report
 

@@ -61,7 +61,10 @@ def test_an_arm_has_its_colour_in_every_study() -> None:
     assert styles(["warm"])[0] == warm
     assert styles(["random", "warm", "reset"], control="random")[1] == warm
     assert styles(["warm", *map(str, range(20))])[0] == warm
-    assert warm.colour == "#0072B2", "also in other versions of this project"
+    assert styles(["flip", "warm"]) == styles(["warm", "flip"])[::-1]
+    assert styles(["window", "warm"])[1] != warm, "window comes first and prefers the same"
+    colours = [style.colour for style in styles(["warm", "flip"])]
+    assert colours == ["#0072B2", "#CC79A7"], "also in later versions of this project"
 
 
 def test_the_control_is_black_in_every_study() -> None:

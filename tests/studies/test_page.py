@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from html.parser import HTMLParser
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -147,15 +148,15 @@ def test_curves_are_over_steps_where_epochs_are_not_known() -> None:
 
 def test_values_that_are_missing_or_not_finite_do_not_count() -> None:
     work = done()
-    for number, values in enumerate([[1.0, float("nan"), 5.0, float("inf")], [3.0, 4.0]]):
+    for number, values in enumerate([[1.0, nan, 5.0, inf, inf], [3.0, 4.0, nan, 7.0]]):
         log = ResumableTensorBoardLogger(work.folder(number), lambda: True)
         for step, value in enumerate(values):
             log.log_metrics({"x": value}, step)
         log.finalize("success")
     (curve,) = logged(work)["curves"]["x"]
-    assert curve["n"] == [2, 1, 1, 0]
-    assert curve["mean"] == [2.0, 4.0, 5.0, None]
-    assert curve["sd"] == [pytest.approx(2**0.5, rel=1e-4), None, None, None]
+    assert curve["n"] == [2, 1, 1, 1, 0]
+    assert curve["mean"] == [2.0, 4.0, 5.0, 7.0, None]
+    assert curve["sd"] == [pytest.approx(2**0.5, rel=1e-4), None, None, None, None]
     json.dumps(curve, allow_nan=False)
 
 
@@ -308,6 +309,18 @@ def test_what_failed_is_shown_with_its_last_line() -> None:
     parsed = Parsed((write_report(work) / "index.html").read_text())
     assert "RuntimeError: <it> broke" in parsed.texts["code"]
     assert "1 run waits to be trained" in parsed.texts["summary"]
+    assert parsed.elements["table"] == parsed.elements["caption"] == 2
+
+
+def test_runs_without_a_value_are_named() -> None:
+    work = done()
+    for file in work.folder(3).glob("events*"):
+        file.unlink()
+    parsed = Parsed((write_report(work) / "index.html").read_text())
+    (line,) = [text for text in parsed.texts["p"] if "no value" in text]
+    assert line.startswith("Of the finished runs 1 have no value of val/accuracy")
+    assert line.endswith("warm,seed=1.")
+    assert not any(text.startswith("Nothing: all") for text in parsed.texts["p"])
 
 
 def test_the_cost_counts_shared_segments_once() -> None:

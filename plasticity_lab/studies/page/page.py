@@ -32,13 +32,15 @@ class ShownTable(NamedTuple):
         caption: what the values are.
         columns: names of the columns.
         rows: of each row the texts of its cells.
-        notes: paragraphs below it.
+        note: what is said below it.
+        without: which finished runs are not in it, and why.
     """
 
     caption: str
     columns: list[str]
     rows: list[list[str]]
-    notes: list[str]
+    note: str
+    without: str
 
 
 def write_page(
