@@ -335,8 +335,12 @@ def test_the_cost_counts_shared_segments_once() -> None:
         (folder / "done.json").write_text(json.dumps({**entry, "state": {}, "files": files}))
     facts = dict(cost(work))
     # Both arms have two seeds; plain has 3 epochs, warm 4.
-    assert facts["epochs of all runs"] == "14"
-    assert facts["epochs trained"].startswith("14; ")
+    assert (facts["epochs of all runs"], facts["epochs trained"]) == ("14", "14")
+    assert "saved, as runs share epochs" not in facts
+    blurred = dict(cost(small({name: ARMS[name] for name in ("blurred for 1", "blurred for 2")})))
+    # Of 2 x (3 + 4) epochs each seed trains the first, blurred one only once.
+    assert blurred["epochs of all runs"] == "14"
+    assert (blurred["epochs trained"], blurred["saved, as runs share epochs"]) == ("12", "14 %")
     assert facts["time of training, of one job"] == "4 seconds"
     assert facts["on disk, logs and states"] == "2.0 MB"
     work.store.checkpoint(work.paths[0].states[-1]).unlink()

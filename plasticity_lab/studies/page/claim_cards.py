@@ -80,7 +80,7 @@ def _card(work: StudyContext, outcome: Outcome) -> Card:
             ("p, Student's t", probability(outcome.p)),
             ("p, exact", probability(outcome.exact)),
             ("p, Holm", probability(outcome.adjusted)),
-            ("found with a power of 80 %", smallest(claim, compared.differences)),
+            ("found with a power of 80\N{NO-BREAK SPACE}%", smallest(claim, compared.differences)),
         ]
     return Card(
         id=claim.id,

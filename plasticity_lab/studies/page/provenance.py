@@ -36,14 +36,10 @@ def cost(work: StudyContext) -> Facts:
     """Return what the finished runs have cost: epochs, time of training, room on disk."""
     asked = sum(len(path.states) - 1 for path in work.paths)
     trained = sum(part.stop - part.first for part in segments(work.paths, EmptyStore()))
-    saved = f"{1 - trained / asked:.0%}" if asked else "nothing"
-    facts = [
-        ("epochs of all runs", f"{asked:,}"),
-        (
-            "epochs trained",
-            f"{trained:,}; runs share what they have in common, which saves {saved}",
-        ),
-    ]
+    facts = [("epochs of all runs", f"{asked:,}"), ("epochs trained", f"{trained:,}")]
+    if trained < asked:
+        share = f"{100 * (1 - trained / asked):.0f} %"
+        facts.append(("saved, as runs share epochs", share))
 
     # Every segment counts once, whichever runs it belongs to.
     entries = {state: work.store.metadata(state) for state in trained_states(work)}
