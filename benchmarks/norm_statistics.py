@@ -59,37 +59,27 @@ def draw(points: pd.DataFrame, file: Path) -> None:
     Both axes are logarithmic where values span decades.
     """
     matplotlib.use("Agg")
-    import seaborn as sns
     from matplotlib import pyplot as plt
 
-    sns.set_theme(style="ticks", context="paper", font_scale=1.1)
+    plt.rcParams.update({"axes.spines.right": False, "axes.spines.top": False})
     figure, grid = plt.subplots(2, 3, figsize=(9, 5.6), layout="constrained")
     *panels, free = grid.flat
     for axes, (name, title) in zip(panels, NAMES.items(), strict=True):
         # A value after n steps is logged at step n - 1, that before the first batch at step 0.
         chosen = points[points.name == name].assign(step=lambda rows: rows.step + 1)
-        last = name == "cka"
-        sns.lineplot(
-            chosen,
-            x="step",
-            y="value",
-            hue="statistics",
-            errorbar=("pi", 100),
-            marker="o",
-            markersize=4,
-            ax=axes,
-            legend=last,
-        )
+        for statistics, group in chosen.groupby("statistics", sort=False):
+            # Mean of the seeds, and the band from the smallest to the largest.
+            at = group.groupby("step").value.agg(["mean", "min", "max"])
+            axes.plot(at.index, at["mean"], marker="o", markersize=4, label=statistics)
+            axes.fill_between(at.index, at["min"], at["max"], alpha=0.2, linewidth=0)
         axes.set(
             xscale="log", yscale="linear" if name in ("effective_rank", "cka") else "log", ylabel=""
         )
         axes.set_xlabel("optimizer steps (1: none yet)")
         axes.set_title(title)
     handles, labels = panels[-1].get_legend_handles_labels()
-    panels[-1].get_legend().remove()
     free.legend(handles, labels, title="statistics of batch norm", frameon=False, loc="center")
     free.axis("off")
-    sns.despine()
     figure.savefig(file, dpi=130)
     plt.close(figure)
 

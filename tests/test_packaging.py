@@ -74,6 +74,10 @@ def test_a_built_wheel_trains_with_its_own_configs(tmp_path: Path) -> None:
         "plasticity_lab/configs/base.yaml",
         "plasticity_lab/configs/digits.yaml",
         "lightning_modules/networks/resnet.py",
+        *(
+            f"plasticity_lab/studies/page/{file.name}"
+            for file in (REPOSITORY / "plasticity_lab/studies/page").glob("*.*")
+        ),
     }
     assert files <= set(names)
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}

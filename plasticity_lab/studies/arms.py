@@ -1,13 +1,8 @@
-"""The arms of a study: how each differs from the control and spends its learning rate."""
+"""The arms of a study, and what each is compared with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from plasticity_lab.errors import UserError
-from plasticity_lab.studies.budget import lines
-from plasticity_lab.studies.budget_schedule import scheduled
-from plasticity_lab.studies.differences import differences
-from plasticity_lab.studies.dry_run import build
 from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.study_file import Run, shown
 
@@ -51,30 +46,6 @@ def arms(work: StudyContext) -> list[Arm]:
         control = [*alike, *controls, 0][0]
         listed.append(Arm(name, number, None if control == number else control))
     return listed
-
-
-def described(work: StudyContext) -> Iterator[str]:
-    """Yield how each arm differs from its control, a line for each key, and its budget.
-
-    The budget is that of `studies.budget`.
-    """
-    listed = arms(work)
-    names = {arm.run: arm.name for arm in listed}
-    for arm in listed:
-        against = f", against {names[arm.control]}" if arm.control is not None else ""
-        yield f"{arm.name}{against}:"
-        if arm.control is not None:
-            old, new = (
-                work.opened.arms[work.opened.arm_of_run[number]]
-                for number in (arm.control, arm.run)
-            )
-            yield from (f"    {line}" for line in differences(old, new))
-        try:
-            built = build(work, arm.run)
-            budget = scheduled(built.trainer, built.model)
-            yield from (f"    {line}" for line in lines(budget, built.trainer.max_epochs or 0))
-        except UserError as error:
-            yield f"    {error}"
 
 
 def _variables(run: Run) -> dict[str, Any]:

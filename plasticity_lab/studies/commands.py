@@ -163,15 +163,15 @@ def plan(work: StudyContext) -> str:
 
 def _described(work: StudyContext) -> list[str]:
     """Return how the arms differ, which is kept as each has to be built for it."""
-    kept = opened_record.kept_lines(work.home, work.study.file)
+    kept: list[str] | None = opened_record.derived(work.home, work.study.file, "differences")
     if kept is not None and work.inputs is None:
         return kept
 
     # Only here, as it imports torch and Lightning.
-    from plasticity_lab.studies.arms import described
+    from plasticity_lab.studies.arm_differences import described
 
     lines = list(described(work))
-    opened_record.keep_lines(work.home, work.study.file, lines)
+    opened_record.keep_derived(work.home, work.study.file, "differences", lines)
     return lines
 
 

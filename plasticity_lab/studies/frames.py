@@ -76,7 +76,7 @@ def study_frame(work: StudyContext, tags: Sequence[str] | None = None) -> pd.Dat
                 {
                     "tag": tag,
                     "step": steps,
-                    "epoch": _epochs(steps, ends),
+                    "epoch": epochs_of(steps, ends),
                     "value": [value for _, value in points],
                 }
             )
@@ -138,7 +138,7 @@ def curves(
     rows = []
     for folder, variables in zip(folders, values, strict=True):
         points = read(folder, metric)
-        epochs = _epochs([step for step, _ in points], _ends(folder))
+        epochs = epochs_of([step for step, _ in points], _ends(folder))
         for (step, value), epoch in zip(points, epochs, strict=True):
             rows.append({**variables, "step": step, "epoch": epoch, "value": scale(metric) * value})
     return pd.DataFrame(rows)
@@ -149,7 +149,7 @@ def _ends(folder: Path) -> list[int]:
     return [0, *(step for step, _ in read(folder, "train/loss"))]
 
 
-def _epochs(steps: Sequence[int], ends: Sequence[int]) -> list[float]:
+def epochs_of(steps: Sequence[int], ends: Sequence[int]) -> list[float]:
     """Return steps as epochs; NaN if it is not known where epochs end."""
     if len(ends) == 1:
         return [float("nan")] * len(steps)

@@ -19,7 +19,7 @@ COMMANDS = {
     "status": "print what is done, running, failed, waiting",
     "verify": "train a finished run again from scratch, and compare to the bit",
     "gc": "drop states that no missing segment needs",
-    "report": "table, figure and verdicts on claims, of what is done",
+    "report": "table, figure, verdicts on claims and a page of all, of what is done",
     "export": "all numbers of what is done as one tidy table, CSV or Parquet",
 }
 
@@ -236,7 +236,7 @@ def _report(work: StudyContext) -> None:
     print((folder / "table.md").read_text())
     for outcome in outcomes(work):
         print(claim_table.line(work, outcome))
-    print(f"{folder}/figure.png")
+    print(f"{folder}/figure.png\n{folder}/index.html")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -21,7 +21,6 @@ from plasticity_lab.studies.plan import EpochSignatures
 from plasticity_lab.studies.study_file import SEED, Run
 
 FILE = "opened.json"
-LINES = "described.json"
 
 _GPUS = ("/dev/nvidia*", "/proc/driver/nvidia/gpus/*", "/dev/kfd")
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
@@ -52,9 +51,13 @@ class Opened(NamedTuple):
     code: dict[str, str]
     trusted: bool
 
+    def config_of_arm(self, number: int) -> dict[str, Any]:
+        """Return the config of a run's arm, without a seed."""
+        return self.arms[self.arm_of_run[number]]
+
     def config(self, number: int) -> dict[str, Any]:
         """Return the whole config of a run."""
-        return {**self.arms[self.arm_of_run[number]], SEED: self.seeds[number]}
+        return {**self.config_of_arm(number), SEED: self.seeds[number]}
 
 
 class Inputs(NamedTuple):
@@ -101,26 +104,27 @@ def load(home: Path, inputs: Inputs) -> Opened | None:
     return Opened(**{name: entry[name] for name in Opened._fields})
 
 
-def keep_lines(home: Path, file: Path, lines: Sequence[str]) -> None:
-    """Keep how the arms of a study are described, if it has been run.
+def keep_derived(home: Path, file: Path, name: str, value: Any) -> None:
+    """Keep what takes long to find out of an opened study, if it has been run.
 
     Args:
         home: the study's folder.
         file: its YAML file.
-        lines: the description.
+        name: of what is kept.
+        value: plain values.
     """
     if (home / FILE).exists():
-        write_whole(home / LINES, {"of": _of(home, file), "lines": list(lines)})
+        write_whole(home / f"{name}.json", {"of": _of(home, file), "value": value})
 
 
-def kept_lines(home: Path, file: Path) -> list[str] | None:
-    """Return how the arms of a study are described; None if that is not known of it as it is."""
-    entry = read_json(home / LINES)
-    return entry["lines"] if entry.get("of") == _of(home, file) else None
+def derived(home: Path, file: Path, name: str) -> Any:
+    """Return what is kept under a name; None if that is not known of the study as it is."""
+    entry = read_json(home / f"{name}.json")
+    return entry["value"] if entry.get("of") == _of(home, file) else None
 
 
 def _of(home: Path, file: Path) -> str:
-    """Return what a description belongs to: what opening came to, and what the file says."""
+    """Return what it was found out of: what opening came to, and what the file says."""
     record = home / FILE
     content = record.read_bytes() if record.exists() else b""
     return hashlib.sha256(content + file.read_bytes()).hexdigest()

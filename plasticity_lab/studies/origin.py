@@ -13,16 +13,13 @@ _LISTED = 20
 def origin(work: StudyContext, num_finished: int) -> str:
     """Describe what a report comes from; a commit with + had uncommitted changes."""
     sessions: list[dict[str, Any]] = []
-    states: set[str] = set()
     stored = StoredStates(work.store)
     for number in range(len(work.study.runs)):
         manifest = work.folder(number) / "manifest.json"
         if work.is_materialised(number) and manifest.exists():
             sessions += json.loads(manifest.read_text())["sessions"]
-    for number in work.finished(stored):
-        states.update(stored.ancestors(work.paths[number].states[-1]))
-    seconds = sum(stored.metadata(state)["seconds"] for state in states)
-    commits = sorted({_commit(session["git"] or {}) for session in sessions})
+    seconds = sum(stored.metadata(state)["seconds"] for state in trained_states(work, stored))
+    commits = sorted({commit(session["git"] or {}) for session in sessions})
     devices = sorted({session["device"] for session in sessions})
     return (
         f"{num_finished} of {len(work.study.runs)} runs of {work.study.file.name}, "
@@ -32,6 +29,14 @@ def origin(work: StudyContext, num_finished: int) -> str:
         f"{work.threads} {'threads' if work.threads > 1 else 'thread'} each; "
         f"{duration(seconds)} of training"
     )
+
+
+def trained_states(work: StudyContext, stored: StoredStates) -> set[str]:
+    """Return the ends of all segments of finished runs, those that runs share once."""
+    states: set[str] = set()
+    for number in work.finished(stored):
+        states.update(stored.ancestors(work.paths[number].states[-1]))
+    return states
 
 
 def duration(seconds: float) -> str:
@@ -46,5 +51,6 @@ def _seeds(work: StudyContext) -> str:
     return ", ".join(map(str, seeds))
 
 
-def _commit(git: dict[str, Any]) -> str:
+def commit(git: dict[str, Any]) -> str:
+    """Return the commit of a session as seven letters, with + if there were other changes."""
     return f"{git.get('commit', 'unknown')[:7]}{'+' if git.get('uncommitted') else ''}"

@@ -9,7 +9,6 @@ from plasticity_lab.studies.metrics import read_over, scale
 from plasticity_lab.studies.scalars import read
 from plasticity_lab.studies.selection import Choice, Selection, choose
 from plasticity_lab.studies.study_file import Run, Study, read_study, shown
-from plasticity_lab.studies.wording import note
 
 if TYPE_CHECKING:
     from plasticity_lab.studies.study_context import StudyContext
@@ -76,6 +75,9 @@ def _candidate(run: Run) -> Run:
 
 def _check_validation(work: "StudyContext", selection: Selection) -> None:
     """Raise UserError if what candidates are compared by is measured on the test split."""
+    # Only here, as it imports SciPy.
+    from plasticity_lab.studies.wording import note
+
     if note(selection.metric, work.opened.arms):
         raise UserError(
             "select: on",

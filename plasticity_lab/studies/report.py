@@ -1,4 +1,4 @@
-"""A study's table and figure, from what is done so far."""
+"""A study's table, figure and page, from what is done so far."""
 
 from math import isfinite
 from pathlib import Path
@@ -10,11 +10,13 @@ from plasticity_lab.command_line import called
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.censored import censored
-from plasticity_lab.studies.figure import draw, draw_curves
+from plasticity_lab.studies.curve_figure import draw_curves
+from plasticity_lab.studies.figure import draw
 from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
 from plasticity_lab.studies.frames import by_seed, curves, measured
 from plasticity_lab.studies.metrics import written
 from plasticity_lab.studies.origin import origin
+from plasticity_lab.studies.page.page import ShownTable, write_page
 from plasticity_lab.studies.phases import described
 from plasticity_lab.studies.scalars import tags
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, settings, shown
@@ -62,9 +64,10 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
 
 
 def write_report(work: StudyContext) -> Path:
-    """Write table, figure and claims of the finished runs; return their folder.
+    """Write table, figure, claims and page of the finished runs; return their folder.
 
-    The table as CSV and Markdown, the figure as PNG and SVG, the claims as Markdown.
+    The table as CSV and Markdown, the figure as PNG, SVG and PDF, the claims as Markdown, and all
+    of it as a page of HTML.
 
     Raises:
         UserError: if no run is finished, or none has logged the metric.
@@ -95,20 +98,22 @@ def write_report(work: StudyContext) -> Path:
     rows.to_csv(report / "table.csv", index=False)
     caption = f"{metric_words(chosen.metric, work.opened.arms)}, {chosen.over}"
     tag = f"{chosen.metric}; {NOTE}" if note(chosen.metric, work.opened.arms) else chosen.metric
+    correlations, without = forgetting_correlations(work), censored(work, chosen.metric)
     paragraphs = [
         f"{caption} ({tag})",
         markdown(rows, chosen.metric),
         described(work.study),
         origin(work, len(runs)),
-        forgetting_correlations(work),
-        censored(work, chosen.metric),
+        correlations,
+        without,
     ]
     (report / "table.md").write_text("\n\n".join(filter(None, paragraphs)) + "\n")
 
     # The claims.
-    if work.study.claims:
+    verdicts = outcomes(work)
+    if verdicts:
         footer = '"p, Holm" is adjusted for the directional claims of this study.'
-        (report / "claims.md").write_text(f"{claim_table.table(work, outcomes(work))}\n{footer}\n")
+        (report / "claims.md").write_text(f"{claim_table.table(work, verdicts)}\n{footer}\n")
 
     # The figure.
     if chosen.figure == "curve":
@@ -117,16 +122,28 @@ def write_report(work: StudyContext) -> Path:
         draw_curves(points, chosen, axis_words(chosen.metric, None, work.opened.arms), report)
     else:
         draw(runs, chosen, axis_words(chosen.metric, chosen.over, work.opened.arms), report)
+
+    # The page.
+    texts = cells(rows, chosen.metric)
+    shown_table = ShownTable(f"{caption} ({tag})", list(rows.columns), texts, correlations, without)
+    write_page(work, chosen, shown_table, verdicts, report)
     return report
 
 
 def markdown(rows: pd.DataFrame, metric: str) -> str:
     """Return a table as text for Markdown, a metric's numbers rounded."""
     columns = list(rows.columns)
-    lines = [columns, ["---"] * len(columns)]
-    for row in rows.itertuples(index=False):
-        lines.append([_cell(name, value, metric) for name, value in zip(columns, row, strict=True)])
+    lines = [columns, ["---"] * len(columns), *cells(rows, metric)]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def cells(rows: pd.DataFrame, metric: str) -> list[list[str]]:
+    """Return the cells of a table as text, row by row, a metric's numbers rounded."""
+    columns = list(rows.columns)
+    return [
+        [_cell(name, value, metric) for name, value in zip(columns, row, strict=True)]
+        for row in rows.itertuples(index=False)
+    ]
 
 
 def _cell(column: str, value: Any, metric: str) -> str:

@@ -122,8 +122,7 @@ def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]
     if not match:
         return
     for number in numbers:
-        arm = work.opened.arms[work.opened.arm_of_run[number]]
-        epochs = arm["trainer"]["max_epochs"]
+        epochs = work.opened.config_of_arm(number)["trainer"]["max_epochs"]
         if epochs is not None and 0 <= epochs < int(match[1]):
             raise UserError(
                 key,

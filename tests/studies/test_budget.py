@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.arms import arms, described
+from plasticity_lab.studies.arm_differences import described
+from plasticity_lab.studies.arms import arms
 from plasticity_lab.studies.budget import budget, decay_sum, lines, share_after
 from plasticity_lab.studies.budget_schedule import scheduled
 from plasticity_lab.studies.dry_run import build

@@ -13,9 +13,9 @@ from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.main import main
 from plasticity_lab.studies.study_context import open_study
 from tests.runs import REPOSITORY
+from tests.studies.finished import CLAIM
 from tests.studies.small import ARMS, small
 from tests.studies.test_local_engine import BROKEN
-from tests.studies.test_report import CLAIM
 
 
 def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_tar
 from plasticity_lab.studies.main import main
 from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import REPOSITORY
-from tests.studies.test_report import CLAIM, done
+from tests.studies.finished import CLAIM, done
 
 OTHER = Unopened(
     REPOSITORY / "configs/studies/digits_stages.yaml",

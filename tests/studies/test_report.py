@@ -1,5 +1,6 @@
 """Tables, intervals, verdicts, and what is wrong with them."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -12,23 +13,15 @@ from scipy import stats
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies import scalars
-from plasticity_lab.studies.figure import draw, draw_curves
+from plasticity_lab.studies.curve_figure import draw_curves
+from plasticity_lab.studies.figure import draw
 from plasticity_lab.studies.frames import curves, measured
 from plasticity_lab.studies.metrics import read_over
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings, shown
-from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.wording import axis_words
+from tests.studies.finished import VALUES, done
 from tests.studies.small import ARMS, small
-
-VALUES = {
-    ("plain", 0): 0.80,
-    ("plain", 1): 0.90,
-    ("plain", 2): 0.85,
-    ("warm", 0): 0.70,
-    ("warm", 1): 0.85,
-    ("warm", 2): 0.74,
-}
 
 
 def test_numbers_have_the_digits_that_say_something() -> None:
@@ -127,7 +120,9 @@ def test_a_figure_names_what_it_shows(chosen: Settings, named: set[str], tmp_pat
 
 def texts(folder: Path) -> set[str]:
     """Return the lines of text in a figure."""
-    return set(re.findall("<!-- (.*) -->", (folder / "figure.svg").read_text()))
+    text = (folder / "figure.svg").read_text()
+    lines = re.findall("<text[^>]*>(.*?)</text>", text)
+    return {part for line in lines for part in html.unescape(line).split("; ")}
 
 
 def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
@@ -141,6 +136,19 @@ def test_curves_are_over_epochs_where_these_are_known(tmp_path: Path) -> None:
     assert "dashed: control" not in texts(tmp_path)
 
 
+def test_a_figure_is_one_column_wide_and_the_same_bytes_each_time(tmp_path: Path) -> None:
+    once, again = tmp_path / "once", tmp_path / "again"
+    for folder in (once, again):
+        folder.mkdir()
+        draw(runs(), Settings(control="plain", figure="bar"), "test accuracy (%)", folder)
+    for kind in ("png", "svg", "pdf"):
+        assert (once / f"figure.{kind}").read_bytes() == (again / f"figure.{kind}").read_bytes()
+    width = re.search(r'<svg[^>]* width="([\d.]+)pt"', (once / "figure.svg").read_text())
+    assert width is not None
+    assert float(width[1]) / 72 * 25.4 == pytest.approx(89, abs=0.1), "mm"
+    assert b"/FontFile2" in (once / "figure.pdf").read_bytes(), "letters, not outlines"
+
+
 def test_metrics_have_names() -> None:
     configs = small(
         {"plain": {}}, set={"data.init_args.dataset.init_args.validation": 0.2}
@@ -152,45 +160,6 @@ def test_metrics_have_names() -> None:
     )
     assert axis_words("test/accuracy", "largest", configs) == "test accuracy (%)\nlargest value"
     assert axis_words("lr-SGD", None, configs) == "lr-SGD"
-
-
-CLAIM = {
-    "id": "B1",
-    "claim": "c",
-    "paper": "P 2020, §1",
-    "arm": {"arm": "warm"},
-    "control": {"arm": "plain"},
-    "expect": "lower",
-}
-
-
-def done(**content: Any) -> StudyContext:
-    """Return a study whose runs are done, without training."""
-    content = {
-        "report": {"metric": "val/accuracy", "control": "plain"},
-        "claims": [CLAIM],
-        **content,
-    }
-    work = small({"plain": {}, "warm": ARMS["warm"]}, seeds=2, **content)
-    (work.home / "study.json").parent.mkdir(parents=True)
-    (work.home / "study.json").write_text(
-        json.dumps({"file": "small.yaml", "code_of_classes": work.opened.code, "config": []})
-    )
-    for number, run in enumerate(work.study.runs):
-        folder = work.folder(number)
-        value = VALUES[run.values["arm"], run.values["seed"]]
-        folder.mkdir(parents=True, exist_ok=True)
-        scalars.write(folder, {"val/accuracy": [(3, value)]})
-        end = work.paths[number].states[-1]
-        (folder / "run.json").write_text(json.dumps({"state": end}))
-        (work.store.root / end).mkdir(parents=True)
-        metadata = {"start": None, "first": 0, "stop": 3, "seconds": 1.0, "cut_off": False}
-        (work.store.root / end / "done.json").write_text(json.dumps(metadata))
-        git = {"commit": "0123456789", "uncommitted": "" if number else "diff"}
-        (folder / "manifest.json").write_text(
-            json.dumps({"sessions": [{"git": git, "device": "cpu"}]})
-        )
-    return work
 
 
 def test_a_report_is_written_from_what_is_done() -> None:
@@ -219,8 +188,10 @@ def test_a_report_is_written_from_what_is_done() -> None:
         "table.csv",
         "table.md",
         "claims.md",
+        "figure.pdf",
         "figure.png",
         "figure.svg",
+        "index.html",
     }
     assert pd.read_csv(folder / "table.csv")["difference"].tolist() == pytest.approx([0, -7.5])
     text = (folder / "table.md").read_text()
