@@ -13,10 +13,11 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.executor import Attempt, Executor, Handle
 from plasticity_lab.studies.last_words import last_words
 from plasticity_lab.studies.outcome import TRIES, Cause, Outcome, final_output
-from plasticity_lab.studies.plan import Segment, epochs_to_follow
+from plasticity_lab.studies.plan import Segment
 from plasticity_lab.studies.signs_of_life import read_life
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.task import Task
+from plasticity_lab.studies.waiting_segments import WaitingSegments
 
 PATIENCE = 600.0
 """Seconds without a sign of life after which an attempt is ended."""
@@ -79,79 +80,71 @@ class Scheduler(Generic[Handle]):
         self.executor = executor
         self.jobs = jobs
         self.patience = patience
-        self.waiting: list[Segment] = []
+        self.waiting = WaitingSegments([], store.has_checkpoint)
+        self.locked: list[Segment] = []
+        self.alone: list[Segment] = []
         self.running: list[Attempt[Handle]] = []
         self.ends = Counter[tuple[str, Cause]]()
         self.counted = Counter[str]()
-        self.stored: set[str] = set()
 
     def train(self, todo: Sequence[Segment]) -> None:
         """Train segments; return when all are done or have failed for good."""
-        self.waiting = list(todo)
+        self.waiting = WaitingSegments(todo, self.store.has_checkpoint)
         try:
-            while self.waiting or self.running:
-                startable = self._startable()
-                if not startable and not self.running:
-                    for segment in self.waiting:
-                        self.tell.failed(segment, "the segment that it continues from has failed")
-                    return
-                self._start(startable)
+            self._start()
+            while self.running or self.locked:
                 self._wait()
                 self._end_silent()
                 self._collect()
+                self._start()
+            for segment in self.waiting.blocked():
+                self.tell.failed(segment, "the segment that it continues from has failed")
         finally:
             for attempt in self.running:
                 self.executor.cancel(attempt.handle)
                 self.store.discard(attempt.place)
 
-    def _startable(self) -> list[Segment]:
-        """Return the segments whose start is stored, those with most epochs to follow first."""
-        if len(self.running) == self.jobs:
-            return []
-        pending = {segment.end for segment in self.waiting}
-        pending |= {attempt.segment.end for attempt in self.running}
-        startable = [segment for segment in self.waiting if self._has_start(segment, pending)]
-        epochs_left = epochs_to_follow(self.waiting)
-        return sorted(startable, key=lambda segment: -epochs_left[segment.end])
+    def _start(self) -> None:
+        """Start what there is room for; what has to be alone comes last."""
+        # Another runner may be done with what it has trained.
+        locked, self.locked = self.locked, []
+        for other in locked:
+            self.waiting.add(other)
 
-    def _has_start(self, segment: Segment, pending: set[str]) -> bool:
-        """Whether the state that a segment continues from is stored.
-
-        The store is looked at once for each state: studies have thousands.
-        """
-        start = segment.start
-        if start is None or start in self.stored:
-            return True
-        if start in pending and start != segment.end:
-            return False
-        if self.store.has_checkpoint(start):
-            self.stored.add(start)
-        return start in self.stored
-
-    def _start(self, startable: Sequence[Segment]) -> None:
-        """Start what there is room for, and what has to be alone once nothing else is left."""
-        for segment in sorted(startable, key=self._must_be_alone):
-            alone = [self._must_be_alone(attempt.segment) for attempt in self.running]
-            if len(self.running) == self.jobs or any(alone):
-                return
-            if self.running and self._must_be_alone(segment):
-                return
-
-            # Another runner may have trained it since it was planned, or may do so now.
-            if self.store.is_trained(segment.end, segment.test):
-                self.waiting.remove(segment)
+        while len(self.running) < self.jobs and not self._is_alone():
+            segment = self.waiting.pop()
+            if segment is None and not self.running and not self.locked:
+                self.waiting.release_stored()
+                segment = self.waiting.pop() or (self.alone.pop(0) if self.alone else None)
+            if segment is None:
+                break
+            if self._must_be_alone(segment) and self.running:
+                self.alone.append(segment)
+            elif self.store.is_trained(segment.end, segment.test):
+                # Another runner has trained it since it was planned.
                 self._finish(segment)
-            elif not self.store.is_locked(segment.end):
-                place = self.store.workdir(segment.end)
-                try:
-                    handle = self.executor.submit(self.make(segment, place))
-                except UserError:
-                    # A cluster may refuse one more job than a user may have.
-                    if not self.running:
-                        raise
-                    return
-                self.waiting.remove(segment)
-                self.running.append(Attempt(segment, place, handle))
+            elif self.store.is_locked(segment.end):
+                self.locked.append(segment)
+            elif not self._submit(segment):
+                break
+
+    def _submit(self, segment: Segment) -> bool:
+        """Start a segment; return whether there was room for it."""
+        place = self.store.workdir(segment.end)
+        try:
+            handle = self.executor.submit(self.make(segment, place))
+        except UserError:
+            # A cluster may refuse one more job than a user may have.
+            if not self.running:
+                raise
+            self.waiting.add(segment)
+            return False
+        self.running.append(Attempt(segment, place, handle))
+        return True
+
+    def _is_alone(self) -> bool:
+        """Whether what runs has to be alone."""
+        return any(self._must_be_alone(attempt.segment) for attempt in self.running)
 
     def _must_be_alone(self, segment: Segment) -> bool:
         return self.ends[segment.end, Cause.OUT_OF_MEMORY] > 0
@@ -202,25 +195,27 @@ class Scheduler(Generic[Handle]):
         if outcome.cause is Cause.TRAINED:
             self._finish(segment)
             return
-        self.waiting.append(segment)
         if outcome.cause is Cause.LOCKED:
+            self.locked.append(segment)
             return
         self.ends[segment.end, outcome.cause] += 1
         ends = self.ends[segment.end, outcome.cause]
         if ends >= TRIES[outcome.cause]:
-            self.waiting.remove(segment)
             self.tell.failed(segment, final_output(outcome, ends))
             return
         self.tell.again(segment, final_output(outcome, ends).splitlines()[-1])
         if outcome.cause is Cause.START_DAMAGED:
             self._train_start_again(segment)
+        self.waiting.add(segment)
 
     def _train_start_again(self, segment: Segment) -> None:
         """Add the segments that lead to a start whose checkpoint is gone, as they were trained."""
-        planned = {other.end for other in self.waiting if other != segment}
-        start = segment.start
-        self.stored.discard(start or "")
-        while start and start not in planned and not self.store.has_checkpoint(start):
+        running = {attempt.segment.end for attempt in self.running}
+        start, following = segment.start, segment
+        self.waiting.forget(start or "")
+        while start and start not in running and not self.store.has_checkpoint(start):
+            if self.waiting.is_waiting(start):
+                return
             entry = self.store.metadata(start)
             before = segment._replace(
                 start=entry["start"],
@@ -229,13 +224,14 @@ class Scheduler(Generic[Handle]):
                 stop=entry["stop"],
                 test=False,
             )
-            self.waiting.append(before)
+            self.waiting.add_before(before, following)
             self.counted[start] = before.stop - before.first
-            start = before.start
+            start, following = before.start, before
 
     def _finish(self, segment: Segment) -> None:
         # A run may have ended early.
         self._count_epochs(segment, self.store.metadata(segment.end)["stop"])
+        self.waiting.release(segment.end)
         self.tell.finished(segment)
 
     def _count_epochs(self, segment: Segment, stop: int) -> None:
