@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.metrics import read_over, scale
+from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.scalars import read
 from plasticity_lab.studies.selection import Choice, Selection, choose
 from plasticity_lab.studies.study_file import Run, Study, read_study, shown
@@ -88,14 +89,20 @@ def _check_validation(work: "StudyContext", selection: Selection) -> None:
 
 
 def decided(work: "StudyContext", selection: Selection) -> list[Choice] | None:
-    """Return what is chosen; None as long as a candidate is neither trained nor failed for good.
+    """Return what is chosen; None as long as a candidate may still be trained.
+
+    One whose loss is not finite never will: it fails alike each time.
 
     Args:
         work: the study of the candidates.
         selection: how they are compared.
     """
     summarise = read_over(selection.read)
-    failed = work.failures().keys()
+    failed = {
+        state
+        for state, output in work.failures().items()
+        if "".join(output.splitlines()[-1:]).startswith(Cause.REFUSED.value)
+    }
     values: list[float | None] = []
     for number, path in enumerate(work.paths):
         if work.is_materialised(number):
