@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from tqdm import tqdm
 
@@ -191,13 +191,40 @@ def summary(work: StudyContext, todo: list[Segment], stored: StoredStates, jobs:
     line += f"; missing are {missing} epochs in {len(todo)} segments"
 
     # The time that finished segments have taken gives an estimate.
-    finished = [stored.metadata(state) for state in all_states(work) if stored.has_logs(state)]
-    trained = sum(entry["stop"] - entry["first"] for entry in finished)
+    trained, seconds = _trained(work, stored)
     if trained:
-        rate = sum(entry["seconds"] for entry in finished) / trained
         longest = max(epochs_to_follow(todo).values())
-        line += f", about {rate * max(missing / jobs, longest) / 60:.1f} minutes"
+        line += f", about {seconds / trained * max(missing / jobs, longest) / 60:.1f} minutes"
     return line
+
+
+def _trained(work: StudyContext, stored: StoredStates) -> tuple[int, float]:
+    """Return how many epochs of a study are trained, and how many seconds they took."""
+    finished = [stored.metadata(state) for state in all_states(work) if stored.has_logs(state)]
+    epochs = sum(entry["stop"] - entry["first"] for entry in finished)
+    return epochs, sum(entry["seconds"] for entry in finished)
+
+
+def total(works: Sequence[StudyContext], jobs: int) -> str:
+    """Return how much there is to train of several studies, and how long it takes if it is known.
+
+    An epoch of a study of which nothing is trained yet counts as the mean of those of the others.
+    Runs that several studies share count once for each.
+    """
+    stored = StoredStates(works[0].store)
+    missing = {work.study.name: _epochs(segments(work.paths, stored)) for work in works}
+    trained = {work.study.name: _trained(work, stored) for work in works}
+    runs = sum(len(work.study.runs) for work in works)
+    line = f"{len(works)} studies: {runs} runs; missing are {sum(missing.values())} epochs"
+    epochs, seconds = (sum(column) for column in zip(*trained.values(), strict=True))
+    if not epochs or not any(missing.values()):
+        return line
+    expected = 0.0
+    for name, count in missing.items():
+        own_epochs, own_seconds = trained[name]
+        rate = own_seconds / own_epochs if own_epochs else seconds / epochs
+        expected += rate * count
+    return f"{line}, about {expected / jobs / 60:.0f} minutes"
 
 
 def _epochs(parts: list[Segment]) -> int:

@@ -16,8 +16,10 @@ from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.claims import Claim, read_claims
 from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
 from plasticity_lab.studies.origin import origin
+from plasticity_lab.studies.phases import described
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings
+from plasticity_lab.studies.stale import stale_words
 from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.study_file import Study, read_study
 from plasticity_lab.studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
@@ -55,7 +57,7 @@ differences, which with n
 "same": margin) that
   so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not \
 finished.
-* A commit with "+" had uncommitted changes."""
+* A commit with "+" had uncommitted changes. **Stale**: code of theirs has changed since."""
 
 
 def check_target(file: Path) -> None:
@@ -191,6 +193,8 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
         f"Unless said otherwise: {comparison}.",
         forgetting_correlations(work),
         censored(work, chosen.metric),
+        described(work.study),
+        stale_words(work),
     ]
 
     title = f"## [{work.study.name}]({_link(work.study.file, file)})"

@@ -1,6 +1,7 @@
 """A figure's worth of runs from one YAML file, every epoch that runs share trained once."""
 
 import argparse
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from plasticity_lab.studies import commands, engines
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.scheduler import PATIENCE
 from plasticity_lab.studies.study_context import StudyContext, open_study, reopen_study
+
+WATCH = 30
+"""Seconds between the reports of a study that is watched."""
 
 COMMANDS = {
     "run": "train what is missing, and report",
@@ -97,6 +101,11 @@ def parser() -> CommandParser:
             engines.add_options(command)
         if name == "report":
             command.add_argument(
+                "--watch",
+                action="store_true",
+                help=f"every {WATCH} seconds, until all runs are done; the page reloads itself",
+            )
+            command.add_argument(
                 "--ledger",
                 type=Path,
                 metavar="FILE.md",
@@ -119,7 +128,7 @@ def run_command(options: argparse.Namespace) -> int:
         raise UserError("threads", value=options.threads, fix="set 1 or more")
     if options.command == "run":
         engines.check_options(options)
-    files = [file if file.exists() else ROOT / file for file in options.study]
+    files = [file for given in options.study for file in _found(given)]
     root = options.root.absolute()
 
     def opened(file: Path) -> StudyContext:
@@ -147,9 +156,13 @@ def run_command(options: argparse.Namespace) -> int:
         return 0
     if options.command == "run":
         return _run(files, opened, options)
+    if options.command == "report" and options.watch:
+        _watch(files, opened)
     works = [opened(file) for file in files]
     for work in works:
         check_claims(work)
+    if options.command == "plan" and len(works) > 1:
+        print(commands.total(works, 1))
     for work in works:
         if options.command == "report":
             _report(work)
@@ -160,6 +173,19 @@ def run_command(options: argparse.Namespace) -> int:
         else:
             print(getattr(commands, options.command)(work))
     return 0
+
+
+def _found(file: Path) -> list[Path]:
+    """Return the files that one of the command line names, here or in the installed project.
+
+    It may be a pattern, for shells that do not expand it, and where the project is installed.
+    """
+    for folder in (Path(), ROOT):
+        if (folder / file).exists():
+            return [folder / file]
+        if not file.is_absolute() and (found := sorted(folder.glob(str(file)))):
+            return found
+    return [ROOT / file]
 
 
 def _export(files: Sequence[Path], opened: Callable[[Path], StudyContext], target: Path) -> None:
@@ -206,6 +232,8 @@ def _run(
     for work in works:
         check_claims(work)
         check_arms(work)
+    if len(works) > 1:
+        print(commands.total(works, options.jobs))
     missing = 0
     for file, first in zip(files, works, strict=True):
         work = first
@@ -237,6 +265,23 @@ def _report(work: StudyContext) -> None:
     for outcome in outcomes(work):
         print(claim_table.line(work, outcome))
     print(f"{folder}/figure.png\n{folder}/index.html")
+
+
+def _watch(files: Sequence[Path], opened: Callable[[Path], StudyContext]) -> None:
+    """Write the reports of studies again and again, until all of their runs are done."""
+    from plasticity_lab.studies.report import write_report
+
+    complete = False
+    while not complete:
+        works = [opened(file) for file in files]
+        for work in works:
+            check_claims(work)
+            if any(map(work.is_materialised, range(len(work.study.runs)))):
+                print(f"{write_report(work, WATCH)}/index.html", end="  ")
+            print(f"{work.study.name}: {commands.status(work).splitlines()[0]}", flush=True)
+        complete = all(commands.is_complete(work) and not work.study.chooses_for for work in works)
+        if not complete:
+            time.sleep(WATCH)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -63,7 +63,7 @@ def table(runs: pd.DataFrame, chosen: Settings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def write_report(work: StudyContext) -> Path:
+def write_report(work: StudyContext, reload_after: int = 0) -> Path:
     """Write table, figure, claims and page of the finished runs; return their folder.
 
     The table as CSV and Markdown, the figure as PNG, SVG and PDF, the claims as Markdown, and all
@@ -125,8 +125,9 @@ def write_report(work: StudyContext) -> Path:
 
     # The page.
     texts = cells(rows, chosen.metric)
-    shown_table = ShownTable(f"{caption} ({tag})", list(rows.columns), texts, correlations, without)
-    write_page(work, chosen, shown_table, verdicts, report)
+    notes = " ".join(filter(None, [described(work.study), correlations]))
+    shown_table = ShownTable(f"{caption} ({tag})", list(rows.columns), texts, notes, without)
+    write_page(work, chosen, shown_table, verdicts, report, reload_after)
     return report
 
 

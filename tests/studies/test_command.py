@@ -11,9 +11,9 @@ import pytest
 from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.study_context import open_study
+from plasticity_lab.studies.study_context import StudyContext, open_study
 from tests.runs import REPOSITORY
-from tests.studies.finished import CLAIM
+from tests.studies.finished import CLAIM, done
 from tests.studies.small import ARMS, small
 from tests.studies.test_local_engine import BROKEN
 
@@ -239,3 +239,45 @@ def test_a_metric_that_only_training_shows_to_be_missing_is_warned_of(
         "done    own,seed=0  warning: report: metric: own/value: is not logged; logged are"
         in capsys.readouterr().out
     )
+
+
+def test_several_studies_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
+    """They may be named by a pattern."""
+    small({"plain": {}}, name="one")
+    Path("small.yaml").rename("study_one.yaml")
+    small({"plain": {}}, name="two", seeds=3)
+    Path("small.yaml").rename("study_two.yaml")
+    with pytest.raises(SystemExit):
+        main(["plan", "study_*.yaml"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "2 studies: 5 runs; missing are 15 epochs"
+    assert lines[1].startswith("one: 2 runs")
+
+
+def test_a_study_is_watched_until_all_runs_are_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = done()
+    missing = work.folder(3) / "run.json"
+    entry = missing.read_text()
+    missing.unlink()
+    pages: list[str] = []
+    finished = [False, True, True]
+
+    def is_complete(work: StudyContext) -> bool:
+        return finished.pop(0)
+
+    def sleep(seconds: float) -> None:
+        pages.append((work.home / "report/index.html").read_text())
+        missing.write_text(entry)
+
+    monkeypatch.setattr("plasticity_lab.studies.commands.is_complete", is_complete)
+    monkeypatch.setattr("plasticity_lab.studies.main.time.sleep", sleep)
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", "small.yaml", "--watch"])
+    assert not stopped.value.code
+    reload = '<meta http-equiv="refresh" content="30">'
+    assert len(pages) == 1
+    assert reload in pages[0]
+    assert reload not in (work.home / "report/index.html").read_text(), "once all is done"
+    assert "small: " in capsys.readouterr().out

@@ -49,6 +49,7 @@ def write_page(
     table: ShownTable,
     verdicts: Sequence[Outcome],
     report: Path,
+    reload_after: int = 0,
 ) -> Path:
     """Write the page of a study beside its table and figure; return its file.
 
@@ -58,6 +59,7 @@ def write_page(
         table: its table.
         verdicts: what came out of its claims.
         report: the folder, in which `figure.svg` is.
+        reload_after: seconds after which a browser reads the page again; 0 is never.
     """
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -67,7 +69,8 @@ def write_page(
         undefined=StrictUndefined,
     )
     template = environment.get_template("page.html")
-    page = template.render(content(work, chosen, table, verdicts, report))
+    shown = content(work, chosen, table, verdicts, report)
+    page = template.render({**shown, "reload_after": reload_after})
     with write_atomically(report / FILE) as unfinished_file:
         unfinished_file.write_text(page)
     return report / FILE
