@@ -1,6 +1,6 @@
 """Kill the runner of a study, its workers, or both at random moments, and count what is lost.
 
-About 10 minutes on two cores.
+About 12 minutes on two cores.
 
 python benchmarks/faults.py [--kills 20] [--json benchmarks/faults.json]
 """
