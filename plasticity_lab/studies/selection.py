@@ -72,6 +72,8 @@ def read_selection(entry: Any, default_read: str) -> Selection:
     """
     if not isinstance(entry, dict):
         raise UserError("select", value=entry, fix="set on, over and seeds")
+    # YAML 1.1 takes a bare `on` for true.
+    entry = {"on" if key is True else key: value for key, value in entry.items()}
     if unknown := [key for key in entry if key not in KEYS]:
         raise UserError(
             "select",

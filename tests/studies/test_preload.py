@@ -20,7 +20,7 @@ def report(pipe: Connection) -> None:
             "parsers built": parser.cache_info().currsize,
             "threads": threading.active_count(),
             "torch's threads": torch.get_num_threads(),
-            "CUDA initialised": torch.cuda.is_initialized(),
+            "CUDA initialised": torch.cuda.is_initialized(),  # type: ignore[no-untyped-call]  # of torch
             "seed left in the environment": "PL_GLOBAL_SEED" in os.environ,
         }
     )

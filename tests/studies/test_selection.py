@@ -71,6 +71,16 @@ def test_candidates_are_trained_with_the_seeds_of_the_selection() -> None:
     assert seeds == {100, 101}
 
 
+def test_a_selection_is_read_as_it_is_written() -> None:
+    """YAML 1.1 takes a bare `on` for true."""
+    study()
+    text = Path("small.yaml").read_text()
+    bare = text.replace("\n  'on': ", "\n  on: ")
+    assert bare != text
+    Path("small.yaml").write_text(bare)
+    assert reopened().study.chooses_for == "small"
+
+
 def test_the_best_of_each_arm_is_run_with_fresh_seeds() -> None:
     finish(study(), VALUES)
     work = reopened()
