@@ -11,7 +11,7 @@ from plasticity_lab.studies.colours import ALONE, Style, styles
 from plasticity_lab.studies.figure_style import add_legend, begin, save, turn_names
 from plasticity_lab.studies.settings import NO_CONTROL, Settings, shown
 
-_LONG = 40
+_LONG = 32
 """Letters of all names on the axis, beyond which they are turned."""
 
 _DODGE = 0.18

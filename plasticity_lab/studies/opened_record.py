@@ -141,7 +141,7 @@ def _settings(inputs: Inputs) -> dict[str, Any]:
         "runs": runs.hexdigest(),
         "threads": inputs.threads,
         "working directory": os.getcwd(),
-        "python": f"{sys.version} {sys.prefix}",
+        "python": [sys.version, sys.prefix, *sys.path],
         "machine": f"{platform.machine()} {platform.node()}",
         "gpus": [str(path) for name in _GPUS for path in sorted(Path("/").glob(name[1:]))],
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
