@@ -12,7 +12,7 @@ from plasticity_lab.studies.plan import StateChain as States
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.stored_states import StoredStates
 
-FILES = ("events.out.tfevents.1", "manifest.json", "state.ckpt")
+FILES = ("events.out.tfevents.1", "manifest.json", "scalars.jsonl", "state.ckpt")
 
 
 def published(
