@@ -1,7 +1,9 @@
 """Finished runs of a study in other logs than TensorBoard's: any logger of Lightning."""
 
+import signal
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,32 @@ from plasticity_lab.runs.command_line import one_line
 from plasticity_lab.studies.scalars import Points, read_all
 from plasticity_lab.studies.workers import start_forkserver
 
+LIMIT = 120.0
+"""Seconds after which a logger that does not answer is given up."""
+
+_NEEDS = {
+    "CometLogger": "comet_ml",
+    "MLFlowLogger": "mlflow",
+    "NeptuneLogger": "neptune",
+    "WandbLogger": "wandb",
+}
+"""Packages that loggers of Lightning need besides it."""
+
 
 def check_logger(node: Any) -> None:
     """Raise UserError for what is no logger with arguments that it takes; nothing is built."""
+    if not isinstance(node, dict) or not isinstance(node.get("class_path"), str):
+        raise UserError(
+            "trainer.logger", value=node, fix="set class_path and init_args of each logger"
+        )
+    package = _NEEDS.get(node["class_path"].rpartition(".")[2])
+    if package and not find_spec(package):
+        raise UserError(
+            "trainer.logger",
+            value=node["class_path"],
+            problem=f"needs {package}, which is not installed",
+            fix=f"pip install {package}",
+        )
     try:
         _parsed(node)
     except (ArgumentError, TypeError, ValueError) as error:
@@ -45,21 +70,31 @@ def send(nodes: Sequence[dict[str, Any]], folder: Path, config: Mapping[str, Any
     process.start()
     writer.close()
     try:
+        if not reader.poll(LIMIT):
+            return f"no answer for {LIMIT:.0f} seconds"
         problem: str = reader.recv()
+        process.join(LIMIT)
+        return problem
     except EOFError:
-        problem = "its process ended"
-    process.join()
-    return problem
+        return "its process ended"
+    finally:
+        process.kill()
+        process.join()
 
 
 def _send(
     nodes: Sequence[dict[str, Any]], folder: Path, config: Mapping[str, Any], answer: Any
 ) -> None:
+    # At Ctrl-C, the runner ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         for node in nodes:
             log(_parser().instantiate(_parsed(node)).logger, read_all(folder), config)
     except Exception as error:
-        answer.send(f"{type(error).__name__}: {error}".splitlines()[0])
+        reason: BaseException = error
+        while reason.__cause__ is not None:
+            reason = reason.__cause__
+        answer.send(f"{type(reason).__name__}: {' '.join(str(reason).split())}")
     else:
         answer.send("")
 

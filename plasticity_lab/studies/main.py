@@ -12,7 +12,12 @@ from plasticity_lab.project import ROOT, find_own_classes
 from plasticity_lab.studies import commands, engines
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.scheduler import PATIENCE
-from plasticity_lab.studies.study_context import StudyContext, open_study, reopen_study
+from plasticity_lab.studies.study_context import (
+    StudyContext,
+    open_provisional,
+    open_study,
+    reopen_study,
+)
 
 WATCH = 30
 """Seconds between the reports of a study that is watched."""
@@ -197,6 +202,9 @@ def _export(files: Sequence[Path], opened: Callable[[Path], StudyContext], targe
 
     check_frame_file(target)
     frame = pd.concat([study_frame(opened(file)) for file in files], ignore_index=True)
+    if frame.empty:
+        problem = "no run is done" if len(files) == 1 else "no run of any of these studies is done"
+        raise UserError("export", problem=problem, fix="train some first")
     write_frame(frame, target)
     print(f"{target}: {len(frame)} values")
 
@@ -229,9 +237,13 @@ def _run(
 
     train = engines.chosen_engine(options)
     works = [opened(file) for file in files]
-    for work in works:
+    for file, work in zip(files, works, strict=True):
         check_claims(work)
         check_arms(work)
+        if work.study.chooses_for:
+            later = open_provisional(file, options.root.absolute(), options.config)
+            check_claims(later)
+            check_arms(later)
     if len(works) > 1:
         print(commands.total(works, options.jobs))
     missing = 0

@@ -9,15 +9,15 @@ import json
 import os
 import platform
 import sys
-import sysconfig
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from plasticity_lab.project import CONFIGS
+from plasticity_lab.project import BESIDE, CODE, PACKAGE
 from plasticity_lab.studies.files import read_json, write_whole
 from plasticity_lab.studies.plan import EpochSignatures
+from plasticity_lab.studies.stamps import Stamp, stamp
 from plasticity_lab.studies.study_file import SEED, Run
 
 FILE = "opened.json"
@@ -61,44 +61,50 @@ class Opened(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What an opening has depended on.
+    """What an opening has depended on, as it was just before it was read.
 
     Attributes:
-        runs: of the study, as its file names them.
-        threads: of torch in each worker.
-        files: that were read: configs and sources.
+        settings: the machine, the packages, and what the study's file says; see `settings`.
+        stamps: of files and folders, by their paths; see `stamps.stamp`.
     """
 
-    runs: Sequence[Run]
-    threads: int
-    files: Sequence[Path] = ()
+    settings: dict[str, Any]
+    stamps: dict[str, Stamp]
 
 
 def save(home: Path, opened: Opened, inputs: Inputs) -> None:
-    """Keep in a study's folder what opening it comes to, if JSON can hold it."""
+    """Keep in a study's folder what opening it comes to.
+
+    It is not kept where JSON cannot hold it, or where a data set or data module is the user's own:
+    what such a class reads is not known.
+    """
+    (home / FILE).unlink(missing_ok=True)
     if json.loads(json.dumps(opened.arms, default=str)) != opened.arms:
         return
-    entry = opened._asdict()
+    if not all(map(_reads_what_it_names, opened.arms)):
+        return
+    entry = {**opened._asdict(), **inputs._asdict()}
     entry["signatures"] = [_packed(signatures) for signatures in opened.signatures]
-    files = sorted({str(file) for file in (*inputs.files, CONFIGS / "base.yaml")})
-    entry["inputs"] = _settings(inputs)
-    entry["files"] = {file: _stamp(Path(file)) for file in files}
-    entry["data"] = {path: _stamp(Path(path)) for path in _data(opened.arms)}
     write_whole(home / FILE, entry)
 
 
-def load(home: Path, inputs: Inputs) -> Opened | None:
+def load(home: Path, runs: Sequence[Run], threads: int) -> Opened | None:
     """Return what opening a study came to; None if anything it depends on is another now.
 
     Args:
         home: the study's folder.
-        inputs: what is known of them, without files.
+        runs: of the study, as its file names them.
+        threads: of torch in each worker.
     """
     entry = read_json(home / FILE)
-    if not entry or entry["inputs"] != _settings(inputs):
+    # JSON has lists in place of tuples.
+    present = json.loads(json.dumps(settings(runs, threads)))
+    if not entry or entry["settings"] != present:
         return None
-    stamps = {**entry["files"], **entry["data"]}
-    if any(_stamp(Path(path)) != stamp for path, stamp in stamps.items()):
+    try:
+        if any(stamp(path) != known for path, known in entry["stamps"].items()):
+            return None
+    except OSError:
         return None
     entry["signatures"] = [_unpacked(packed) for packed in entry["signatures"]]
     return Opened(**{name: entry[name] for name in Opened._fields})
@@ -130,54 +136,57 @@ def _of(home: Path, file: Path) -> str:
     return hashlib.sha256(content + file.read_bytes()).hexdigest()
 
 
-def _settings(inputs: Inputs) -> dict[str, Any]:
-    """Return what an opening depends on besides files: the machine, and what the user says."""
-    runs = hashlib.sha256()
-    for run in inputs.runs:
+def settings(runs: Sequence[Run], threads: int) -> dict[str, Any]:
+    """Return what an opening depends on besides files.
+
+    Args:
+        runs: of the study, as its file names them.
+        threads: of torch in each worker.
+    """
+    named = hashlib.sha256()
+    for run in runs:
         files = [str(file) for file in run.configs]
-        runs.update(json.dumps([files, run.overrides], default=str).encode())
-    packages = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+        named.update(json.dumps([files, run.overrides], default=str).encode())
     return {
-        "runs": runs.hexdigest(),
-        "threads": inputs.threads,
+        "runs": named.hexdigest(),
+        "threads": threads,
         "working directory": os.getcwd(),
         "python": [sys.version, sys.prefix, *sys.path],
         "machine": f"{platform.machine()} {platform.node()}",
         "gpus": [str(path) for name in _GPUS for path in sorted(Path("/").glob(name[1:]))],
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
         # Whatever is installed or removed is an entry of these folders.
-        "packages": {path: os.stat(path).st_mtime_ns for path in sorted(packages)},
+        "packages": [[path, os.stat(path).st_mtime_ns] for path in _package_folders()],
     }
 
 
-def _stamp(path: Path) -> list[int] | str | None:
-    """Return what tells whether a file or folder has changed; None if it is missing."""
-    if path.is_dir():
-        tree = hashlib.sha256()
-        for line in _tree(str(path)):
-            tree.update(line.encode(errors="surrogateescape"))
-        return tree.hexdigest()
-    if not path.exists():
-        return None
-    stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+def _package_folders() -> list[str]:
+    names = ("site-packages", "dist-packages")
+    return [path for path in sys.path if path.endswith(names) and os.path.isdir(path)]
 
 
-def _tree(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if entry.is_dir():
-                yield f"{entry.path}\n"
-                yield from _tree(entry.path)
-            else:
-                stat = entry.stat(follow_symlinks=entry.is_file())
-                yield f"{entry.path} {stat.st_size} {stat.st_mtime_ns}\n"
+def code_stamps() -> dict[str, Stamp]:
+    """Return stamps of all code of this project, which decides what an opening comes to."""
+    files = [*PACKAGE.rglob("*.py")]
+    for package in BESIDE:
+        files += (CODE / package).rglob("*.py")
+    return {str(file): stamp(str(file)) for file in files}
 
 
-def _data(arms: Sequence[dict[str, Any]]) -> set[str]:
-    """Return the texts in the arguments of data sets, each of which may be a path."""
-    nodes = [(arm["data"].get("init_args") or {}).get("dataset") or {} for arm in arms]
-    return {text for node in nodes for text in _texts(node.get("init_args"))}
+def data_stamps(arms: Sequence[dict[str, Any]]) -> dict[str, Stamp]:
+    """Return stamps of the texts in the arguments of data sets, each of which may be a path."""
+    texts = {text for arm in arms for text in _texts(_dataset(arm).get("init_args"))}
+    return {text: stamp(text) for text in texts if text}
+
+
+def _dataset(arm: dict[str, Any]) -> dict[str, Any]:
+    return (arm["data"].get("init_args") or {}).get("dataset") or {}
+
+
+def _reads_what_it_names(arm: dict[str, Any]) -> bool:
+    """Whether the classes that read an arm's data are of this project."""
+    paths = [arm["data"]["class_path"], _dataset(arm).get("class_path", BESIDE[0])]
+    return all(path.partition(".")[0] in BESIDE for path in paths)
 
 
 def _texts(nest: Any) -> Iterator[str]:

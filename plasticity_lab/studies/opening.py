@@ -1,13 +1,17 @@
 """Opens a study: resolves its runs, and names what decides their numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from plasticity_lab.project import CONFIGS
+from plasticity_lab.studies import opened_record
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.environment_key import environment_key
 from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from plasticity_lab.studies.logged_metrics import logged_metrics
 from plasticity_lab.studies.opened_record import Inputs, Opened
 from plasticity_lab.studies.resolve_configs import resolve
+from plasticity_lab.studies.stamps import Stamp, stamp
 from plasticity_lab.studies.study_file import Study
 
 
@@ -25,9 +29,16 @@ def open_fully(
     Raises:
         UserError: for a run that train.py would refuse.
     """
+    # What it depends on is noted before it is read.
+    settings = opened_record.settings(study.runs, threads)
+    stamps = opened_record.code_stamps()
+    for file in {CONFIGS / "base.yaml", *(file for run in study.runs for file in run.configs)}:
+        stamps[str(file)] = stamp(str(file))
+
     sources = project_sources()
     code = CodeHashes(sources, trusted)
     resolved = resolve(study.runs)
+    stamps |= _data_stamps(resolved.arms)
     opened = Opened(
         arms=resolved.arms,
         arm_of_run=resolved.arm_of_run,
@@ -39,5 +50,12 @@ def open_fully(
         code=code.used,
         trusted=bool(trusted),
     )
-    configs = {file for run in study.runs for file in run.configs}
-    return opened, Inputs(study.runs, threads, [*configs, *sources.files()])
+    return opened, Inputs(settings, stamps | sources.stamps)
+
+
+def _data_stamps(arms: Sequence[dict[str, Any]]) -> dict[str, Stamp]:
+    try:
+        return opened_record.data_stamps(arms)
+    except OSError:
+        # A stamp that no file has: what cannot be watched is read anew each time.
+        return {str(CONFIGS): "not known"}

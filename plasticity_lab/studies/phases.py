@@ -8,8 +8,9 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.metrics import read_over, scale
 from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.scalars import read
-from plasticity_lab.studies.selection import Choice, Selection, choose
+from plasticity_lab.studies.selection import SELECTION, Choice, Selection, choose
 from plasticity_lab.studies.study_file import Run, Study, read_study, shown
+from plasticity_lab.studies.wording import note
 
 if TYPE_CHECKING:
     from plasticity_lab.studies.study_context import StudyContext
@@ -46,7 +47,7 @@ def candidates(study: Study, selection: Selection) -> Study:
         selection: how.
     """
     plain = read_study(study.file, study.config, selection.seeds)
-    runs = [_candidate(run) for run in plain.runs]
+    runs = [_candidate(run) for run in _distinct(plain.runs)]
     report = {"metric": selection.metric, "over": selection.read, "x": "arm", "figure": "bar"}
     return plain._replace(
         name=selection_name(study),
@@ -60,7 +61,19 @@ def candidates(study: Study, selection: Selection) -> Study:
 
 def selection_name(study: Study) -> str:
     """Return the name of the study that chooses the coefficients of another."""
-    return f"{study.name}-selection"
+    return f"{study.name}{SELECTION}"
+
+
+def _distinct(runs: Sequence[Run]) -> list[Run]:
+    """Return runs without those that equal an earlier one.
+
+    An arm that does not use what is chosen, such as a control, has one candidate.
+    """
+    first: dict[str, Run] = {}
+    for run in runs:
+        files = [str(file) for file in run.configs]
+        first.setdefault(json.dumps([files, run.overrides], default=str), run)
+    return list(first.values())
 
 
 def _candidate(run: Run) -> Run:
@@ -76,10 +89,7 @@ def _candidate(run: Run) -> Run:
 
 def _check_validation(work: "StudyContext", selection: Selection) -> None:
     """Raise UserError if what candidates are compared by is measured on the test split."""
-    # Only here, as it imports SciPy.
-    from plasticity_lab.studies.wording import note
-
-    if note(selection.metric, work.opened.arms):
+    if any(note(selection.metric, [arm]) for arm in work.opened.arms):
         raise UserError(
             "select: on",
             value=selection.metric,
@@ -118,8 +128,18 @@ def decided(work: "StudyContext", selection: Selection) -> list[Choice] | None:
 def with_choices(study: Study, choices: Sequence[Choice]) -> Study:
     """Return a study with the runs of what is chosen only."""
     allowed = {_key({**choice.arm, **choice.chosen}) for choice in choices}
-    runs = [run for run in study.runs if _key(run.values) in allowed]
+    runs = [run for run in _distinct(study.runs) if _key(run.values) in allowed]
     return study._replace(runs=runs, choices=choices)
+
+
+def provisional(study: Study) -> Study:
+    """Return a study with the first candidate of each arm, to be checked before any is trained."""
+    selection = study.selection
+    assert selection
+    runs = candidates(study, selection).runs
+    return with_choices(
+        study, choose(selection, [run.candidate or {} for run in runs], [0.0] * len(runs))
+    )
 
 
 def _key(variables: Mapping[str, Any]) -> str:

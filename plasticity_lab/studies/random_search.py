@@ -6,6 +6,12 @@ from typing import Any
 
 from plasticity_lab.errors import UserError
 
+LARGEST = 2**53
+"""Largest number of a range: up to here whole numbers are exact as floats too."""
+
+PATIENCE = 100
+"""Draws for each value that is wanted, after which there seem to be no others."""
+
 KINDS = ("uniform", "log_uniform", "integers", "choice")
 
 
@@ -39,7 +45,18 @@ def drawn(key: str, entry: dict[str, Any]) -> list[Any]:
     (kind,) = kinds
     values = entry[kind]
     _check(f"axes: {key}: {kind}", kind, values)
-    return [_value(kind, values, _uniform(key, number)) for number in range(count)]
+    # Equal draws are passed over.
+    chosen: dict[Any, None] = {}
+    for number in range(count * PATIENCE):
+        chosen[_value(kind, values, _uniform(key, number))] = None
+        if len(chosen) == count:
+            return list(chosen)
+    raise UserError(
+        f"axes: {key}",
+        value=entry,
+        problem="there are not so many values to draw",
+        fix="set fewer draws, or a wider range",
+    )
 
 
 def _check(name: str, kind: str, values: Any) -> None:
@@ -48,7 +65,8 @@ def _check(name: str, kind: str, values: Any) -> None:
     if kind == "choice":
         return
     types = (int,) if kind == "integers" else (int, float)
-    ordered = len(values) == 2 and all(type(value) in types for value in values)
+    usable = all(type(value) in types and abs(value) <= LARGEST for value in values)
+    ordered = len(values) == 2 and usable
     if not ordered or not values[0] < values[1]:
         numbers = "whole numbers" if kind == "integers" else "numbers"
         raise UserError(name, value=values, fix=f"set two {numbers}, the smaller one first")
@@ -69,5 +87,7 @@ def _value(kind: str, values: list[Any], share: float) -> Any:
     if kind == "integers":
         return low + int(share * (high - low + 1))
     if kind == "uniform":
-        return float(f"{low + share * (high - low):.4g}")
-    return float(f"{math.exp(math.log(low) + share * (math.log(high) - math.log(low))):.4g}")
+        value = low + share * (high - low)
+    else:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    return min(max(float(f"{value:.4g}"), low), high)

@@ -10,6 +10,7 @@ import yaml
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.parse import parse
+from plasticity_lab.studies.expressions import filled
 from plasticity_lab.studies.overrides import nested
 from plasticity_lab.studies.study_file import SEED, Run
 
@@ -78,7 +79,10 @@ def resolve(runs: Sequence[Run]) -> ResolvedRuns:
             )
         resolved.arm_of_run.append(arm)
         resolved.seeds.append(seed)
-        resolved.loggers.append(_nodes(run.overrides.get(LOGGER, logger_of_files)))
+        logger = run.overrides.get(LOGGER)
+        if logger is None:
+            logger = filled(logger_of_files, {**run.values, "seed": seed})
+        resolved.loggers.append(_nodes(logger))
     _check_loggers(resolved.loggers)
     return resolved
 
@@ -98,8 +102,9 @@ def _check_loggers(of_runs: Sequence[Sequence[dict[str, Any]]]) -> None:
 
     checked: set[str] = set()
     for node in (node for nodes in of_runs for node in nodes):
-        arguments = node.get("init_args") or {} if isinstance(node, dict) else {}
-        kind = f"{node['class_path']} {sorted(arguments)}" if arguments else str(node)
+        arguments = node.get("init_args") if isinstance(node, dict) else None
+        keys = sorted(map(str, arguments)) if isinstance(arguments, dict) else arguments
+        kind = str({**node, "init_args": keys} if isinstance(node, dict) else node)
         if kind not in checked:
             check_logger(node)
         checked.add(kind)

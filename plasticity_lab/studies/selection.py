@@ -10,6 +10,9 @@ from plasticity_lab.studies.metrics import read_over
 KEYS = ("on", "over", "seeds", "read", "best")
 BEST = ("highest", "lowest")
 
+SELECTION = "-selection"
+"""End of the name of a study that chooses coefficients for another."""
+
 
 class Selection(NamedTuple):
     """How coefficients are chosen.
@@ -84,7 +87,9 @@ def read_selection(entry: Any, default_read: str) -> Selection:
     if missing := [key for key in KEYS[:3] if not entry.get(key)]:
         raise UserError("select", value=missing[0], problem="a selection needs it")
     metric, variables, seeds = entry["on"], entry["over"], entry["seeds"]
-    if not isinstance(metric, str) or metric.startswith("test/"):
+    if not isinstance(metric, str):
+        raise UserError("select: on", value=metric, fix="set a metric such as val/accuracy")
+    if metric.startswith("test/"):
         raise UserError(
             "select: on",
             value=metric,
@@ -96,6 +101,8 @@ def read_selection(entry: Any, default_read: str) -> Selection:
             raise UserError(f"select: {key}", value=values, fix="set a list")
     if wrong := [seed for seed in seeds if type(seed) is not int]:
         raise UserError("select: seeds", value=wrong[0], fix="set whole numbers")
+    if len(set(seeds)) < len(seeds):
+        raise UserError("select: seeds", value=seeds, fix="name each once")
     read = entry.get("read", default_read)
     read_over(read, "select: read")
     return Selection(metric, tuple(variables), tuple(seeds), read, _best(entry))
@@ -110,16 +117,20 @@ def _best(entry: Mapping[str, Any]) -> str:
 
 
 def check_selection(
-    selection: Selection, variables: Sequence[str], seeds: Sequence[Any], report: Mapping[str, Any]
+    selection: Selection,
+    entries: Sequence[Sequence[str]],
+    seeds: Sequence[Any],
+    report: Mapping[str, Any],
 ) -> None:
     """Raise UserError for a selection that does not fit its study.
 
     Args:
         selection: the selection.
-        variables: that name the study's runs.
+        entries: the variables of each entry of the study's axes.
         seeds: of the study.
         report: how the study is reported.
     """
+    variables = [name for entry in entries for name in entry]
     for name in selection.variables:
         if name not in variables:
             raise UserError(
@@ -127,6 +138,16 @@ def check_selection(
                 value=name,
                 problem="is no variable of axes",
                 fix=f"they have {', '.join(variables) or 'none'}",
+            )
+    chosen = {*selection.variables}
+    for entry in entries:
+        if chosen & {*entry} and not {*entry} <= chosen:
+            (left, *_) = (name for name in entry if name not in chosen)
+            raise UserError(
+                "select: over",
+                value=", ".join(selection.variables),
+                problem=f"{left} moves together with what is chosen",
+                fix=f"add {left}, or give it an entry of its own",
             )
     if common := sorted({*selection.seeds} & {*seeds}):
         raise UserError(

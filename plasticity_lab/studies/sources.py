@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from plasticity_lab.studies.installed_packages import is_installed
+from plasticity_lab.studies.stamps import Stamp, stamp
 
 SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 
@@ -20,6 +21,9 @@ class Sources:
     Args:
         folder: holds the packages of this project.
         packages: their names. A module of another name is looked for where Python looks.
+
+    Attributes:
+        stamps: of the files that have been read, as they were just before.
     """
 
     def __init__(self, folder: Path, packages: Collection[str]) -> None:
@@ -27,6 +31,7 @@ class Sources:
         self.packages = packages
         self._places: dict[str, _Place] = {}
         self._contents: dict[str, bytes] = {}
+        self.stamps: dict[str, Stamp] = {}
 
     def file(self, module: str) -> Path | None:
         """Return the file of a module, a package's `__init__.py`; None if it has none here."""
@@ -36,12 +41,10 @@ class Sources:
         """Return what is in the file of a module; nothing if it has none."""
         if module not in self._contents:
             file = self.file(module)
+            if file:
+                self.stamps[str(file)] = stamp(str(file))
             self._contents[module] = file.read_bytes() if file else b""
         return self._contents[module]
-
-    def files(self) -> list[Path]:
-        """Return the files that have been read so far."""
-        return [file for file in map(self.file, self._contents) if file]
 
     def is_package(self, module: str) -> bool:
         """Whether a module is a package with an `__init__.py`."""

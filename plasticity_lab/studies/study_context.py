@@ -16,7 +16,7 @@ from plasticity_lab.runs.yaml_files import load_yaml
 from plasticity_lab.studies import opened_record, plan, scalars
 from plasticity_lab.studies.files import lengths, link_or_copy, read_json, short, write_whole
 from plasticity_lab.studies.opened_record import Inputs, Opened
-from plasticity_lab.studies.phases import phase, selection_name
+from plasticity_lab.studies.phases import phase, provisional, selection_name
 from plasticity_lab.studies.store import TEST, Store
 from plasticity_lab.studies.stored_states import StoredStates
 from plasticity_lab.studies.study_file import Run, Study, read_study
@@ -80,6 +80,7 @@ class StudyContext(NamedTuple):
             "file": str(self.study.file.absolute()),
             "code_of_classes": self.opened.code,
             "config": [str(file) for file in self.study.config],
+            "chooses_for": self.study.chooses_for,
         }
         write_whole(self.home / STUDY_FILE, entry)
         if self.inputs:
@@ -234,10 +235,20 @@ def open_study(
     return work
 
 
+def open_provisional(file: Path, root: Path, config: Sequence[Path] = ()) -> StudyContext:
+    """Return a study whose coefficients are yet to be chosen, with the first of each arm.
+
+    So what is wrong with it shows before its candidates are trained. Arguments as `open_study`.
+    """
+    study = provisional(_read(file, root, False, config))
+    return _open(root, 1, True, False, False, study)
+
+
 def _open(
     root: Path, threads: int, share: bool, trust_code: bool, fetch: bool, study: Study
 ) -> StudyContext:
     """Open one study, and keep what that comes to if the study has been run."""
+    _check_folder(root, study)
     # Only here, as it imports torch and Lightning.
     from plasticity_lab.studies.opening import open_fully
 
@@ -270,12 +281,25 @@ def _reopen(
 ) -> StudyContext | None:
     """Return one study as it was opened last; None if anything it depends on is another now."""
     home = root / "studies" / study.name
-    opened = opened_record.load(home, Inputs(study.runs, threads))
+    opened = opened_record.load(home, study.runs, threads)
     trusted = _last_code(root, study) if trust_code else None
     is_of_this_code = opened and (opened.code == trusted if trusted else not opened.trusted)
     if opened is None or not is_of_this_code:
         return None
     return _context(study, root, threads, share, opened)
+
+
+def _check_folder(root: Path, study: Study) -> None:
+    """Raise UserError if a study's folder is that of a selection, or the other way round."""
+    earlier = read_json(root / "studies" / study.name / STUDY_FILE)
+    if earlier and earlier.get("chooses_for", "") != study.chooses_for:
+        chooser = "chooses coefficients for another study"
+        raise UserError(
+            "name",
+            value=study.name,
+            problem=f"is that of one that {chooser}" if not study.chooses_for else "is taken",
+            fix="choose another name, or another --root",
+        )
 
 
 def _last_code(root: Path, study: Study) -> dict[str, str] | None:

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +14,22 @@ from plasticity_lab.runs.yaml_files import load_yaml
 from plasticity_lab.studies.expressions import filled, names
 from plasticity_lab.studies.overrides import added_up
 from plasticity_lab.studies.random_search import drawn
-from plasticity_lab.studies.selection import Choice, Selection, check_selection, read_selection
+from plasticity_lab.studies.selection import (
+    SELECTION,
+    Choice,
+    Selection,
+    check_selection,
+    read_selection,
+)
 
 KEYS = {"name", "config", "axes", "arms", "set", "select", "report", "claims"}
 SEED = "seed_everything"
+
+COLUMNS = {
+    *("study", "tag", "step", "epoch", "value"),
+    *("runs", "mean", "sd", "difference", "low", "high", "paper"),
+}
+"""Names that tables give to what is no variable of a study."""
 
 LONGEST_NAME = 255
 """Bytes in the name of a folder, as file systems have it."""
@@ -114,6 +126,8 @@ def read_study(
     axes = _of_kind(content, "axes", list)
     arms = _of_kind(content, "arms", dict)
     common = _of_kind(content, "set", dict)
+    if "select" in content:
+        _check_seeds_of_selection(axes, arms, common)
     if seeds is not None:
         axes = [*(entry for entry in axes if SEED not in entry), {SEED: list(seeds)}]
     axes = [_with_draws(entry, number) for number, entry in enumerate(axes)]
@@ -156,8 +170,9 @@ def read_study(
         return study
     selection = read_selection(content["select"], report.get("over", "last epoch"))
     if seeds is None:
+        entries = [[key for key in entry if _is_variable(key)] for entry in axes]
         own_seeds = [run.values["seed"] for run in runs]
-        check_selection(selection, naming, own_seeds, report)
+        check_selection(selection, entries, own_seeds, report)
     return study._replace(selection=selection)
 
 
@@ -166,7 +181,7 @@ def _content(file: Path) -> dict[str, Any]:
     if not file.exists():
         raise UserError(file, problem="there is no such study", fix="they lie in configs/studies")
     content = load_yaml(file)
-    if not isinstance(content, dict) or "name" not in content:
+    if not isinstance(content, dict) or content.get("name") is None:
         raise UserError(file, value="name", problem="a study needs one")
     if unknown := set(content) - KEYS:
         raise UserError(
@@ -182,9 +197,10 @@ def _content(file: Path) -> dict[str, Any]:
             problem="is a folder's",
             fix="use letters, digits, '-', '_' and '.'",
         )
-    if len(str(content["name"]).encode()) > LONGEST_NAME:
+    longest = LONGEST_NAME - (len(SELECTION) if "select" in content else 0)
+    if len(str(content["name"]).encode()) > longest:
         raise UserError(
-            file, value="name", problem="is a folder's", fix=f"use at most {LONGEST_NAME} bytes"
+            file, value="name", problem="is a folder's", fix=f"use at most {longest} bytes"
         )
     return content
 
@@ -204,6 +220,23 @@ def _arm(arm: str, keys: Any) -> dict[str, Any]:
     if not isinstance(keys or {}, dict):
         raise UserError(f"arms: {arm}", value=keys, fix="set keys and values, or nothing")
     return {"arm": arm, **(keys or {})}
+
+
+def _check_seeds_of_selection(
+    axes: Sequence[Any], arms: Mapping[str, Any], common: Mapping[str, Any]
+) -> None:
+    """Raise UserError unless the seeds of a study that selects are an axis of their own."""
+    entries = [entry for entry in axes if isinstance(entry, dict) and SEED in entry]
+    elsewhere = SEED in common or any(SEED in (keys or {}) for keys in arms.values())
+    if elsewhere or len(entries) != 1 or list(entries[0]) != [SEED]:
+        raise UserError(
+            "select",
+            problem="replaces the seeds of a study by its own",
+            fix=f"set {SEED} in an entry of axes that has no other key, and nowhere else",
+        )
+    values = entries[0][SEED]
+    if not isinstance(values, list) or any(type(seed) is not int for seed in values):
+        raise UserError(f"axes: {SEED}", value=values, fix="set a list of whole numbers")
 
 
 def _with_draws(entry: Any, number: int) -> Any:
@@ -237,7 +270,7 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
         if not _is_variable(key):
             continue
         for value in values:
-            if value and isinstance(value, list | dict):
+            if value is not None and not isinstance(value, str | int | float):
                 raise UserError(
                     f"axes: {key}", value, fix="a variable names runs: set a number or a text"
                 )
@@ -247,6 +280,10 @@ def _entry(entry: dict[str, list[Any]], number: int) -> list[dict[str, Any]]:
 def _is_variable(key: Any) -> bool:
     if not isinstance(key, str):
         raise UserError(key, fix="set the key as a text, a config's with dots")
+    if key in COLUMNS:
+        raise UserError(
+            key, problem="is a column of the tables of every study", fix="choose another name"
+        )
     if key in CONFIG_KEYS and key != SEED:
         raise UserError(key, fix=f"set its keys with dots, as {key}.…, in set, axes or arms")
     return "." not in key and key not in ("config", SEED)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from math import exp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from plasticity_lab.studies.claims import Claim
 from plasticity_lab.studies.metrics import scale, written
-from plasticity_lab.studies.statistics import Interval
 from plasticity_lab.tags import GROUPS
+
+if TYPE_CHECKING:
+    from plasticity_lab.studies.claims import Claim
+    from plasticity_lab.studies.statistics import Interval
 
 NOTE = "val split = test split"
 
@@ -87,18 +89,18 @@ def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
     return NOTE
 
 
-def amount(claim: Claim, value: float, sign: str = "+") -> str:
+def amount(claim: "Claim", value: float, sign: str = "+") -> str:
     """Write a difference, or the ratio of which it is the logarithm."""
     return f"{exp(value):#.3g}" if claim.ratio else written(value, claim.pair.arm.metric, sign)
 
 
-def gap(claim: Claim, difference: Interval) -> str:
+def gap(claim: "Claim", difference: "Interval") -> str:
     """Write a difference or ratio with its interval."""
     mean, low, high = (amount(claim, value) for value in difference)
     return f"{mean} [{low}, {high}]"
 
 
-def unit(claim: Claim) -> str:
+def unit(claim: "Claim") -> str:
     """Return the unit of a claim's differences after a blank, "" if they have none."""
     if claim.ratio:
         return " times"

@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from plasticity_lab.studies import opened_record
+from plasticity_lab.project import CODE
+from plasticity_lab.studies import opened_record, opening
+from plasticity_lab.studies.code_hashes import project_sources
+from plasticity_lab.studies.opened_record import data_stamps
+from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.study_context import StudyContext, open_study, reopen_study
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
@@ -109,31 +113,85 @@ def small_again(**options: Any) -> StudyContext:
     return open_study(Path("small.yaml"), ROOT.absolute(), fetch=False, **options)
 
 
-def test_data_and_code_of_ones_own_count() -> None:
-    Path("images").mkdir()
-    Path("images/a.png").write_text("one")
-    Path("mine.py").write_text(
-        "from datamodules import Digits\n\n\nclass Mine(Digits):\n"
-        "    def __init__(self, root: str, subset: int | None = None) -> None:\n"
-        "        super().__init__(subset=subset)\n"
-    )
+def test_a_data_set_of_ones_own_is_opened_each_time() -> None:
+    """It may read anything."""
+    Path("mine.py").write_text("from datamodules import Digits\n\n\nclass Mine(Digits): ...\n")
     sys.path.append(str(Path.cwd()))
-    data = {"class_path": "mine.Mine", "init_args": {"root": "images", "subset": 100}}
+    data = {"class_path": "mine.Mine", "init_args": {"subset": 100}}
     try:
         kept(set={"data.init_args.dataset": data})
-        changes: list[Callable[[], Any]] = [
-            lambda: Path("images/b.png").write_text("two"),
-            lambda: Path("images/a.png").write_text("longer"),
-            lambda: Path("mine.py").write_text(f"{Path('mine.py').read_text()}\nX = 1\n"),
-        ]
-        for change in changes:
-            assert reopened() is not None
-            change()
-            assert reopened() is None
-            open_study(Path("small.yaml"), ROOT.absolute(), fetch=False)
+        assert reopened() is None
     finally:
         sys.path.remove(str(Path.cwd()))
         sys.modules.pop("mine", None)
+
+
+def test_classes_of_ones_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own_shrink.py").write_text(
+        "from callbacks import ShrinkPerturb\n\n\nclass Mine(ShrinkPerturb): ...\n"
+    )
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    shrink = {"class_path": "own_shrink.Mine", "init_args": {"at": ["1ep"], "shrink": 0.5}}
+    kept(set={"trainer.callbacks": [shrink]})
+    assert reopened() is not None
+    Path("own_shrink.py").write_text(f"{Path('own_shrink.py').read_text()}\nX = 1\n")
+    assert reopened() is None
+    sys.modules.pop("own_shrink", None)
+    # What has been read of it is not what other tests find.
+    project_sources.cache_clear()
+
+
+def test_another_python_path_is_another_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept()
+    assert reopened() is not None
+    monkeypatch.syspath_prepend(str(Path.cwd() / "elsewhere"))
+    assert reopened() is None
+
+
+def test_code_of_this_project_counts_that_no_run_executes(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = kept()
+    assert work.inputs
+    assert str(CODE / "plasticity_lab/studies/epoch_signatures.py") in work.inputs.stamps
+    assert str(CODE / "datamodules/checks.py") in work.inputs.stamps
+
+
+def test_an_edit_while_a_study_is_opened_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not noted as if it had been read."""
+
+    def edit_meanwhile(runs: Any) -> Any:
+        resolved = resolve(runs)
+        text = Path("tiny.yaml").read_text()
+        Path("tiny.yaml").write_text(text.replace("max_epochs: 3", "max_epochs: 4"))
+        return resolved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "resolve", edit_meanwhile)
+        kept()
+    assert reopened() is None
+    assert len(small_again().paths[0].states) == 5
+
+
+def test_folders_of_data_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "images"
+    (folder / "dog").mkdir(parents=True)
+    (folder / "dog/a.png").write_text("one")
+
+    def arm(root: str) -> dict[str, Any]:
+        dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": root}}
+        return {"data": {"init_args": {"dataset": dataset}}}
+
+    for root in (str(folder), "~/images"):
+        before = data_stamps([arm(root)])
+        assert data_stamps([arm(root)]) == before
+        (folder / "dog/a.png").write_text((folder / "dog/a.png").read_text() + "more")
+        assert data_stamps([arm(root)]) != before
+    assert data_stamps([arm("")]) == {}
+    assert data_stamps([arm("x" * 300)]) == {"x" * 300: None}
+    (folder / "dog/loop").symlink_to(folder / "dog/loop")
+    (folder / "again").symlink_to(folder)
+    with pytest.raises(OSError, match="symbolic links"):
+        data_stamps([arm(str(folder))])
 
 
 def test_what_json_cannot_hold_is_not_kept(tmp_path: Path) -> None:
@@ -181,14 +239,15 @@ def test_commands_that_do_not_train_import_neither_torch_nor_lightning(command: 
         )
 
     code = CHECK.format(arguments=arguments)
-    if command == "plan":
-        # How the arms differ is found out once.
+    if command != "--help":
+        # What opening it comes to, and how the arms differ, is found out once.
         first = run(code)
         assert "AssertionError" in first.stderr
     done = run(code)
     assert done.returncode == 0, done.stderr
-    if command == "plan":
+    if command != "--help":
         assert done.stdout == first.stdout
+    if command == "plan":
         assert "decay removed at 1, against plain:" in done.stdout
     if command == "status":
         assert done.stdout.startswith("0 done, 0 running, 0 failed, 6 waiting")

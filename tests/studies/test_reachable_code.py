@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.project import BESIDE, CODE
-from plasticity_lab.studies import code_hashes, installed_packages, plan, study_context
+from plasticity_lab.studies import code_hashes, installed_packages, opening, plan
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources, roots
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.epoch_signatures import epoch_signatures
@@ -134,7 +134,7 @@ def copied(monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copytree(
             CODE / package, folder / package, ignore=shutil.ignore_patterns("__pycache__")
         )
-    monkeypatch.setattr(study_context, "project_sources", lambda: Sources(folder, PACKAGES))
+    monkeypatch.setattr(opening, "project_sources", lambda: Sources(folder, PACKAGES))
     return folder
 
 
@@ -252,7 +252,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def reread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each study reads all sources anew, as a process does."""
-    monkeypatch.setattr(study_context, "project_sources", lambda: Sources(CODE, PACKAGES))
+    monkeypatch.setattr(opening, "project_sources", lambda: Sources(CODE, PACKAGES))
 
 
 def write(folder: Path, files: dict[str, str]) -> None:

@@ -33,8 +33,14 @@ def study(select: dict[str, Any] | None = None, **content: Any) -> StudyContext:
     ]
     report = {"metric": "val/accuracy", "x": "rate"}
     common = {**HELD_OUT, "trainer.callbacks": [SHRINK], "trainer.max_epochs": 2}
-    keys = {"axes": axes, "set": common, "report": report, "select": {**SELECT, **(select or {})}}
-    return small({}, **{**keys, **content})
+    keys: dict[str, Any] = {
+        "axes": axes,
+        "set": common,
+        "report": report,
+        "select": {**SELECT, **(select or {})},
+    }
+    keys |= content
+    return small(keys.pop("arms", {}), **keys)
 
 
 def reopened() -> StudyContext:
@@ -49,7 +55,8 @@ def finish(work: StudyContext, values: dict[str, float]) -> None:
         accuracy = values[one.values["arm"]] + one.values["seed"] % 2 / 100
         scalars.write(folder, {"val/accuracy": [(0, 0.99), (3, accuracy)]})
         (folder / "run.json").write_text(json.dumps({"state": work.paths[number].states[-1]}))
-    (work.home / "study.json").write_text(json.dumps({"file": str(Path("small.yaml").absolute())}))
+    entry = {"file": str(Path("small.yaml").absolute()), "chooses_for": work.study.chooses_for}
+    (work.home / "study.json").write_text(json.dumps(entry))
 
 
 VALUES = {
@@ -132,6 +139,30 @@ def test_nothing_is_chosen_before_every_candidate_is_trained_or_has_failed() -> 
         ({"seeds": [1, 100]}, {}, "select: seeds: 1: is a seed of the study, whose numbers would"),
         ({"seeds": []}, {}, "select: seeds: a selection needs it"),
         ({"seeds": 100}, {}, "select: seeds: 100: set a list"),
+        ({"seeds": [100, 100]}, {}, "select: seeds: [100, 100]: name each once"),
+        ({"on": 5}, {}, "select: on: 5: set a metric such as val/accuracy"),
+        (
+            {},
+            {"axes": [{"rate": [0.1, 0.2], "shrink": [0.2, 0.5]}, {"seed_everything": [0]}]},
+            "select: over: shrink: rate moves together with what is chosen; add rate, or give it",
+        ),
+        *(
+            (
+                {},
+                {"axes": [{"rate": [0.1]}, {"shrink": [0.2, 0.5]}, *seeds], **content},
+                "select: replaces the seeds of a study by its own; set seed_everything in an entry",
+            )
+            for seeds, content in (
+                ([], {}),
+                ([{"seed_everything": [0, 1], "trainer.max_epochs": [1, 2]}], {}),
+                ([{"seed_everything": [0]}], {"arms": {"a": {"seed_everything": 3}}}),
+            )
+        ),
+        (
+            {},
+            {"axes": [{"rate": [0.1]}, {"shrink": [0.2]}, {"seed_everything": [[0]]}]},
+            "axes: seed_everything: [[0]]: set a list of whole numbers",
+        ),
         ({"by": 1}, {}, "select: by: a selection has no such key; it has on, over, seeds"),
         ({"read": "median"}, {}, "select: read: median: set 'last epoch'"),
         ({"on": "val/other"}, {}, "select: best: None: set highest or lowest"),
@@ -174,8 +205,12 @@ def test_draws_are_the_same_each_time_and_more_of_them_keep_the_first() -> None:
         assert share == pytest.approx(0.25, abs=0.07)
     uniform = drawn("x", {"uniform": [2, 4], "draws": 400})
     assert sum(uniform) / 400 == pytest.approx(3, abs=0.1)
-    assert set(drawn("n", {"integers": [1, 3], "draws": 100})) == {1, 2, 3}
-    assert set(drawn("n", {"choice": ["a", "b"], "draws": 100})) == {"a", "b"}
+    assert sorted(drawn("e", {"integers": [1, 3], "draws": 2})) in ([1, 2], [1, 3], [2, 3])
+    integers = [drawn(f"n{key}", {"integers": [1, 3], "draws": 1})[0] for key in range(100)]
+    assert set(integers) == {1, 2, 3}
+    choices = [drawn(f"c{key}", {"choice": ["a", "b"], "draws": 1})[0] for key in range(100)]
+    assert set(choices) == {"a", "b"}
+    assert drawn("x", {"uniform": [0.12341, 0.12344], "draws": 1})[0] == 0.12341, "within the range"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +223,9 @@ def test_draws_are_the_same_each_time_and_more_of_them_keep_the_first() -> None:
         ({"uniform": [0, 1]}, "with draws, their number"),
         ({"uniform": [0, 1], "draws": 0}, "with draws, their number"),
         ({"choice": [], "draws": 2}, "set a list"),
+        ({"choice": ["a"], "draws": 2}, "there are not so many values to draw; set fewer draws"),
+        ({"uniform": [0, float("inf")], "draws": 2}, "set two numbers"),
+        ({"integers": [0, 10**400], "draws": 2}, "set two whole numbers"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(entry: dict[str, Any], message: str) -> None:
@@ -203,6 +241,47 @@ def test_an_axis_may_be_drawn() -> None:
     assert len(work.study.runs) == 6
     assert [run.values["rate"] for run in work.study.runs[::2]] == drawn("rate", rates)
     assert [run.overrides[key] for run in work.study.runs[::2]] == drawn("rate", rates)
+
+
+def test_one_arm_on_the_test_split_is_enough_to_refuse() -> None:
+    arms = {"held out": HELD_OUT, "not": {}}
+    with pytest.raises(UserError, match="is measured on the test split, which must not choose"):
+        study(arms=arms, set={"trainer.callbacks": [SHRINK], "trainer.max_epochs": 2})
+
+
+def test_a_control_that_does_not_use_what_is_chosen_has_one_candidate() -> None:
+    arms = {"plain": {}, "shrunk": {"trainer.callbacks": [SHRINK]}}
+    axes = [{"shrink": [0.2, 0.5]}, {"seed_everything": [0, 1]}]
+    content = {"arms": arms, "axes": axes, "set": HELD_OUT, "report": {"x": "arm"}}
+    work = study(select={"seeds": [100]}, **content)
+    names = [one.name for one in work.study.runs]
+    assert names == [
+        "plain,shrink=0.2,seed=100",
+        "shrunk,shrink=0.2,seed=100",
+        "shrunk,shrink=0.5,seed=100",
+    ]
+    finish(work, {"plain,shrink=0.2": 0.5, "shrunk,shrink=0.2": 0.6, "shrunk,shrink=0.5": 0.7})
+    names = [one.name for one in reopened().study.runs]
+    arms_chosen = ("plain,shrink=0.2", "shrunk,shrink=0.5")
+    assert names == [f"{arm},seed={seed}" for arm in arms_chosen for seed in (0, 1)]
+
+
+def test_what_is_wrong_with_the_study_shows_before_its_candidates_are_trained(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study(report={"metric": "val/accuracy", "x": "rate", "hue": "nothing"})
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "small.yaml"])
+    assert stopped.value.code == 2
+    assert "report: hue: nothing: is no variable of the study" in capsys.readouterr().err
+    assert not Path("runs").exists()
+
+
+def test_a_selection_and_a_study_of_its_name_do_not_mix() -> None:
+    finish(study(), VALUES)
+    Path("small.yaml").rename("other.yaml")
+    with pytest.raises(UserError, match="small-selection: is that of"):
+        small({}, name="small-selection", axes=[{"seed_everything": [0]}])
 
 
 @pytest.mark.slow
