@@ -1,7 +1,6 @@
 """What a worker finds that is forked from the process which has built a run once."""
 
 import gc
-import os
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
@@ -21,7 +20,6 @@ def report(pipe: Connection) -> None:
             "threads": threading.active_count(),
             "torch's threads": torch.get_num_threads(),
             "CUDA initialised": torch.cuda.is_initialized(),  # type: ignore[no-untyped-call]  # of torch
-            "seed left in the environment": "PL_GLOBAL_SEED" in os.environ,
         }
     )
 
@@ -40,5 +38,4 @@ def test_a_worker_starts_with_what_is_built_and_nothing_that_no_fork_survives() 
         "threads": 1,
         "torch's threads": 1,
         "CUDA initialised": False,
-        "seed left in the environment": False,
     }
