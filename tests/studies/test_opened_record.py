@@ -115,15 +115,17 @@ def small_again(**options: Any) -> StudyContext:
 
 def test_a_data_set_of_ones_own_is_opened_each_time() -> None:
     """It may read anything."""
-    Path("mine.py").write_text("from datamodules import Digits\n\n\nclass Mine(Digits): ...\n")
+    Path("own_digits.py").write_text(
+        "from datamodules import Digits\n\n\nclass Mine(Digits): ...\n"
+    )
     sys.path.append(str(Path.cwd()))
-    data = {"class_path": "mine.Mine", "init_args": {"subset": 100}}
+    data = {"class_path": "own_digits.Mine", "init_args": {"subset": 100}}
     try:
         kept(set={"data.init_args.dataset": data})
         assert reopened() is None
     finally:
         sys.path.remove(str(Path.cwd()))
-        sys.modules.pop("mine", None)
+        sys.modules.pop("own_digits", None)
 
 
 def test_classes_of_ones_own_count(monkeypatch: pytest.MonkeyPatch) -> None:
