@@ -28,7 +28,7 @@ from plasticity_lab.studies.study_context import StudyContext, open_study
 STUDY = {
     "name": "faults",
     "config": [str(ROOT / "configs/digits.yaml")],
-    "axes": [{"removed": [1, 2, 3]}, {"seed_everything": list(range(24))}],
+    "axes": [{"removed": [1, 2, 3]}, {"seed_everything": list(range(48))}],
     "set": {
         "data.init_args.deficits": [
             {
