@@ -253,3 +253,13 @@ def test_a_file_that_is_no_study_is_named() -> None:
     Path("wide.yaml").write_bytes("name: a\n".encode("utf-16"))
     with pytest.raises(UserError, match=r"wide\.yaml: is not UTF-8"):
         read_study(Path("wide.yaml"))
+
+
+@pytest.mark.parametrize("name", ["value", "step", "epoch", "tag", "study", "mean"])
+def test_a_variable_is_not_called_as_a_column_of_tables(name: str) -> None:
+    axes = [{name: [1, 2], "trainer.max_epochs": [1, 2]}]
+    Path("s.yaml").write_text(yaml.safe_dump({"name": "s", "config": [], "axes": axes}))
+    with pytest.raises(
+        UserError, match=f"{name}: is a column of the tables of every study; choose"
+    ):
+        read_study(Path("s.yaml"))
