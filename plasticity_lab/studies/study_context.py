@@ -293,11 +293,15 @@ def _check_folder(root: Path, study: Study) -> None:
     """Raise UserError if a study's folder is that of a selection, or the other way round."""
     earlier = read_json(root / "studies" / study.name / STUDY_FILE)
     if earlier and earlier.get("chooses_for", "") != study.chooses_for:
-        chooser = "chooses coefficients for another study"
+        problem = "is that of a study that chooses coefficients for another"
+        if study.chooses_for:
+            problem = (
+                f"is that of another study, and {study.chooses_for} needs it for its selection"
+            )
         raise UserError(
             "name",
             value=study.name,
-            problem=f"is that of one that {chooser}" if not study.chooses_for else "is taken",
+            problem=problem,
             fix="choose another name, or another --root",
         )
 

@@ -30,10 +30,6 @@ class WaitingSegments:
         for segment in todo:
             self._add(segment, pending)
 
-    def __bool__(self) -> bool:
-        """Whether any segment waits."""
-        return bool(self._ready or self._blocked)
-
     def add(self, segment: Segment) -> None:
         """Let a segment wait, again or as one more."""
         self._add(segment, set())

@@ -37,7 +37,8 @@ def test_the_longest_chain_that_can_go_on_comes_first() -> None:
         open_segments.remove(chosen)
         trained.add(chosen.end)
         waiting.release(chosen.end)
-    assert not waiting
+    assert waiting.pop() is None
+    assert waiting.blocked() == []
 
 
 def test_the_store_is_asked_once_for_each_state() -> None:
