@@ -22,8 +22,9 @@ import yaml
 
 from plasticity_lab.project import CODE, ROOT
 from plasticity_lab.runs.manifest import session
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.plan import segments
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 
 STUDY = {
     "name": "faults",

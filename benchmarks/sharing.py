@@ -18,8 +18,9 @@ from plasticity_lab.project import ROOT
 from plasticity_lab.runs.manifest import session
 from plasticity_lab.studies import local_engine, workers
 from plasticity_lab.studies.commands import run
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.plan import segments
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 
 STUDY = {
     "name": "benchmark",

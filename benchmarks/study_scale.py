@@ -24,8 +24,9 @@ import yaml
 from plasticity_lab import files
 from plasticity_lab.project import ROOT
 from plasticity_lab.studies import store as store_module
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.plan import EmptyStore, Segment, segments
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 
 ARMS = 10
 COMMANDS = ("plan", "status", "report", "run")

@@ -11,8 +11,9 @@ import pandas as pd
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.studies.metrics import read_over, scale
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.scalars import read, read_all
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 
 
 def measured(

@@ -10,14 +10,10 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.project import ROOT, find_own_classes
 from plasticity_lab.studies import commands, engines
+from plasticity_lab.studies.open_study import open_provisional, open_study, reopen_study
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.scheduler import PATIENCE
-from plasticity_lab.studies.study_context import (
-    StudyContext,
-    open_provisional,
-    open_study,
-    reopen_study,
-)
+from plasticity_lab.studies.study_context import StudyContext
 
 WATCH = 30
 """Seconds between the reports of a study that is watched."""

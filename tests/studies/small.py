@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.open_study import open_study
+from plasticity_lab.studies.study_context import StudyContext
 from tests.runs import TINY
 
 _BLUR = {"class_path": "datamodules.Blur", "init_args": {"size": 4}}

@@ -11,7 +11,8 @@ import pytest
 from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.open_study import open_study
+from plasticity_lab.studies.study_context import StudyContext
 from tests.runs import REPOSITORY
 from tests.studies.finished import CLAIM, done
 from tests.studies.small import ARMS, small

@@ -12,9 +12,10 @@ import yaml
 
 from datamodules import ImageDataset
 from datamodules.datasets.split import Split, TensorSplit
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.study_file import SEED
 from tests.runs import REPOSITORY, fit
 

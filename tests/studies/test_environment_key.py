@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from plasticity_lab.studies import environment_key, study_context
+from plasticity_lab.studies import environment_key
 from plasticity_lab.studies.commands import run
+from plasticity_lab.studies.open_study import open_study
 from tests.studies.small import ARMS, small
 
 
@@ -47,7 +48,7 @@ def test_files_on_top_of_the_last_run_are_remembered() -> None:
     file = Path("short.yaml")
     file.write_text("trainer: {max_epochs: 2}")
     small({"plain": ARMS["plain"]}, seeds=1)
-    work = study_context.open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
+    work = open_study(Path("small.yaml"), Path("runs").absolute(), config=[file])
     run(work, 1, lambda *_: None)
     assert len(work.paths[0].states) == 3
     assert small({"plain": ARMS["plain"]}, seeds=1, trust_code=True).paths == work.paths

@@ -9,7 +9,8 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import read_claims
 from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
 from plasticity_lab.studies.main import main
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.open_study import open_study
+from plasticity_lab.studies.study_context import StudyContext
 from tests.runs import REPOSITORY
 from tests.studies.finished import CLAIM, done
 

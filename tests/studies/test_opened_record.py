@@ -14,9 +14,10 @@ import yaml
 from plasticity_lab.project import CODE
 from plasticity_lab.studies import opened_record, opening
 from plasticity_lab.studies.code_hashes import project_sources
+from plasticity_lab.studies.open_study import open_study, reopen_study
 from plasticity_lab.studies.opened_record import data_stamps
 from plasticity_lab.studies.resolve_configs import resolve
-from plasticity_lab.studies.study_context import StudyContext, open_study, reopen_study
+from plasticity_lab.studies.study_context import StudyContext
 from tests.runs import REPOSITORY
 from tests.studies.small import ARMS, small
 

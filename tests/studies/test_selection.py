@@ -10,10 +10,11 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies import local_engine, scalars
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.main import main
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.phases import described
 from plasticity_lab.studies.random_search import drawn
 from plasticity_lab.studies.selection import Choice, Selection, choose
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 from tests.studies.small import small
 
 HELD_OUT = {"data.init_args.dataset.init_args.validation": 0.2}

@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 from plasticity_lab.studies.ledger import write_ledger
+from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.stale import changed_code
-from plasticity_lab.studies.study_context import StudyContext, open_study
+from plasticity_lab.studies.study_context import StudyContext
 from tests.studies.finished import done
 
 WARM = "datamodules.UniformGrowth"
