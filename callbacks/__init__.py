@@ -21,6 +21,7 @@ from callbacks.diagnostics import (
     NormBiases,
     Probe,
     ProbeDiagnostic,
+    StageAccuracy,
     TimeToAccuracy,
     WeightDistance,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "ProbeDiagnostic",
     "Rewind",
     "ShrinkPerturb",
+    "StageAccuracy",
     "StageEnd",
     "TimeToAccuracy",
     "WeightDecaySchedule",

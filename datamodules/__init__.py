@@ -8,16 +8,27 @@ from datamodules.datasets.split import Split, TensorSplit
 from datamodules.datasets.torchvision_images import TorchvisionImages
 from datamodules.growth.base import Growth
 from datamodules.growth.class_growth import ClassGrowth
+from datamodules.growth.class_stream import ClassStream
+from datamodules.growth.data_stages import DataStages
+from datamodules.growth.example_stream import ExampleStream
 from datamodules.growth.smooth_transition import SmoothTransition
 from datamodules.growth.stage_criterion import StageCriterion
+from datamodules.growth.stream import Stream
+from datamodules.growth.task_stream import TaskStream
 from datamodules.growth.uniform_growth import UniformGrowth
 from datamodules.image_data import ImageDataModule
 from datamodules.loading.batch import Batch
 from datamodules.transforms.augmentation import Augmentation
+from datamodules.transforms.context import BatchContext
 from datamodules.transforms.crop_flip import CropFlip
-from datamodules.transforms.deficit import BatchContext, Deficit
+from datamodules.transforms.deficit import Deficit
 from datamodules.transforms.image_deficits import Blur, VerticalFlip, WhiteNoise
 from datamodules.transforms.label_deficits import LabelNoise, LabelPermutation
+from datamodules.transforms.label_remap import LabelRemap
+from datamodules.transforms.pixel_permutation import PixelPermutation
+from datamodules.transforms.random_labels import RandomLabels
+from datamodules.transforms.stage_transform import StageTransform
+from datamodules.transforms.target_affine import TargetAffine
 
 __all__ = [
     "Augmentation",
@@ -25,19 +36,29 @@ __all__ = [
     "BatchContext",
     "Blur",
     "ClassGrowth",
+    "ClassStream",
     "CropFlip",
+    "DataStages",
     "Deficit",
     "Digits",
     "ExampleDataset",
+    "ExampleStream",
     "FolderImages",
     "Growth",
     "ImageDataModule",
     "ImageDataset",
     "LabelNoise",
     "LabelPermutation",
+    "LabelRemap",
+    "PixelPermutation",
+    "RandomLabels",
     "SmoothTransition",
     "Split",
     "StageCriterion",
+    "StageTransform",
+    "Stream",
+    "TargetAffine",
+    "TaskStream",
     "TensorSplit",
     "TorchvisionImages",
     "UniformGrowth",

@@ -45,7 +45,7 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
 
 def check_batches(plan: EpochPlan, module: nn.Module) -> None:
     """Raise UserError if an epoch has no batch, or a last one that batch norm cannot take."""
-    for size in plan.stages.sizes:
+    for size in sorted({*plan.stages.sizes(plan.max_epochs)}):
         batches = plan.batches(size)
         if not batches:
             raise UserError(

@@ -73,14 +73,16 @@ class EpochPlan:
 
     def steps(self, stage: int) -> int:
         """Return the number of optimizer steps of an epoch in a stage."""
-        if stage not in self._steps:
-            batches = len(self.batches(self.stages.sizes[stage]))
+        size = self.stages.size(stage)
+        if size not in self._steps:
+            batches = len(self.batches(size))
             most = self.limit if isinstance(self.limit, int) else int(batches * self.limit)
-            self._steps[stage] = math.ceil(min(batches, most) / self.accumulation)
-        return self._steps[stage]
+            self._steps[size] = math.ceil(min(batches, most) / self.accumulation)
+        return self._steps[size]
 
     @cached_property
     def _steps(self) -> dict[int, int]:
+        """Steps of an epoch, by the number of its examples."""
         return {}
 
     def positions(self, times: Iterable[Time] = ()) -> list[Position]:
@@ -101,7 +103,7 @@ class EpochPlan:
         """Return the latest position of the run's last batch; the furthest where stages wait."""
         end = self.starts()[-1]
         if self.waits:
-            stage = len(self.stages.sizes) - 1
+            stage = self.stages.count(self.max_epochs) - 1
             end = self._limited(Position(end.epoch, end.epoch * self.steps(stage), stage))
         return end._replace(epoch=end.epoch - 1, step=end.step - 1)
 

@@ -4,9 +4,9 @@ They are a function of seed, epoch, step and rank.
 """
 
 import copy
-from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, Literal, TypeAlias
 
 import torch
 from pytorch_lightning import Trainer
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from datamodules.checks import check_run
 from datamodules.datasets.channel_statistics import channel_histogram
 from datamodules.datasets.example_dataset import ExampleDataset
+from datamodules.datasets.split import Split
 from datamodules.epoch_plan import EpochPlan
-from datamodules.growth.base import Growth
+from datamodules.growth.data_stages import DataStages
 from datamodules.growth.stage_schedule import StageSchedule
 from datamodules.growth.waiting_stages import WaitingStages
 from datamodules.loading.batch import Batch, LoadedBatch
@@ -24,11 +25,15 @@ from datamodules.loading.loader import EpochLoader
 from datamodules.loading.splits_on_device import SplitsOnDevice
 from datamodules.transforms.augmentation import Augmentation
 from datamodules.transforms.batch_transforms import BatchTransforms
-from datamodules.transforms.deficit import BatchContext, Deficit
+from datamodules.transforms.context import BatchContext
+from datamodules.transforms.deficit import Deficit
+from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.errors import UserError
 from plasticity_lab.history import RunHistory
 from plasticity_lab.schedule import RunSchedule, Timed
 from plasticity_lab.timing import Position
+
+SplitName: TypeAlias = Literal["train", "validation", "test"]
 
 
 class ImageDataModule(SplitsOnDevice):
@@ -45,7 +50,9 @@ class ImageDataModule(SplitsOnDevice):
     Args:
         dataset: where the images come from.
         batch_size: examples in a batch of one device.
-        growth: how the training split arrives; None is all at once.
+        growth: how the training split arrives, or changes in stages; None is all at once.
+        stage_transforms: what the examples of a stage look like or are called, in every split, in
+            the order in which it acts.
         deficits: what is wrong with training batches for a while, in the order in which it acts.
         also_evaluate_with_deficit: measure `val_deficit/loss` and `val_deficit/accuracy` too: on
             the validation split with every deficit of the list, active or not.
@@ -65,7 +72,8 @@ class ImageDataModule(SplitsOnDevice):
         self,
         dataset: ExampleDataset,
         batch_size: int = 128,
-        growth: Growth | None = None,
+        growth: DataStages | None = None,
+        stage_transforms: list[StageTransform] | None = None,
         deficits: list[Deficit] | None = None,
         also_evaluate_with_deficit: bool = False,
         augmentation: Augmentation | None = None,
@@ -84,7 +92,7 @@ class ImageDataModule(SplitsOnDevice):
             )
         self.growth = growth
         self.also_evaluate_with_deficit = also_evaluate_with_deficit
-        self.transforms = BatchTransforms(deficits or [], augmentation)
+        self.transforms = BatchTransforms(deficits or [], augmentation, stage_transforms or [])
         self.history = RunHistory()
         self._loaders: tuple[Any, dict[str, EpochLoader]] | None = None
         self._trained = False  # a batch, since the run began or was resumed
@@ -113,11 +121,33 @@ class ImageDataModule(SplitsOnDevice):
     def stages(self) -> StageSchedule:
         """Which training examples there are when."""
         train = self.splits.train
-        stages = StageSchedule(self.growth, train.targets, self.num_classes, self.seed)
+        stages = StageSchedule(self.growth, train.targets, len(train.classes) or None, self.seed)
         stages.check()
         for part in self.transforms.parts:
             part.check(train)
         return stages
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes that a network tells apart; None if the task is not classification."""
+        classes = super().num_classes
+        return self.growth.num_classes(classes) if self.growth else classes
+
+    @property
+    def num_outputs(self) -> int:
+        """Outputs that a network needs: classes, or numbers in a target."""
+        return self.num_classes or super().num_outputs
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes that a network tells apart; numbers where stages relabel them."""
+        names = self.splits.train.classes
+        return names if len(names) == self.num_classes else [*map(str, range(self.num_outputs))]
+
+    @property
+    def differs_by_stage(self) -> bool:
+        """Whether an example of one stage is none of another, or has another look or target."""
+        return bool(self.stages.stages.replaced or self.transforms.of_stages)
 
     @property
     def waiting(self) -> WaitingStages | None:
@@ -161,17 +191,43 @@ class ImageDataModule(SplitsOnDevice):
         """Return a position with the data stage of its epoch, as far as that is known."""
         return self.stages.position(epoch, step, self._epochs, self.history.stages)
 
-    def context(
-        self, split: Literal["train", "validation"], *stream_key: int | str
-    ) -> BatchContext:
+    @property
+    def shown_stage(self) -> int:
+        """The data stage that validation and test split show: that of the last batch trained."""
+        last = self.history.last
+        if last is None:
+            last = self.position(min(self.now.epoch, self._epochs - 1), 0)
+        return last.stage
+
+    def context(self, split: SplitName, *stream_key: int | str) -> BatchContext:
         """Return where a batch stands that the key tells from all others of its split."""
         examples, normalisation = len(getattr(self.splits, split)), self.normalisation
         mean = normalisation.mean if normalisation else torch.empty(0, device=self.device)
         std = normalisation.std if normalisation else mean
         return BatchContext(self.seed, split, examples, self.num_classes, mean, std, stream_key)
 
+    def in_stage(self, batch: Batch, split: SplitName, stage: int) -> Batch:
+        """Return examples of a split as a data stage has them: a task of its own, perhaps.
+
+        Args:
+            batch: the examples, as they are stored.
+            split: which they are of.
+            stage: the stage.
+        """
+        targets = self.stages.stages.relabelled(batch.targets, stage)
+        batch = batch._replace(targets=targets)
+        if not self.transforms.of_stages:
+            return batch
+        return self.transforms.in_stage(batch, self.context(split), stage)
+
+    def _evaluated(self, batch: Batch) -> Batch:
+        """Return examples of the split that is evaluated as the present stage has them."""
+        validates = self.trainer and (self.trainer.validating or self.trainer.sanity_checking)
+        own = self.splits.validation is not self.splits.test
+        return self.in_stage(batch, "validation" if validates and own else "test", self.shown_stage)
+
     def impaired(self, batch: Batch, purpose: str, now: Position) -> Batch:
-        """Return training examples with the deficits that are active at `now`.
+        """Return training examples of the stage with the deficits that are active at `now`.
 
         Args:
             batch: the examples, as they are stored.
@@ -180,7 +236,7 @@ class ImageDataModule(SplitsOnDevice):
         """
         context = self.context("train", purpose, now.epoch)
         doing = self.schedule.doing(self.history.last, now)
-        return self.transforms.impair(batch, context, doing)
+        return self.transforms.impair(self.in_stage(batch, "train", now.stage), context, doing)
 
     def as_trained(self, batch: Batch, *stream_key: int | str) -> Batch:
         """Return training examples as the network sees them now, but for normalisation.
@@ -190,8 +246,9 @@ class ImageDataModule(SplitsOnDevice):
             stream_key: what keys the draws.
         """
         context = self.context("train", *stream_key)
-        doing = self.schedule.doing(self.history.last, self.now)
-        return self.transforms.apply(batch, context, doing)
+        now = self.now
+        doing = self.schedule.doing(self.history.last, now)
+        return self.transforms.apply(self.in_stage(batch, "train", now.stage), context, doing)
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that errors show before a logger writes.
@@ -214,6 +271,10 @@ class ImageDataModule(SplitsOnDevice):
         overfits = self.trainer and self.trainer.overfit_batches  # type: ignore[attr-defined]  # set by a helper of Trainer
         return self.stages.order(self.position(0 if overfits else epoch, 0), self._epochs)
 
+    def _shown(self, split: Split) -> Tensor | None:
+        """Return the examples of a split that is evaluated in the present stage; None are all."""
+        return self.stages.shown(split.targets, self.shown_stage)
+
     @property
     def loaders(self) -> dict[str, EpochLoader]:
         """The loader of each split, for the device and rank of the present trainer."""
@@ -234,6 +295,7 @@ class ImageDataModule(SplitsOnDevice):
                 rank=self._rank,
                 ranks=ranks,
                 order=self._order if name == "train" else None,
+                members=partial(self._shown, split) if name != "train" else None,
                 drop_last=self.drop_last,
             )
             for name, split in self.splits._asdict().items()
@@ -274,10 +336,11 @@ class ImageDataModule(SplitsOnDevice):
         if self.trainer and self.trainer.training:
             self._trained = True
             return self._finish(self.as_trained(batch.batch, batch.epoch, batch.number, self._rank))
+        examples = self._evaluated(batch.batch)
         if dataloader_idx == 1:
             context = self.context("validation", self.now.epoch, batch.number, self._rank)
-            return self._finish(self.transforms.apply_all_deficits(batch.batch, context))
-        return self._finish(batch.batch)
+            examples = self.transforms.apply_all_deficits(examples, context)
+        return self._finish(examples)
 
     def _finish(self, batch: Batch) -> Batch:
         """Return a batch normalised, and in the network's precision.

@@ -101,6 +101,54 @@ REGISTRY: dict[str, Entry] = {
     "SmoothTransition": Entry(
         acting=_growth("SmoothTransition", gamma=0.9), identity=_growth("SmoothTransition", gamma=0)
     ),
+    "TaskStream": Entry(
+        acting=_merged(
+            _growth("TaskStream", every="1ep"),
+            _data(
+                stage_transforms=[_node("PixelPermutation", fraction=0.5), _node("LabelRemap")],
+                also_evaluate_with_deficit=True,
+            ),
+            _deficit("Blur", "1ep", "2ep", size=4),
+        ),
+        identity=_growth("TaskStream", every="1ep"),
+    ),
+    "ExampleStream": Entry(
+        acting=_growth("ExampleStream", count=40, overlap=10, recurrence="redraw", every="1ep"),
+        identity=_growth("ExampleStream", count=100, at=[]),
+    ),
+    "ClassStream": Entry(
+        acting=_growth(
+            "ClassStream",
+            classes_per_stage=6,
+            overlap=2,
+            until={"train_accuracy": 0.01, "last": "1ep"},
+        ),
+        identity=_growth("ClassStream", classes_per_stage=10, at=[]),
+    ),
+    "binary tasks": Entry(
+        acting=_growth(
+            "ClassStream", classes_per_stage=2, recurrence="redraw", relabel=True, every="1ep"
+        ),
+        identity=None,
+    ),
+    "PixelPermutation": Entry(
+        acting=_merged(
+            _growth("TaskStream", at=["1ep", "2ep"]),
+            _data(stage_transforms=[_node("PixelPermutation", values="all", cycle=2)]),
+        ),
+        identity=_data(stage_transforms=[_node("PixelPermutation", fraction=0.0)]),
+    ),
+    "LabelRemap": Entry(
+        acting=_data(stage_transforms=[_node("LabelRemap", fraction=0.5)]),
+        identity=_data(stage_transforms=[_node("LabelRemap", fraction=0.0)]),
+    ),
+    "RandomLabels": Entry(
+        acting=_merged(
+            _growth("UniformGrowth", counts=[50, 80, 100], every="1ep"),
+            _data(stage_transforms=[_node("RandomLabels", fraction=0.5)]),
+        ),
+        identity=_data(stage_transforms=[_node("RandomLabels", fraction=0.0)]),
+    ),
     "L2Init": Entry(
         acting=_intervention("L2Init", levels={"1ep": 1.0}),
         identity=_intervention("L2Init", levels={"0ep": 0.0}),
@@ -209,7 +257,10 @@ NOT_SWITCHED = {
     "Level",
     "OneShot",
     "Deficit",
+    "DataStages",
     "Growth",
+    "Stream",
+    "StageTransform",
     "BatchContext",
     "Split",
     "StageCriterion",
@@ -279,6 +330,13 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "NormBiases": _diagnostic("NormBiases"),
     "FeatureRank": _diagnostic("FeatureRank", examples=30),
     "CKA": _diagnostic("CKA", examples=30),
+    "StageAccuracy": _merge(
+        _diagnostic("StageAccuracy", examples=50, earlier=1),
+        _merged(
+            _growth("TaskStream", every="1ep"),
+            _data(stage_transforms=[_node("PixelPermutation", cycle=2)]),
+        ),
+    ),
     "TimeToAccuracy": _intervention("TimeToAccuracy", accuracy=0.1),
     "DormantUnits": _diagnostic("DormantUnits", examples=30),
     "WeightDistance": _diagnostic("WeightDistance", early=True),

@@ -247,6 +247,8 @@ class ProbeDiagnostic(Diagnostic):
     """Measures what a network makes of a probe: examples of the training split, not augmented.
 
     They are the same throughout the run, and drawn from the whole split, also while data grow.
+    Where stages replace each other (a `Stream`) they are examples of the present stage, and where
+    stages have transforms they are shown as the present stage has them.
     Skipped if the network's outputs on them are not finite.
 
     Batch norm uses statistics estimated on the probe, by one more forward pass, and the run's own
@@ -291,6 +293,7 @@ class ProbeDiagnostic(Diagnostic):
         """Choose no probe yet; a subclass that follows a run calls this, too."""
         super().begin()
         self._probe: Probe | None = None
+        self._probe_stage = -1  # of a stream, whose stages have examples of their own
 
     def look_at(self, look: Look) -> Measured:
         """Measure, and leave everything as it was; nothing where the outputs are not finite."""
@@ -302,8 +305,11 @@ class ProbeDiagnostic(Diagnostic):
 
     def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
         """Return the examples that it looks at now."""
-        if self._probe is None or self.impaired:
+        data: Any = getattr(trainer, "datamodule", None)
+        stage = data.now.stage if _has_known_data(trainer) and data.differs_by_stage else 0
+        if self._probe is None or self.impaired or stage != self._probe_stage:
             self._probe = choose_probe(trainer, module, self.examples, self.impaired)
+            self._probe_stage = stage
         return self._probe
 
     @property

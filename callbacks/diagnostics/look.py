@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.diagnostics.probe import Probe
+from callbacks.diagnostics.stage_probes import StageProbes
 from lightning_modules.objectives import Classification, Objective
 from lightning_modules.training_rules import TrainingRule
 from plasticity_lab.errors import UserError
@@ -38,6 +39,7 @@ class Look:
         stage: data stage, from 0.
         stage_members: function from a stage to the indices of its training examples.
         test_probe: function from a number of examples to a probe of the test split.
+        stage_probes: examples of the validation split as each data stage has them.
         optimizers: the run's; none without a run.
         learning_rate: at which the first parameter group is trained; None without a run.
         frozen_norms: names of batch-norm layers that training keeps in evaluation mode.
@@ -60,6 +62,7 @@ class Look:
     stage: int = 0
     stage_members: Callable[[int], Tensor] | None = None
     test_probe: Callable[[int], Probe] | None = None
+    stage_probes: StageProbes | None = None
     optimizers: Sequence[Optimizer] = ()
     learning_rate: float | None = None
     frozen_norms: frozenset[str] = field(default=frozenset())

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from datamodules import Batch, ImageDataModule
+from datamodules.datasets.split import Split, SubsetSplit
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import derive_seed, generator
 from plasticity_lab.timing import Position
@@ -38,7 +39,9 @@ NO_PROBE = Probe(torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int6
 def training_probe(
     data: ImageDataModule, examples: int, with_deficits: bool, now: Position
 ) -> Probe:
-    """Choose examples of the whole training split, the same share of every class.
+    """Choose examples of the training split, the same share of every class.
+
+    They are of the whole split, but for a stream, where they are of the present stage.
 
     Args:
         data: what the run is trained on; its seed keys the choice.
@@ -47,21 +50,42 @@ def training_probe(
             are. Labels stay their own.
         now: where the run is.
     """
-    train = data.splits.train
-    chosen = train.choose(min(examples, len(train)), generator(data.seed, "probe"))
-    targets, indices = train.targets[chosen].to(data.device), chosen.to(data.device)
-    batch = Batch(train.__getitems__(chosen.tolist()).to(data.device), targets, indices)
-    if with_deficits:
-        batch = data.impaired(batch, "probe", now)
-    return Probe(data.normalise(batch.inputs), targets, indices)
+    train, draws = data.splits.train, generator(data.seed, "probe")
+    members = data.stages.members(now.stage) if data.stages.stages.replaced else None
+    stored = choose(data, train, members, examples, draws)
+    batch = data.in_stage(stored, "train", now.stage)
+    inputs = data.impaired(stored, "probe", now).inputs if with_deficits else batch.inputs
+    return Probe(data.normalise(inputs), batch.targets, batch.indices)
 
 
-def test_probe(data: ImageDataModule, examples: int) -> Probe:
-    """Choose examples of the test split, the same share of every class, without deficits."""
+def test_probe(data: ImageDataModule, stage: int, examples: int) -> Probe:
+    """Choose examples of the test split, the same share of every class, without deficits.
+
+    Args:
+        data: what the run is trained on; its seed keys the choice.
+        stage: the data stage that they are shown as.
+        examples: how many; all, if there are no more.
+    """
     test, draws = data.splits.test, generator(data.seed, "probe", "test")
-    chosen = test.choose(min(examples, len(test)), draws)
-    inputs = data.normalise(test.__getitems__(chosen.tolist()).to(data.device))
-    return Probe(inputs, test.targets[chosen].to(data.device), chosen.to(data.device))
+    members = data.stages.shown(test.targets, stage)
+    batch = data.in_stage(choose(data, test, members, examples, draws), "test", stage)
+    return Probe(data.normalise(batch.inputs), batch.targets, batch.indices)
+
+
+def choose(
+    data: ImageDataModule,
+    split: Split,
+    members: Tensor | None,
+    examples: int,
+    draws: torch.Generator,
+) -> Batch:
+    """Return examples of a split as they are stored, of its members if not of all."""
+    if members is None:
+        chosen = split.choose(min(examples, len(split)), draws)
+    else:
+        chosen = members[SubsetSplit(split, members).choose(min(examples, len(members)), draws)]
+    inputs = split.__getitems__(chosen.tolist()).to(data.device)
+    return Batch(inputs, split.targets[chosen].to(data.device), chosen.to(data.device))
 
 
 def loader_probe(trainer: Trainer, module: LightningModule, examples: int, seed: int) -> Probe:

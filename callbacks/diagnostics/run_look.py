@@ -10,6 +10,7 @@ from pytorch_lightning import LightningModule, Trainer
 from callbacks.clock import Clock, run_schedule, run_seed
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.probe import Probe, loader_probe, test_probe, training_probe
+from callbacks.diagnostics.stage_probes import StageProbes
 from callbacks.network import unwrap
 from datamodules import ImageDataModule
 from lightning_modules import TrainingRule
@@ -72,8 +73,13 @@ def run_look(trainer: Trainer, module: LightningModule, probe: Probe) -> Look:
 
 def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
     """Return a look that knows what the network has been shown."""
-    members = data.stages.members
-    return replace(look, stage=stage, stage_members=members, test_probe=partial(test_probe, data))
+    return replace(
+        look,
+        stage=stage,
+        stage_members=data.stages.members,
+        test_probe=partial(test_probe, data, stage),
+        stage_probes=StageProbes(data),
+    )
 
 
 def blank_look(trainer: Trainer, module: LightningModule) -> Look:

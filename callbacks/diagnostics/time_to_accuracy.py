@@ -153,4 +153,4 @@ def _stage(trainer: Trainer) -> tuple[Position, bool, bool]:
     stage = Clock.of(trainer).now.stage
     entries = Clock.of(trainer).history.entries
     began = next(entry.now for entry in entries if entry.now.stage == stage)
-    return began, True, stage == len(data.stages.sizes) - 1
+    return began, True, stage == data.stages.count(trainer.max_epochs or 1) - 1

@@ -5,56 +5,23 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from datamodules.growth.permutations import epoch_permutation
-from datamodules.growth.stage_criterion import StageCriterion
-from plasticity_lab.errors import UserError
-from plasticity_lab.schedule import Answer, Timed
-from plasticity_lab.timing import Position, Time
+from datamodules.growth.data_stages import DataStages
+from datamodules.growth.stages import GrowingStages, Stages
 
 
-class Growth(Timed):
-    """How the training split becomes the data of an epoch.
+class Growth(DataStages):
+    """Data that grow: each stage adds examples to those before it.
 
     Your own: subclass, implement `stage_indices`, name the class in YAML.
 
     The data of stage k are a prefix of one permutation keyed by the seed, so stages contain those
-    before them. Validation, test and the statistics of normalisation are those of the whole data
-    from the start. Epochs are as long as their stage; schedules count epochs. (Lightning's
-    `trainer.estimated_stepping_batches` takes the first epoch's length for all.)
+    before them.
 
     Args:
-        at: when stages 1, 2, … begin, with an epoch each.
-        until: in place of `at`, what ends each stage; the next one begins, and after the last the
-            run ends.
-
-    Raises:
-        UserError: if both or neither are given, or a time is not the start of an epoch.
+        at: as `DataStages`.
+        until: as `DataStages`.
+        every: as `DataStages`.
     """
-
-    section = "growth"
-    knows_length = ("order",)
-    stage_times: Sequence[Time] = ()
-
-    def __init__(self, at: list[Time] | None = None, until: StageCriterion | None = None) -> None:
-        if (at is None) == (until is None):
-            raise UserError(
-                "growth",
-                fix=(
-                    "set either at: [times], when stages 1, 2, … begin, or until: "
-                    "{train_accuracy: …}"
-                ),
-            )
-        for time in at or []:
-            if time.unit not in ("ep", "%"):
-                raise UserError(
-                    "at",
-                    value=time,
-                    problem="a stage begins with an epoch",
-                    fix="set '80ep' or '50%'",
-                )
-        self.at, self.until = at, until
-        self.stage_times = [Time("stages")] if at is None else [Time(time) for time in at]
-        self.may_end_run = until is not None and not until.to_the_cap
 
     @abstractmethod
     def stage_indices(self, targets: Tensor, classes: int | None, seed: int) -> list[Tensor]:
@@ -71,25 +38,11 @@ class Growth(Timed):
             UserError: for settings that these data do not allow.
         """
 
-    def times(self) -> Sequence[Time]:
-        """Return when stages begin; `stages` where they wait for the network."""
-        return self.stage_times
+    def classes_brought(self, classes: int | None, seed: int) -> Sequence[Tensor] | None:
+        """Return the classes that each stage brings; None if stages have the same classes."""
+        return None
 
-    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
-        """Return the stage."""
-        return self.stage(now, epochs)
-
-    def stage(self, now: Position, epochs: int) -> int:
-        """Return the stage at a position; where stages wait for the network, the position's."""
-        return sum(time.count(now, epochs) for time in self.stage_times)
-
-    def order(self, members: Tensor, seed: int, epoch: int, epochs: int) -> Tensor:
-        """Return the examples of an epoch in the order they are seen, as many as there are members.
-
-        Args:
-            members: int64, the positions that exist in its stage, sorted.
-            seed: the run's seed.
-            epoch: the epoch.
-            epochs: epochs of the run.
-        """
-        return members[epoch_permutation(len(members), seed, epoch)]
+    def arrange(self, targets: Tensor, classes: int | None, seed: int) -> Stages:
+        """Return the stages, each with what came before it."""
+        added = self.stage_indices(targets, classes, seed)
+        return GrowingStages(added, self.classes_brought(classes, seed))

@@ -1,5 +1,7 @@
 """Training data that arrive class by class."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,9 @@ from datamodules.growth.stage_criterion import StageCriterion
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Time
+
+CLASS_ORDER = "growth, classes"
+"""What keys the order in which classes arrive."""
 
 
 class ClassGrowth(Growth):
@@ -26,8 +31,9 @@ class ClassGrowth(Growth):
         uniform_fraction: in [0, 1]; 1 is uniform growth, 0 is class by class.
         stratified: whether each class gives the same share to the uniform part and to each of its
             pieces; the paper says "random".
-        at: as `Growth`.
-        until: as `Growth`.
+        at: as `DataStages`.
+        until: as `DataStages`.
+        every: as `DataStages`.
 
     Raises:
         UserError: for a share outside [0, 1], or more stages than classes unless all is uniform.
@@ -40,8 +46,9 @@ class ClassGrowth(Growth):
         stratified: bool = False,
         at: list[Time] | None = None,
         until: StageCriterion | None = None,
+        every: Time | None = None,
     ) -> None:
-        super().__init__(at, until)
+        super().__init__(at, until, every)
         if stages < 1:
             raise UserError("stages", value=stages, fix="set 1 or more")
         if not 0 <= uniform_fraction <= 1:
@@ -74,8 +81,14 @@ class ClassGrowth(Growth):
         else:
             uniform_groups = list(chosen.tensor_split(self.stages))
         remaining = order[~torch.isin(order, chosen)]
-        groups = torch.randperm(classes, generator=generator(seed, "growth, classes")).tensor_split(
-            self.stages
-        )
+        groups = self._groups(classes, seed)
         by_class = [remaining[torch.isin(targets[remaining], group)] for group in groups]
         return [torch.cat(parts) for parts in zip(uniform_groups, by_class, strict=True)]
+
+    def classes_brought(self, classes: int | None, seed: int) -> Sequence[Tensor] | None:
+        """Return the classes of each stage; None if some of each class arrive earlier."""
+        return self._groups(classes, seed) if classes and not self.uniform_fraction else None
+
+    def _groups(self, classes: int, seed: int) -> Sequence[Tensor]:
+        order = torch.randperm(classes, generator=generator(seed, CLASS_ORDER))
+        return order.tensor_split(self.stages)

@@ -5,10 +5,13 @@ from torch import Tensor
 
 from plasticity_lab.randomness import generator
 
+ARRIVAL = "growth"
+"""What keys the order in which examples arrive."""
+
 
 def arrival_permutation(count: int, seed: int) -> Tensor:
     """Return the order in which examples arrive, int64 (count,)."""
-    return torch.randperm(count, generator=generator(seed, "growth"))
+    return torch.randperm(count, generator=generator(seed, ARRIVAL))
 
 
 def epoch_permutation(count: int, seed: int, epoch: int) -> Tensor:

@@ -20,8 +20,9 @@ class UniformGrowth(Growth):
         fractions: share of the split in each stage, increasing in (0, 1]; `[1.0]` is the identity.
         counts: in place of `fractions`, number of examples in each stage.
         step: in place of `fractions`, number of examples that each stage adds until all are there.
-        at: as `Growth`; with `step`, there is one stage more than moments.
-        until: as `Growth`.
+        at: as `DataStages`; with `step`, there is one stage more than moments.
+        until: as `DataStages`.
+        every: as `DataStages`.
 
     Raises:
         UserError: unless exactly one of `fractions`, `counts`, `step` is given and it grows.
@@ -36,8 +37,9 @@ class UniformGrowth(Growth):
         step: int | None = None,
         at: list[Time] | None = None,
         until: StageCriterion | None = None,
+        every: Time | None = None,
     ) -> None:
-        super().__init__(at, until)
+        super().__init__(at, until, every)
         if sum(setting is not None for setting in (fractions, counts, step)) != 1:
             raise UserError(
                 "growth",

@@ -28,6 +28,8 @@ class EpochLoader:
         ranks: number of ranks.
         order: for a training split, the examples of an epoch in the order they are seen; None shows
             all, in the split's order.
+        members: for a split that is evaluated, those of its examples that are shown now; None, or
+            one that returns None, shows all.
         drop_last: leave out an epoch's last, smaller batch (training only).
     """
 
@@ -42,10 +44,12 @@ class EpochLoader:
         rank: int = 0,
         ranks: int = 1,
         order: Callable[[int], Tensor] | None = None,
+        members: Callable[[], Tensor | None] | None = None,
         drop_last: bool = False,
     ) -> None:
         self.split, self.batch_size, self.device, self.workers = split, batch_size, device, workers
         self.rank, self.ranks, self.order, self.drop_last = rank, ranks, order, drop_last
+        self.members = members
         self.targets = split.targets.to(device) if resident else split.targets
         self.inputs = split.tensor().to(device) if resident else None
         self.epoch, self.batch_index = 0, 0
@@ -61,8 +65,10 @@ class EpochLoader:
 
     def batches(self) -> list[Tensor]:
         """Return the examples of each batch of the present epoch."""
-        order = torch.arange(len(self.split)) if self.order is None else self.order(self.epoch)
-        return self.shard(order)
+        if self.order is not None:
+            return self.shard(self.order(self.epoch))
+        members = self.members() if self.members else None
+        return self.shard(torch.arange(len(self.split)) if members is None else members)
 
     def __len__(self) -> int:
         """Return the number of batches of the present epoch."""

@@ -1,4 +1,4 @@
-"""How training images look at each moment of a run: impaired, then augmented."""
+"""How images look at each moment of a run: as their task has them, impaired, then augmented."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -7,7 +7,9 @@ import torch
 
 from datamodules.loading.batch import Batch
 from datamodules.transforms.augmentation import Augmentation
-from datamodules.transforms.deficit import BatchContext, Deficit
+from datamodules.transforms.context import BatchContext
+from datamodules.transforms.deficit import Deficit
+from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.randomness import generator
 from plasticity_lab.schedule import Answer, Timed
 
@@ -16,22 +18,36 @@ Doing: TypeAlias = Sequence[tuple[Timed, Answer]]
 
 
 class BatchTransforms:
-    """Deficits, in the order given, and then augmentation.
+    """What a stage's task makes of examples, then deficits, and then augmentation.
 
     It knows no time: what each does at a moment is told by a `RunSchedule`.
 
     Args:
-        deficits: what can be wrong.
+        deficits: what can be wrong, in the order in which it acts.
         augmentation: applied after them; None is none.
+        of_stages: what tells one stage's task from another's, in the order in which it acts.
     """
 
-    def __init__(self, deficits: Sequence[Deficit], augmentation: Augmentation | None) -> None:
+    def __init__(
+        self,
+        deficits: Sequence[Deficit],
+        augmentation: Augmentation | None,
+        of_stages: Sequence[StageTransform] = (),
+    ) -> None:
         self.deficits, self.augmentation = list(deficits), augmentation
+        self.of_stages = list(of_stages)
 
     @property
-    def parts(self) -> list[Deficit | Augmentation]:
+    def parts(self) -> list[StageTransform | Deficit | Augmentation]:
         """All that acts over time, in order."""
-        return [*self.deficits, *([self.augmentation] if self.augmentation else [])]
+        augmentation = [self.augmentation] if self.augmentation else []
+        return [*self.of_stages, *self.deficits, *augmentation]
+
+    def in_stage(self, batch: Batch, context: BatchContext, stage: int) -> Batch:
+        """Return a batch of any split as the task of a stage has it."""
+        for part in self.of_stages:
+            batch = part(batch, context._replace(level=part.task(stage)))
+        return batch
 
     def augmented(self, doing: Doing) -> float:
         """Return the share of training images that are augmented.
@@ -56,7 +72,7 @@ class BatchTransforms:
         return batch
 
     def apply(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
-        """Return a training batch as the network sees it, but for normalisation."""
+        """Return a training batch of a task as the network sees it, but for normalisation."""
         batch = self.impair(batch, context, doing)
         share = self.augmented(doing)
         if self.augmentation is None or share == 0:

@@ -2,41 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
-
-from torch import Tensor
 
 from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
+from datamodules.transforms.context import BatchContext
 from datamodules.transforms.transform import Transform
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Time
-
-
-class BatchContext(NamedTuple):
-    """Where a batch stands.
-
-    Attributes:
-        seed: the run's seed.
-        split: `train` or `validation`.
-        examples: how many examples the split has.
-        classes: number of classes; None if the task is not classification.
-        mean: float32 (channels,), the training split's mean colour in 0…255; empty if inputs are
-            not images.
-        std: float32 (channels,), its standard deviation.
-        stream_key: what tells this batch from all others of the split: epoch, batch, rank; or
-            what else the examples are looked at for, by name.
-        level: the strength that `levels` set now; None for what has none.
-    """
-
-    seed: int
-    split: str
-    examples: int
-    classes: int | None
-    mean: Tensor
-    std: Tensor
-    stream_key: tuple[int | str, ...]
-    level: Any = None
 
 
 class Deficit(Transform):

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
-from datamodules.transforms.deficit import BatchContext, Deficit
+from datamodules.transforms.context import BatchContext
+from datamodules.transforms.deficit import Deficit
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Time

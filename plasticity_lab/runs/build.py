@@ -126,8 +126,8 @@ def build(
                 fix="use datamodules.ImageDataModule",
             )
         predictions = place.directory / f"predictions-{time.strftime('%Y%m%d-%H%M%S')}.csv"
-        test = parts.data.splits.test
-        own.append(PredictionWriter(predictions, test.classes, test.num_outputs))
+        names, numbers = parts.data.class_names, parts.data.num_outputs
+        own.append(PredictionWriter(predictions, names, numbers))
 
     trainer = _trainer(config, parts.trainer, place, own, record)
     trainer.callbacks.extend(extra)  # type: ignore[attr-defined]  # set by a helper of Trainer

@@ -72,7 +72,7 @@ class DataMonitor(Callback):
 
 def shown(now: Position, answers: Answers) -> tuple[int, Answers]:
     """Return the data stage, and what else is active in the data."""
-    sections = ("growth/", "deficits/", "augmentation/")
+    sections = ("growth/", "stage_transforms/", "deficits/", "augmentation/")
     return now.stage, tuple(one for one in answers if one[0].startswith(sections))
 
 
@@ -91,7 +91,7 @@ def scalars(data: ImageDataModule, clock: Clock) -> dict[str, float]:
     values: dict[str, float] = {}
     stage, active = clock.now.stage, dict(clock.answers)
     if data.growth:
-        values |= {"data/stage": stage, "data/examples": data.stages.sizes[stage]}
+        values |= {"data/stage": stage, "data/examples": data.stages.size(stage)}
     of_class: dict[str, list[float]] = {}
     for key in sorted(clock.history.ever | set(active)):
         if key.startswith("deficits/"):
@@ -126,7 +126,7 @@ def as_seen(data: ImageDataModule) -> Tensor:
     present = torch.isin(chosen, data.stages.members(now.stage))
     images = torch.where(present[:, None, None, None], batch.inputs.cpu().clamp(0, 255), 200)
     captions = [
-        _caption(train.classes, label, target) if is_present else ""
+        _caption(train.classes, data.class_names, label, target) if is_present else ""
         for is_present, label, target in zip(
             present, raw.targets.cpu(), batch.targets.cpu(), strict=True
         )
@@ -134,10 +134,10 @@ def as_seen(data: ImageDataModule) -> Tensor:
     return labelled_grid(images.to(torch.uint8), captions)
 
 
-def _caption(classes: Sequence[str], label: Tensor, target: Tensor) -> str:
+def _caption(classes: Sequence[str], given: Sequence[str], label: Tensor, target: Tensor) -> str:
     """Return a target as text, with what training is given in its place."""
     if not classes:
         return f"{float(label.flatten()[0]):.3g}"
-    if label == target:
+    if label == target and classes == given:
         return classes[int(label)]
-    return f"{classes[int(label)]} > {classes[int(target)]}"
+    return f"{classes[int(label)]} > {given[int(target)]}"

@@ -1,5 +1,6 @@
 """A run's schedule as text, known before it runs: what changes when."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pytorch_lightning import Trainer
@@ -13,6 +14,8 @@ from plasticity_lab.schedule import RunSchedule, in_words, steps
 from plasticity_lab.timing import Every, Position
 
 TITLES = ("epoch", "step", "stage", "examples", "steps/epoch", "deficits", "augmentation")
+MOST_STAGES = 5
+"""Stages that are shown one by one where they recur."""
 
 
 def timeline(trainer: Trainer) -> str:
@@ -36,6 +39,7 @@ def timeline(trainer: Trainer) -> str:
     once = [part for part in parts if id(part) not in recurring]
     lines = table(plan, data, RunSchedule(once, schedule.epochs))
     lines += [f"{part!r}: every {recurring[id(part)]}" for part in parts if id(part) in recurring]
+    lines += [f"{part!r}: in every stage" for part in data.transforms.of_stages]
     if data.growth:
         lines.append(growth_line(data.stages, plan.max_epochs))
     return "\n".join(lines)
@@ -52,13 +56,16 @@ def table(plan: EpochPlan, data: ImageDataModule, schedule: RunSchedule) -> list
     rows: list[tuple[str, ...]] = [(*TITLES, "interventions")]
     latest: tuple[Any, ...] = ()
     shows = RunSchedule(data.timed_parts(), schedule.epochs)
+    recurs = plan.stages.growth is not None and plan.stages.growth.every is not None
     for before, now in steps(path):
         doing = shows.doing(before, now)
         deficits = [in_words(*one) for one in doing if one[0] in data.transforms.deficits]
         shown = ", ".join(deficits) or "-", _augmentation(data, data.transforms.augmented(doing))
-        if (now.stage, *shown) != latest or now in changes:
+        # Of stages that recur the first few are enough.
+        told = now.stage if now.stage < MOST_STAGES or not recurs else -1
+        if (told, *shown) != latest or now in changes:
             rows.append((*_place(plan, now), *shown, ", ".join(changes.get(now, []))))
-        latest = now.stage, *shown
+        latest = told, *shown
     rows.append((*_end(plan, path[-1]), "end", "", "", "", "", ""))
     if not changes:
         rows = [row[:-1] for row in rows]
@@ -71,13 +78,22 @@ def table(plan: EpochPlan, data: ImageDataModule, schedule: RunSchedule) -> list
     return lines
 
 
+def _sizes(sizes: Sequence[int]) -> str:
+    """Return the numbers of examples of stages, in words where there are many of them."""
+    if len(sizes) <= MOST_STAGES:
+        return ", ".join(map(str, sizes))
+    least, most = min(sizes), max(sizes)
+    each = f"{least}" if least == most else f"{least} to {most}"
+    return f"{len(sizes)} stages of {each}"
+
+
 def _augmentation(data: ImageDataModule, share: float) -> str:
     name = type(data.transforms.augmentation).__name__ if share else "-"
     return f"{name} ({share:g})" if 0 < share < 1 else name
 
 
 def _place(plan: EpochPlan, now: Position) -> tuple[str, ...]:
-    numbers = (now.step, now.stage, plan.stages.sizes[now.stage], plan.steps(now.stage))
+    numbers = (now.step, now.stage, plan.stages.size(now.stage), plan.steps(now.stage))
     # Where stages wait for the network, only the first epoch's are known.
     known = ("?",) * 4 if plan.waits and now.epoch else tuple(map(str, numbers))
     return (str(now.epoch), *known)
@@ -91,7 +107,7 @@ def _end(plan: EpochPlan, end: Position) -> tuple[str, str]:
 
 def growth_line(stages: StageSchedule, epochs: int) -> str:
     """Return how the data grow, in words."""
-    sizes, until = ", ".join(map(str, stages.sizes)), stages.growth and stages.growth.until
+    sizes, until = _sizes(stages.sizes(epochs)), stages.growth and stages.growth.until
     line = f"{stages.growth!r}: {sizes} examples"
     if until:
         limit = f", or at most {until.at_most}" if until.at_most else ""

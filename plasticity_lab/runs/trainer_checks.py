@@ -85,8 +85,9 @@ def check_intervals(trainer: Trainer) -> None:
     if not counts_batches or trainer.check_val_every_n_epoch is None:
         return
     limit = trainer.limit_train_batches
-    for size in data.stages.sizes:
-        batches = len(data.plan(trainer).batches(size))
+    plan = data.plan(trainer)
+    for size in sorted({*data.stages.sizes(plan.max_epochs)}):
+        batches = len(plan.batches(size))
         batches = min(batches, limit) if isinstance(limit, int) else int(batches * limit)
         if interval > batches:
             raise UserError(

@@ -59,7 +59,7 @@ def test_stages_are_prefixes_of_one_permutation(
 ) -> None:
     sizes = sorted({round(fraction * count) for fraction in fractions})
     schedule = stages(UniformGrowth(counts=sizes, until=NEXT), some_labels(count, 5), seed=seed)
-    assert schedule.sizes == sizes
+    assert schedule.sizes(10) == sizes
     arrivals = arrival_permutation(count, seed)
     for number, size in enumerate(sizes):
         assert schedule.members(number).tolist() == sorted(arrivals[:size].tolist())
@@ -73,8 +73,8 @@ def test_fractions_counts_and_steps_are_three_ways_to_say_it() -> None:
         UniformGrowth(step=30, until=NEXT),
         UniformGrowth(step=30, at=times("1ep", "2ep", "3ep")),
     ]
-    assert [stages(way, labels).sizes for way in ways] == [[30, 60, 90, 100]] * 4
-    assert stages(UniformGrowth(step=30, at=times("1ep")), labels).sizes == [30, 60]
+    assert [stages(way, labels).sizes(10) for way in ways] == [[30, 60, 90, 100]] * 4
+    assert stages(UniformGrowth(step=30, at=times("1ep")), labels).sizes(10) == [30, 60]
     assert len({tuple(stages(way, labels).members(1).tolist()) for way in ways}) == 1
 
 
@@ -313,11 +313,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "a step of none": (lambda: UniformGrowth(step=0, at=[]), "step: 0: set 1 or more"),
     "no times": (
         lambda: UniformGrowth(fractions=[1.0]),
-        r"growth: set either at: \[times\].* or until",
+        r"growth: set one of at: \[times\].* or until",
     ),
     "two kinds of times": (
         lambda: UniformGrowth(fractions=[1.0], at=[], until=NEXT),
-        "growth: set either at",
+        "growth: set one of at",
     ),
     "a stage inside an epoch": (
         lambda: UniformGrowth(step=3, at=times("40st")),

@@ -84,7 +84,7 @@ def rows(run: Run, data: ImageDataModule) -> list[Row]:
 def _data_row(plan: EpochPlan, data: ImageDataModule) -> Row:
     """Return the stages of the data, each with its number of examples."""
     starts = plan.starts()
-    sizes = plan.stages.sizes
+    sizes = plan.stages.sizes(plan.max_epochs)
     name = repr(data.growth) if data.growth else f"{sizes[0]:,} examples"
     if plan.waits:
         span = Span(0, starts[-1].epoch, "stages begin when the network is ready")

@@ -72,7 +72,20 @@ DRAWS = {
 EVERYTHING = {
     "trainer": {
         "callbacks+": [
-            node for one in DIAGNOSTICS.values() for node in one["trainer"]["callbacks+"]
+            node
+            for one in DIAGNOSTICS.values()
+            for node in one["trainer"]["callbacks+"]
+            if "data" not in one
+        ]
+    }
+}
+OF_STAGES = DIAGNOSTICS["StageAccuracy"]
+WAYS["stages"] = {"data": OF_STAGES["data"]}
+EVERYTHING_OF_STAGES = {
+    "trainer": {
+        "callbacks+": [
+            *EVERYTHING["trainer"]["callbacks+"],
+            *OF_STAGES["trainer"]["callbacks+"],
         ]
     }
 }
@@ -113,7 +126,7 @@ def test_every_diagnostic_is_registered() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_diagnostic_is_invisible(name: str) -> None:
-    check_invisible("fp32", DIAGNOSTICS[name])
+    check_invisible("stages" if "data" in DIAGNOSTICS[name] else "fp32", DIAGNOSTICS[name])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +134,12 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
     [way if way == "fp32" else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
 )
 def test_all_together_are_invisible(way: str) -> None:
-    check_invisible(way, EVERYTHING)
+    check_invisible(way, EVERYTHING_OF_STAGES if way == "stages" else EVERYTHING)
+
+
+@pytest.mark.slow
+def test_a_resume_is_bitwise_in_stages() -> None:
+    check_resumes(WAYS["stages"], EVERYTHING_OF_STAGES, EVERY_KIND, every=3)
 
 
 @pytest.mark.slow

@@ -147,7 +147,7 @@ def test_a_run_logs_its_code() -> None:
     estimate_norm_statistics(network, callback._probe.inputs)
     measured = callback.measure(run_look(finished.trainer, finished.model.eval(), callback._probe))
     assert last(values) == measured
-    images, labels, _ = chosen_tests(finished.data, 60)
+    images, labels, _ = chosen_tests(finished.data, 0, 60)
     assert np.bincount(labels).tolist() == [6] * 10
     train = codes(network, callback._probe.inputs, 0)
     train, test = varying(train, codes(network, images, 0))
@@ -171,7 +171,7 @@ def test_a_run_logs_its_code() -> None:
 
 def test_test_examples_are_those_of_the_test_split_as_the_network_gets_them() -> None:
     finished, _ = run("margins.Margins")
-    images, labels, _ = chosen_tests(finished.data, 10**6)
+    images, labels, _ = chosen_tests(finished.data, 0, 10**6)
     (batches, targets) = zip(
         *[
             finished.data.on_after_batch_transfer(raw, 0)[:2]
