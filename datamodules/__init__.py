@@ -3,8 +3,10 @@
 from datamodules.datasets.digits import Digits
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.datasets.folder_images import FolderImages
+from datamodules.datasets.gaussian_inputs import GaussianInputs
 from datamodules.datasets.image_dataset import ImageDataset
 from datamodules.datasets.split import Split, TensorSplit
+from datamodules.datasets.teacher_targets import TeacherTargets
 from datamodules.datasets.torchvision_images import TorchvisionImages
 from datamodules.growth.base import Growth
 from datamodules.growth.class_growth import ClassGrowth
@@ -44,6 +46,7 @@ __all__ = [
     "ExampleDataset",
     "ExampleStream",
     "FolderImages",
+    "GaussianInputs",
     "Growth",
     "ImageDataModule",
     "ImageDataset",
@@ -59,6 +62,7 @@ __all__ = [
     "Stream",
     "TargetAffine",
     "TaskStream",
+    "TeacherTargets",
     "TensorSplit",
     "TorchvisionImages",
     "UniformGrowth",

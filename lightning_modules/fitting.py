@@ -32,22 +32,9 @@ def check_fit(
             problem="has no parameter to train",
             fix="let some require gradients",
         )
-    noun, axes = ("images", " (channels, height, width) =") if len(shape) == 3 else ("inputs", "")
-    twin = copy.deepcopy(network).cpu()
-    own = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
-    inputs = torch.zeros(2, *shape, dtype=dtype or own)
+    noun = "images" if len(shape) == 3 else "inputs"
     for training in (True, False):
-        try:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                output = twin.train(training)(inputs)
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
-            raise UserError(
-                "network",
-                name,
-                f"cannot take {noun}{axes} {shape}: {type(error).__name__}: {error} ({place})",
-            ) from error
+        output = output_of_zeros(network, shape, dtype, training)
         if not isinstance(output, torch.Tensor) or output.shape != (2, outputs):
             actual = (
                 tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
@@ -58,3 +45,39 @@ def check_fit(
                 problem=f"makes {actual} of 2 {noun}",
                 fix=f"it must return (batch, outputs) = (2, {outputs})",
             )
+
+
+def output_of_zeros(
+    network: nn.Module,
+    shape: Shape,
+    dtype: torch.dtype | None = None,
+    training: bool = False,
+    key: str = "network",
+) -> object:
+    """Return what a copy of a network makes of two inputs of zeros.
+
+    Args:
+        network: of floating-point parameters.
+        shape: of an input; of an image (channels, height, width).
+        dtype: of inputs; None is that of the parameters.
+        training: in which mode.
+        key: of the network in the config, for the message.
+
+    Raises:
+        UserError: if it cannot take them.
+    """
+    noun, axes = ("images", " (channels, height, width) =") if len(shape) == 3 else ("inputs", "")
+    twin = copy.deepcopy(network).cpu()
+    own = next((tensor.dtype for tensor in twin.parameters()), torch.float32)
+    inputs = torch.zeros(2, *shape, dtype=dtype or own)
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            return twin.train(training)(inputs)
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
+        raise UserError(
+            key,
+            type(network).__name__,
+            f"cannot take {noun}{axes} {shape}: {type(error).__name__}: {error} ({place})",
+        ) from error

@@ -59,6 +59,33 @@ def _merge(*fragments: dict[str, Any]) -> dict[str, Any]:
     return {part: value for fragment in fragments for part, value in fragment.items()}
 
 
+REGRESSION: dict[str, Any] = {
+    "model": {
+        "class_path": "lightning_modules.Supervised",
+        "init_args": {"objective": {"class_path": "lightning_modules.Regression"}},
+    },
+    "data": {
+        "init_args": {
+            "dataset": {
+                "class_path": "datamodules.TeacherTargets",
+                "init_args": {
+                    "dataset": {"class_path": "datamodules.Digits", "init_args": {"subset": 100}},
+                    "teacher": {
+                        "class_path": "lightning_modules.networks.MLP",
+                        "init_args": {
+                            "in_channels": 1,
+                            "num_classes": 2,
+                            "image_size": 16,
+                            "widths": [20],
+                        },
+                    },
+                },
+            }
+        }
+    },
+}
+"""The tiny run with the targets of a teacher."""
+
 NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear", "TorchvisionNetwork"}
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
@@ -148,6 +175,17 @@ REGISTRY: dict[str, Entry] = {
             _data(stage_transforms=[_node("RandomLabels", fraction=0.5)]),
         ),
         identity=_data(stage_transforms=[_node("RandomLabels", fraction=0.0)]),
+    ),
+    "TargetAffine": Entry(
+        acting={
+            "model": REGRESSION["model"],
+            **_merged(
+                REGRESSION,
+                _growth("TaskStream", every="1ep"),
+                _data(stage_transforms=[_node("TargetAffine", offsets=[0, 1], scales=[2])]),
+            ),
+        },
+        identity=None,
     ),
     "L2Init": Entry(
         acting=_intervention("L2Init", levels={"1ep": 1.0}),
@@ -273,7 +311,7 @@ NOT_SWITCHED = {
 }
 """Exported, but nothing that YAML switches on in a run."""
 
-DATASETS = {"Digits", "FolderImages", "TorchvisionImages"}
+DATASETS = {"Digits", "FolderImages", "GaussianInputs", "TeacherTargets", "TorchvisionImages"}
 """Where images come from; tested in tests/datamodules."""
 
 VARIANTS: dict[str, dict[str, Any]] = {
