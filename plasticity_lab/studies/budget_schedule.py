@@ -116,7 +116,12 @@ class _Schedule:
 
 
 def _switches(run: RunSchedule, path: list[Position]) -> Iterator[tuple[str, int]]:
-    """Yield what changes inside a run and at which step: moments of its parts, data stages."""
+    """Yield what changes inside a run and at which step: moments of its parts, data stages.
+
+    Of what recurs it is the first time.
+    """
+    stage_times = [time for part in run.parts for time in part.stage_times or ()]
+    stages_recur = any(isinstance(time, Every) for time in stage_times)
     for before, now in pairwise(path[:-1]):
         for part in run.parts:
             moments = [] if part.stage_times else part.times()
@@ -127,9 +132,9 @@ def _switches(run: RunSchedule, path: list[Position]) -> Iterator[tuple[str, int
             for time in moments:
                 if not time.crossed(before, now, run.epochs):
                     continue
-                if not isinstance(time, Every):
+                if not isinstance(time, Every) and not (stages_recur and time.unit == "stages"):
                     yield f"{type(part).__name__}{word} {time}", now.step
                 elif not time.reached(before, run.epochs):
                     yield f"{type(part).__name__} every {time}, first", now.step
-        if now.stage > before.stage:
+        if now.stage > before.stage and not (stages_recur and before.stage):
             yield f"data stage {now.stage}", now.step

@@ -11,8 +11,9 @@ from plasticity_lab.studies.scalars import Points
 def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     """Return how a metric's values over time become one.
 
-    `last 5 epochs` is the mean of the last five values, `last epoch` the last one, `first` and
-    `largest` what they say, and `at 10%` the last one within that share of the steps.
+    `last 5 epochs` is the mean of the last five values and `first 5 epochs` of the first five,
+    `last epoch` the last one, `first` and `largest` what they say, and `at 10%` the last one within
+    that share of the steps.
 
     Args:
         text: how.
@@ -24,6 +25,9 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     if match := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
         count = int(match[1] or 1)
         return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
+    if match := re.fullmatch(r"first ([1-9]\d*) epochs", str(text)):
+        early = int(match[1])
+        return lambda points: sum(value for _, value in points[:early]) / len(points[:early])
     if match := re.fullmatch(r"at (\d\d?|100)%", str(text)):
         share = int(match[1])
         return lambda points: _at(points, share)
@@ -32,7 +36,9 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     if text == "largest":
         return lambda points: max(value for _, value in points)
     raise UserError(
-        key, value=text, fix="set 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'"
+        key,
+        value=text,
+        fix="set 'last epoch', 'last 5 epochs', 'first 5 epochs', 'first', 'largest' or 'at 10%'",
     )
 
 

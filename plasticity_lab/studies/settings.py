@@ -118,7 +118,7 @@ def check_length(key: str, over: str, work: StudyContext, numbers: Sequence[int]
         work: the study.
         numbers: of its runs.
     """
-    match = re.fullmatch(r"last ([1-9]\d*) epochs", over)
+    match = re.fullmatch(r"(?:first|last) ([1-9]\d*) epochs", over)
     if not match:
         return
     for number in numbers:

@@ -59,6 +59,7 @@ def test_values_over_time_become_one() -> None:
         "last epoch": 4,
         "last 2 epochs": 3,
         "last 9 epochs": 3,
+        "first 3 epochs": 8 / 3,
         "at 0%": 1,
         "at 25%": 5,
         "at 99%": 2,
@@ -264,7 +265,8 @@ def test_a_variable_that_is_null_is_none_and_may_be_the_control() -> None:
         ({"control": "cold"}, "report: control: cold: is no value of arm"),
         (
             {"over": "5"},
-            "report: over: 5: set 'last epoch', 'last 5 epochs', 'first', 'largest' or 'at 10%'",
+            "report: over: 5: set 'last epoch', 'last 5 epochs', 'first 5 epochs', 'first', "
+            "'largest' or 'at 10%'",
         ),
         ({"over": 5}, "report: over: 5: set 'last epoch'"),
         ({"over": "last 0 epochs"}, "report: over: last 0 epochs: set"),
