@@ -19,6 +19,8 @@ class ImageClassifier(Supervised):
         channels_last: as `Supervised`.
         compile: as `Supervised`.
         initialisation: as `Supervised`.
+        initial_weights: as `Supervised`.
+        initial_weights_except: as `Supervised`.
         seed: as `Supervised`.
     """
 
@@ -31,6 +33,8 @@ class ImageClassifier(Supervised):
         channels_last: bool = True,
         compile: bool = False,
         initialisation: Scheme = "own",
+        initial_weights: str | None = None,
+        initial_weights_except: list[str] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -41,5 +45,7 @@ class ImageClassifier(Supervised):
             channels_last=channels_last,
             compile=compile,
             initialisation=initialisation,
+            initial_weights=initial_weights,
+            initial_weights_except=initial_weights_except,
             seed=seed,
         )

@@ -1,7 +1,8 @@
 """Supervised learning of any task; knows nothing of interventions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,9 +17,18 @@ from lightning_modules.objectives import Objective
 from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
+from plasticity_lab.surgery.initial_weights import (
+    check_weights,
+    load_weights,
+    read_weights,
+    weights_hash,
+)
 from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
 from plasticity_lab.surgery.preserve_buffers import preserve_buffers
 from plasticity_lab.surgery.schemes import Scheme
+
+BEGAN_FROM = "initial_weights"
+"""Entry of a checkpoint: hash of the weights of a file that training began from."""
 
 
 class Supervised(LightningModule):
@@ -41,6 +51,11 @@ class Supervised(LightningModule):
         initialisation: `own` is the network's, which is torch's default for its layers;
             `kaiming_fan_out` is that of the ReScience reproduction of Ash & Adams and of DASH,
             `kaiming_uniform_norm` that of open_lth (see `schemes.apply`). Resets draw by it too.
+        initial_weights: file of weights that training begins from, a checkpoint or a `state_dict`,
+            with a new optimizer and a new clock; None begins from the network's own initial values.
+            They are part of what the run is, by their content.
+        initial_weights_except: layers that begin from their own initial values nevertheless, such
+            as `[head]` for other classes.
         seed: the run's seed (`seed_everything`), set by train.py.
 
     Example:
@@ -64,12 +79,25 @@ class Supervised(LightningModule):
         channels_last: bool = True,
         compile: bool = False,
         initialisation: Scheme = "own",
+        initial_weights: str | None = None,
+        initial_weights_except: list[str] | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
         self.objective, self.rule = objective, rule or Backpropagation()
         self._loss_again: Callable[[], Tensor] | None = None
+        self.initial_weights = initial_weights
+        self.initial_weights_except = initial_weights_except or []
+        if self.initial_weights_except and initial_weights is None:
+            raise UserError(
+                "initial_weights_except",
+                value=self.initial_weights_except,
+                problem="there are no weights to begin from",
+                fix="set initial_weights: FILE, or remove it",
+            )
+        # Hash of the weights that training began from: "" is its own, None is not begun.
+        self._began_from: str | None = None
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         init_parameters(network, seed, initialisation)
@@ -82,6 +110,49 @@ class Supervised(LightningModule):
         self.deficit_metrics = EpochMetrics(objective.metrics())
         # torch checks rates and the like only here, and the user should hear of it now.
         self.configure_optimizers()
+
+    def on_fit_start(self) -> None:
+        """Begin from the weights of a file, unless training resumes or has begun."""
+        if self.initial_weights and self._began_from is None:
+            weights = self.read_initial_weights()
+            load_weights(self.network, weights, self.initial_weights_except)
+            self._began_from = weights_hash(weights)
+
+    def read_initial_weights(self) -> dict[str, Tensor]:
+        """Read the weights that training begins from.
+
+        Raises:
+            UserError: for a file that cannot be read, or weights of another network.
+        """
+        path = Path(self.initial_weights or "")
+        weights = read_weights(path)
+        check_weights(self.network, weights, self.initial_weights_except, path)
+        return weights
+
+    def check_initial_weights(self, checkpoint: Mapping[str, Any] | None) -> None:
+        """Raise UserError for weights that training cannot begin from, or has not begun from.
+
+        Args:
+            checkpoint: what the run starts from; None for a new run.
+        """
+        began_from = (checkpoint or {}).get(BEGAN_FROM)
+        if self.initial_weights is None and began_from is None:
+            return
+        if self.initial_weights is None:
+            problem = "the checkpoint's training began from the weights of a file"
+            raise UserError("initial_weights", value="null", problem=problem, fix="keep it")
+        exists = Path(self.initial_weights).is_file()
+        if checkpoint is None:
+            self.read_initial_weights()
+        elif began_from is None or (
+            exists and weights_hash(self.read_initial_weights()) != began_from
+        ):
+            raise UserError(
+                "initial_weights",
+                value=self.initial_weights,
+                problem="the checkpoint's training did not begin from these weights",
+                fix="start a new run, or name the checkpoint as initial_weights in place of it",
+            )
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (batch, …) to outputs (batch, outputs)."""
@@ -184,7 +255,12 @@ class Supervised(LightningModule):
             scheduler.step()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add each rank's sums, so that a run resumed inside an epoch logs the whole epoch."""
+        """Add each rank's sums, so that a run resumed inside an epoch logs the whole epoch.
+
+        And what weights training began from, if it began from a file.
+        """
+        if self._began_from:
+            checkpoint[BEGAN_FROM] = self._began_from
         states: Any = self.train_metrics.state()
         if self.trainer.world_size > 1:
             states = self.all_gather(states)
@@ -203,6 +279,7 @@ class Supervised(LightningModule):
         Raises:
             UserError: inside an epoch that was measured by other metrics.
         """
+        self._began_from = checkpoint.get(BEGAN_FROM, "")
         if self._trainer is None or self.trainer.state.fn != "fit":
             return
         states = checkpoint.get("train_metrics", {})

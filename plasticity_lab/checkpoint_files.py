@@ -138,46 +138,18 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
         UserError: if the file is missing, truncated, not a checkpoint, or training cannot resume
             from it.
     """
+    if path.is_dir():
+        raise UserError(
+            "ckpt_path",
+            value=path,
+            problem="is a directory",
+            fix=f"name a file in it, as {path}/checkpoints/{LAST}",
+        )
     if not path.is_file():
-        if path.is_dir():
-            raise UserError(
-                "ckpt_path",
-                value=path,
-                problem="is a directory",
-                fix=f"name a file in it, as {path}/checkpoints/{LAST}",
-            )
         raise UserError(
             "ckpt_path", value=path, problem="no such file", fix="name a checkpoint, or set 'last'"
         )
-    try:
-        checkpoint: dict[str, Any] = torch.load(
-            path, map_location="cpu", weights_only=True, mmap=True
-        )
-        damaged = _damaged(path, path.stat().st_mtime_ns)
-    # torch.load raises half a dozen kinds.
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if foreign := re.search(
-            r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason
-        ):
-            raise ForeignObjects(
-                f"ckpt_path: {path}: holds {foreign[1] or foreign[2]}, which is not read because "
-                "that could run code; name a checkpoint of tensors and plain values, or a new "
-                "directory"
-            ) from error
-        raise UserError(
-            "ckpt_path",
-            value=path,
-            problem=f"truncated or not a checkpoint ({reason[:120]})",
-            fix="name another, or set 'last'",
-        ) from error
-    if damaged:
-        raise UserError(
-            "ckpt_path",
-            value=path,
-            problem=f"is damaged ({damaged})",
-            fix="name another, or set 'last'",
-        )
+    checkpoint: dict[str, Any] = read_data(path, "ckpt_path", "name another, or set 'last'")
     if not isinstance(checkpoint, dict) or not {"state_dict", "global_step", "loops"} <= set(
         checkpoint
     ):
@@ -202,6 +174,45 @@ def read_checkpoint(path: Path, trainable: bool = False) -> dict[str, Any]:
             fix="name another, or set 'last'",
         )
     return checkpoint
+
+
+def read_data(path: Path, key: str, fix: str) -> Any:
+    """Read a file that `torch.save` wrote onto the CPU, without running any code that it may hold.
+
+    Args:
+        path: the file.
+        key: what names it in the config, for messages.
+        fix: what to set in place of a file that cannot be read.
+
+    Raises:
+        ForeignObjects: if it holds more than tensors and plain values.
+        UserError: if it is missing, truncated, damaged, or something else.
+    """
+    if not path.is_file():
+        raise UserError(key, value=path, problem="no such file", fix=fix)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        damaged = _damaged(path, path.stat().st_mtime_ns)
+    # torch.load raises half a dozen kinds.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if foreign := re.search(
+            r"GLOBAL (\S+) was not an allowed global|Unsupported class (\S+)", reason
+        ):
+            raise ForeignObjects(
+                f"{key}: {path}: holds {foreign[1] or foreign[2]}, which is not read because "
+                "that could run code; name a checkpoint of tensors and plain values, or a new "
+                "directory"
+            ) from error
+        raise UserError(
+            key,
+            value=path,
+            problem=f"truncated or not a checkpoint ({reason[:120]})",
+            fix=fix,
+        ) from error
+    if damaged:
+        raise UserError(key, value=path, problem=f"is damaged ({damaged})", fix=fix)
+    return content
 
 
 def latest_valid_checkpoint(folder: Path, trainable: bool = False) -> Path | None:

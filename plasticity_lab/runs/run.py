@@ -10,6 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from torch import Tensor
 
+from lightning_modules import Supervised
 from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.checkpoint_files import check_network, check_optimizer, read_checkpoint
 from plasticity_lab.errors import Diverged, UserError
@@ -77,8 +78,10 @@ class Run:
 
         if self.config.command != "fit":
             validate_run.check_evaluation(self.trainer, self.place.directory, self.config.command)
-        if self.place.checkpoint:
-            checkpoint = read_checkpoint(self.place.checkpoint)
+        checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
+        if isinstance(self.model, Supervised):
+            self.model.check_initial_weights(checkpoint)
+        if checkpoint and self.place.checkpoint:
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
             if self.config.command == "fit":
                 optimizer = build_optimizer(self.model).optimizer

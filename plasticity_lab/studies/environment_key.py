@@ -10,8 +10,11 @@ from typing import Any
 import torch
 
 from datamodules import ExampleDataset
+from lightning_modules import Supervised
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.type_hints import class_of
 from plasticity_lab.studies.epoch_signatures import instantiate
+from plasticity_lab.surgery.initial_weights import read_weights, weights_hash
 
 VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "pillow")
 
@@ -19,7 +22,7 @@ VERSIONS = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy"
 def environment_key(config: dict[str, Any], threads: int, fetch: bool = True) -> str:
     """Return what decides a run's numbers besides its config and code.
 
-    Versions, device, threads, data.
+    Versions, device, threads, data, and the weights of a file that training begins from.
 
     Args:
         config: the run's resolved config.
@@ -29,7 +32,18 @@ def environment_key(config: dict[str, Any], threads: int, fetch: bool = True) ->
     Raises:
         UserError: if the data cannot be read, and must.
     """
-    return "\n".join([platform_key(config), f"{threads} threads", data_key(config, fetch)])
+    parts = [platform_key(config), f"{threads} threads", data_key(config, fetch)]
+    if weights := initial_weights(config):
+        parts.append(f"initial weights {weights_hash(read_weights(Path(weights)))}")
+    return "\n".join(parts)
+
+
+def initial_weights(config: dict[str, Any]) -> str | None:
+    """Return the file of weights that a run's training begins from; None if there is none."""
+    arguments = config["model"].get("init_args") or {}
+    kind = class_of(config["model"]["class_path"])
+    file = arguments.get("initial_weights") if issubclass(kind, Supervised) else None
+    return str(file) if file else None
 
 
 def platform_key(config: dict[str, Any]) -> str:

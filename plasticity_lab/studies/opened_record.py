@@ -174,8 +174,14 @@ def code_stamps() -> dict[str, Stamp]:
 
 
 def data_stamps(arms: Sequence[dict[str, Any]]) -> dict[str, Stamp]:
-    """Return stamps of the texts in the arguments of data sets, each of which may be a path."""
+    """Return stamps of files that runs read: texts in the arguments of data sets may be paths.
+
+    And the weights that training begins from.
+    """
     texts = {text for arm in arms for text in _texts(_dataset(arm).get("init_args"))}
+    texts |= {
+        str((arm["model"].get("init_args") or {}).get("initial_weights") or "") for arm in arms
+    }
     return {text: stamp(text) for text in texts if text}
 
 
