@@ -1,5 +1,6 @@
 """Data as they are at each moment of a run."""
 
+from datamodules.datasets.class_subset import ClassSubset
 from datamodules.datasets.digits import Digits
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.datasets.folder_images import FolderImages
@@ -39,6 +40,7 @@ __all__ = [
     "Blur",
     "ClassGrowth",
     "ClassStream",
+    "ClassSubset",
     "CropFlip",
     "DataStages",
     "Deficit",

@@ -311,7 +311,14 @@ NOT_SWITCHED = {
 }
 """Exported, but nothing that YAML switches on in a run."""
 
-DATASETS = {"Digits", "FolderImages", "GaussianInputs", "TeacherTargets", "TorchvisionImages"}
+DATASETS = {
+    "ClassSubset",
+    "Digits",
+    "FolderImages",
+    "GaussianInputs",
+    "TeacherTargets",
+    "TorchvisionImages",
+}
 """Where images come from; tested in tests/datamodules."""
 
 VARIANTS: dict[str, dict[str, Any]] = {

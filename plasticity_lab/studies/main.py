@@ -236,7 +236,7 @@ def _run(
     for file, work in zip(files, works, strict=True):
         check_claims(work)
         check_arms(work)
-        if work.study.chooses_for:
+        if work.study.comes_before:
             later = open_provisional(file, options.root.absolute(), options.config)
             check_claims(later)
             check_arms(later)
@@ -246,15 +246,16 @@ def _run(
     for file, first in zip(files, works, strict=True):
         work = first
         missing_runs = commands.run(work, options.jobs, train)
-        if work.study.chooses_for:
-            # What has been chosen decides the runs of the study itself.
-            chosen = opened(file)
-            if not chosen.study.chooses_for:
-                _report(work)
-                work = chosen
-                check_claims(work)
-                check_arms(work)
-                missing_runs = commands.run(work, options.jobs, train)
+        while work.study.comes_before:
+            # What has been trained, or chosen, decides the runs of the study after it.
+            following = opened(file)
+            if following.study.name == work.study.name:
+                break
+            _report(work)
+            work = following
+            check_claims(work)
+            check_arms(work)
+            missing_runs = commands.run(work, options.jobs, train)
         missing += len(missing_runs)
         if any(map(work.is_materialised, range(len(work.study.runs)))):
             _report(work)
@@ -287,7 +288,7 @@ def _watch(files: Sequence[Path], opened: Callable[[Path], StudyContext]) -> Non
             if any(map(work.is_materialised, range(len(work.study.runs)))):
                 print(f"{write_report(work, WATCH)}/index.html", end="  ")
             print(f"{work.study.name}: {commands.status(work).splitlines()[0]}", flush=True)
-        complete = all(commands.is_complete(work) and not work.study.chooses_for for work in works)
+        complete = all(commands.is_complete(work) and not work.study.comes_before for work in works)
         if not complete:
             time.sleep(WATCH)
 

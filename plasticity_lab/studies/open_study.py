@@ -26,7 +26,8 @@ def open_study(
 ) -> StudyContext:
     """Read a study, resolve its runs and name their states.
 
-    Where coefficients are chosen first, it is the study of the candidates until they are trained.
+    Where coefficients are chosen first, it is the study of the candidates until they are trained,
+    and where weights are trained first, the study of those.
 
     Args:
         file: its YAML file.
@@ -53,7 +54,10 @@ def open_study(
 
 
 def open_provisional(file: Path, root: Path, config: Sequence[Path] = ()) -> StudyContext:
-    """Return a study whose coefficients are yet to be chosen, with the first of each arm.
+    """Return a study as far as it is known before anything is trained.
+
+    Where coefficients are yet to be chosen it has the first of each arm, and it begins from no
+    weights that are yet to be trained.
 
     So what is wrong with it shows before its candidates are trained. Arguments as `open_study`.
     """

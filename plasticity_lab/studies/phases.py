@@ -1,15 +1,20 @@
-"""A study whose coefficients are chosen first is two: that of the candidates, then its own."""
+"""A study may be several that are run one after another.
+
+First that whose weights it begins from, then that of the candidates for its coefficients.
+"""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.metrics import read_over, scale
 from plasticity_lab.studies.outcome import Cause
+from plasticity_lab.studies.pretraining import is_trained, with_weights, without_weights
 from plasticity_lab.studies.scalars import read
 from plasticity_lab.studies.selection import SELECTION, Choice, Selection, choose
-from plasticity_lab.studies.study_file import Run, Study, read_study, shown
+from plasticity_lab.studies.study_file import Run, Study, read_study, shown, without_equals
 from plasticity_lab.studies.wording import note
 
 if TYPE_CHECKING:
@@ -17,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def phase(study: Study, opened: Callable[[Study], "StudyContext | None"]) -> "StudyContext | None":
-    """Return the study that is to be run now: of the candidates, until something is chosen.
+    """Return the study that is to be run now.
+
+    That is the one whose weights it begins from, until they are trained; then that of the
+    candidates, until something is chosen.
 
     Args:
         study: the content of its file.
@@ -26,10 +34,19 @@ def phase(study: Study, opened: Callable[[Study], "StudyContext | None"]) -> "St
     Raises:
         UserError: if candidates are compared by what is measured on the test split.
     """
+    prepared: Callable[[Study], Study] | None = None
+    if study.pretraining:
+        first = phase(read_study(study.pretraining, study.config), opened)
+        if first is None:
+            return None
+        if first.study.comes_before or not is_trained(first):
+            return first._replace(study=first.study._replace(comes_before=study.name))
+        prepared = partial(with_weights, first=first)
+        study = prepared(study)
     selection = study.selection
     if not selection:
         return opened(study)
-    trial = opened(candidates(study, selection))
+    trial = opened(candidates(study, selection, prepared))
     if trial is None:
         return None
     _check_validation(trial, selection)
@@ -37,7 +54,9 @@ def phase(study: Study, opened: Callable[[Study], "StudyContext | None"]) -> "St
     return trial if choices is None else opened(with_choices(study, choices))
 
 
-def candidates(study: Study, selection: Selection) -> Study:
+def candidates(
+    study: Study, selection: Selection, prepared: Callable[[Study], Study] | None = None
+) -> Study:
     """Return the study of all candidates, each with the seeds of the selection.
 
     It has a name and a folder of its own.
@@ -45,9 +64,12 @@ def candidates(study: Study, selection: Selection) -> Study:
     Args:
         study: whose coefficients are chosen.
         selection: how.
+        prepared: gives runs the weights that they begin from; None if they begin from none.
     """
     plain = read_study(study.file, study.config, selection.seeds)
-    runs = [_candidate(run) for run in _distinct(plain.runs)]
+    if prepared:
+        plain = prepared(plain)
+    runs = [_candidate(run) for run in without_equals(plain.runs)]
     report = {"metric": selection.metric, "over": selection.read, "x": "arm", "figure": "bar"}
     return plain._replace(
         name=selection_name(study),
@@ -56,24 +78,13 @@ def candidates(study: Study, selection: Selection) -> Study:
         claims=[],
         selection=None,
         chooses_for=study.name,
+        comes_before=study.name,
     )
 
 
 def selection_name(study: Study) -> str:
     """Return the name of the study that chooses the coefficients of another."""
     return f"{study.name}{SELECTION}"
-
-
-def _distinct(runs: Sequence[Run]) -> list[Run]:
-    """Return runs without those that equal an earlier one.
-
-    An arm that does not use what is chosen, such as a control, has one candidate.
-    """
-    first: dict[str, Run] = {}
-    for run in runs:
-        files = [str(file) for file in run.configs]
-        first.setdefault(json.dumps([files, run.overrides], default=str), run)
-    return list(first.values())
 
 
 def _candidate(run: Run) -> Run:
@@ -128,17 +139,22 @@ def decided(work: "StudyContext", selection: Selection) -> list[Choice] | None:
 def with_choices(study: Study, choices: Sequence[Choice]) -> Study:
     """Return a study with the runs of what is chosen only."""
     allowed = {_key({**choice.arm, **choice.chosen}) for choice in choices}
-    runs = [run for run in _distinct(study.runs) if _key(run.values) in allowed]
+    runs = [run for run in without_equals(study.runs) if _key(run.values) in allowed]
     return study._replace(runs=runs, choices=choices)
 
 
 def provisional(study: Study) -> Study:
-    """Return a study with the first candidate of each arm, to be checked before any is trained."""
+    """Return a study as far as it is known before anything is trained, to be checked.
+
+    It begins from no weights, and has the first candidate of each arm.
+    """
     selection = study.selection
-    assert selection
-    runs = candidates(study, selection).runs
+    if selection is None:
+        return without_weights(study)
+    runs = candidates(study, selection, without_weights).runs
     return with_choices(
-        study, choose(selection, [run.candidate or {} for run in runs], [0.0] * len(runs))
+        without_weights(study),
+        choose(selection, [run.candidate or {} for run in runs], [0.0] * len(runs)),
     )
 
 

@@ -90,6 +90,10 @@ class StudyContext(NamedTuple):
         """Return the directory of a run."""
         return self.home / self.study.runs[number].name
 
+    def weights(self, number: int) -> Path:
+        """Return the file of the weights that a run ends in."""
+        return self.folder(number) / LAST
+
     def finished(self, stored: StoredStates | None = None) -> list[int]:
         """Return the numbers of the runs that are trained and tested, all of which is stored.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,10 @@ from plasticity_lab.studies.selection import (
     read_selection,
 )
 
-KEYS = {"name", "config", "axes", "arms", "set", "select", "report", "claims"}
+KEYS = {"name", "config", "axes", "arms", "set", "pretraining", "select", "report", "claims"}
+PRETRAINED = "pretrained"
+"""Stands in braces for the weights that a run begins from; see `pretraining`."""
+
 SEED = "seed_everything"
 
 COLUMNS = {
@@ -83,6 +87,9 @@ class Study(NamedTuple):
         selection: how coefficients are chosen before it is run; None if none are.
         choices: what has been chosen.
         chooses_for: name of the study for which it chooses coefficients; "" if it is none of these.
+        pretraining: file of the study whose runs' weights these runs begin from; None if there is
+            none.
+        comes_before: name of the study that is to be run after it; "" if it is the last.
     """
 
     name: str
@@ -94,6 +101,8 @@ class Study(NamedTuple):
     selection: Selection | None = None
     choices: Sequence[Choice] = ()
     chooses_for: str = ""
+    pretraining: Path | None = None
+    comes_before: str = ""
 
 
 def shown(value: Any) -> str:
@@ -117,6 +126,9 @@ def read_study(
         file: the YAML file; files it names are relative to it.
         config: absolute paths of files on top of those it names, for every run.
         seeds: in place of its own.
+
+    `pretraining` names another study, which is trained first: `{pretrained}` is the file of weights
+    of its run with the same seed, and with the same values of all variables that both have.
 
     Raises:
         UserError: for a key that a study does not have, values of unequal number in an entry, an
@@ -152,7 +164,9 @@ def read_study(
     parts = [
         [first, *chosen, arm, last] for arm in groups for chosen in itertools.product(*choices)
     ]
-    runs = [_run(file.parent, part, naming) for part in parts]
+    pretraining = _pretraining(file, content)
+    given = {PRETRAINED: f"{{{PRETRAINED}}}"} if pretraining else {}
+    runs = [_run(file.parent, part, naming, given) for part in parts]
 
     counts = Counter(run.name for run in runs)
     if twice := [name for name, count in counts.items() if count > 1]:
@@ -165,7 +179,7 @@ def read_study(
     _check_variables(axes, arms, parts)
     report = _of_kind(content, "report", dict)
     claims = _of_kind(content, "claims", list)
-    study = Study(str(content["name"]), runs, report, claims, file, config)
+    study = Study(str(content["name"]), runs, report, claims, file, config, pretraining=pretraining)
     if "select" not in content:
         return study
     selection = read_selection(content["select"], report.get("over", "last epoch"))
@@ -203,6 +217,38 @@ def _content(file: Path) -> dict[str, Any]:
             file, value="name", problem="is a folder's", fix=f"use at most {longest} bytes"
         )
     return content
+
+
+def _pretraining(file: Path, content: Mapping[str, Any]) -> Path | None:
+    """Return the file of the study that is trained first; None without one."""
+    if "pretraining" not in content:
+        return None
+    first = (file.parent / str(content["pretraining"])).resolve()
+    if not first.is_file() or first == file.resolve():
+        raise UserError(
+            "pretraining",
+            value=content["pretraining"],
+            problem="there is no such other study",
+            fix="name its file, relative to this one",
+        )
+    used = f"{{{PRETRAINED}}}" in str([content.get(key) for key in ("set", "axes", "arms")])
+    if not used:
+        raise UserError(
+            "pretraining",
+            value=content["pretraining"],
+            problem="no run begins from its weights",
+            fix=f'set model.init_args.initial_weights: "{{{PRETRAINED}}}", or remove it',
+        )
+    return first
+
+
+def without_equals(runs: Sequence[Run]) -> list[Run]:
+    """Return runs without those that equal an earlier one."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        files = [str(file) for file in run.configs]
+        first.setdefault(json.dumps([files, run.overrides], default=str), run)
+    return list(first.values())
 
 
 def _of_kind(content: dict[str, Any], key: str, kind: type) -> Any:
@@ -289,11 +335,20 @@ def _is_variable(key: Any) -> bool:
     return "." not in key and key not in ("config", SEED)
 
 
-def _run(home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str]) -> Run:
-    """Make a run of its parts, the earliest first; `naming` are the variables that name it."""
+def _run(
+    home: Path, parts: Sequence[dict[str, Any]], naming: Sequence[str], given: Mapping[str, str]
+) -> Run:
+    """Make a run of its parts, the earliest first.
+
+    Args:
+        home: what files are named relative to.
+        parts: the parts.
+        naming: the variables that name it.
+        given: what its expressions may name besides its variables.
+    """
     values = _variables(parts)
     overrides = _overrides(parts)
-    with_seed = dict(values)
+    with_seed = {**given, **values}
     if SEED in overrides:
         with_seed["seed"] = overrides[SEED]
     filled_in = {key: filled(value, with_seed) for key, value in overrides.items()}

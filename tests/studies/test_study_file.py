@@ -218,7 +218,8 @@ def test_an_expression_is_of_a_sensible_size(text: str, message: str | None) -> 
         ({"name": "../one"}, r"name: \.\./one: is a folder's"),
         (
             {"axis": []},
-            "axis: a study has no such key; it has arms, axes, claims, config, name, report",
+            "axis: a study has no such key; it has arms, axes, claims, config, name, "
+            "pretraining, report",
         ),
         ({"config": ["none.yaml"]}, "config: .*none.yaml: there is no such file"),
         (
