@@ -15,7 +15,7 @@ import yaml
 
 import callbacks
 import datamodules
-from datamodules import Augmentation, Deficit, Growth, ImageDataset
+from datamodules import Augmentation, DataStages, Deficit, ExampleDataset, StageTransform
 from lightning_modules import networks
 from plasticity_lab import measurements, surgery
 from plasticity_lab.analysis.measure import measure
@@ -262,9 +262,10 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def placed(node: dict[str, Any], kind: type) -> dict[str, Any]:
     """Return a config fragment with a class at the place for its kind."""
-    if issubclass(kind, Deficit):
-        return {"data": {"init_args": {"deficits+": [node]}}}
-    places = {Growth: "growth", Augmentation: "augmentation", ImageDataset: "dataset"}
+    for base, key in {Deficit: "deficits+", StageTransform: "stage_transforms"}.items():
+        if issubclass(kind, base):
+            return {"data": {"init_args": {key: [node]}}}
+    places = {DataStages: "growth", Augmentation: "augmentation", ExampleDataset: "dataset"}
     for base, key in places.items():
         if issubclass(kind, base):
             return {"data": {"init_args": {key: node}}}

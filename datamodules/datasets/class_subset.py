@@ -32,11 +32,10 @@ class ClassSubset(ExampleDataset):
 
     Example:
         ```yaml
-        dataset:
-          class_path: datamodules.ClassSubset
-          init_args:
-            dataset: {class_path: datamodules.Digits}
-            classes: ["5", "6", "7", "8", "9"]
+        class_path: datamodules.ClassSubset
+        init_args:
+          dataset: {class_path: datamodules.Digits}
+          classes: ["5", "6", "7", "8", "9"]
         ```
     """
 

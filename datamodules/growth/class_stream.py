@@ -34,9 +34,8 @@ class ClassStream(Stream):
 
     Example:
         ```yaml
-        growth:
-          class_path: datamodules.ClassStream
-          init_args: {classes_per_stage: 2, recurrence: redraw, relabel: true, every: 10ep}
+        class_path: datamodules.ClassStream
+        init_args: {classes_per_stage: 2, recurrence: redraw, relabel: true, every: 10ep}
         ```
     """
 

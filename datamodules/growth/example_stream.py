@@ -28,9 +28,8 @@ class ExampleStream(Stream):
 
     Example:
         ```yaml
-        growth:
-          class_path: datamodules.ExampleStream
-          init_args: {count: 500, overlap: 250, recurrence: cycle, every: 5ep}
+        class_path: datamodules.ExampleStream
+        init_args: {count: 500, overlap: 250, recurrence: cycle, every: 5ep}
         ```
     """
 

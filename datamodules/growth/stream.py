@@ -26,11 +26,6 @@ class Stream(DataStages):
         at: as `DataStages`.
         until: as `DataStages`.
         every: as `DataStages`.
-
-    Example:
-        ```yaml
-        growth: {class_path: datamodules.TaskStream, init_args: {every: 1ep}}
-        ```
     """
 
 

@@ -29,8 +29,8 @@ class TaskStream(Stream):
 
     Example:
         ```yaml
-        growth: {class_path: datamodules.TaskStream, init_args: {every: 1ep}}
-        stage_transforms: [{class_path: datamodules.PixelPermutation}]
+        class_path: datamodules.TaskStream
+        init_args: {every: 1ep}
         ```
     """
 

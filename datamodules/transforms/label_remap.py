@@ -41,7 +41,8 @@ class LabelRemap(LabelTransform):
 
     Example:
         ```yaml
-        stage_transforms: [{class_path: datamodules.LabelRemap}]
+        class_path: datamodules.LabelRemap
+        init_args: {fraction: 0.5}
         ```
     """
 

@@ -47,7 +47,8 @@ class PixelPermutation(StageTransform):
 
     Example:
         ```yaml
-        stage_transforms: [{class_path: datamodules.PixelPermutation}]
+        class_path: datamodules.PixelPermutation
+        init_args: {cycle: 10}
         ```
     """
 

@@ -49,7 +49,8 @@ class RandomLabels(LabelTransform):
 
     Example:
         ```yaml
-        stage_transforms: [{class_path: datamodules.RandomLabels, init_args: {cycle: 2}}]
+        class_path: datamodules.RandomLabels
+        init_args: {fraction: 0.5}
         ```
     """
 

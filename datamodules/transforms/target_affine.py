@@ -26,7 +26,8 @@ class TargetAffine(StageTransform):
 
     Example:
         ```yaml
-        stage_transforms: [{class_path: datamodules.TargetAffine, init_args: {offsets: [0, 10]}}]
+        class_path: datamodules.TargetAffine
+        init_args: {offsets: [0, 10], scales: [1, 2]}
         ```
     """
 

@@ -4,6 +4,12 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initial_weights import (
+    check_weights,
+    load_weights,
+    read_weights,
+    weights_hash,
+)
 from plasticity_lab.surgery.initialisation import check_redraw, init_parameters, redraw
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
@@ -22,12 +28,15 @@ __all__ = [
     "add_l2_init_gradient",
     "batch_norm_layers",
     "check_redraw",
+    "check_weights",
     "construct",
     "estimate_norm_statistics",
     "frozen_batch_norms",
     "init_parameters",
     "layers_with_state",
+    "load_weights",
     "own_parameters",
+    "read_weights",
     "redraw",
     "reset_layers",
     "reset_optimizer_state",
@@ -36,4 +45,5 @@ __all__ = [
     "shrink_perturb",
     "snapshot",
     "update_bn",
+    "weights_hash",
 ]
