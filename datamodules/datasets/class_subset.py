@@ -33,9 +33,7 @@ class ClassSubset(ExampleDataset):
     Example:
         ```yaml
         class_path: datamodules.ClassSubset
-        init_args:
-          dataset: {class_path: datamodules.Digits}
-          classes: ["5", "6", "7", "8", "9"]
+        init_args: {dataset: {class_path: datamodules.Digits}, classes: ["5", "6", "7"]}
         ```
     """
 

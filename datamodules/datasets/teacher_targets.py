@@ -44,11 +44,11 @@ class TeacherTargets(ExampleDataset):
     Example:
         ```yaml
         class_path: datamodules.TeacherTargets
-        init_args:
-          dataset: {class_path: datamodules.Digits}
-          teacher:
-            class_path: lightning_modules.networks.MLP
-            init_args: {in_channels: 1, num_classes: 1, image_size: 16, widths: [100]}
+        init_args: {
+          dataset: {class_path: datamodules.Digits},
+          teacher: {
+            class_path: lightning_modules.networks.MLP,
+            init_args: {in_channels: 1, num_classes: 1, image_size: 16, widths: [100]}}}
         ```
     """
 
