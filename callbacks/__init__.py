@@ -22,6 +22,7 @@ from callbacks.diagnostics import (
     Probe,
     ProbeDiagnostic,
     TimeToAccuracy,
+    Trainability,
     WeightDistance,
 )
 from callbacks.epoch_end import EpochEnd
@@ -76,6 +77,7 @@ __all__ = [
     "ShrinkPerturb",
     "StageEnd",
     "TimeToAccuracy",
+    "Trainability",
     "WeightDecaySchedule",
     "WeightDistance",
 ]

@@ -19,6 +19,7 @@ from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
+from callbacks.diagnostics.trainability import Trainability
 from callbacks.diagnostics.weight_distance import WeightDistance
 
 __all__ = [
@@ -42,5 +43,6 @@ __all__ = [
     "Probe",
     "ProbeDiagnostic",
     "TimeToAccuracy",
+    "Trainability",
     "WeightDistance",
 ]

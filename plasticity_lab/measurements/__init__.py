@@ -85,6 +85,13 @@ from plasticity_lab.measurements.tangent_kernel import (
     energy,
     tangent_kernels,
 )
+from plasticity_lab.measurements.trainability import (
+    TrainabilityComparison,
+    TrainingBudget,
+    TrainingOutcome,
+    steps_to_level,
+    trainability,
+)
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
 from plasticity_lab.measurements.wrong_labels import auc, precision
 
@@ -100,6 +107,9 @@ __all__ = [
     "Nodes",
     "Predictive",
     "Trace",
+    "TrainabilityComparison",
+    "TrainingBudget",
+    "TrainingOutcome",
     "Tridiagonal",
     "alignment",
     "angle",
@@ -163,8 +173,10 @@ __all__ = [
     "srank",
     "stability",
     "stable_rank",
+    "steps_to_level",
     "subspace_overlap",
     "tangent_kernels",
+    "trainability",
     "trained_parameters",
     "unflatten",
     "varying",

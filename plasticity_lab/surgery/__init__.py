@@ -4,6 +4,7 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.initialisation import check_redraw, init_parameters, redraw
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
@@ -23,7 +24,9 @@ __all__ = [
     "batch_norm_layers",
     "check_redraw",
     "construct",
+    "copy_network",
     "estimate_norm_statistics",
+    "fresh_copy",
     "frozen_batch_norms",
     "init_parameters",
     "layers_with_state",
