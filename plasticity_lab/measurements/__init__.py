@@ -9,6 +9,7 @@ there and back, and leaves gradients, statistics and random streams as they were
 
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
+from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.feature_rank import effective_rank, srank, stable_rank
 from plasticity_lab.measurements.features import block_outputs, last_features, rectified
 from plasticity_lab.measurements.fisher_trace import (
@@ -128,6 +129,7 @@ __all__ = [
     "effective_rank",
     "eigh_descending",
     "energy",
+    "error_norms",
     "exact_fisher_trace",
     "filter_normalised",
     "fisher_trace",

@@ -37,6 +37,10 @@ class TrainingBudget:
         steps: optimizer steps of each copy.
         batch_size: examples in a batch, 2 or more; all, if there are no more.
         repeats: how often it is done, with new targets, fresh weights and batches.
+
+    Examples:
+        >>> TrainingBudget(steps=4).points
+        [0, 1, 2, 3, 4]
     """
 
     steps: int = 200
@@ -55,6 +59,10 @@ class TrainingOutcome(NamedTuple):
     Attributes:
         losses: on all examples, float64 (repeats, points).
         accuracies: likewise; None unless the targets are labels.
+
+    Examples:
+        >>> TrainingOutcome(losses=torch.tensor([[2.3, 0.5]]), accuracies=None).losses[:, -1]
+        tensor([0.5000])
     """
 
     losses: Tensor
@@ -68,6 +76,13 @@ class TrainabilityComparison(NamedTuple):
         points: after how many steps both were evaluated, the last one after all.
         aged: from the network's present weights.
         fresh: from fresh ones.
+
+    Examples:
+        >>> aged, fresh = (
+        ...     TrainingOutcome(torch.tensor([[2.5, final]]), None) for final in (1.5, 0.5)
+        ... )
+        >>> TrainabilityComparison([0, 100], aged, fresh).gaps
+        tensor([1.])
     """
 
     points: list[int]
@@ -124,6 +139,7 @@ def trainability(
         UserError: by name, for a layer that cannot be drawn again.
 
     Examples:
+        >>> from plasticity_lab.surgery import construct
         >>> network = construct(nn.Linear, 3, 2)
         >>> inputs = torch.randn(20, 3)
         >>> make_optimizer = lambda copy: torch.optim.SGD(copy.parameters(), lr=0.1)
