@@ -18,6 +18,7 @@ from callbacks.diagnostics.margins import Margins
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.probe import Probe
+from callbacks.diagnostics.redundant_units import RedundantUnits
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from callbacks.diagnostics.trainability import Trainability
 from callbacks.diagnostics.weight_distance import WeightDistance
@@ -42,6 +43,7 @@ __all__ = [
     "NormBiases",
     "Probe",
     "ProbeDiagnostic",
+    "RedundantUnits",
     "TimeToAccuracy",
     "Trainability",
     "WeightDistance",

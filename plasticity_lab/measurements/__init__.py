@@ -73,6 +73,15 @@ from plasticity_lab.measurements.parameter_groups import (
 )
 from plasticity_lab.measurements.predictive import Categorical, Gaussian, Predictive
 from plasticity_lab.measurements.preserve_state import preserve_state
+from plasticity_lab.measurements.redundant_units import (
+    activations,
+    duplicate_units,
+    linearised_units,
+    saturated_units,
+    slope_shares,
+    slopes,
+    unit_products,
+)
 from plasticity_lab.measurements.sharpness import (
     filter_normalised,
     gaussian_direction,
@@ -112,6 +121,7 @@ __all__ = [
     "TrainingBudget",
     "TrainingOutcome",
     "Tridiagonal",
+    "activations",
     "alignment",
     "angle",
     "auc",
@@ -126,6 +136,7 @@ __all__ = [
     "detached_parameters",
     "distance",
     "dormant",
+    "duplicate_units",
     "effective_rank",
     "eigh_descending",
     "energy",
@@ -152,6 +163,7 @@ __all__ = [
     "largest_full_eigenvalue",
     "last_features",
     "linear_cka",
+    "linearised_units",
     "loss_near",
     "lowest_tenth",
     "magnitudes",
@@ -168,8 +180,11 @@ __all__ = [
     "redundancy",
     "relative_distance",
     "sam_sharpness",
+    "saturated_units",
     "share_within",
     "shares",
+    "slope_shares",
+    "slopes",
     "smoothed_density",
     "spectral_density",
     "srank",
@@ -181,6 +196,7 @@ __all__ = [
     "trainability",
     "trained_parameters",
     "unflatten",
+    "unit_products",
     "varying",
     "weight_norm",
     "whole_units",

@@ -20,4 +20,6 @@ def error_norms(logits: Tensor, labels: Tensor) -> Tensor:
         tensor([0.7071, 0.0000])
     """
     probabilities = logits.float().softmax(1)
-    return torch.linalg.vector_norm(probabilities - F.one_hot(labels, logits.shape[1]), dim=1)
+    errors = probabilities - F.one_hot(labels, logits.shape[1])
+    norms: Tensor = torch.linalg.vector_norm(errors, dim=1)
+    return norms
