@@ -21,8 +21,10 @@ from callbacks.diagnostics import (
     NormBiases,
     Probe,
     ProbeDiagnostic,
+    RedundantUnits,
     StageAccuracy,
     TimeToAccuracy,
+    Trainability,
     WeightDistance,
 )
 from callbacks.epoch_end import EpochEnd
@@ -73,11 +75,13 @@ __all__ = [
     "OptimizerReset",
     "Probe",
     "ProbeDiagnostic",
+    "RedundantUnits",
     "Rewind",
     "ShrinkPerturb",
     "StageAccuracy",
     "StageEnd",
     "TimeToAccuracy",
+    "Trainability",
     "WeightDecaySchedule",
     "WeightDistance",
 ]

@@ -1,10 +1,14 @@
 """A module's optimizers and schedules, built anew."""
 
+import copy
 from typing import Any, NamedTuple
 
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import _configure_optimizers
+from torch import nn
 from torch.optim import Optimizer
+
+from plasticity_lab.errors import UserError
 
 
 class Configured(NamedTuple):
@@ -49,3 +53,31 @@ def build_optimizer(module: LightningModule) -> Configured:
     if not isinstance(schedule, dict):
         return Configured(optimizers[0], schedule)
     return Configured(optimizers[0], schedule["scheduler"], schedule.get("interval", "epoch"))
+
+
+def build_optimizer_for(module: LightningModule, network: nn.Module, twin: nn.Module) -> Optimizer:
+    """Return the optimizer that a module configures, built anew for a copy of its network.
+
+    It has the rates that it was configured with, before any schedule. The module, its network and
+    their optimizer are left alone.
+
+    Args:
+        module: what is trained.
+        network: its network, which may be the module itself.
+        twin: a copy of that.
+
+    Raises:
+        UserError: for a module that has none, or several, or cannot tell outside a run.
+    """
+    # A copy of the module that holds the copy of its network.
+    configured = build_optimizer(copy.deepcopy(module, {id(network): twin}))
+    if configured.optimizer is None:
+        raise UserError(
+            "optimizer",
+            value=type(module).__name__,
+            problem="configures none that a copy of its network could be trained by",
+            fix="let configure_optimizers() return one, without use of the trainer",
+        )
+    for group in configured.optimizer.param_groups:
+        group["lr"] = group.get("initial_lr", group["lr"])
+    return configured.optimizer

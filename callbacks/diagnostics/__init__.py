@@ -18,8 +18,10 @@ from callbacks.diagnostics.margins import Margins
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.probe import Probe
+from callbacks.diagnostics.redundant_units import RedundantUnits
 from callbacks.diagnostics.stage_accuracy import StageAccuracy
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
+from callbacks.diagnostics.trainability import Trainability
 from callbacks.diagnostics.weight_distance import WeightDistance
 
 __all__ = [
@@ -42,7 +44,9 @@ __all__ = [
     "NormBiases",
     "Probe",
     "ProbeDiagnostic",
+    "RedundantUnits",
     "StageAccuracy",
     "TimeToAccuracy",
+    "Trainability",
     "WeightDistance",
 ]

@@ -15,6 +15,7 @@ from callbacks.diagnostics.forgetting_table import write_table
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.run_look import blank_look
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.forgetting_statistics import (
     NEVER,
     ForgettingStatistics,
@@ -84,7 +85,11 @@ class Forgetting(Diagnostic):
     Over the examples presented so far `forgetting/events` is the mean of those learned at least
     once: of one never learned the number of events is 0 and says nothing. Shares of all are
     `never_learned`, `unforgettable` (learned and not forgotten) and `learned` (right when last
-    presented). Where a deficit has changed labels, each of the four is also logged of the examples
+    presented). Means over all are `aum`, the area under the margin (Pleiss et al. 2020,
+    https://arxiv.org/abs/2001.10528: mean over presentations of the logit of the label less the
+    largest other one), and `el2n`, the mean over presentations of |softmax - one-hot label|_2; EL2N
+    of Paul et al. 2021 (https://arxiv.org/abs/2107.07075) is that of several networks at one early
+    epoch. Where a deficit has changed labels, each of these is also logged of the examples
     that training was ever given a wrong label for and of the others (`forgetting/events/wrong`,
     `forgetting/events/right`), with `forgetting/wrong_labels/share`, the share of wrong labels;
     `forgetting/wrong_labels/precision`, their share among as many examples as are forgotten most;
@@ -94,7 +99,8 @@ class Forgetting(Diagnostic):
     At the end of training `forgetting.csv` in the run's directory holds every example, by its place
     in the whole training split, with its rank key (`score`), the label given, whether that is
     wrong, its misclassification margin (mean of the logit of the label less the largest other one
-    where it was forgotten) and its events in each data stage. Presentations are numbered from 0.
+    where it was forgotten), its `aum` and `el2n`, and its events in each data stage. Presentations
+    are numbered from 0.
 
     Every batch is counted, whatever `every` is.
 
@@ -114,6 +120,8 @@ class Forgetting(Diagnostic):
         "forgetting/never_learned",
         "forgetting/unforgettable",
         "forgetting/learned",
+        "forgetting/aum",
+        "forgetting/el2n",
     )
     tags = (
         *charts,
@@ -156,6 +164,12 @@ class Forgetting(Diagnostic):
                     f"{len(data.splits.train)}"
                 ),
                 fix="use its data, or remove Forgetting",
+            )
+        if state and state.keys() != self._counts.state_dict().keys():
+            raise UserError(
+                "Forgetting",
+                problem="the checkpoint was written by an earlier version, which counted less",
+                fix="remove Forgetting, or start a new run",
             )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -202,14 +216,16 @@ class Forgetting(Diagnostic):
             batch.targets,
             right,
             whole_units(margins(self._logits, batch.targets)),
+            whole_units(error_norms(self._logits, batch.targets)),
         ]
         rows = torch.stack([column.long() for column in columns], 1)
-        gathered: Any = pl_module.all_gather(rows)  # (batch, 4), or (ranks, batch, 4)
+        gathered: Any = pl_module.all_gather(rows)  # (batch, 5), or (ranks, batch, 5)
         # Ranks have equal batches, and examples are dealt out to them in turn.
-        gathered = gathered.reshape(-1, len(right), 4).transpose(0, 1).reshape(-1, 4)
-        indices, targets, correct, units = gathered.unbind(1)
+        gathered = gathered.reshape(-1, len(right), 5).transpose(0, 1).reshape(-1, 5)
+        indices, targets, correct, units, errors = gathered.unbind(1)
         data: Any = getattr(trainer, "datamodule", None)
-        self._counts.update(indices, targets, correct.bool(), units, data.now.stage)
+        stage = data.now.stage
+        self._counts.update(indices, targets, correct.bool(), units, errors, stage)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

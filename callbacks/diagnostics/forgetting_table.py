@@ -22,7 +22,7 @@ def forgetting_table(images: Split, counts: ForgettingStatistics) -> pd.DataFram
         presentation; `wrong_label`, 1 if that was ever not its own; `presentations`;
         `first_learned`; `last_wrong`; `learned`; `events`; `score`, by which the authors sort
         (never-learned examples rank highest); `misclassification_margin`, the mean margin where it
-        was forgotten; `events_stage0` ….
+        was forgotten; `aum`; `el2n`; `events_stage0` ….
     """
     state = counts.state_dict()
     columns = {
@@ -39,6 +39,8 @@ def forgetting_table(images: Split, counts: ForgettingStatistics) -> pd.DataFram
     }
     table = pd.DataFrame({name: column.numpy() for name, column in columns.items()}).astype("Int64")
     table["misclassification_margin"] = counts.misclassification_margins.cpu().numpy().round(6)
+    table["aum"] = counts.aum.cpu().numpy().round(6)
+    table["el2n"] = counts.el2n.cpu().numpy().round(6)
     for stage, events in enumerate(state["events"].T):
         table[f"events_stage{stage}"] = events.numpy()
 

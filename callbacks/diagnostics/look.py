@@ -44,6 +44,9 @@ class Look:
         learning_rate: at which the first parameter group is trained; None without a run.
         frozen_norms: names of batch-norm layers that training keeps in evaluation mode.
         rule: how training comes by its gradients; None is backpropagation.
+        optimizer_for: function from a copy of the network to the run's optimizer, built anew for
+            it with the rates that it was configured with; None if that is not known.
+        holder: what holds the network, as `redraw` takes it.
 
     Examples:
         >>> probe = Probe(torch.randn(8, 3), torch.randint(2, (8,)), torch.arange(8))
@@ -67,6 +70,8 @@ class Look:
     learning_rate: float | None = None
     frozen_norms: frozenset[str] = field(default=frozenset())
     rule: TrainingRule | None = None
+    optimizer_for: Callable[[nn.Module], Optimizer] | None = None
+    holder: nn.Module | None = None
 
     @property
     def objective(self) -> Objective:
@@ -86,6 +91,16 @@ class Look:
     def exact(self) -> AbstractContextManager[None]:
         """Return a context in which gradients are true ones, whatever the training rule."""
         return nullcontext() if self.rule is None else self.rule.exact()
+
+    def make_optimizer(self, network: nn.Module) -> Optimizer:
+        """Return the run's optimizer, built anew for a copy of its network.
+
+        Raises:
+            UserError: if it is not known.
+        """
+        if self.optimizer_for is None:
+            raise UserError("optimizer", problem="is not known", fix="give optimizer_for to Look")
+        return self.optimizer_for(network)
 
     @property
     def parameters(self) -> Parameters:

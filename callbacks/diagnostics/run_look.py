@@ -14,6 +14,7 @@ from callbacks.diagnostics.stage_probes import StageProbes
 from callbacks.network import unwrap
 from datamodules import ImageDataModule
 from lightning_modules import TrainingRule
+from lightning_modules.build_optimizer import build_optimizer_for
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.norm_statistics import frozen_batch_norms
 from plasticity_lab.timing import Position
@@ -49,6 +50,8 @@ def look_at_module(module: LightningModule, probe: Probe, **look_fields: Any) ->
         getattr(module, "objective", None),
         frozen_norms=frozenset(frozen_batch_norms(network)),
         rule=rule if isinstance(rule, TrainingRule) else None,
+        optimizer_for=partial(build_optimizer_for, module, network),
+        holder=module,
         **look_fields,
     )
 

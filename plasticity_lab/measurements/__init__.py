@@ -9,6 +9,7 @@ there and back, and leaves gradients, statistics and random streams as they were
 
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
+from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.feature_rank import effective_rank, srank, stable_rank
 from plasticity_lab.measurements.features import block_outputs, last_features, rectified
 from plasticity_lab.measurements.fisher_trace import (
@@ -72,6 +73,15 @@ from plasticity_lab.measurements.parameter_groups import (
 )
 from plasticity_lab.measurements.predictive import Categorical, Gaussian, Predictive
 from plasticity_lab.measurements.preserve_state import preserve_state
+from plasticity_lab.measurements.redundant_units import (
+    activations,
+    duplicate_units,
+    linearised_units,
+    saturated_units,
+    slope_shares,
+    slopes,
+    unit_products,
+)
 from plasticity_lab.measurements.sharpness import (
     filter_normalised,
     gaussian_direction,
@@ -84,6 +94,13 @@ from plasticity_lab.measurements.tangent_kernel import (
     eigh_descending,
     energy,
     tangent_kernels,
+)
+from plasticity_lab.measurements.trainability import (
+    TrainabilityComparison,
+    TrainingBudget,
+    TrainingOutcome,
+    steps_to_level,
+    trainability,
 )
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
 from plasticity_lab.measurements.wrong_labels import auc, precision
@@ -100,7 +117,11 @@ __all__ = [
     "Nodes",
     "Predictive",
     "Trace",
+    "TrainabilityComparison",
+    "TrainingBudget",
+    "TrainingOutcome",
     "Tridiagonal",
+    "activations",
     "alignment",
     "angle",
     "auc",
@@ -115,9 +136,11 @@ __all__ = [
     "detached_parameters",
     "distance",
     "dormant",
+    "duplicate_units",
     "effective_rank",
     "eigh_descending",
     "energy",
+    "error_norms",
     "exact_fisher_trace",
     "filter_normalised",
     "fisher_trace",
@@ -140,6 +163,7 @@ __all__ = [
     "largest_full_eigenvalue",
     "last_features",
     "linear_cka",
+    "linearised_units",
     "loss_near",
     "lowest_tenth",
     "magnitudes",
@@ -156,17 +180,23 @@ __all__ = [
     "redundancy",
     "relative_distance",
     "sam_sharpness",
+    "saturated_units",
     "share_within",
     "shares",
+    "slope_shares",
+    "slopes",
     "smoothed_density",
     "spectral_density",
     "srank",
     "stability",
     "stable_rank",
+    "steps_to_level",
     "subspace_overlap",
     "tangent_kernels",
+    "trainability",
     "trained_parameters",
     "unflatten",
+    "unit_products",
     "varying",
     "weight_norm",
     "whole_units",

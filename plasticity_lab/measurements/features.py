@@ -1,8 +1,8 @@
 """What the layers of a network make of images."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch.overrides import TorchFunctionMode
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.parameter_groups import block_names
+
+Output = TypeVar("Output")
 
 CHUNK = 250
 """Images that pass through the network at once."""
@@ -130,7 +132,6 @@ def check_blocks(network: nn.Module, inputs: Tensor) -> None:
     block_outputs(network, inputs)
 
 
-@torch.no_grad()
 def rectified(
     network: nn.Module, images: Tensor, take: Callable[[int, Tensor], Tensor]
 ) -> dict[str, list[Tensor]]:
@@ -156,6 +157,26 @@ def rectified(
         >>> {block: [tuple(one.shape) for one in outputs] for block, outputs in active.items()}
         {'1': [(5, 4)]}
     """
+    return by_block(
+        recorded(network, images, RELUS, lambda number, call: take(number, call.output))
+    )
+
+
+@torch.no_grad()
+def recorded(
+    network: nn.Module,
+    images: Tensor,
+    functions: Collection[Any],
+    take: Callable[[int, "Call"], Tensor],
+) -> list[tuple[str, Tensor]]:
+    """Return `take` of every call of some functions in a network, in order, each with its block.
+
+    Args:
+        network: in evaluation mode.
+        images: as `rectified` takes them.
+        functions: as torch calls them.
+        take: from the number of a call and the call, to a new tensor with a row for each image.
+    """
     outputs: list[tuple[str, Tensor]] = []
     blocks = [BEFORE]
 
@@ -166,7 +187,9 @@ def rectified(
         return hook
 
     rows: list[Sequence[tuple[str, Tensor]]] = []
-    recorder = _Recorder(lambda output: outputs.append((blocks[-1], take(len(outputs), output))))
+    recorder = _Recorder(
+        functions, lambda call: outputs.append((blocks[-1], take(len(outputs), call)))
+    )
     with _hooks(
         *(
             network.get_submodule(name).register_forward_pre_hook(enter(name))
@@ -178,10 +201,17 @@ def rectified(
                 network(part)
             rows.append(tuple(outputs))
             outputs.clear()
-    by_block: dict[str, list[Tensor]] = {}
-    for parts in zip(*rows, strict=True):
-        by_block.setdefault(parts[0][0], []).append(torch.cat([part for _, part in parts]))
-    return by_block
+    return [
+        (parts[0][0], torch.cat([part for _, part in parts])) for parts in zip(*rows, strict=True)
+    ]
+
+
+def by_block(outputs: Iterable[tuple[str, Output]]) -> dict[str, list[Output]]:
+    """Group what has been recorded by block."""
+    blocks: dict[str, list[Output]] = {}
+    for block, output in outputs:
+        blocks.setdefault(block, []).append(output)
+    return blocks
 
 
 def check_rectified(network: nn.Module, inputs: Tensor) -> None:
@@ -190,17 +220,37 @@ def check_rectified(network: nn.Module, inputs: Tensor) -> None:
         raise UserError("network", problem="has no ReLU, whose units it looks at", fix="remove it")
 
 
-class _Recorder(TorchFunctionMode):
-    """Shows each rectifier's output to a function."""
+class Call(NamedTuple):
+    """A call of a function of one tensor.
 
-    def __init__(self, record: Callable[[Tensor], None]) -> None:
+    Attributes:
+        function: what was called.
+        args: its arguments, copies of what they were before it.
+        kwargs: named ones.
+        output: what it returned.
+    """
+
+    function: Callable[..., Tensor]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Tensor
+
+
+class _Recorder(TorchFunctionMode):
+    """Shows each call of some functions to a function."""
+
+    def __init__(self, functions: Collection[Any], record: Callable[[Call], None]) -> None:
         super().__init__()
-        self.record = record
+        self.functions, self.record = functions, record
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if func in RELUS:
-            self.record(result)
+        named = kwargs or {}
+        if func not in self.functions:
+            return func(*args, **named)
+        # Some work in place.
+        before = [part.clone() if isinstance(part, Tensor) else part for part in args]
+        result = func(*args, **named)
+        self.record(Call(func, tuple(before), named, result))
         return result
 
 

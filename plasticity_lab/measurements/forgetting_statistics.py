@@ -11,7 +11,7 @@ UNIT = 2.0**-20
 
 
 def whole_units(margins: Tensor) -> Tensor:
-    """Round margins to whole multiples of `UNIT` (about 1e-6), int64.
+    """Round margins, or other numbers, to whole multiples of `UNIT` (about 1e-6), int64.
 
     Sums of them do not depend on the order.
 
@@ -48,6 +48,8 @@ class ForgettingStatistics:
         mislabelled: at how many presentations the label given was not the example's own, (N,).
         margins: sum of the margins at the presentations at which it was forgotten, in multiples
             of 2^-20, (N,).
+        margin_sums: sum of the margins at all presentations, likewise.
+        error_sums: sum of the `error_norms` at all presentations, likewise.
         events: how often it was forgotten in each data stage so far, (N, stages).
 
     Examples:
@@ -58,6 +60,7 @@ class ForgettingStatistics:
         ...         given_labels=torch.tensor([0, 1]),
         ...         right=torch.tensor(right),
         ...         margins=torch.zeros(2, dtype=torch.int64),
+        ...         errors=torch.zeros(2, dtype=torch.int64),
         ...         stage=0,
         ...     )
         >>> counts.forgotten
@@ -73,10 +76,18 @@ class ForgettingStatistics:
         self.given_label = torch.full_like(labels, -1)
         self.mislabelled = torch.zeros_like(labels)
         self.margins = torch.zeros_like(labels)
+        self.margin_sums = torch.zeros_like(labels)
+        self.error_sums = torch.zeros_like(labels)
         self.events = labels.new_zeros(len(labels), 0)
 
     def update(
-        self, indices: Tensor, given_labels: Tensor, right: Tensor, margins: Tensor, stage: int
+        self,
+        indices: Tensor,
+        given_labels: Tensor,
+        right: Tensor,
+        margins: Tensor,
+        errors: Tensor,
+        stage: int,
     ) -> None:
         """Count a batch.
 
@@ -86,6 +97,7 @@ class ForgettingStatistics:
             given_labels: the label that training was given for each, int64 (batch,).
             right: whether each was classified as that label says, bool (batch,).
             margins: of each, as `whole_units` gives them, int64 (batch,).
+            errors: `error_norms` of each, likewise.
             stage: data stage, 0 or more.
         """
         missing = stage + 1 - self.events.shape[1]
@@ -93,6 +105,8 @@ class ForgettingStatistics:
             self.events = torch.cat(
                 [self.events, self.events.new_zeros(len(self.events), missing)], 1
             )
+        self.margin_sums.index_add_(0, indices, margins)
+        self.error_sums.index_add_(0, indices, errors)
         order = indices.argsort(stable=True)
         examples = indices[order]
         given_labels, right, margins = given_labels[order], right[order], margins[order]
@@ -143,6 +157,22 @@ class ForgettingStatistics:
     def misclassification_margins(self) -> Tensor:
         """Mean margin where each example was forgotten, float64 (N,), negative; NaN if nowhere."""
         return self.margins * UNIT / self.forgotten.double()
+
+    @property
+    def aum(self) -> Tensor:
+        """Area under the margin (Pleiss et al. 2020, https://arxiv.org/abs/2001.10528).
+
+        Mean margin over all presentations, float64 (N,); NaN without any.
+        """
+        return self.margin_sums * UNIT / self.presentations.double()
+
+    @property
+    def el2n(self) -> Tensor:
+        """Mean of `error_norms` over all presentations, float64 (N,); NaN without any.
+
+        EL2N of Paul et al. 2021 is the mean over networks of different seeds at one early epoch.
+        """
+        return self.error_sums * UNIT / self.presentations.double()
 
     @property
     def unforgettable(self) -> Tensor:

@@ -10,9 +10,9 @@ def forgetting_summary(counts: ForgettingStatistics) -> dict[str, float]:
     """Return what the counts of the examples presented so far come to; nothing if there are none.
 
     `events` is a mean over the examples learned so far, `never_learned`, `unforgettable` and
-    `learned` are shares of all in [0, 1]. Where labels are wrong, each also of the examples with
-    wrong labels and of those with their own (`events/wrong`, `events/right`), and how well scores
-    tell the two apart.
+    `learned` are shares of all in [0, 1], `aum` and `el2n` are means over all. Where labels are
+    wrong, each also of the examples with wrong labels and of those with their own (`events/wrong`,
+    `events/right`), and how well scores tell the two apart.
 
     Examples:
         >>> counts = ForgettingStatistics(labels=torch.tensor([0, 1]))
@@ -40,5 +40,7 @@ def _means(counts: ForgettingStatistics, group: Tensor) -> dict[str, float]:
         "never_learned": counts.first_learned[group] == NEVER,
         "unforgettable": counts.unforgettable[group],
         "learned": counts.right[group],
+        "aum": counts.aum[group],
+        "el2n": counts.el2n[group],
     }
     return {name: float(part.double().mean()) for name, part in parts.items() if len(part)}

@@ -4,6 +4,7 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.initial_weights import (
     check_weights,
     load_weights,
@@ -30,7 +31,9 @@ __all__ = [
     "check_redraw",
     "check_weights",
     "construct",
+    "copy_network",
     "estimate_norm_statistics",
+    "fresh_copy",
     "frozen_batch_norms",
     "init_parameters",
     "layers_with_state",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.forgetting_statistics import (
     NEVER,
     UNIT,
@@ -55,14 +56,15 @@ def update(
     stage: int = 0,
     given_labels: Any = None,
     margins: Any = None,
+    errors: Any = None,
 ) -> None:
     """Count a batch, of right labels and without margins if none are given."""
     indices = torch.as_tensor(indices)
-    labels, units = (
+    labels, units, norms = (
         torch.zeros_like(indices) if numbers is None else torch.as_tensor(numbers)
-        for numbers in (given_labels, margins)
+        for numbers in (given_labels, margins, errors)
     )
-    counts.update(indices, labels, torch.as_tensor(right).bool(), units, stage)
+    counts.update(indices, labels, torch.as_tensor(right).bool(), units, norms, stage)
 
 
 def stream(accuracies: list[int]) -> ForgettingStatistics:
@@ -216,6 +218,34 @@ def test_margins_are_the_mean_over_forgetting_events_and_labels_those_given(repl
     assert counts.mislabelled[3] == sum(given_label != 0 for _, given_label, _ in history[3]) > 0
     assert counts.given_label[7] == -1
     assert counts.misclassification_margins[7].isnan()
+
+
+def test_aum_and_el2n_are_means_over_all_presentations() -> None:
+    draws = np.random.default_rng(2)
+    counts = empty(6)
+    history: list[list[tuple[float, float]]] = [[] for _ in range(6)]
+    for _ in range(30):
+        indices = draws.choice(5, size=7, replace=True)
+        margins, errors = draws.normal(size=7), draws.random(7)
+        units = [whole_units(torch.as_tensor(numbers)) for numbers in (margins, errors)]
+        update(counts, indices, margins > 0, 0, None, *units)
+        for index, margin, error in zip(indices, margins, errors, strict=True):
+            history[index].append((margin, error))
+    for index, presentations in enumerate(history[:5]):
+        means = np.mean(presentations, axis=0)
+        assert counts.aum[index] == pytest.approx(means[0], abs=UNIT)
+        assert counts.el2n[index] == pytest.approx(means[1], abs=UNIT)
+    assert counts.aum[5].isnan()
+    assert counts.el2n[5].isnan()
+
+
+def test_error_norms_are_distances_from_the_label() -> None:
+    logits = np.random.default_rng(3).normal(size=(20, 4)) * 3
+    labels = np.arange(20) % 4
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = np.sqrt(((probabilities - np.eye(4)[labels]) ** 2).sum(1))
+    norms = error_norms(torch.as_tensor(logits), torch.as_tensor(labels))
+    torch.testing.assert_close(norms.double(), torch.as_tensor(expected), rtol=1e-6, atol=1e-6)
 
 
 def test_sums_of_margins_do_not_depend_on_their_order() -> None:
