@@ -59,7 +59,19 @@ def _merge(*fragments: dict[str, Any]) -> dict[str, Any]:
     return {part: value for fragment in fragments for part, value in fragment.items()}
 
 
-NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear", "TorchvisionNetwork"}
+NETWORKS = {
+    "AllCNN",
+    "CifarResNet",
+    "ConvN",
+    "DepthCNN",
+    "LeNet300",
+    "Linear",
+    "MLP",
+    "ResNet",
+    "TorchvisionNetwork",
+    "VGG",
+    "ViT",
+}
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
 REGISTRY: dict[str, Entry] = {
