@@ -68,6 +68,7 @@ NETWORKS = {
     "Linear",
     "MLP",
     "ResNet",
+    "TimmNetwork",
     "TorchvisionNetwork",
     "VGG",
     "ViT",

@@ -11,6 +11,7 @@ from lightning_modules.networks.convolutional import AllCNN, DepthCNN
 from lightning_modules.networks.lottery import ConvN, LeNet300
 from lightning_modules.networks.mlp import MLP, Linear
 from lightning_modules.networks.resnet import ResNet
+from lightning_modules.networks.timm_network import TimmNetwork
 from lightning_modules.networks.torchvision_network import TorchvisionNetwork
 from lightning_modules.networks.vgg import VGG
 from lightning_modules.networks.vit import ViT
@@ -25,6 +26,7 @@ __all__ = [
     "LeNet300",
     "Linear",
     "ResNet",
+    "TimmNetwork",
     "TorchvisionNetwork",
     "ViT",
 ]

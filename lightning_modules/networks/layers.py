@@ -71,7 +71,7 @@ def check_halvings(size: ImageSize, halvings: int) -> None:
             "image size",
             value=size,
             problem=f"{halvings} poolings halve the images",
-            fix=f"set size: {least} or more of the data set, or choose another network",
+            fix=f"use images of {least} pixels or more, or another network",
         )
 
 
