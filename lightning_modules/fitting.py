@@ -2,12 +2,16 @@
 
 import copy
 import traceback
+from contextlib import suppress
 
 import torch
 from torch import nn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import Shape
+
+_LARGER = (32, 48, 64, 96, 128, 224, 299)
+"""Sides in pixels to be proposed where images are too small for a network."""
 
 
 def check_fit(
@@ -76,8 +80,24 @@ def output_of_zeros(
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
+        reason = " ".join(f"{type(error).__name__}: {error} ({place})".split())
+        larger = _larger_images(twin, shape, inputs.dtype)
         raise UserError(
             key,
             type(network).__name__,
-            f"cannot take {noun}{axes} {shape}: {type(error).__name__}: {error} ({place})",
+            f"cannot take {noun}{axes} {shape}: {reason}",
+            f"use images of {larger} x {larger} pixels, or another network" if larger else "",
         ) from error
+
+
+@torch.no_grad()
+def _larger_images(network: nn.Module, shape: Shape, dtype: torch.dtype) -> int | None:
+    """Return the side of larger squares that a network can take; None if there is none."""
+    if len(shape) != 3:
+        return None
+    for side in _LARGER:
+        if side > max(shape[1:]):
+            with suppress(Exception), torch.random.fork_rng(devices=[]):
+                network.eval()(torch.zeros(1, shape[0], side, side, dtype=dtype))
+                return side
+    return None

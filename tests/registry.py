@@ -86,7 +86,20 @@ REGRESSION: dict[str, Any] = {
 }
 """The tiny run with the targets of a teacher."""
 
-NETWORKS = {"ResNet", "AllCNN", "DepthCNN", "MLP", "Linear", "TorchvisionNetwork"}
+NETWORKS = {
+    "AllCNN",
+    "CifarResNet",
+    "ConvN",
+    "DepthCNN",
+    "LeNet300",
+    "Linear",
+    "MLP",
+    "ResNet",
+    "TimmNetwork",
+    "TorchvisionNetwork",
+    "VGG",
+    "ViT",
+}
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
 REGISTRY: dict[str, Entry] = {

@@ -7,18 +7,20 @@ from torch import Tensor
 from callbacks.diagnostics.base import Measured, ProbeDiagnostic
 from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.activations import activated, check_activated
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, shares
-from plasticity_lab.measurements.features import check_rectified, rectified
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
 class DormantUnits(ProbeDiagnostic):
     """Shares of dormant and of dead units (Sokar et al. 2023, https://arxiv.org/abs/2302.12902).
 
-    In all ReLU layers and by block. A unit is a feature, or a channel over all its positions, after
-    a ReLU. It is dormant if its mean activation is at most tau times the mean of its layer, dead if
-    it is zero on the whole probe. One forward pass. Values: `dormant`, `dormant/<block>`, `dead`,
-    `dead/<block>`.
+    In all activations of hidden layers and by block. A unit is a feature (over all tokens), or a
+    channel over all its positions, after a ReLU, GELU, SiLU, tanh or the like; of CReLU the
+    positive and the negative part are a unit each. It is dormant if its mean absolute activation is
+    at most tau times the mean of its layer, dead if it is zero on the whole probe, which ReLU makes
+    many, GELU those far below 0, and tanh none. One forward pass. Values: `dormant`,
+    `dormant/<block>`, `dead`, `dead/<block>`.
 
     Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
     convention is not known.
@@ -28,7 +30,7 @@ class DormantUnits(ProbeDiagnostic):
             alone.
 
     Raises:
-        UserError: for a negative tau, or a network without ReLU.
+        UserError: for a negative tau, or a network without an activation.
 
     Example:
         ```yaml
@@ -49,12 +51,12 @@ class DormantUnits(ProbeDiagnostic):
             raise UserError("tau", value=self.tau, fix="set 0 or more")
 
     def check(self, look: Look) -> None:
-        """Refuse a network without ReLU."""
-        check_rectified(look.network, look.probe.inputs)
+        """Refuse a network without activations."""
+        check_activated(look.network, look.probe.inputs)
 
     def measure(self, look: Look) -> Measured:
         """Return the shares."""
-        layers = rectified(
+        layers = activated(
             look.network, look.probe.inputs, lambda number, output: magnitudes(output)
         )
         dormant_units: dict[str, list[Tensor]] = {}

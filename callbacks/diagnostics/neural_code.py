@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from callbacks.diagnostics.base import Measured, ProbeDiagnostic
 from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
-from plasticity_lab.measurements.features import check_rectified
+from plasticity_lab.measurements.activations import check_rectified
 from plasticity_lab.measurements.neural_code import (
     NEIGHBOURS,
     categorise,

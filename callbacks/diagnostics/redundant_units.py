@@ -8,10 +8,10 @@ from torch import Tensor
 from callbacks.diagnostics.base import Measured, ProbeDiagnostic
 from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.activations import Call, by_block, recorded
 from plasticity_lab.measurements.dormant_units import shares
-from plasticity_lab.measurements.features import Call, by_block, recorded
 from plasticity_lab.measurements.redundant_units import (
-    ACTIVATIONS,
+    ELEMENTWISE,
     check_activations,
     duplicate_units,
     linearised_units,
@@ -79,11 +79,11 @@ class RedundantUnits(ProbeDiagnostic):
 
         def take(number: int, call: Call) -> Tensor:
             # Products add up over chunks; of the others there is a row for each example.
-            products[number] = products.get(number, 0) + unit_products(call.output)
-            found = slopes(call)
+            products[number] = products.get(number, 0) + unit_products(call.units)
+            found = call.arranged(slopes(call))
             return torch.stack([slope_shares(found, 0.0), slope_shares(found, 1.0)], 1)
 
-        layers = recorded(look.network, look.probe.inputs, ACTIVATIONS, take)
+        layers = recorded(look.network, look.probe.inputs, ELEMENTWISE, take)
         marked: dict[str, list[tuple[str, Tensor]]] = {
             "saturated": [(block, saturated_units(row[:, 0], self.tau)) for block, row in layers],
             "linearised": [(block, linearised_units(row[:, 1], self.tau)) for block, row in layers],

@@ -6,9 +6,27 @@ Your own: a module whose constructor takes `in_channels` and `num_classes` (and 
 wants it: pixels of a square, or height and width), named in YAML.
 """
 
+from lightning_modules.networks.cifar_resnet import CifarResNet
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN
+from lightning_modules.networks.lottery import ConvN, LeNet300
 from lightning_modules.networks.mlp import MLP, Linear
 from lightning_modules.networks.resnet import ResNet
+from lightning_modules.networks.timm_network import TimmNetwork
 from lightning_modules.networks.torchvision_network import TorchvisionNetwork
+from lightning_modules.networks.vgg import VGG
+from lightning_modules.networks.vit import ViT
 
-__all__ = ["MLP", "AllCNN", "DepthCNN", "Linear", "ResNet", "TorchvisionNetwork"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "AllCNN",
+    "CifarResNet",
+    "ConvN",
+    "DepthCNN",
+    "LeNet300",
+    "Linear",
+    "ResNet",
+    "TimmNetwork",
+    "TorchvisionNetwork",
+    "ViT",
+]

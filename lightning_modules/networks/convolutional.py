@@ -2,7 +2,14 @@
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.layers import Norm, check_sizes, conv_block
+from lightning_modules.networks.layers import (
+    Activation,
+    Norm,
+    check_sizes,
+    conv_block,
+    units_after,
+    units_before,
+)
 from plasticity_lab.errors import UserError
 
 
@@ -10,13 +17,20 @@ class _PlainCNN(nn.Module):
     """Convolution blocks, a 1x1 convolution to the outputs, and the mean over positions."""
 
     def __init__(
-        self, in_channels: int, num_classes: int, plan: list[tuple[int, int, int]], norm: Norm
+        self,
+        in_channels: int,
+        num_classes: int,
+        plan: list[tuple[int, int, int]],
+        norm: Norm,
+        activation: Activation,
     ) -> None:
         super().__init__()
         channels = in_channels
-        for number, (outputs, kernel, stride) in enumerate(plan, 1):
-            self.add_module(f"conv{number}", conv_block(channels, outputs, kernel, stride, norm))
-            channels = outputs
+        for number, (width, kernel, stride) in enumerate(plan, 1):
+            outputs = units_before(activation, width)
+            block = conv_block(channels, outputs, kernel, stride, norm, activation)
+            self.add_module(f"conv{number}", block)
+            channels = units_after(activation, outputs)
         self.head = nn.Conv2d(channels, num_classes, 1)
         self.blocks = (*(f"conv{number}" for number in range(1, len(plan) + 1)), "head")
 
@@ -39,11 +53,19 @@ class AllCNN(_PlainCNN):
         in_channels: image channels (set from the data).
         num_classes: classes (set from the data).
         width: factor on all channel numbers.
-        batch_norm: off also gives the convolutions a bias.
+        norm: after each convolution but the last: `batch`, `group` (groups of 16 channels),
+            `layer`, or `none`, which also gives the convolutions a bias.
+        activation: `relu`, `leaky_relu`, `gelu`, `tanh`, `crelu` (the channels are those before it,
+            twice as many come out) or `crelu_half` (half as many before it).
     """
 
     def __init__(
-        self, in_channels: int, num_classes: int, width: float = 1.0, batch_norm: bool = True
+        self,
+        in_channels: int,
+        num_classes: int,
+        width: float = 1.0,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
     ) -> None:
         if not 96 * width >= 1:
             raise UserError(
@@ -63,7 +85,7 @@ class AllCNN(_PlainCNN):
             (large, 3, 1),
             (large, 1, 1),
         ]
-        super().__init__(in_channels, num_classes, plan, "batch" if batch_norm else "none")
+        super().__init__(in_channels, num_classes, plan, norm, activation)
 
 
 class DepthCNN(_PlainCNN):
@@ -78,13 +100,21 @@ class DepthCNN(_PlainCNN):
         in_channels: image channels (set from the data).
         num_classes: classes (set from the data).
         n: number of halvings, 1 to 3 in the papers.
+        norm: as for `AllCNN`.
+        activation: as for `AllCNN`.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, n: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        n: int = 1,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+    ) -> None:
         check_sizes(n=n)
         plan = [(96, 3, 1)]
         for i in range(1, n + 1):
             plan += [(96 * 2 ** (i - 1), 3, 1), (96 * 2**i, 3, 2)]
-        super().__init__(
-            in_channels, num_classes, [*plan, (96 * 2**n, 3, 1), (96 * 2**n, 1, 1)], "batch"
-        )
+        plan += [(96 * 2**n, 3, 1), (96 * 2**n, 1, 1)]
+        super().__init__(in_channels, num_classes, plan, norm, activation)

@@ -1,13 +1,20 @@
 """Fully connected networks."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from math import prod
-from typing import Literal
 
 from torch import Tensor, nn
 
-from lightning_modules.networks.layers import ImageSize, check_sizes, height_and_width
+from lightning_modules.networks.layers import (
+    Activation,
+    ImageSize,
+    Norm,
+    check_sizes,
+    height_and_width,
+    linear_block,
+    units_after,
+    units_before,
+)
 
 
 class MLP(nn.Module):
@@ -22,8 +29,10 @@ class MLP(nn.Module):
         num_classes: classes (set from the data).
         image_size: height and width of the images, one number for squares (set from the data).
         widths: units of the hidden layers.
-        norm: `batch` (between the linear layer and its activation) or `none`.
-        activation: `relu` or `tanh`.
+        norm: between a linear layer and its activation: `batch`, `group` (groups of 16 units),
+            `layer` or `none`.
+        activation: `relu`, `leaky_relu`, `gelu`, `tanh`, `crelu` (`widths` before it, twice as many
+            units after it) or `crelu_half` (`widths` after it, half as many before it).
     """
 
     def __init__(
@@ -32,19 +41,16 @@ class MLP(nn.Module):
         num_classes: int,
         image_size: ImageSize,
         widths: Sequence[int] = (2500, 2000, 1500, 1000, 500),
-        norm: Literal["batch", "none"] = "batch",
-        activation: Literal["relu", "tanh"] = "relu",
+        norm: Norm = "batch",
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         features = in_channels * prod(height_and_width(image_size))
         for number, units in enumerate(widths, 1):
             check_sizes(widths=units)
-            layers: dict[str, nn.Module] = {"linear": nn.Linear(features, units)}
-            if norm == "batch":
-                layers["norm"] = nn.BatchNorm1d(units)
-            layers["activation"] = nn.ReLU() if activation == "relu" else nn.Tanh()
-            self.add_module(f"hidden{number}", nn.Sequential(OrderedDict(layers)))
-            features = units
+            before = units_before(activation, units)
+            self.add_module(f"hidden{number}", linear_block(features, before, norm, activation))
+            features = units_after(activation, before)
         self.head = nn.Linear(features, num_classes)
         self.blocks = (*(f"hidden{number}" for number in range(1, len(widths) + 1)), "head")
 

@@ -3,68 +3,17 @@
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lightning_modules.networks.layers import Norm, check_sizes, conv, conv_block, normalisation
-
-
-def every(stride: int, x: Tensor) -> Tensor:
-    """Keep every `stride`-th row and column of (batch, channels, height, width).
-
-    A 1x1 convolution of them is the strided 1x1 convolution of shortcuts, whose backward pass
-    corrupts memory in torch 2.15 on a CPU (8 channels stored last, odd batches, two threads).
-    """
-    return x if stride == 1 else x[:, :, ::stride, ::stride]
-
-
-class PostActivation(nn.Module):
-    """Two 3x3 convolutions and a shortcut, activated after the sum (He et al. 2015).
-
-    https://arxiv.org/abs/1512.03385
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
-        super().__init__()
-        self.conv1, self.norm1 = (
-            conv(inputs, outputs, 3, stride, norm),
-            normalisation(norm, outputs),
-        )
-        self.conv2, self.norm2 = conv(outputs, outputs, 3, 1, norm), normalisation(norm, outputs)
-        self.stride, self.shortcut = stride, nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            self.shortcut = nn.Sequential(
-                conv(inputs, outputs, 1, 1, norm), normalisation(norm, outputs)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
-        out: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
-        return F.relu(out + self.shortcut(every(self.stride, x)))
-
-
-class PreActivation(nn.Module):
-    """Normalisation and ReLU before each convolution (He et al. 2016).
-
-    The shortcut's 1x1 convolution takes the activated input.
-
-    He et al. 2016, https://arxiv.org/abs/1603.05027, in the form of the critical-period papers'
-    code: no normalisation in the shortcut, and none after the last block.
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
-        super().__init__()
-        self.norm1, self.conv1 = normalisation(norm, inputs), conv(inputs, outputs, 3, stride, norm)
-        self.norm2, self.conv2 = normalisation(norm, outputs), conv(outputs, outputs, 3, 1, norm)
-        self.stride = stride
-        self.shortcut = (
-            conv(inputs, outputs, 1, 1, norm) if stride != 1 or inputs != outputs else None
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, inputs, height, width) to (batch, outputs, height / stride, width / stride)."""
-        activated = F.relu(self.norm1(x))
-        out: Tensor = self.conv2(F.relu(self.norm2(self.conv1(activated))))
-        return out + (x if self.shortcut is None else self.shortcut(every(self.stride, activated)))
+from lightning_modules.networks.layers import (
+    Activation,
+    Norm,
+    check_sizes,
+    conv_block,
+    units_after,
+    units_before,
+)
+from lightning_modules.networks.residual import PostActivation, PreActivation
+from plasticity_lab.errors import UserError
 
 
 class ResNet(nn.Module):
@@ -83,8 +32,14 @@ class ResNet(nn.Module):
         width: channels of the first module.
         stem: first convolution, kernel and stride.
         pool: 3x3 max-pooling with stride 2 after the stem.
-        norm: `batch`, `group` (groups of 16 channels) or `none`.
+        norm: `batch`, `group` (groups of 16 channels), `layer` or `none`.
         block: activation after (`post`) or before (`pre`) the convolutions.
+        activation: `relu`, `leaky_relu`, `gelu`, `tanh`; with `pre` also `crelu` (channels are
+            those of the sums, twice as many come out of the activation) and `crelu_half` (half as
+            many channels in the sums).
+
+    Raises:
+        UserError: for CReLU after the sums, where no shortcut could be the identity.
     """
 
     blocks = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
@@ -99,25 +54,24 @@ class ResNet(nn.Module):
         pool: bool = False,
         norm: Norm = "batch",
         block: Literal["post", "pre"] = "post",
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         check_sizes(depth=depth, width=width)
+        width = units_before(activation, width)
         kernel, stride = {"conv3x3": (3, 1), "conv3x3s2": (3, 2), "conv7x7s2": (7, 2)}[stem]
-        self.stem = conv_block(in_channels, width, kernel, stride, norm)
+        self.stem = conv_block(in_channels, width, kernel, stride, norm, activation)
         if pool:
             self.stem.append(nn.MaxPool2d(3, 2, padding=1))
-        kind = PostActivation if block == "post" else PreActivation
-        channels = width
+        channels = units_after(activation, width)
         for module in range(4):
             outputs, stride = width * 2**module, 1 if module == 0 else 2
-            layers = [
-                kind(
-                    channels if index == 0 else outputs, outputs, stride if index == 0 else 1, norm
-                )
-                for index in range(depth)
-            ]
-            self.add_module(f"layer{module + 1}", nn.Sequential(*layers))
-            channels = outputs
+            layers = nn.Sequential()
+            for index in range(depth):
+                sizes = (channels, outputs, stride if index == 0 else 1)
+                layers.append(_block(block, sizes, norm, activation))
+                channels = outputs
+            self.add_module(f"layer{module + 1}", layers)
         self.head = nn.Linear(channels, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -126,3 +80,19 @@ class ResNet(nn.Module):
             x = self.get_submodule(name)(x)
         logits: Tensor = self.head(x.mean((2, 3)))
         return logits
+
+
+def _block(
+    block: str, sizes: tuple[int, int, int], norm: Norm, activation: Activation
+) -> nn.Module:
+    """Return a block of so many inputs, outputs and such a stride."""
+    if block == "pre":
+        return PreActivation(*sizes, norm, activation)
+    if activation == "crelu" or activation == "crelu_half":
+        raise UserError(
+            "activation",
+            value=activation,
+            problem="after the sum it doubles the channels, so that no shortcut is the identity",
+            fix="set block: pre",
+        )
+    return PostActivation(*sizes, norm, activation)

@@ -3,17 +3,14 @@
 import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any
 
 import torchvision
 from torch import Tensor, nn
 
 from lightning_modules.networks.layers import ImageSize, height_and_width
+from lightning_modules.networks.library import block_paths, build, check_name
 from plasticity_lab.errors import UserError
-
-_CONTAINERS = ("features", "encoder", "layers", "blocks", "trunk_output")
-"""What torchvision calls parts that hold a network's blocks."""
 
 
 class TorchvisionNetwork(nn.Module):
@@ -34,6 +31,12 @@ class TorchvisionNetwork(nn.Module):
     Raises:
         UserError: for another name, with the nearest ones, or for options that the network does not
             take.
+
+    Example:
+        ```yaml
+        class_path: lightning_modules.networks.TorchvisionNetwork
+        init_args: {name: resnet18, options: {zero_init_residual: true}}
+        ```
     """
 
     def __init__(
@@ -45,29 +48,12 @@ class TorchvisionNetwork(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        names = torchvision.models.list_models(module=torchvision.models)
-        if name not in names:
-            near = ", ".join(get_close_matches(name, names, 3, 0)) or "resnet18"
-            raise UserError(
-                "name",
-                value=name,
-                problem="torchvision has no such network",
-                fix=f"the nearest are {near}",
-            )
+        check_name(name, torchvision.models.list_models(module=torchvision.models), "torchvision")
         builder = torchvision.models.get_model_builder(name)
-        arguments = {
-            **_sizes(builder, name, image_size),
-            "num_classes": num_classes,
-            **(options or {}),
-        }
-        try:
-            with _first_convolution_of(in_channels):
-                self.model: nn.Module = builder(**arguments)
-        except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-            raise UserError(
-                f"{name}: options", f"{options}, image size {image_size}", error
-            ) from error
-        self.blocks = tuple(_blocks("model", self.model))
+        arguments = {**_sizes(builder, name, image_size), "num_classes": num_classes}
+        with _first_convolution_of(in_channels):
+            self.model = build(builder, name, arguments, options, image_size)
+        self.blocks = tuple(block_paths("model", self.model))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (batch, channels, height, width) to logits (batch, classes)."""
@@ -90,6 +76,8 @@ def _sizes(builder: Any, name: str, image_size: ImageSize) -> Mapping[str, Any]:
         "image_size": image_size,
         "input_size": height_and_width(image_size),
         "aux_logits": False,
+        # What it does by default, with a warning.
+        "init_weights": True,
     }
     return {name: value for name, value in sizes.items() if name in parameters}
 
@@ -99,23 +87,14 @@ def _first_convolution_of(channels: int) -> Iterator[None]:
     """Let the first convolution of three channels that is built take as many as the images have."""
     original: Any = nn.Conv2d.__init__
 
-    def build(layer: nn.Conv2d, in_channels: int, *args: Any, **kwargs: Any) -> None:
+    def first(layer: nn.Conv2d, in_channels: int, *args: Any, **kwargs: Any) -> None:
         if in_channels == 3:
             setattr(nn.Conv2d, "__init__", original)  # noqa: B010
             in_channels = channels
         original(layer, in_channels, *args, **kwargs)
 
-    setattr(nn.Conv2d, "__init__", build)  # noqa: B010
+    setattr(nn.Conv2d, "__init__", first)  # noqa: B010
     try:
         yield
     finally:
         setattr(nn.Conv2d, "__init__", original)  # noqa: B010
-
-
-def _blocks(start: str, part: nn.Module) -> Iterator[str]:
-    """Yield the names of a network's blocks, bottom to top."""
-    for name, child in part.named_children():
-        if name in _CONTAINERS:
-            yield from _blocks(f"{start}.{name}", child)
-        elif next(child.parameters(), None) is not None:
-            yield f"{start}.{name}"

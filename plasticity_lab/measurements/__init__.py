@@ -7,11 +7,12 @@ there and back, and leaves gradients, statistics and random streams as they were
         trace = fisher_trace(network, inputs, torch.Generator().manual_seed(0))
 """
 
+from plasticity_lab.measurements.activations import activated, rectified
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
 from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.feature_rank import effective_rank, srank, stable_rank
-from plasticity_lab.measurements.features import block_outputs, last_features, rectified
+from plasticity_lab.measurements.features import block_outputs, last_features
 from plasticity_lab.measurements.fisher_trace import (
     Trace,
     exact_fisher_trace,
@@ -121,6 +122,7 @@ __all__ = [
     "TrainingBudget",
     "TrainingOutcome",
     "Tridiagonal",
+    "activated",
     "activations",
     "alignment",
     "angle",

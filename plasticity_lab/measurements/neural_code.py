@@ -14,7 +14,7 @@ from sklearn.multiclass import OneVsOneClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from plasticity_lab.measurements.features import rectified
+from plasticity_lab.measurements.activations import rectified
 from plasticity_lab.randomness import generator
 
 COLUMNS = 20_000

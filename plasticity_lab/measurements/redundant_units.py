@@ -7,38 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.measurements.features import RELUS, Call, by_block, recorded
+from plasticity_lab.measurements.activations import ACTIVATIONS, Call, by_block, recorded
 
-ACTIVATIONS = RELUS | {
-    torch.tanh,
-    torch.tanh_,
-    Tensor.tanh,
-    Tensor.tanh_,
-    torch.sigmoid,
-    torch.sigmoid_,
-    Tensor.sigmoid,
-    Tensor.sigmoid_,
-    torch.selu,
-    torch.celu,
-    F.celu,
-    F.elu,
-    F.elu_,
-    F.gelu,
-    F.hardsigmoid,
-    F.hardswish,
-    F.hardtanh,
-    F.hardtanh_,
-    F.leaky_relu,
-    F.leaky_relu_,
-    F.logsigmoid,
-    F.mish,
-    F.relu6,
-    F.selu,
-    F.silu,
-    F.softplus,
-    F.softsign,
-}
-"""Functions of one number each, which units end in."""
+_SIGMOIDS = {torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_}
+ELEMENTWISE = ACTIVATIONS | _SIGMOIDS | {F.hardsigmoid, F.logsigmoid, F.softsign}
+"""Functions of one number each, which units end in: sigmoids saturate as well."""
 
 FLAT = 1e-3
 """How far a slope may be from 0 or 1 to count as that."""
@@ -63,7 +36,7 @@ def activations(
         >>> {block: [tuple(one.shape) for one in layers] for block, layers in outputs.items()}
         {'1': [(5, 4)]}
     """
-    return by_block(recorded(network, images, ACTIVATIONS, take))
+    return by_block(recorded(network, images, ELEMENTWISE, take))
 
 
 def check_activations(network: nn.Module, inputs: Tensor) -> None:

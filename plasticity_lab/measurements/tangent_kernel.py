@@ -1,5 +1,6 @@
 """The neural tangent kernel, and what lies in its top eigenvectors (Kopitkov & Indelman 2020)."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -47,9 +48,11 @@ def tangent_kernels(network: nn.Module, images: Tensor, chunk: int = 64) -> dict
     }
     for group in _groups(fixed, len(images)):
         for label in range(classes):
-            gradients = vmap(
-                grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk
-            )(group, images)
+            each = vmap(grad(_output(network, fixed, label)), in_dims=(None, 0), chunk_size=chunk)
+            with warnings.catch_warnings():
+                # Some poolings are slower than they could be.
+                warnings.filterwarnings("ignore", "There is a performance drop")
+                gradients = each(group, images)
             for name, part in gradients.items():
                 rows = part.detach().flatten(1)
                 kernels[name] += (rows @ rows.T).double()

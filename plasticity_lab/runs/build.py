@@ -82,7 +82,7 @@ class Builder:
         try:
             return construct(kind, *args, **kwargs)
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-            if not kind.__module__.startswith(("torch.", "torchvision.")):
+            if not kind.__module__.startswith(("timm.", "torch.", "torchvision.")):
                 raise
             raise UserError("network", value=kind.__name__, problem=error) from error
 

@@ -80,7 +80,10 @@ def one_line(message: str) -> str:
         adapter = (
             "class_path: lightning_modules.networks.TorchvisionNetwork, init_args: {name: resnet18}"
         )
-        reason = f"a function; set the path of a class, for torchvision's networks {adapter}"
+        reason = (
+            f"a function; set the path of a class, for torchvision's networks {adapter}, "
+            "for timm's likewise TimmNetwork"
+        )
     if "surrogates not allowed" in reason:
         reason = (
             "a name that is not UTF-8, which a config cannot hold; use the name of a link to it"

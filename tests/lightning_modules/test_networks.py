@@ -6,8 +6,19 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
-from lightning_modules.networks.resnet import PostActivation, PreActivation, every
+from lightning_modules.networks import (
+    MLP,
+    VGG,
+    AllCNN,
+    CifarResNet,
+    ConvN,
+    DepthCNN,
+    LeNet300,
+    Linear,
+    ResNet,
+    ViT,
+)
+from lightning_modules.networks.residual import PostActivation, PreActivation, every
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
@@ -19,18 +30,31 @@ NETWORKS: dict[str, nn.Module] = {
     "resnet imagenet stem": ResNet(3, 10, depth=1, width=8, stem="conv7x7s2", pool=True),
     "resnet ash": ResNet(3, 10, depth=1, width=16, stem="conv3x3s2", norm="none"),
     "all-cnn": AllCNN(3, 10, width=0.25),
-    "all-cnn without norm": AllCNN(3, 10, width=0.25, batch_norm=False),
+    "all-cnn without norm": AllCNN(3, 10, width=0.25, norm="none"),
+    "all-cnn gelu group": AllCNN(3, 10, width=0.25, norm="group", activation="gelu"),
     "depth 3": DepthCNN(3, 10, n=3),
     "mlp": MLP(3, 10, 32, widths=[20, 10], norm="none", activation="tanh"),
     "mlp norm": MLP(3, 10, 32, widths=[20]),
+    "mlp crelu layer": MLP(3, 10, 32, widths=[20, 10], norm="layer", activation="crelu"),
     "linear": Linear(3, 10, 32),
+    "resnet layer": ResNet(3, 10, depth=1, width=8, norm="layer", activation="leaky_relu"),
+    "resnet pre crelu": ResNet(3, 10, depth=1, width=8, block="pre", activation="crelu_half"),
+    "vgg": VGG(3, 10, 32, depth=11, width=0.125),
+    "vgg crelu layer": VGG(3, 10, 32, 11, 0.125, norm="layer", activation="crelu"),
+    "lenet-300": LeNet300(3, 10, 32),
+    "conv-6": ConvN(3, 10, 32, depth=6),
+    "conv-2 crelu group": ConvN(3, 10, 32, norm="group", activation="crelu_half"),
+    "cifar resnet": CifarResNet(3, 10, depth=8),
+    "cifar resnet projection": CifarResNet(3, 10, 8, shortcut="projection", norm="none"),
+    "vit": ViT(3, 10, 32, patch=8, depth=2, width=12),
+    "vit mu": ViT(3, 10, 32, patch=16, depth=1, width=12, preset="mu_small"),
 }
 
 
 def test_every_network_is_here() -> None:
-    assert {type(network).__name__ for network in NETWORKS.values()} | {
-        "TorchvisionNetwork"
-    } == registry.NETWORKS
+    elsewhere = {"TimmNetwork", "TorchvisionNetwork"}
+    named = {type(network).__name__ for network in NETWORKS.values()}
+    assert named | elsewhere == registry.NETWORKS
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import torch
 import torchvision
 from torch import nn
 
+from lightning_modules.fitting import check_fit
 from lightning_modules.networks import TorchvisionNetwork
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import seeded_global_rng
@@ -26,10 +27,24 @@ def adapter(**arguments: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("resnet18", 32), ("vit_b_16", 32), ("squeezenet1_1", 32), ("densenet121", 32)],
+    [
+        ("resnet18", 16),
+        ("vit_b_16", 32),
+        ("squeezenet1_1", 32),
+        ("densenet121", 32),
+        ("mobilenet_v3_small", 16),
+        ("googlenet", 32),
+        pytest.param("vgg11_bn", 32, marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", 32, marks=pytest.mark.slow),
+        pytest.param("swin_t", 16, marks=pytest.mark.slow),
+        pytest.param("efficientnet_b0", 16, marks=pytest.mark.slow),
+        pytest.param("inception_v3", 96, marks=pytest.mark.slow),
+    ],
 )
 def test_its_forward_pass_and_values_are_torchvisions(name: str, size: int) -> None:
     options: dict[str, Any] = {"image_size": size} if name.startswith("vit") else {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"aux_logits": False, "init_weights": True}
     images = torch.randn(2, 3, size, size)
     with seeded_global_rng(0, "test"):
         theirs = torchvision.models.get_model(name, num_classes=7, **options).eval()
@@ -96,6 +111,33 @@ def test_an_unknown_name_or_option_is_one_line() -> None:
         match="vit_b_16: options: None, image size 20: Input shape indivisible by patch size",
     ):
         TorchvisionNetwork(1, 10, 20, "vit_b_16")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        (
+            "vgg11_bn",
+            16,
+            "cannot take .* output size is too small .*; use images of 32 x 32 pixels",
+        ),
+        ("alexnet", 32, "cannot take .*; use images of 64 x 64 pixels, or another network"),
+        ("maxvit_t", 16, "maxvit_t: options: None, image size 16: Input size .* not divisible by"),
+    ],
+)
+def test_images_that_are_too_small_are_one_line(name: str, size: int, message: str) -> None:
+    with pytest.raises(UserError, match=f"(?i){message}") as refusal:
+        check_fit(TorchvisionNetwork(1, 10, size, name), (1, size, size), 10)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_whatever_an_option_raises_is_one_line() -> None:
+    with pytest.raises(
+        UserError, match=r"resnet18: options: {'layers': 'four'}, image size 16: .+"
+    ):
+        TorchvisionNetwork(1, 10, 16, "resnet18", {"layers": "four"})
+    with pytest.raises(UserError, match=r"regnet_y_400mf: options: {'stem_width': None}, image"):
+        TorchvisionNetwork(1, 10, 16, "regnet_y_400mf", {"stem_width": None})
 
 
 VIT = {"patch_size": 4, "num_layers": 1, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 16}

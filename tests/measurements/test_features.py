@@ -10,13 +10,8 @@ from torch.nn import functional as F
 from lightning_modules.networks import MLP, AllCNN, DepthCNN, Linear, ResNet
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import features
-from plasticity_lab.measurements.features import (
-    block_outputs,
-    check_rectified,
-    last_features,
-    last_layer,
-    rectified,
-)
+from plasticity_lab.measurements.activations import check_rectified, rectified
+from plasticity_lab.measurements.features import block_outputs, last_features, last_layer
 
 
 class ManyRelus(nn.Module):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.redundant_units import (
-    ACTIVATIONS,
+    ELEMENTWISE,
     activations,
     check_activations,
     duplicate_units,
@@ -139,6 +139,6 @@ class Calls(nn.Module):
 def test_functions_are_seen_too_and_nothing_else() -> None:
     found = activations(Calls(), torch.randn(3, 2), lambda number, call: call.output)
     assert [len(layers) for layers in found.values()] == [6]
-    assert F.dropout not in ACTIVATIONS
+    assert F.dropout not in ELEMENTWISE
     with pytest.raises(UserError, match="network: has no activation function"):
         check_activations(nn.Sequential(nn.Linear(2, 2), nn.Dropout()), torch.randn(3, 2))

@@ -6,8 +6,8 @@ import torch
 from callbacks.diagnostics.dormant_units import DormantUnits
 from callbacks.diagnostics.run_look import blank_look
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.activations import rectified
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
-from plasticity_lab.measurements.features import rectified
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, fragment, last, run
 from tests.runs import fit, tiny
@@ -86,10 +86,10 @@ def test_a_negative_tau_is_refused() -> None:
         DormantUnits(Time("1ep"), tau=-1)
 
 
-def test_a_network_without_relu_is_refused() -> None:
+def test_a_network_without_activations_is_refused() -> None:
     finished = fit(*tiny(fragment("dormant_units.DormantUnits"), {"trainer": {"max_epochs": 1}}))
     diagnostic = DormantUnits(Time("1ep"))
     diagnostic.check(blank_look(finished.trainer, finished.model))
     finished.model.network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 10))
-    with pytest.raises(UserError, match="network: has no ReLU"):
+    with pytest.raises(UserError, match="network: has no activation"):
         diagnostic.check(blank_look(finished.trainer, finished.model))
