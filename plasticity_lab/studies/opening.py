@@ -37,7 +37,7 @@ def open_fully(
 
     sources = project_sources()
     code = CodeHashes(sources, trusted)
-    resolved = resolve(study.runs)
+    resolved = resolve(study.runs, study.provisional)
     stamps |= _data_stamps(resolved.arms)
     opened = Opened(
         arms=resolved.arms,

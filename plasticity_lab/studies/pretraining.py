@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.expressions import filled
-from plasticity_lab.studies.study_file import PRETRAINED, Run, Study, without_equals
+from plasticity_lab.studies.study_file import PRETRAINED, Run, Study
 
 if TYPE_CHECKING:
     from plasticity_lab.studies.study_context import StudyContext
@@ -50,7 +50,7 @@ def without_weights(study: Study) -> Study:
         )
         for run in study.runs
     ]
-    return study._replace(runs=without_equals(runs))
+    return study._replace(runs=runs, provisional=study.pretraining is not None)
 
 
 def _uses_weights(run: Run) -> bool:

@@ -37,10 +37,14 @@ class ResolvedRuns(NamedTuple):
         return {**self.arms[self.arm_of_run[number]], SEED: self.seeds[number]}
 
 
-def resolve(runs: Sequence[Run]) -> ResolvedRuns:
+def resolve(runs: Sequence[Run], provisional: bool = False) -> ResolvedRuns:
     """Return the whole configs of runs.
 
     Files are parsed once for all seeds of an arm.
+
+    Args:
+        runs: the runs.
+        provisional: whether they lack what will tell some of them from others.
 
     Raises:
         UserError: for a config that train.py would refuse, or two runs with the same one.
@@ -71,7 +75,7 @@ def resolve(runs: Sequence[Run]) -> ResolvedRuns:
         if type(seed) is not int or not 0 <= seed < 2**32:
             raise UserError(SEED, value=seed, fix=f"set a whole number in 0…{2**32 - 1}")
         first = run_names.setdefault((arm, seed), run.name)
-        if first != run.name:
+        if first != run.name and not provisional:
             raise UserError(
                 run.name,
                 problem=f"is the same run as {first}",

@@ -90,6 +90,7 @@ class Study(NamedTuple):
         pretraining: file of the study whose runs' weights these runs begin from; None if there is
             none.
         comes_before: name of the study that is to be run after it; "" if it is the last.
+        provisional: whether runs lack the weights that they will begin from.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Study(NamedTuple):
     chooses_for: str = ""
     pretraining: Path | None = None
     comes_before: str = ""
+    provisional: bool = False
 
 
 def shown(value: Any) -> str:

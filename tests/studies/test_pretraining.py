@@ -64,8 +64,14 @@ def test_the_study_of_the_weights_comes_first() -> None:
     assert (work.study.name, work.study.comes_before) == ("source", "target")
     later = open_provisional(Path("target.yaml"), Path("runs").absolute())
     names = [run.name for run in later.study.runs]
-    seeds = [f"fresh,rate={rate},seed={seed}" for rate in (0.1, 0.2) for seed in (0, 1)]
-    assert names == seeds, "each once, to be checked"
+    expected = {
+        f"{arm},rate={rate},seed={seed}"
+        for arm in ("fresh", "warm")
+        for rate in (0.1, 0.2)
+        for seed in (0, 1)
+    }
+    assert {*names} == expected, "claims may name all of them"
+    assert len(later.opened.arms) == 2, "to be checked once"
 
 
 @pytest.mark.slow
