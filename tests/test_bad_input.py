@@ -236,6 +236,71 @@ CASES: dict[str, tuple[list[str], str]] = {
         _deficit("0ep", "1ep", name="LabelNoise", fraction=1.5),
         "fraction: 1.5: set the share of wrong labels",
     ),
+    "more stages of a stream than classes": (
+        _growth("ClassStream", classes_per_stage=5, every="1ep"),
+        "every: 1ep: makes 3 stages of 3 epochs, and there are 2; set an every that makes 2 "
+        "stages, or another max_epochs, or recurrence: cycle",
+    ),
+    "classes that do not divide": (
+        _growth("ClassStream", classes_per_stage=3, every="1ep"),
+        "classes_per_stage: 3: 1 of 10 classes would never be there; set a number that divides",
+    ),
+    "a task for something else": (
+        ["--data.init_args.stage_transforms", '[{"class_path": "datamodules.TargetAffine"}]'],
+        "stage_transforms: TargetAffine.*: changes real-valued targets, and the data have classes",
+    ),
+    "a permutation of more than all": (
+        [
+            "--data.init_args.stage_transforms",
+            '[{"class_path": "datamodules.PixelPermutation", "init_args": {"fraction": 2}}]',
+        ],
+        r"fraction: 2.0: set the share of permuted positions, in \[0, 1\]",
+    ),
+    "a teacher of another size": (
+        [
+            "--data.init_args.dataset",
+            json.dumps(
+                {
+                    "class_path": "datamodules.TeacherTargets",
+                    "init_args": {
+                        "dataset": {"class_path": "datamodules.Digits"},
+                        "teacher": {
+                            "class_path": "lightning_modules.networks.MLP",
+                            "init_args": {"in_channels": 3, "num_classes": 1, "image_size": 32},
+                        },
+                    },
+                }
+            ),
+        ],
+        "teacher: MLP: cannot take images",
+    ),
+    "a class that there is not": (
+        [
+            "--data.init_args.dataset",
+            json.dumps(
+                {
+                    "class_path": "datamodules.ClassSubset",
+                    "init_args": {
+                        "dataset": {"class_path": "datamodules.Digits"},
+                        "classes": ["1", "12"],
+                    },
+                }
+            ),
+        ],
+        "classes: 12: the data have no such class; the nearest are 2, 1",
+    ),
+    "weights that are not there": (
+        ["--model.init_args.initial_weights", "absent.ckpt"],
+        "initial_weights: absent.ckpt: no such file; name a checkpoint, or a file of weights",
+    ),
+    "stages that do not differ": (
+        [
+            *_growth(counts=[50, 100], every="2ep"),
+            "--trainer.callbacks+",
+            '{"class_path": "callbacks.StageAccuracy", "init_args": {"every": "1ep"}}',
+        ],
+        "StageAccuracy: growth: its stages have the same images to be tested on; use a ClassStream",
+    ),
     "a mistyped deficit": (_deficit("0ep", "1ep", name="Blurr"), "data.deficits: .*Blurr"),
     "deficits to evaluate with that are none": (
         ["--data.init_args.also_evaluate_with_deficit", "true"],
@@ -281,7 +346,7 @@ CASES: dict[str, tuple[list[str], str]] = {
         _growth(step=50, until={"train_accuracy": 99}),
         r"train_accuracy: 99.0: set a share in \(0, 1\]",
     ),
-    "no end of stages": (_growth(fractions=[0.5, 1.0]), r"growth: set either at: \[times\]"),
+    "no end of stages": (_growth(fractions=[0.5, 1.0]), r"growth: set one of at: \[times\]"),
     "a last batch of one in a later stage": (
         _growth(counts=[50, 65], at=["1ep"]),
         (

@@ -104,6 +104,24 @@ def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["TaskStream", "binary tasks"])
+def test_two_ranks_see_the_stream_of_one(name: str) -> None:
+    """Permuted pixels and labels, or other classes by other names, in training and validation."""
+    stream = REGISTRY[name].acting
+    (single,), single_home = ranks(1, PLAIN, stream)
+    two, together = ranks(2, PLAIN, stream, arguments=("--data.init_args.batch_size", "16"))
+    assert two[0]["state"] == two[1]["state"], "ranks end bitwise equal"
+    assert close(single["weights"], two[0]["weights"])
+    for step, indices in enumerate(single["indices"]):
+        label_of = dict(zip(indices, single["labels"][step], strict=True))
+        for record in two:
+            assert record["labels"][step] == [label_of[one] for one in record["indices"][step]]
+    values, expected = logged(together), logged(single_home)
+    for tag in ("val/loss", "val/accuracy", "test/accuracy", "train/loss"):
+        assert dict(values[tag]) == pytest.approx(dict(expected[tag]), rel=1e-4), tag
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count: int) -> None:
     records, _ = ranks(count, AUGMENTED, arguments=("--data.init_args.batch_size", "9"))

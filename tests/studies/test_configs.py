@@ -12,7 +12,7 @@ import yaml
 
 from datamodules import ImageDataset
 from datamodules.datasets.split import Split, TensorSplit
-from plasticity_lab.studies.open_study import open_study
+from plasticity_lab.studies.open_study import open_provisional, open_study
 from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.study_context import StudyContext
@@ -37,7 +37,11 @@ class Grey(ImageDataset):
 
 @cache
 def opened(file: Path) -> StudyContext:
-    return open_study(file, Path("runs").absolute(), fetch=False)
+    root = Path("runs").absolute()
+    if yaml.safe_load(file.read_text()).get("pretraining"):
+        # Its weights are trained first, by a study of its own.
+        return open_provisional(file, root)
+    return open_study(file, root, fetch=False)
 
 
 QUICK = [
