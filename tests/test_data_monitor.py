@@ -88,3 +88,26 @@ def test_a_grid_holds_every_image_and_caption() -> None:
         assert (grid[:, top : top + 64, left : left + 64] == place * 20).all()
         assert (grid[:, top + 64 : top + 78, left : left + 64] < 128).any(), "a caption"
     assert (grid[:, 4 + 2 * 82 + 64 :, 4 + 2 * 68 :] == 255).all(), "cut to its image's width"
+
+
+def test_the_first_ten_of_many_stages_have_a_picture_each() -> None:
+    """What changes besides, such as a deficit, is still shown."""
+    stream = {
+        "trainer": {"max_epochs": 16},
+        "data": {
+            "init_args": {
+                "batch_size": 100,
+                "growth": {"class_path": "datamodules.TaskStream", "init_args": {"every": "1ep"}},
+                "stage_transforms": [{"class_path": "datamodules.PixelPermutation"}],
+                "deficits": [
+                    {
+                        "class_path": "datamodules.Blur",
+                        "init_args": {"size": 4, "during": ["13ep", "14ep"]},
+                    }
+                ],
+            }
+        },
+    }
+    finished = fit(*tiny(stream))
+    steps = [step for step, _ in pictures(finished.place.directory)["data/as_seen"]]
+    assert steps == [*range(11), 13, 14]

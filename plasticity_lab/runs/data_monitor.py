@@ -17,6 +17,9 @@ from plasticity_lab.timing import Position
 
 EXAMPLES = 32
 
+PICTURED = 10
+"""Stages of a stream of recurring length that have a picture each; later ones look alike."""
+
 
 class DataMonitor(Callback):
     """Logs what is active in an `ImageDataModule`, at each epoch's start and at every change.
@@ -24,7 +27,8 @@ class DataMonitor(Callback):
     Scalars: `data/stage` and `data/examples` if data grow; `deficits/<Class>`, the strength, or 1,
     while one of the class is active and 0 from then on; `data/augmented`, the share of images, from
     the first moment at which not all are. On a change also `data/as_seen`: the same 32 training
-    images as the network sees them; those that are not in the data yet are grey.
+    images as the network sees them; those that are not in the data yet are grey. Of stages that
+    begin `every` so often the first ten have a picture.
 
     Args:
         resumed: whether the log already shows what was active at the checkpoint that the run
@@ -63,7 +67,9 @@ class DataMonitor(Callback):
         for logger in trainer.loggers:
             if values:
                 logger.log_metrics(values, trainer.global_step)
-            if active == self.logged or not data.splits.train.holds_images:
+            if not data.splits.train.holds_images:
+                continue
+            if self.logged and pictured(data, active) == pictured(data, self.logged):
                 continue
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("data/as_seen", as_seen(data), trainer.global_step)
@@ -74,6 +80,15 @@ def shown(now: Position, answers: Answers) -> tuple[int, Answers]:
     """Return the data stage, and what else is active in the data."""
     sections = ("growth/", "stage_transforms/", "deficits/", "augmentation/")
     return now.stage, tuple(one for one in answers if one[0].startswith(sections))
+
+
+def pictured(data: ImageDataModule, active: tuple[int, Answers]) -> tuple[int, Answers]:
+    """Return of what is active in the data that which has a picture of its own."""
+    stage, answers = active
+    if data.growth is None or data.growth.every is None or stage < PICTURED:
+        return active
+    of_stages = ("growth/", "stage_transforms/")
+    return PICTURED, tuple(one for one in answers if not one[0].startswith(of_stages))
 
 
 def augmented(data: ImageDataModule, answers: Answers) -> float:

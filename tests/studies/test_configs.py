@@ -109,5 +109,8 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
                 "init_args": {"subset": subset},
             }
         data |= {"batch_size": 8, "drop_last": True}
+        for callback in config["trainer"]["callbacks"] or []:
+            if callback["class_path"].endswith("Trainability"):
+                callback["init_args"] |= {"steps": 2, "repeats": 1, "examples": 20}
         Path("arm.yaml").write_text(yaml.safe_dump({**config, SEED: 0}, sort_keys=False))
         fit("--config", "arm.yaml", *QUICK)
