@@ -1,5 +1,6 @@
 """Where a run is, what is active there, and what has been done to it."""
 
+import json
 import os
 from typing import Any
 
@@ -199,13 +200,18 @@ class Clock(Callback):
         self.history.trained(self.now, self.answers, held)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {"initial_seed": self.initial_seed, "history": self.history.state_dict()}
+        """Return it as plain values, the history as JSON.
+
+        Many small values in a checkpoint take torch long to read, which each checkpoint is once it
+        is written.
+        """
+        return {"initial_seed": self.initial_seed, "history": self.history.to_json()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the history of a checkpoint."""
         self.initial_seed = state_dict["initial_seed"]
-        self._readable = "history" in state_dict
-        if self._readable:
-            self.history.load_state_dict(state_dict["history"])
+        history = state_dict.get("history")
+        self._readable = isinstance(history, str)
+        if isinstance(history, str):
+            self.history.load_state_dict(json.loads(history))
             self.now = self.history.last or self.now

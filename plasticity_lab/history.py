@@ -1,5 +1,6 @@
 """What has been done to a run, and when: the only memory of time that there is."""
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -118,6 +119,7 @@ class RunHistory:
         self.times_given: dict[str, str] = {}
         self.ever: set[str] = set()
         self.stages = StageDecisions()
+        self._entry_texts: list[str] = []  # JSON of entries, which stay what they are
 
     def begin(self, now: Position) -> None:
         """Note that a batch is about to be trained, if it has not been begun already."""
@@ -239,11 +241,17 @@ class RunHistory:
 
     def state_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
+        return {"entries": [_plain(entry) for entry in self.entries], **self._state_but_entries()}
+
+    def to_json(self) -> str:
+        """Return `state_dict` as JSON, in a time that does not grow with the number of entries."""
+        new = self.entries[len(self._entry_texts) :]
+        self._entry_texts += [json.dumps(_plain(entry)) for entry in new]
+        others = json.dumps(self._state_but_entries())
+        return f'{{"entries": [{", ".join(self._entry_texts)}], {others[1:]}'
+
+    def _state_but_entries(self) -> dict[str, Any]:
         return {
-            "entries": [
-                [entry.before and list(entry.before), list(entry.now), [*map(list, entry.held)]]
-                for entry in self.entries
-            ],
             "acts": [asdict(acts) for acts in self.acts],
             "last": self.last and list(self.last),
             "epoch_starts": [list(start) for start in self.epoch_starts],
@@ -264,6 +272,7 @@ class RunHistory:
             )
             for before, now, held in state["entries"]
         ]
+        self._entry_texts = []
         self.acts = [Acts(**acts) for acts in state["acts"]]
         self._latest = {(acts.key, acts.answer): acts for acts in self.acts}
         self.last = Position(*state["last"]) if state["last"] else None
@@ -275,3 +284,8 @@ class RunHistory:
         self.ever = {key for entry in self.entries for key, _ in entry.held}
         self.ever |= {acts.key for acts in self.acts}
         self.stages = StageDecisions(**state["stages"])
+
+
+def _plain(entry: Entry) -> list[Any]:
+    before = entry.before and list(entry.before)
+    return [before, list(entry.now), [*map(list, entry.held)]]

@@ -1,5 +1,6 @@
 """Training, history, timeline and studies against a reference that walks batch by batch."""
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -159,7 +160,8 @@ def train(schedule: RunSchedule, path: list[Position], stops: set[int]) -> tuple
 
 def reloaded(history: RunHistory) -> RunHistory:
     loaded = RunHistory()
-    loaded.load_state_dict(history.state_dict())
+    loaded.load_state_dict(json.loads(history.to_json()))
+    assert json.loads(history.to_json()) == json.loads(json.dumps(history.state_dict()))
     return loaded
 
 

@@ -1,5 +1,6 @@
 """Accuracy on the present data stage, on earlier ones, and what has been forgotten."""
 
+import json
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -153,17 +154,21 @@ class StageAccuracy(Diagnostic):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been measured."""
+        # As text: checkpoints with many small values take torch long to read.
         return {
-            "own": dict(self._own),
-            "best": dict(self._best),
-            "best_before": dict(self._best_before),
+            "own": json.dumps(self._own),
+            "best": json.dumps(self._best),
+            "best_before": json.dumps(self._best_before),
             "step": self._step,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a checkpoint's measurements."""
-        self._own, self._best = dict(state_dict["own"]), dict(state_dict["best"])
-        self._best_before, self._step = dict(state_dict["best_before"]), state_dict["step"]
+        self._own, self._best, self._best_before = (
+            {int(stage): share for stage, share in json.loads(state_dict[name]).items()}
+            for name in ("own", "best", "best_before")
+        )
+        self._step = state_dict["step"]
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Runs whose data follow the clock."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def test_an_adaptive_stage_ends_with_the_epoch_that_is_good_enough() -> None:
     assert stage == expected[:-1], "after stage 3, the last, the run ends"
     assert len(accuracy) == len(stage) == finished.trainer.current_epoch < 14
     saved = torch.load(finished.place.directory / "checkpoints/last.ckpt", weights_only=True)
-    decisions = saved["callbacks"]["Clock"]["history"]["stages"]
+    decisions = json.loads(saved["callbacks"]["Clock"]["history"])["stages"]
     starts = [epoch for epoch in range(1, len(stage)) if stage[epoch] > stage[epoch - 1]]
     assert decisions["starts"] == starts
     assert {later - earlier for earlier, later in zip([0, *starts], starts, strict=False)} > {3}, (
