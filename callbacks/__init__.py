@@ -3,6 +3,7 @@
 from callbacks.clock import Clock
 from callbacks.diagnostics import (
     CKA,
+    Churn,
     Dashboard,
     Diagnostic,
     DormantUnits,
@@ -45,6 +46,7 @@ from callbacks.stage_end import StageEnd
 
 __all__ = [
     "CKA",
+    "Churn",
     "Clock",
     "Dashboard",
     "Diagnostic",

@@ -1,6 +1,7 @@
 """What is measured of a network while it is trained; nothing here changes it."""
 
 from callbacks.diagnostics.base import Diagnostic, ProbeDiagnostic
+from callbacks.diagnostics.churn import Churn
 from callbacks.diagnostics.cka import CKA
 from callbacks.diagnostics.dashboard import Dashboard
 from callbacks.diagnostics.dormant_units import DormantUnits
@@ -25,6 +26,7 @@ from callbacks.diagnostics.weight_distance import WeightDistance
 
 __all__ = [
     "CKA",
+    "Churn",
     "Dashboard",
     "Diagnostic",
     "DormantUnits",

@@ -7,6 +7,7 @@ there and back, and leaves gradients, statistics and random streams as they were
         trace = fisher_trace(network, inputs, torch.Generator().manual_seed(0))
 """
 
+from plasticity_lab.measurements.churn import output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
 from plasticity_lab.measurements.error_norms import error_norms
@@ -173,7 +174,9 @@ __all__ = [
     "negative_share",
     "norm",
     "norm_biases",
+    "output_change",
     "precision",
+    "prediction_churn",
     "preserve_state",
     "rectified",
     "redo_scores",
