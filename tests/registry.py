@@ -284,6 +284,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "Trainability": _diagnostic("Trainability", examples=30, steps=4, batch_size=10, repeats=2),
     "RedundantUnits": _diagnostic("RedundantUnits", examples=30),
     "Churn": _diagnostic("Churn", examples=30),
+    "FreshReference": _diagnostic("FreshReference", updates=3),
     "WeightDistance": _diagnostic("WeightDistance", early=True),
 }
 """What measures; tested in tests/callbacks/diagnostics/test_contract.py."""

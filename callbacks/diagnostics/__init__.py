@@ -9,6 +9,7 @@ from callbacks.diagnostics.feature_rank import FeatureRank
 from callbacks.diagnostics.fisher_information import FisherInformation
 from callbacks.diagnostics.flatness import Flatness
 from callbacks.diagnostics.forgetting import Forgetting
+from callbacks.diagnostics.fresh_reference import FreshReference
 from callbacks.diagnostics.gradient_noise import GradientNoise
 from callbacks.diagnostics.gradient_norms import GradientNorms
 from callbacks.diagnostics.hessian_eigenvalues import HessianEigenvalues
@@ -34,6 +35,7 @@ __all__ = [
     "FisherInformation",
     "Flatness",
     "Forgetting",
+    "FreshReference",
     "GradientNoise",
     "GradientNorms",
     "HessianEigenvalues",
