@@ -285,6 +285,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "RedundantUnits": _diagnostic("RedundantUnits", examples=30),
     "Churn": _diagnostic("Churn", examples=30),
     "FreshReference": _diagnostic("FreshReference", updates=3),
+    "MemorisationGradients": _diagnostic("MemorisationGradients", examples=30, draws=2),
     "WeightDistance": _diagnostic("WeightDistance", early=True),
 }
 """What measures; tested in tests/callbacks/diagnostics/test_contract.py."""

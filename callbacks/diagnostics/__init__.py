@@ -17,6 +17,7 @@ from callbacks.diagnostics.hessian_spectrum import HessianSpectrum
 from callbacks.diagnostics.kernel_alignment import KernelAlignment
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.margins import Margins
+from callbacks.diagnostics.memorisation_gradients import MemorisationGradients
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.probe import Probe
@@ -43,6 +44,7 @@ __all__ = [
     "KernelAlignment",
     "Look",
     "Margins",
+    "MemorisationGradients",
     "NeuralCode",
     "NormBiases",
     "Probe",

@@ -59,6 +59,10 @@ from plasticity_lab.measurements.lanczos_quadrature import (
     spectral_density,
 )
 from plasticity_lab.measurements.margins import lowest_tenth, margins, weight_norm
+from plasticity_lab.measurements.memorisation_gradients import (
+    SquaredNorms,
+    memorisation_gradients,
+)
 from plasticity_lab.measurements.neural_code import (
     categorise,
     cluster_accuracies,
@@ -117,6 +121,7 @@ __all__ = [
     "Lanczos",
     "Nodes",
     "Predictive",
+    "SquaredNorms",
     "Trace",
     "TrainabilityComparison",
     "TrainingBudget",
@@ -171,6 +176,7 @@ __all__ = [
     "margins",
     "mean_gradient_norm",
     "mean_loss",
+    "memorisation_gradients",
     "negative_share",
     "norm",
     "norm_biases",
