@@ -3,6 +3,7 @@
 from callbacks.clock import Clock
 from callbacks.diagnostics import (
     CKA,
+    Churn,
     Dashboard,
     Diagnostic,
     DormantUnits,
@@ -10,6 +11,7 @@ from callbacks.diagnostics import (
     FisherInformation,
     Flatness,
     Forgetting,
+    FreshReference,
     GradientNoise,
     GradientNorms,
     HessianEigenvalues,
@@ -17,6 +19,7 @@ from callbacks.diagnostics import (
     KernelAlignment,
     Look,
     Margins,
+    MemorisationGradients,
     NeuralCode,
     NormBiases,
     Probe,
@@ -46,6 +49,7 @@ from callbacks.stage_end import StageEnd
 
 __all__ = [
     "CKA",
+    "Churn",
     "Clock",
     "Dashboard",
     "Diagnostic",
@@ -56,6 +60,7 @@ __all__ = [
     "FisherInformation",
     "Flatness",
     "Forgetting",
+    "FreshReference",
     "GradientNoise",
     "GradientNorms",
     "HessianEigenvalues",
@@ -68,6 +73,7 @@ __all__ = [
     "Level",
     "Look",
     "Margins",
+    "MemorisationGradients",
     "NeuralCode",
     "NormBiases",
     "NormRecalibration",

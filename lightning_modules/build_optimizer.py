@@ -1,6 +1,5 @@
 """A module's optimizers and schedules, built anew."""
 
-import copy
 from typing import Any, NamedTuple
 
 from pytorch_lightning import LightningModule
@@ -9,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.fresh_copy import copy_network
 
 
 class Configured(NamedTuple):
@@ -55,11 +55,8 @@ def build_optimizer(module: LightningModule) -> Configured:
     return Configured(optimizers[0], schedule["scheduler"], schedule.get("interval", "epoch"))
 
 
-def build_optimizer_for(module: LightningModule, network: nn.Module, twin: nn.Module) -> Optimizer:
-    """Return the optimizer that a module configures, built anew for a copy of its network.
-
-    It has the rates that it was configured with, before any schedule. The module, its network and
-    their optimizer are left alone.
+def twin_module(module: LightningModule, network: nn.Module, twin: nn.Module) -> LightningModule:
+    """Return a copy of a module that holds a copy of its network.
 
     Args:
         module: what is trained.
@@ -67,10 +64,29 @@ def build_optimizer_for(module: LightningModule, network: nn.Module, twin: nn.Mo
         twin: a copy of that.
 
     Raises:
+        UserError: for a module that cannot be copied.
+    """
+    try:
+        return copy_network(module, {network: twin})
+    except (RuntimeError, TypeError) as error:
+        raise UserError("module", type(module).__name__, f"cannot be copied ({error})") from error
+
+
+def build_optimizer_for(module: LightningModule, network: nn.Module, twin: nn.Module) -> Optimizer:
+    """Return the optimizer that a module configures, built anew for a copy of its network.
+
+    It has the rates that it was configured with, before any schedule. The module, its network and
+    their optimizer are left alone.
+
+    Args:
+        module: as `twin_module` takes it.
+        network: likewise.
+        twin: likewise.
+
+    Raises:
         UserError: for a module that has none, or several, or cannot tell outside a run.
     """
-    # A copy of the module that holds the copy of its network.
-    configured = build_optimizer(copy.deepcopy(module, {id(network): twin}))
+    configured = build_optimizer(twin_module(module, network, twin))
     if configured.optimizer is None:
         raise UserError(
             "optimizer",

@@ -44,6 +44,24 @@ def seeded_global_rng(seed: int, purpose: str, *counters: int | str) -> Iterator
         yield
 
 
+@contextmanager
+def seeded_device_rng(
+    device: torch.device, seed: int, purpose: str, *counters: int | str
+) -> Iterator[None]:
+    """Seed the global streams of the CPU and of a device, as dropout draws from them; restore them.
+
+    Draws of different devices differ.
+    """
+    devices = [device] if device.type == "cuda" else []
+    key = derive_seed(seed, purpose, *counters)
+    with torch.random.fork_rng(devices):
+        torch.default_generator.manual_seed(key)
+        for cuda_device in devices:
+            with torch.cuda.device(cuda_device):
+                torch.cuda.manual_seed(key)
+        yield
+
+
 class RandomState:
     """The global random streams as they are now, for code that is to draw the same once more.
 

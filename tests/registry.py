@@ -399,6 +399,9 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "DormantUnits": _diagnostic("DormantUnits", examples=30),
     "Trainability": _diagnostic("Trainability", examples=30, steps=4, batch_size=10, repeats=2),
     "RedundantUnits": _diagnostic("RedundantUnits", examples=30),
+    "Churn": _diagnostic("Churn", examples=30),
+    "FreshReference": _diagnostic("FreshReference", updates=3),
+    "MemorisationGradients": _diagnostic("MemorisationGradients", examples=30, draws=2),
     "WeightDistance": _diagnostic("WeightDistance", early=True),
 }
 """What measures; tested in tests/callbacks/diagnostics/test_contract.py."""

@@ -1,6 +1,7 @@
 """What is measured of a network while it is trained; nothing here changes it."""
 
 from callbacks.diagnostics.base import Diagnostic, ProbeDiagnostic
+from callbacks.diagnostics.churn import Churn
 from callbacks.diagnostics.cka import CKA
 from callbacks.diagnostics.dashboard import Dashboard
 from callbacks.diagnostics.dormant_units import DormantUnits
@@ -8,6 +9,7 @@ from callbacks.diagnostics.feature_rank import FeatureRank
 from callbacks.diagnostics.fisher_information import FisherInformation
 from callbacks.diagnostics.flatness import Flatness
 from callbacks.diagnostics.forgetting import Forgetting
+from callbacks.diagnostics.fresh_reference import FreshReference
 from callbacks.diagnostics.gradient_noise import GradientNoise
 from callbacks.diagnostics.gradient_norms import GradientNorms
 from callbacks.diagnostics.hessian_eigenvalues import HessianEigenvalues
@@ -15,6 +17,7 @@ from callbacks.diagnostics.hessian_spectrum import HessianSpectrum
 from callbacks.diagnostics.kernel_alignment import KernelAlignment
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.margins import Margins
+from callbacks.diagnostics.memorisation_gradients import MemorisationGradients
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.probe import Probe
@@ -26,6 +29,7 @@ from callbacks.diagnostics.weight_distance import WeightDistance
 
 __all__ = [
     "CKA",
+    "Churn",
     "Dashboard",
     "Diagnostic",
     "DormantUnits",
@@ -33,6 +37,7 @@ __all__ = [
     "FisherInformation",
     "Flatness",
     "Forgetting",
+    "FreshReference",
     "GradientNoise",
     "GradientNorms",
     "HessianEigenvalues",
@@ -40,6 +45,7 @@ __all__ = [
     "KernelAlignment",
     "Look",
     "Margins",
+    "MemorisationGradients",
     "NeuralCode",
     "NormBiases",
     "Probe",

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning import LightningModule, Trainer
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured, check_diagnostic
 from callbacks.diagnostics.forgetting_table import write_table
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.run_look import blank_look
+from callbacks.diagnostics.training_outputs import TrainingOutputs
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.forgetting_statistics import (
@@ -132,8 +132,7 @@ class Forgetting(Diagnostic):
     def begin(self) -> None:
         """Count nothing yet."""
         self._counts = ForgettingStatistics(torch.zeros(0, dtype=torch.int64))
-        self._logits: Tensor | None = None
-        self._hook: RemovableHandle | None = None
+        self._logits = TrainingOutputs()
 
     def check_logger(self, trainer: Trainer) -> None:
         """Take any trainer: it writes a file besides."""
@@ -185,38 +184,24 @@ class Forgetting(Diagnostic):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        self._logits = None
-        # Not on its network, where a compiler would meet it.
-        self._hook = pl_module.register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        # Under DDP, the output is the training step's loss once, too.
-        if isinstance(output, Tensor) and output.ndim == 2:
-            # Copied, as what follows may change it.
-            self._logits = output.detach().clone()
+        self._logits.watch(pl_module)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        self._remove_hook()
+        self._logits.stop()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._remove_hook()
-        if self._logits is None or len(self._logits) != len(batch.indices):
-            raise UserError(
-                "Forgetting",
-                problem="the training step does not call the module",
-                fix="let it compute logits by self(images)",
-            )
-        right = self._logits.argmax(1) == batch.targets
+        logits = self._logits.take("Forgetting", len(batch.indices))
+        right = logits.argmax(1) == batch.targets
         columns = [
             batch.indices.to(right.device),
             batch.targets,
             right,
-            whole_units(margins(self._logits, batch.targets)),
-            whole_units(error_norms(self._logits, batch.targets)),
+            whole_units(margins(logits, batch.targets)),
+            whole_units(error_norms(logits, batch.targets)),
         ]
         rows = torch.stack([column.long() for column in columns], 1)
         gathered: Any = pl_module.all_gather(rows)  # (batch, 5), or (ranks, batch, 5)
@@ -238,11 +223,7 @@ class Forgetting(Diagnostic):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        self._remove_hook()
-
-    def _remove_hook(self) -> None:
-        if self._hook is not None:
-            self._hook.remove()
+        self._logits.stop()
 
     @property
     def needs_history(self) -> bool:

@@ -20,6 +20,7 @@ from plasticity_lab.measurements.functional import (
     mean_loss,
 )
 from plasticity_lab.randomness import generator
+from plasticity_lab.surgery.fresh_copy import fresh_copy
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,18 @@ class Look:
     def exact(self) -> AbstractContextManager[None]:
         """Return a context in which gradients are true ones, whatever the training rule."""
         return nullcontext() if self.rule is None else self.rule.exact()
+
+    def fresh_copy(self, purpose: str, *counters: int | str) -> nn.Module:
+        """Return a copy of the network with fresh weights, keyed as `generator`.
+
+        Raises:
+            UserError: by name, for a layer that cannot be drawn again.
+        """
+
+        def key(name: str) -> tuple[int | str, ...]:
+            return (self.seed, purpose, *counters, name)
+
+        return fresh_copy(self.network, key, self.holder, self.frozen_norms)
 
     def make_optimizer(self, network: nn.Module) -> Optimizer:
         """Return the run's optimizer, built anew for a copy of its network.

@@ -8,6 +8,7 @@ there and back, and leaves gradients, statistics and random streams as they were
 """
 
 from plasticity_lab.measurements.activations import activated, rectified
+from plasticity_lab.measurements.churn import output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
 from plasticity_lab.measurements.error_norms import error_norms
@@ -59,6 +60,10 @@ from plasticity_lab.measurements.lanczos_quadrature import (
     spectral_density,
 )
 from plasticity_lab.measurements.margins import lowest_tenth, margins, weight_norm
+from plasticity_lab.measurements.memorisation_gradients import (
+    SquaredNorms,
+    memorisation_gradients,
+)
 from plasticity_lab.measurements.neural_code import (
     categorise,
     cluster_accuracies,
@@ -117,6 +122,7 @@ __all__ = [
     "Lanczos",
     "Nodes",
     "Predictive",
+    "SquaredNorms",
     "Trace",
     "TrainabilityComparison",
     "TrainingBudget",
@@ -172,10 +178,13 @@ __all__ = [
     "margins",
     "mean_gradient_norm",
     "mean_loss",
+    "memorisation_gradients",
     "negative_share",
     "norm",
     "norm_biases",
+    "output_change",
     "precision",
+    "prediction_churn",
     "preserve_state",
     "rectified",
     "redo_scores",

@@ -1,7 +1,6 @@
 """How well a network can still be trained, beside a fresh one of the same architecture."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from plasticity_lab.measurements.features import CHUNK
-from plasticity_lab.randomness import derive_seed, generator
+from plasticity_lab.randomness import generator, seeded_device_rng
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 
@@ -162,7 +161,8 @@ def trainability(
                 own = own + _mean(copy, inputs, drawing.frozen_norms)
             if targets == "offset":
                 own = own + offset
-            with drawing.dropout(repeat, inputs.device), torch.enable_grad():
+            dropout = seeded_device_rng(inputs.device, seed, PURPOSE, repeat, "dropout")
+            with dropout, torch.enable_grad():
                 optimizer = make_optimizer(copy)
                 results.append(
                     _train(copy, optimizer, inputs, own, batches, budget, drawing.frozen_norms)
@@ -211,18 +211,6 @@ class _Drawing:
     def generator(self, *counters: int | str) -> torch.Generator:
         """Return a generator on the CPU, keyed by counters."""
         return generator(self.seed, PURPOSE, *counters)
-
-    @contextmanager
-    def dropout(self, repeat: int, device: torch.device) -> Iterator[None]:
-        """Seed the global streams of torch, and restore them afterwards."""
-        devices = [device] if device.type == "cuda" else []
-        key = derive_seed(self.seed, PURPOSE, repeat, "dropout")
-        with torch.random.fork_rng(devices):
-            torch.default_generator.manual_seed(key)
-            for cuda_device in devices:
-                with torch.cuda.device(cuda_device):
-                    torch.cuda.manual_seed(key)
-            yield
 
 
 def _targets(drawing: _Drawing, inputs: Tensor, targets: Targets, repeat: int) -> Tensor:

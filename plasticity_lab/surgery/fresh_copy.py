@@ -1,8 +1,8 @@
 """Copies of a network that share nothing with it: as it is, or with fresh weights."""
 
 import copy
-from collections.abc import Collection
-from typing import cast
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,16 @@ from plasticity_lab.surgery.initialisation import Key, redraw
 from plasticity_lab.surgery.layer_selection import layers_with_state
 
 
-def copy_network(network: Network) -> Network:
+def copy_network(
+    network: Network, replaced: Mapping[nn.Module, nn.Module] = MappingProxyType({})
+) -> Network:
     """Return a copy of a network, with parameters and buffers of its own and without gradients.
 
     Weights that layers compute from others (`weight_norm`, `prune`) are copied as values.
+
+    Args:
+        network: any module.
+        replaced: for parts of it, what stands in their places in the copy.
 
     Examples:
         >>> network = nn.Linear(3, 2)
@@ -29,8 +35,9 @@ def copy_network(network: Network) -> Network:
         for value in vars(layer).values()
         if isinstance(value, Tensor) and not value.is_leaf
     ]
-    memo = {id(value): value.detach().clone() for value in computed}
-    return copy.deepcopy(network, cast("dict[int, object]", memo))
+    memo: dict[int, object] = {id(value): value.detach().clone() for value in computed}
+    memo |= {id(part): other for part, other in replaced.items()}
+    return copy.deepcopy(network, memo)
 
 
 @torch.no_grad()

@@ -16,6 +16,8 @@ NODES = [node for entry in DIAGNOSTICS.values() for node in entry["trainer"]["ca
 LISTED = {"trainer": {"callbacks+": NODES}}
 PER_STEP = ("update_ratio", "subspace_overlap")
 """What compares with the step or the measurement before, which no checkpoint holds."""
+UNMEASURED = (*PER_STEP, "time_to", "fresh_reference")
+"""What no checkpoint has."""
 KEEPING = {
     "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
     "init_args": {"every_n_train_steps": 3, "save_top_k": -1, "filename": "{step}"},
@@ -73,7 +75,7 @@ def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
     finished = fit(*tiny(LISTED, *SETTINGS[name]))
     directory = finished.place.directory
     measurement = measure(directory / "checkpoints/last.ckpt")
-    assert {*measurement.left_out} == {"TimeToAccuracy"} | (
+    assert {*measurement.left_out} == {"TimeToAccuracy", "FreshReference"} | (
         {"LearningRateFactor"} if "rate" in name else set()
     )
     values = {
@@ -82,7 +84,7 @@ def test_a_checkpoint_has_the_values_that_its_run_logged(name: str) -> None:
     expected = {
         tag: points[-1]
         for tag, points in logged(directory).items()
-        if tag.startswith("diagnostics") and not any(part in tag for part in (*PER_STEP, "time_to"))
+        if tag.startswith("diagnostics") and not any(part in tag for part in UNMEASURED)
     }
     assert {tag: (measurement.step, single(value)) for tag, value in values.items()} == expected
     assert len(expected) > 60

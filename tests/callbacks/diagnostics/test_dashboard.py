@@ -122,4 +122,4 @@ def test_a_run_has_all_that_it_logs_in_one_chart_each_also_after_a_resume() -> N
 
 
 WEIGHTS = ("norm", "distance", "relative_distance", "angle", "path_length", "update_ratio")
-FORGETTING = ("events", "never_learned", "unforgettable", "learned")
+FORGETTING = ("events", "never_learned", "unforgettable", "learned", "aum", "el2n")
