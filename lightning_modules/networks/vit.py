@@ -27,7 +27,7 @@ class ViT(nn.Module):
       4.1), whose outputs begin small, at 1 / √width. Weights of hidden linear layers from
       N(0, 1 / inputs), of the head from N(0, 1 / inputs²), class token and positions from
       N(0, 0.02²), biases 0; attention logits q·k / d. µP leaves constant factors open; here they
-      are 1. Learning rates are not set by it: those of hidden layers and the head are to be over
+      are 1. Learning rates are not set by it: µP divides those of hidden layers and the head by
       `width` with Adam.
 
     In both the patches' convolution is drawn by torch's own rule, and layer norms are 1 and 0.

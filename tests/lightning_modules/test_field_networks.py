@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from lightning_modules.networks import VGG, CifarResNet, ConvN, LeNet300, ViT
 from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.initialisation import init_parameters
 
 
 def count(network: nn.Module) -> int:
@@ -199,6 +201,29 @@ def test_presets_draw_by_their_formulas() -> None:
     # Outputs of layer-normed features of 1 have a deviation of 1 / sqrt(width).
     outputs = small(torch.randn(8, 3, 16, 16)).detach()
     assert float(outputs.std()) == pytest.approx(width**-0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (VGG, {"image_size": 16, "width": 0.1, "norm": "layer", "activation": "crelu"}),
+        (ConvN, {"image_size": 16, "norm": "group"}),
+        (CifarResNet, {"depth": 8}),
+        (ViT, {"image_size": 16, "depth": 1, "width": 12}),
+        (ViT, {"image_size": 16, "depth": 1, "width": 12, "preset": "mu_small"}),
+    ],
+)
+def test_layers_are_drawn_by_seed_and_name_alone(kind: Any, arguments: dict[str, Any]) -> None:
+    def drawn(seed: int, classes: int = 10) -> dict[str, Tensor]:
+        network = construct(kind, 3, classes, **arguments)
+        init_parameters(network, seed)
+        return dict(network.named_parameters())
+
+    first, again, other, wider = drawn(0), drawn(0), drawn(1), drawn(0, 7)
+    for name, value in first.items():
+        assert torch.equal(value, again[name]), name
+        assert value.ndim == 1 or not torch.equal(value, other[name]), name
+        assert name.startswith("head") or torch.equal(value, wider[name]), name
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.callbacks.interventions.arms import FROZEN, intervention
 from tests.runs import fit, tiny
 
 SIZED = {"img_size": 16}
-"""What vision transformers are told."""
+"""What networks of patches are told."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _no_connections(monkeypatch: pytest.MonkeyPatch) -> None:
         ("test_vit", {"patch_size": 4}, SIZED),
         ("test_vit.r160_in1k", {}, SIZED),
         ("test_efficientnet", {"drop_rate": 0.1}, {}),
-        ("swin_tiny_patch4_window7_224", {"depths": [1, 1, 1, 1], "embed_dim": 24}, SIZED),
+        ("deit_tiny_patch16_224", {"depth": 1, "patch_size": 8}, SIZED),
     ],
 )
 def test_its_forward_pass_and_values_are_timms(
