@@ -75,7 +75,7 @@ def _create(create: Callable[..., nn.Module], image_size: ImageSize, **arguments
     try:
         return create(**{"img_size": image_size, **arguments})
     except TypeError as error:
-        if "img_size" not in str(error) or "img_size" in arguments:
+        if "img_size" not in str(error):
             raise
     torch.set_rng_state(stream)
     return create(**arguments)
