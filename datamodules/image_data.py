@@ -142,7 +142,8 @@ class ImageDataModule(SplitsOnDevice):
     def class_names(self) -> Sequence[str]:
         """Names of the classes that a network tells apart; numbers where stages relabel them."""
         names = self.splits.train.classes
-        return names if len(names) == self.num_classes else [*map(str, range(self.num_outputs))]
+        classes = self.num_classes
+        return names if classes in (None, len(names)) else [*map(str, range(classes))]
 
     @property
     def differs_by_stage(self) -> bool:

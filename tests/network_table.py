@@ -117,16 +117,18 @@ METHODS: dict[str, dict[str, Any]] = {
     "Forgetting": _EVERY,
     "FeatureRank": _PROBE,
     "DormantUnits": _PROBE,
+    "RedundantUnits": _PROBE,
     "CKA": _PROBE,
     "NeuralCode": {**_PROBE, "examples": 9},
     "NormBiases": _EVERY,
     "TimeToAccuracy": {"accuracy": 0.01},
+    "Trainability": {**_PROBE, "steps": 2, "batch_size": 6, "repeats": 1},
     "WeightDistance": _EVERY,
     "GradientNorms": {**_PROBE, "batch_size": 4},
     "Margins": _PROBE,
     "Flatness": {**_PROBE, "draws": 1, "noise": [0.1]},
 }
-"""Of all interventions and diagnostics, settings that act in two batches."""
+"""Of interventions and diagnostics, settings that act in two batches of data without stages."""
 
 
 def refusals(network: dict[str, Any]) -> dict[str, str]:
