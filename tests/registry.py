@@ -145,7 +145,11 @@ REGISTRY: dict[str, Entry] = {
         acting=_merged(
             _growth("TaskStream", every="1ep"),
             _data(
-                stage_transforms=[_node("PixelPermutation", fraction=0.5), _node("LabelRemap")],
+                stage_transforms=[
+                    _node("PixelPermutation", fraction=0.5),
+                    _node("LabelRemap", cycle=2),
+                    _node("RandomLabels", fraction=0.3),
+                ],
                 also_evaluate_with_deficit=True,
             ),
             _deficit("Blur", "1ep", "2ep", size=4),
@@ -294,6 +298,9 @@ REGISTRY: dict[str, Entry] = {
         ),
     ),
 }
+
+RESUMED_TOGETHER = {"PixelPermutation", "LabelRemap", "RandomLabels"}
+"""Functions of the stage alone, which resume with a `TaskStream` that has all of them."""
 
 NOT_SWITCHED = {
     "Augmentation",

@@ -16,7 +16,15 @@ import datamodules
 from callbacks import interventions
 from lightning_modules import networks
 from plasticity_lab.runs.parse import parse
-from tests.registry import DATASETS, DIAGNOSTICS, NETWORKS, NOT_SWITCHED, REGISTRY, VARIANTS
+from tests.registry import (
+    DATASETS,
+    DIAGNOSTICS,
+    NETWORKS,
+    NOT_SWITCHED,
+    REGISTRY,
+    RESUMED_TOGETHER,
+    VARIANTS,
+)
 from tests.runs import fit, logged, pictures, resume, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
@@ -81,7 +89,10 @@ def plain() -> dict[str, str]:
     return state(fit(*tiny()))
 
 
-RUNS = {**VARIANTS, **{name: entry.acting for name, entry in REGISTRY.items()}}
+RUNS = {
+    **VARIANTS,
+    **{name: entry.acting for name, entry in REGISTRY.items() if name not in RESUMED_TOGETHER},
+}
 
 
 EVERYDAY = [

@@ -9,13 +9,13 @@ from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
-from tests.registry import REGISTRY, VARIANTS
+from tests.registry import REGISTRY, RESUMED_TOGETHER, VARIANTS
 from tests.runs import fit, logged, tiny
 from tests.studies.segments import train
 
 RUNS: dict[str, dict[str, Any]] = {
     **VARIANTS,
-    **{name: entry.acting for name, entry in REGISTRY.items()},
+    **{name: entry.acting for name, entry in REGISTRY.items() if name not in RESUMED_TOGETHER},
     "all interventions": ALL,
 }
 
