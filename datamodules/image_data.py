@@ -4,11 +4,10 @@ They are a function of seed, epoch, step and rank.
 """
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property, partial
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, Literal
 
-import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
@@ -17,26 +16,17 @@ from datamodules.datasets.channel_statistics import channel_histogram
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.datasets.split import Split
 from datamodules.epoch_plan import EpochPlan
+from datamodules.examples_over_time import ExamplesOverTime
 from datamodules.growth.data_stages import DataStages
-from datamodules.growth.stage_schedule import StageSchedule
-from datamodules.growth.waiting_stages import WaitingStages
 from datamodules.loading.batch import Batch, LoadedBatch
 from datamodules.loading.loader import EpochLoader
-from datamodules.loading.splits_on_device import SplitsOnDevice
 from datamodules.transforms.augmentation import Augmentation
-from datamodules.transforms.batch_transforms import BatchTransforms
-from datamodules.transforms.context import BatchContext
 from datamodules.transforms.deficit import Deficit
 from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.errors import UserError
-from plasticity_lab.history import RunHistory
-from plasticity_lab.schedule import RunSchedule, Timed
-from plasticity_lab.timing import Position
-
-SplitName: TypeAlias = Literal["train", "validation", "test"]
 
 
-class ImageDataModule(SplitsOnDevice):
+class ImageDataModule(ExamplesOverTime):
     """Image classification data whose content, order and augmentation follow the run's clock.
 
     A split is one uint8 tensor on the training device and a batch an index into it; deficits,
@@ -82,7 +72,18 @@ class ImageDataModule(SplitsOnDevice):
         workers: int = 2,
         seed: int = 0,
     ) -> None:
-        super().__init__(dataset, batch_size, drop_last, resident, workers, seed)
+        super().__init__(
+            dataset,
+            batch_size,
+            growth,
+            stage_transforms or [],
+            deficits or [],
+            augmentation,
+            drop_last,
+            resident,
+            workers,
+            seed,
+        )
         if also_evaluate_with_deficit and not deficits:
             raise UserError(
                 "also_evaluate_with_deficit",
@@ -90,21 +91,9 @@ class ImageDataModule(SplitsOnDevice):
                 problem="there are no deficits",
                 fix="add some, or remove it",
             )
-        self.growth = growth
         self.also_evaluate_with_deficit = also_evaluate_with_deficit
-        self.transforms = BatchTransforms(deficits or [], augmentation, stage_transforms or [])
-        self.history = RunHistory()
         self._loaders: tuple[Any, dict[str, EpochLoader]] | None = None
         self._trained = False  # a batch, since the run began or was resumed
-
-    def timed_parts(self) -> list[Timed]:
-        """Return what acts over time in the data, in the order in which it acts."""
-        return [*([self.growth] if self.growth else []), *self.transforms.parts]
-
-    @property
-    def schedule(self) -> RunSchedule:
-        """What acts over time in the data, in the run of the present trainer."""
-        return RunSchedule(self.timed_parts(), self._epochs)
 
     @staticmethod
     def always_matters(arguments: Mapping[str, Any]) -> tuple[str, ...]:
@@ -116,44 +105,6 @@ class ImageDataModule(SplitsOnDevice):
             arguments: of the constructor, as a config gives them.
         """
         return ("deficits",) if arguments.get("also_evaluate_with_deficit") else ()
-
-    @cached_property
-    def stages(self) -> StageSchedule:
-        """Which training examples there are when."""
-        train = self.splits.train
-        stages = StageSchedule(self.growth, train.targets, len(train.classes) or None, self.seed)
-        stages.check()
-        for part in self.transforms.parts:
-            part.check(train)
-        return stages
-
-    @property
-    def num_classes(self) -> int | None:
-        """Number of classes that a network tells apart; None if the task is not classification."""
-        classes = super().num_classes
-        return self.growth.num_classes(classes) if self.growth else classes
-
-    @property
-    def num_outputs(self) -> int:
-        """Outputs that a network needs: classes, or numbers in a target."""
-        return self.num_classes or super().num_outputs
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """Names of the classes that a network tells apart; numbers where stages relabel them."""
-        names = self.splits.train.classes
-        classes = self.num_classes
-        return names if classes in (None, len(names)) else [*map(str, range(classes))]
-
-    @property
-    def differs_by_stage(self) -> bool:
-        """Whether an example of one stage is none of another, or has another look or target."""
-        return bool(self.stages.stages.replaced or self.transforms.of_stages)
-
-    @property
-    def waiting(self) -> WaitingStages | None:
-        """The stages that wait for the network; None if none do."""
-        return self.stages.waiting(self.history.stages, self._epochs)
 
     def plan(self, trainer: Trainer) -> EpochPlan:
         """Return the epochs of a run by a trainer."""
@@ -174,82 +125,14 @@ class ImageDataModule(SplitsOnDevice):
         check_run(self.plan(trainer), trainer, module, self.splits.train.classes)
 
     @property
-    def _epochs(self) -> int:
-        return (self.trainer.max_epochs if self.trainer else None) or 1
-
-    @property
     def _rank(self) -> int:
         return self.trainer.global_rank if self.trainer else 0
-
-    @property
-    def now(self) -> Position:
-        """Where the run is."""
-        if self.trainer is None:
-            return self.position(0, 0)
-        return self.position(self.trainer.current_epoch, self.trainer.global_step)
-
-    def position(self, epoch: int, step: int) -> Position:
-        """Return a position with the data stage of its epoch, as far as that is known."""
-        return self.stages.position(epoch, step, self._epochs, self.history.stages)
-
-    @property
-    def shown_stage(self) -> int:
-        """The data stage that validation and test split show: that of the last batch trained."""
-        last = self.history.last
-        if last is None:
-            last = self.position(min(self.now.epoch, self._epochs - 1), 0)
-        return last.stage
-
-    def context(self, split: SplitName, *stream_key: int | str) -> BatchContext:
-        """Return where a batch stands that the key tells from all others of its split."""
-        examples, normalisation = len(getattr(self.splits, split)), self.normalisation
-        mean = normalisation.mean if normalisation else torch.empty(0, device=self.device)
-        std = normalisation.std if normalisation else mean
-        return BatchContext(self.seed, split, examples, self.num_classes, mean, std, stream_key)
-
-    def in_stage(self, batch: Batch, split: SplitName, stage: int) -> Batch:
-        """Return examples of a split as a data stage has them: a task of its own, perhaps.
-
-        Args:
-            batch: the examples, as they are stored.
-            split: which they are of.
-            stage: the stage.
-        """
-        targets = self.stages.stages.relabelled(batch.targets, stage)
-        batch = batch._replace(targets=targets)
-        if not self.transforms.of_stages:
-            return batch
-        return self.transforms.in_stage(batch, self.context(split), stage)
 
     def _evaluated(self, batch: Batch) -> Batch:
         """Return examples of the split that is evaluated as the present stage has them."""
         validates = self.trainer and (self.trainer.validating or self.trainer.sanity_checking)
         own = self.splits.validation is not self.splits.test
         return self.in_stage(batch, "validation" if validates and own else "test", self.shown_stage)
-
-    def impaired(self, batch: Batch, purpose: str, now: Position) -> Batch:
-        """Return training examples of the stage with the deficits that are active at `now`.
-
-        Args:
-            batch: the examples, as they are stored.
-            purpose: what they are looked at for, by which draws differ from those of training.
-            now: where the run is.
-        """
-        context = self.context("train", purpose, now.epoch)
-        doing = self.schedule.doing(self.history.last, now)
-        return self.transforms.impair(self.in_stage(batch, "train", now.stage), context, doing)
-
-    def as_trained(self, batch: Batch, *stream_key: int | str) -> Batch:
-        """Return training examples as the network sees them now, but for normalisation.
-
-        Args:
-            batch: the examples, as they are stored.
-            stream_key: what keys the draws.
-        """
-        context = self.context("train", *stream_key)
-        now = self.now
-        doing = self.schedule.doing(self.history.last, now)
-        return self.transforms.apply(self.in_stage(batch, "train", now.stage), context, doing)
 
     def prepare_data(self) -> None:
         """Read the splits, in one process first, so that errors show before a logger writes.
