@@ -18,7 +18,7 @@ from plasticity_lab.timing import Position
 EXAMPLES = 32
 
 PICTURED = 10
-"""Stages of a stream of recurring length that have a picture each; later ones look alike."""
+"""Stages that have a picture each where they begin `every` so often; later ones look alike."""
 
 
 class DataMonitor(Callback):
