@@ -412,3 +412,11 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "WeightDistance": _diagnostic("WeightDistance", early=True),
 }
 """What measures; tested in tests/callbacks/diagnostics/test_contract.py."""
+
+DIAGNOSTIC_NODES: list[dict[str, Any]] = [
+    node
+    for fragment in DIAGNOSTICS.values()
+    for node in fragment["trainer"]["callbacks+"]
+    if "data" not in fragment
+]
+"""All but those that need data of their own."""

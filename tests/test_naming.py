@@ -35,7 +35,7 @@ def nodes() -> dict[str, dict[str, Any]]:
     fragments = [*(entry.acting for entry in REGISTRY.values()), *DIAGNOSTICS.values()]
     for node in [node for fragment in fragments for node in _nodes(fragment)]:
         name = node["class_path"].split(".")[-1]
-        if issubclass(getattr(callbacks, name, None) or getattr(datamodules, name), Timed):
+        if issubclass(class_of(node["class_path"]), Timed):
             found.setdefault(name, node)
     return found
 

@@ -1,7 +1,5 @@
 """Real-valued targets shifted and scaled from stage to stage."""
 
-from collections.abc import Sequence
-
 from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
 from datamodules.transforms.context import BatchContext
@@ -17,8 +15,8 @@ class TargetAffine(StageTransform):
 
     Args:
         offsets: what stages 0, 1, … add to their targets, the last value for all stages after it;
-            `[0.0]` is the identity.
-        scales: what they multiply them by before, likewise; `[1.0]` is the identity.
+            None is `[0.0]`, the identity.
+        scales: what they multiply them by before, likewise; None is `[1.0]`, the identity.
         cycle: as `StageTransform`.
 
     Raises:
@@ -33,17 +31,17 @@ class TargetAffine(StageTransform):
 
     def __init__(
         self,
-        offsets: Sequence[float] = (0.0,),
-        scales: Sequence[float] = (1.0,),
+        offsets: list[float] | None = None,
+        scales: list[float] | None = None,
         cycle: int | None = None,
     ) -> None:
         super().__init__(cycle)
         for name, values in (("offsets", offsets), ("scales", scales)):
-            if not values:
+            if values == []:
                 raise UserError(name, value="[]", fix="set a number for each stage")
-        if 0 in scales:
-            raise UserError("scales", value=list(scales), problem="0 leaves nothing to learn")
-        self.offsets, self.scales = list(offsets), list(scales)
+        self.offsets, self.scales = offsets or [0.0], scales or [1.0]
+        if 0 in self.scales:
+            raise UserError("scales", value=self.scales, problem="0 leaves nothing to learn")
 
     def check(self, train: Split) -> None:
         """Refuse classes."""

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from plasticity_lab.analysis.measure import main, measure
-from tests.registry import DIAGNOSTICS
+from tests.registry import DIAGNOSTIC_NODES, DIAGNOSTICS
 from tests.runs import fit, logged, tiny
 
-NODES = [node for entry in DIAGNOSTICS.values() for node in entry["trainer"]["callbacks+"]]
+NODES = DIAGNOSTIC_NODES
 LISTED = {"trainer": {"callbacks+": NODES}}
 PER_STEP = ("update_ratio", "subspace_overlap")
 """What compares with the step or the measurement before, which no checkpoint holds."""

@@ -14,16 +14,10 @@ from plasticity_lab.studies.metrics import check_metric
 from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.study_file import Run
 from tests.callbacks.interventions.arms import ALL
-from tests.registry import DIAGNOSTICS, REGISTRY
+from tests.registry import DIAGNOSTIC_NODES, DIAGNOSTICS, REGISTRY
 from tests.runs import fit, logged, tiny
 
-EVERYTHING = {
-    "trainer": {
-        "callbacks+": [
-            node for fragment in DIAGNOSTICS.values() for node in fragment["trainer"]["callbacks+"]
-        ]
-    }
-}
+EVERYTHING = {"trainer": {"callbacks+": DIAGNOSTIC_NODES}}
 GROWN = {
     "growth": {
         "class_path": "datamodules.UniformGrowth",

@@ -14,7 +14,7 @@ from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Position, Time
 from tests.callbacks.diagnostics.measured import as_measured
 from tests.measurements.toys import Toy, jacobian
-from tests.registry import DIAGNOSTICS
+from tests.registry import DIAGNOSTIC_NODES
 from tests.runs import fit, logged, tiny
 from tests.test_bad_input import refused
 
@@ -239,8 +239,8 @@ UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.Spar
 
 
 def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
-    names = {*DIAGNOSTICS} - {"FeatureRank", "CKA"}  # which ask for the last layer
-    nodes = [node for name in sorted(names) for node in DIAGNOSTICS[name]["trainer"]["callbacks+"]]
+    of_last_layer = ("callbacks.FeatureRank", "callbacks.CKA")
+    nodes = [node for node in DIAGNOSTIC_NODES if node["class_path"] not in of_last_layer]
     finished = fit(*tiny({"trainer": {"callbacks+": nodes}}, UNUSED))
     assert (
         len([tag for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")])
@@ -287,12 +287,9 @@ def test_what_cannot_be_measured_is_said_before_training(
 def test_a_run_that_diverges_says_so_whatever_is_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    nodes = [
-        node for fragment in DIAGNOSTICS.values() for node in fragment["trainer"]["callbacks+"]
-    ]
     often = [
         {**node, "init_args": {**node["init_args"], "every": "1st"}}
-        for node in nodes
+        for node in DIAGNOSTIC_NODES
         if "every" in node["init_args"]
     ]
     with pytest.raises(SystemExit):

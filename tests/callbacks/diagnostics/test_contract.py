@@ -16,7 +16,7 @@ from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.interventions.arms import ALL
-from tests.registry import DIAGNOSTICS, VARIANTS
+from tests.registry import DIAGNOSTIC_NODES, DIAGNOSTICS, VARIANTS
 from tests.runs import fit, logged, pictures, state, tiny
 from tests.studies.test_fork import check as check_segments
 from tests.test_contracts import EVERY_KIND, check_resumes
@@ -69,16 +69,7 @@ class Draws(Callback):
 DRAWS = {
     "trainer": {"callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Draws"}]}
 }
-EVERYTHING = {
-    "trainer": {
-        "callbacks+": [
-            node
-            for one in DIAGNOSTICS.values()
-            for node in one["trainer"]["callbacks+"]
-            if "data" not in one
-        ]
-    }
-}
+EVERYTHING = {"trainer": {"callbacks+": DIAGNOSTIC_NODES}}
 OF_STAGES = DIAGNOSTICS["StageAccuracy"]
 WAYS["stages"] = {"data": OF_STAGES["data"]}
 EVERYTHING_OF_STAGES = {
