@@ -23,7 +23,16 @@ FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))
 
 
 class Grey(ImageDataset):
-    """50,000 and 10,000 images of nothing, which take no memory."""
+    """50,000 and 10,000 images of nothing, which take no memory.
+
+    Args:
+        classes: how many classes they have.
+        subset: as `ImageDataset`.
+    """
+
+    def __init__(self, classes: int = 10, subset: int | None = None) -> None:
+        super().__init__(subset)
+        self.classes = classes
 
     def read(self, split: Literal["train", "test"]) -> Split:
         count = 50_000 if split == "train" else 10_000
@@ -32,7 +41,8 @@ class Grey(ImageDataset):
             .repeat(count // 100)[:, None, None, None]
             .expand(-1, 3, 32, 32)
         )
-        return TensorSplit(pixels, torch.arange(count) % 10, [str(label) for label in range(10)])
+        names = [str(label) for label in range(self.classes)]
+        return TensorSplit(pixels, torch.arange(count) % self.classes, names)
 
 
 @cache
@@ -104,9 +114,10 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
         data = config["data"]["init_args"]
         if "Digits" not in data["dataset"]["class_path"]:
             subset = data["dataset"]["init_args"].get("subset")
+            classes = 100 if data["dataset"]["init_args"].get("name") == "CIFAR100" else 10
             data["dataset"] = {
                 "class_path": "tests.studies.test_configs.Grey",
-                "init_args": {"subset": subset},
+                "init_args": {"subset": subset, "classes": classes},
             }
         data |= {"batch_size": 8, "drop_last": True}
         for callback in config["trainer"]["callbacks"] or []:
