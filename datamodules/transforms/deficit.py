@@ -59,23 +59,3 @@ class Deficit(Transform):
 
     def check(self, train: Split) -> None:  # most can impair anything
         """Raise UserError for what the examples of a training split cannot take."""
-
-    def need_images(self, train: Split) -> None:
-        """Raise UserError unless the inputs are images."""
-        if not train.holds_images:
-            raise UserError(
-                "deficits",
-                value=repr(self),
-                problem=f"needs images, and inputs are {train.dtype} {train.shape}",
-                fix="remove it",
-            )
-
-    def need_classes(self, train: Split) -> None:
-        """Raise UserError unless the targets are classes."""
-        if not train.classes:
-            raise UserError(
-                "deficits",
-                value=repr(self),
-                problem="changes class labels, and the data have no classes",
-                fix="remove it",
-            )

@@ -7,6 +7,7 @@ from datamodules.loading.batch import Batch
 from datamodules.transforms.blur import blur
 from datamodules.transforms.context import BatchContext
 from datamodules.transforms.deficit import Deficit
+from datamodules.transforms.requirements import need_images
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.schedule import Answer
@@ -45,7 +46,7 @@ class Blur(Deficit):
 
     def check(self, train: Split) -> None:
         """Refuse a size that images do not have."""
-        self.need_images(train)
+        need_images(self, train)
         side = min(train.shape[1:])
         for size in [self.size, *self.strengths]:
             if size is not None and not 1 <= size <= side:
@@ -75,7 +76,7 @@ class VerticalFlip(Deficit):
 
     def check(self, train: Split) -> None:
         """Refuse what is not an image."""
-        self.need_images(train)
+        need_images(self, train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Flip the images."""
@@ -122,7 +123,7 @@ class WhiteNoise(Deficit):
 
     def check(self, train: Split) -> None:
         """Refuse what is not an image."""
-        self.need_images(train)
+        need_images(self, train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Replace the images, or a share of every pixel."""

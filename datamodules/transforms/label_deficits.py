@@ -9,6 +9,7 @@ from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
 from datamodules.transforms.context import BatchContext
 from datamodules.transforms.deficit import Deficit
+from datamodules.transforms.requirements import need_classes
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Time
@@ -41,7 +42,7 @@ class LabelPermutation(Deficit):
 
     def check(self, train: Split) -> None:
         """Refuse another task than classification."""
-        self.need_classes(train)
+        need_classes(self, train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Rename the classes."""
@@ -112,7 +113,7 @@ class LabelNoise(Deficit):
 
     def check(self, train: Split) -> None:
         """Refuse another task than classification."""
-        self.need_classes(train)
+        need_classes(self, train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Mislabel some examples."""

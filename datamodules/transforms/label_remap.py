@@ -7,6 +7,7 @@ import torch
 from datamodules.loading.batch import Batch
 from datamodules.transforms.context import BatchContext
 from datamodules.transforms.label_tasks import LabelTransform, check_share
+from datamodules.transforms.partial_permutation import partial_permutation
 from plasticity_lab.randomness import generator
 
 
@@ -20,10 +21,7 @@ def label_map(
     theirs.
     """
     draws = generator(seed, "LabelRemap", task)
-    chosen = torch.randperm(classes, generator=draws)[: round(fraction * classes)]
-    names = torch.arange(classes)
-    names[chosen] = chosen[torch.randperm(len(chosen), generator=draws)]
-    return names.to(device)
+    return partial_permutation(classes, fraction, draws).to(device)
 
 
 class LabelRemap(LabelTransform):

@@ -1,6 +1,7 @@
 """What tasks that change class labels need."""
 
 from datamodules.datasets.split import Split
+from datamodules.transforms.requirements import need_classes
 from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.errors import UserError
 
@@ -10,13 +11,7 @@ class LabelTransform(StageTransform):
 
     def check(self, train: Split) -> None:
         """Refuse another task than classification."""
-        if not train.classes:
-            raise UserError(
-                "stage_transforms",
-                value=repr(self),
-                problem="changes class labels, and the data have no classes",
-                fix="remove it",
-            )
+        need_classes(self, train)
 
 
 def check_share(fraction: float, meaning: str) -> None:

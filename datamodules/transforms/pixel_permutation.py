@@ -8,6 +8,8 @@ import torch
 from datamodules.datasets.split import Split
 from datamodules.loading.batch import Batch
 from datamodules.transforms.context import BatchContext
+from datamodules.transforms.partial_permutation import partial_permutation
+from datamodules.transforms.requirements import need_images
 from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import generator
@@ -23,10 +25,7 @@ def pixel_permutation(
     theirs.
     """
     draws = generator(seed, "PixelPermutation", task)
-    chosen = torch.randperm(positions, generator=draws)[: round(fraction * positions)]
-    source = torch.arange(positions)
-    source[chosen] = chosen[torch.randperm(len(chosen), generator=draws)]
-    return source.to(device)
+    return partial_permutation(positions, fraction, draws).to(device)
 
 
 class PixelPermutation(StageTransform):
@@ -67,13 +66,7 @@ class PixelPermutation(StageTransform):
 
     def check(self, train: Split) -> None:
         """Refuse inputs without pixels."""
-        if not train.holds_images:
-            raise UserError(
-                "stage_transforms",
-                value=repr(self),
-                problem=f"needs images, and inputs are {train.dtype} {train.shape}",
-                fix="remove it",
-            )
+        need_images(self, train)
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:
         """Permute the positions."""
