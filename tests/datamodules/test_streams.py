@@ -411,3 +411,22 @@ def test_what_cannot_be_is_refused(case: str) -> None:
     make, message = BAD[case]
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_a_stream_is_read_through_workers_as_from_memory() -> None:
+    streamed = {"data": {"init_args": {"resident": False, "workers": 2}}}
+    tasks = stream_run({"class_path": "datamodules.PixelPermutation"}, epochs=4)
+    classes = {
+        "data": {
+            "init_args": {
+                "growth": {
+                    "class_path": "datamodules.ClassStream",
+                    "init_args": {"classes_per_stage": 5, "at": ["1ep"]},
+                }
+            }
+        }
+    }
+    for stream in (tasks, classes):
+        assert state(fit(*tiny(MLP_MODEL, stream, streamed))) == state(
+            fit(*tiny(MLP_MODEL, stream))
+        )
