@@ -7,6 +7,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from datamodules.datasets.split import Split
 from datamodules.epoch_plan import EpochPlan
 from plasticity_lab.errors import UserError
 
@@ -32,6 +33,13 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
             problem="data that change over time need the number of epochs",
             fix="set it",
         )
+    if trainer.overfit_batches and plan.stages.stages.replaced:  # type: ignore[attr-defined]  # set by a helper of Trainer
+        raise UserError(
+            "overfit_batches",
+            value=trainer.overfit_batches,  # type: ignore[attr-defined]
+            problem="are those of the first epoch, and each stage of a stream has its own",
+            fix="remove one of the two",
+        )
     # A fast_dev_run ends after one batch.
     if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Trainer
         plan.stages.check_times(plan.max_epochs)
@@ -41,6 +49,26 @@ def check_run(plan: EpochPlan, trainer: Trainer, module: nn.Module, classes: Seq
             f"the data hold one class only, {classes[0]!r}: accuracy is 100 % by definition; "
             f"add the classes it is told from"
         )
+
+
+def check_shown(plan: EpochPlan, name: str, split: Split) -> None:
+    """Raise UserError if a split has no example of a stage of a stream.
+
+    Args:
+        plan: the epochs of the run.
+        name: of the split.
+        split: one that is evaluated.
+    """
+    for stage in range(plan.stages.count(plan.max_epochs)):
+        shown = plan.stages.shown(split.targets, stage)
+        if shown is None:
+            return
+        if not len(shown):
+            raise UserError(
+                name,
+                problem=f"has no example of the classes of stage {stage}",
+                fix="hold out more, or use validation: test",
+            )
 
 
 def check_batches(plan: EpochPlan, module: nn.Module) -> None:

@@ -103,8 +103,9 @@ class EpochPlan:
         """Return the latest position of the run's last batch; the furthest where stages wait."""
         end = self.starts()[-1]
         if self.waits:
-            stage = self.stages.count(self.max_epochs) - 1
-            end = self._limited(Position(end.epoch, end.epoch * self.steps(stage), stage))
+            stages = range(self.stages.count(self.max_epochs))
+            most = end.epoch * max(map(self.steps, stages))
+            end = self._limited(Position(end.epoch, most, stages[-1]))
         return end._replace(epoch=end.epoch - 1, step=end.step - 1)
 
     def _limited(self, end: Position) -> Position:

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 import torch
+from torch import Tensor
 
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.growth.data_stages import DataStages
@@ -16,6 +17,7 @@ from datamodules.transforms.augmentation import Augmentation
 from datamodules.transforms.batch_transforms import BatchTransforms
 from datamodules.transforms.context import BatchContext
 from datamodules.transforms.deficit import Deficit
+from datamodules.transforms.label_tasks import LabelTransform
 from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.history import RunHistory
 from plasticity_lab.schedule import RunSchedule, Timed
@@ -152,6 +154,21 @@ class ExamplesOverTime(SplitsOnDevice):
         if not self.transforms.of_stages:
             return batch
         return self.transforms.in_stage(batch, self.context(split), stage)
+
+    def labels_in_stage(self, indices: Tensor, stage: int) -> Tensor:
+        """Return the labels of training examples as a data stage has them, without deficits.
+
+        Args:
+            indices: of the examples, int64 (examples,).
+            stage: the stage.
+        """
+        targets = self.splits.train.targets.to(indices.device)[indices]
+        batch = Batch(torch.empty(len(indices), 0), targets, indices)
+        batch = batch._replace(targets=self.stages.stages.relabelled(targets, stage))
+        for part in self.transforms.of_stages:
+            if isinstance(part, LabelTransform):
+                batch = part(batch, self.context("train")._replace(level=part.task(stage)))
+        return batch.targets
 
     def impaired(self, batch: Batch, purpose: str, now: Position) -> Batch:
         """Return training examples of the stage with the deficits that are active at `now`.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
-from datamodules.checks import check_run
+from datamodules.checks import check_run, check_shown
 from datamodules.datasets.channel_statistics import channel_histogram
 from datamodules.datasets.example_dataset import ExampleDataset
 from datamodules.datasets.split import Split
@@ -122,7 +122,10 @@ class ImageDataModule(ExamplesOverTime):
 
     def check(self, trainer: Trainer, module: nn.Module) -> None:
         """Raise UserError for what a run of a module by a trainer could not train on or reach."""
-        check_run(self.plan(trainer), trainer, module, self.splits.train.classes)
+        plan = self.plan(trainer)
+        check_run(plan, trainer, module, self.splits.train.classes)
+        for name, split in (("validation", self.splits.validation), ("test", self.splits.test)):
+            check_shown(plan, name, split)
 
     @property
     def _rank(self) -> int:

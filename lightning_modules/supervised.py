@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from pytorch_lightning import LightningModule
+from pytorch_lightning.callbacks import WeightAveraging
 from pytorch_lightning.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -116,7 +117,12 @@ class Supervised(LightningModule):
         if self.initial_weights and self._began_from is None:
             weights = self.read_initial_weights()
             load_weights(self.network, weights, self.initial_weights_except)
-            self._began_from = weights_hash(weights)
+            self._began_from = self._identity_of(weights)
+            # It has copied the network when it was set up.
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+                average = getattr(callback, "_average_model", None)
+                if isinstance(callback, WeightAveraging) and average is not None:
+                    average.module.load_state_dict(self.state_dict())
 
     def read_initial_weights(self) -> dict[str, Tensor]:
         """Read the weights that training begins from.
@@ -128,6 +134,11 @@ class Supervised(LightningModule):
         weights = read_weights(path)
         check_weights(self.network, weights, self.initial_weights_except, path)
         return weights
+
+    def _identity_of(self, weights: Mapping[str, Tensor]) -> str:
+        """Return what tells training that begins from weights from other training."""
+        kept = sorted(self.initial_weights_except)
+        return weights_hash(weights) + (f" but for {', '.join(kept)}" if kept else "")
 
     def check_initial_weights(self, checkpoint: Mapping[str, Any] | None) -> None:
         """Raise UserError for weights that training cannot begin from, or has not begun from.
@@ -145,7 +156,7 @@ class Supervised(LightningModule):
         if checkpoint is None:
             self.read_initial_weights()
         elif began_from is None or (
-            exists and weights_hash(self.read_initial_weights()) != began_from
+            exists and self._identity_of(self.read_initial_weights()) != began_from
         ):
             raise UserError(
                 "initial_weights",

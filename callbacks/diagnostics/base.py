@@ -28,8 +28,6 @@ Measured = Mapping[str, float | Figure]
 NormStatistics = Literal["estimated", "running"]
 """Which mean and variance batch norm uses while a network is measured."""
 
-"""What the tags of values begin with, by the statistics that batch norm used."""
-
 
 @dataclass(repr=False, eq=False)
 class Diagnostic(Timed, Callback):
@@ -248,7 +246,8 @@ class ProbeDiagnostic(Diagnostic):
 
     They are the same throughout the run, and drawn from the whole split, also while data grow.
     Where stages replace each other (a `Stream`) they are examples of the present stage, and where
-    stages have transforms they are shown as the present stage has them.
+    stages have transforms they are shown as the present stage has them; what compares networks on
+    the same examples keeps those of the first stage.
     Skipped if the network's outputs on them are not finite.
 
     Batch norm uses statistics estimated on the probe, by one more forward pass, and the run's own
@@ -265,12 +264,17 @@ class ProbeDiagnostic(Diagnostic):
     Raises:
         UserError: for a probe of no examples, or of a single one to estimate statistics on.
 
+    Attributes:
+        follows_examples: whether it compares networks on the same examples.
+
     Example:
         ```yaml
         class_path: callbacks.FisherInformation
         init_args: {every: 1ep, examples: 500, impaired: true}
         ```
     """
+
+    follows_examples: ClassVar[bool] = False
 
     examples: int = 1000
     impaired: bool = False
@@ -293,7 +297,7 @@ class ProbeDiagnostic(Diagnostic):
         """Choose no probe yet; a subclass that follows a run calls this, too."""
         super().begin()
         self._probe: Probe | None = None
-        self._probe_stage = -1  # of a stream, whose stages have examples of their own
+        self._probe_stage: int | None = None  # of a stream, whose stages have their own examples
 
     def look_at(self, look: Look) -> Measured:
         """Measure, and leave everything as it was; nothing where the outputs are not finite."""
@@ -306,11 +310,17 @@ class ProbeDiagnostic(Diagnostic):
     def choose_probe(self, trainer: Trainer, module: LightningModule) -> Probe:
         """Return the examples that it looks at now."""
         data: Any = getattr(trainer, "datamodule", None)
-        stage = data.now.stage if _has_known_data(trainer) and data.differs_by_stage else 0
+        stage = None
+        if _has_known_data(trainer) and data.differs_by_stage:
+            stage = self.probe_stage(data.now.stage)
         if self._probe is None or self.impaired or stage != self._probe_stage:
-            self._probe = choose_probe(trainer, module, self.examples, self.impaired)
+            self._probe = choose_probe(trainer, module, self.examples, self.impaired, stage)
             self._probe_stage = stage
         return self._probe
+
+    def probe_stage(self, stage: int) -> int:
+        """Return the data stage whose examples it looks at in a stage of a stream."""
+        return 0 if self.follows_examples else stage
 
     @property
     def group(self) -> str:

@@ -35,6 +35,7 @@ class Churn(ProbeDiagnostic):
 
     charts = ("churn/predictions", "churn/outputs")
     tags = charts
+    follows_examples = True
 
     impaired: bool = field(default=False, init=False)
 

@@ -51,6 +51,7 @@ class CKA(ProbeDiagnostic):
 
     charts = ("cka",)
     tags = (*charts, "cka/<block>")
+    follows_examples = True
 
     impaired: bool = field(default=False, init=False)
     reference: str | None = None

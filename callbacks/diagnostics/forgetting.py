@@ -210,7 +210,8 @@ class Forgetting(Diagnostic):
         indices, targets, correct, units, errors = gathered.unbind(1)
         data: Any = getattr(trainer, "datamodule", None)
         stage = data.now.stage
-        self._counts.update(indices, targets, correct.bool(), units, errors, stage)
+        own = data.labels_in_stage(indices, stage) if data.differs_by_stage else None
+        self._counts.update(indices, targets, correct.bool(), units, errors, stage, own)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -19,7 +19,7 @@ from plasticity_lab.timing import Position
 
 
 class Probe(NamedTuple):
-    """Examples, the same ones throughout a run, on the training device.
+    """Examples, the same ones throughout a run or a stage of a stream, on the training device.
 
     Attributes:
         inputs: as the network gets them, not augmented, (examples, …).
@@ -37,7 +37,11 @@ NO_PROBE = Probe(torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.int6
 
 
 def training_probe(
-    data: ImageDataModule, examples: int, with_deficits: bool, now: Position
+    data: ImageDataModule,
+    examples: int,
+    with_deficits: bool,
+    now: Position,
+    stage: int | None = None,
 ) -> Probe:
     """Choose examples of the training split, the same share of every class.
 
@@ -49,11 +53,13 @@ def training_probe(
         with_deficits: with the deficits that are active now, as training has them; else as they
             are. Labels stay their own.
         now: where the run is.
+        stage: the data stage that they are of and shown as, without deficits; None is the present.
     """
+    stage = now.stage if stage is None else stage
     train, draws = data.splits.train, generator(data.seed, "probe")
-    members = data.stages.members(now.stage) if data.stages.stages.replaced else None
+    members = data.stages.members(stage) if data.stages.stages.replaced else None
     stored = choose(data, train, members, examples, draws)
-    batch = data.in_stage(stored, "train", now.stage)
+    batch = data.in_stage(stored, "train", stage)
     inputs = data.impaired(stored, "probe", now).inputs if with_deficits else batch.inputs
     return Probe(data.normalise(inputs), batch.targets, batch.indices)
 

@@ -21,12 +21,24 @@ from plasticity_lab.timing import Position
 
 
 def choose_probe(
-    trainer: Trainer, module: LightningModule, examples: int, with_deficits: bool
+    trainer: Trainer,
+    module: LightningModule,
+    examples: int,
+    with_deficits: bool,
+    stage: int | None = None,
 ) -> Probe:
-    """Choose the examples on which a run is measured."""
+    """Choose the examples on which a run is measured.
+
+    Args:
+        trainer: of the run.
+        module: what is trained.
+        examples: how many.
+        with_deficits: with the deficits that are active now.
+        stage: the data stage that they are of; None is the present.
+    """
     data: Any = getattr(trainer, "datamodule", None)
     if isinstance(data, ImageDataModule):
-        return training_probe(data, examples, with_deficits, data.now)
+        return training_probe(data, examples, with_deficits, data.now, stage)
     if with_deficits:
         raise UserError(
             "impaired", value="true", problem="only ImageDataModule has deficits", fix="remove it"

@@ -29,12 +29,14 @@ class StageAccuracy(Diagnostic):
     Of classes that arrive in stages (`ClassStream`, `ClassGrowth` with `uniform_fraction: 0`) a
     stage is tested on validation images of the classes that it brought; of stages with transforms
     on the validation images as that stage has them. `stage_accuracy/present` is that of the present
-    stage, `/stage<k>` of an earlier one, `/seen` that on all classes that have come so far, and
-    `/average` the mean over stages. `/forgetting` (Chaudhry et al. 2018,
-    https://arxiv.org/abs/1801.10112) is the mean over earlier stages of the best accuracy measured
-    before less that of now, `/backward_transfer` (Lopez-Paz & Ranzato 2017,
-    https://arxiv.org/abs/1706.08840) of that of now less that at the end of its stage. Means are
-    over the stages that are measured.
+    stage, `/stage<k>` of an earlier one, `/seen` that on all classes that have come so far (where
+    they keep their names), and `/average` the mean over stages. A stage that comes again has the
+    number of its first time, and counts as the present one or as one of the earlier.
+
+    `/forgetting` (Chaudhry et al. 2018, https://arxiv.org/abs/1801.10112) is the mean over earlier
+    stages of the best accuracy measured before less that of now, `/backward_transfer` (Lopez-Paz &
+    Ranzato 2017, https://arxiv.org/abs/1706.08840) of that of now less that when it was measured
+    last in its own stage. Means are over the stages that are measured.
 
     Args:
         earlier: how many earlier stages are measured, the latest ones; None is all, which takes
@@ -44,7 +46,9 @@ class StageAccuracy(Diagnostic):
             2024 do.
 
     Raises:
-        UserError: for data without stages, or whose stages have the same images to be tested on.
+        UserError: for data without stages, or whose stages have the same images to be tested on, a
+            class without validation images, or `seen_classes_only` where classes have other names
+            in other stages.
 
     Example:
         ```yaml
@@ -82,6 +86,8 @@ class StageAccuracy(Diagnostic):
         self._best: dict[int, float] = {}  # the highest of each stage
         self._best_before: dict[int, float] = {}  # before the latest measurement
         self._step = -1  # of the latest measurement
+        self._kinds: dict[tuple[Any, ...], int] = {}  # the first stage of each kind
+        self._firsts: list[int] = []  # of each stage, the first of its kind
 
     def check(self, look: Look) -> None:
         """Refuse data without stages of their own."""
@@ -93,11 +99,26 @@ class StageAccuracy(Diagnostic):
                 fix="use a ClassStream, a ClassGrowth with uniform_fraction: 0, or "
                 "stage_transforms; else read val/accuracy",
             )
+        data = look.stage_probes.data
+        stages = data.stages.count((data.trainer and data.trainer.max_epochs) or 1)
+        if name := look.stage_probes.without_examples(stages):
+            raise UserError(
+                "validation",
+                problem=f"has no example of class {name}, which comes in a stage",
+                fix="hold out more, or use validation: test",
+            )
         if self.seen_classes_only and not look.stage_probes.by_class:
             raise UserError(
                 "seen_classes_only",
                 value="true",
                 problem="all classes are there from the start",
+                fix="remove it",
+            )
+        if self.seen_classes_only and look.stage_probes.relabelled:
+            raise UserError(
+                "seen_classes_only",
+                value="true",
+                problem="classes have other names in other stages",
                 fix="remove it",
             )
 
@@ -108,14 +129,14 @@ class StageAccuracy(Diagnostic):
         hidden = self._hidden(probes, stage) if self.seen_classes_only else None
 
         # The accuracy of each stage.
-        first = 0 if self.earlier is None else max(0, stage - self.earlier)
+        present = self._first_alike(probes, stage)
         now = {
             number: accuracy(look, probes.of_stage(number, self.examples), hidden)
-            for number in range(first, stage + 1)
+            for number in self._measured(probes, stage)
         }
-        values = {f"stage{number}": share for number, share in now.items() if number < stage}
-        values |= {"present": now[stage], "average": average_accuracy(now)}
-        if probes.by_class:
+        values = {f"stage{number}": share for number, share in now.items() if number != present}
+        values |= {"present": now[present], "average": average_accuracy(now)}
+        if probes.by_class and not probes.relabelled:
             seen = probes.of_seen_classes(stage, self.examples)
             values["seen"] = accuracy(look, seen, hidden)
 
@@ -123,9 +144,9 @@ class StageAccuracy(Diagnostic):
         if look.step != self._step:
             self._step, self._best_before = look.step, dict(self._best)
         best = {number: self._best_before[number] for number in now if number in self._best_before}
-        best.pop(stage, None)
+        best.pop(present, None)
         own = {number: self._own[number] for number in now if number in self._own}
-        own.pop(stage, None)
+        own.pop(present, None)
         for name, value in (
             ("forgetting", forgetting(now, best)),
             ("backward_transfer", backward_transfer(now, own)),
@@ -134,17 +155,32 @@ class StageAccuracy(Diagnostic):
                 values[name] = value
         for number, share in now.items():
             self._best[number] = max(share, self._best.get(number, share))
-        self._own[stage] = now[stage]
+        self._own[present] = now[present]
         return {f"stage_accuracy/{name}": value for name, value in values.items()}
 
+    def _measured(self, probes: StageProbes, stage: int) -> list[int]:
+        """Return the stages that are measured, sorted: the present one and the latest before."""
+        most = stage if self.earlier is None else self.earlier
+        found = [self._first_alike(probes, stage)]
+        for earlier in range(stage - 1, -1, -1):
+            if len(found) > most:
+                break
+            number = self._first_alike(probes, earlier)
+            if number not in found:
+                found.append(number)
+        return sorted(found)
+
+    def _first_alike(self, probes: StageProbes, stage: int) -> int:
+        """Return the first stage that is tested on the images and labels of a stage."""
+        for number in range(len(self._firsts), stage + 1):
+            self._firsts.append(self._kinds.setdefault(probes.kind(number), number))
+        return self._firsts[stage]
+
     @staticmethod
-    def _hidden(probes: StageProbes, stage: int) -> Tensor | None:
+    def _hidden(probes: StageProbes, stage: int) -> Tensor:
         """Return which outputs are left out, bool (classes,)."""
-        seen, relabelled = probes.seen_classes(stage), probes.data.num_outputs
-        if seen is None or relabelled != len(probes.data.splits.train.classes):
-            return None
-        hidden = torch.ones(relabelled, dtype=torch.bool)
-        hidden[seen] = False
+        hidden = torch.ones(probes.data.num_outputs, dtype=torch.bool)
+        hidden[probes.seen_classes(stage)] = False
         return hidden
 
     @property

@@ -1,12 +1,14 @@
 """Examples of the validation split as each data stage has them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from callbacks.diagnostics.probe import Probe, choose
 from datamodules import ImageDataModule
+from datamodules.transforms.label_tasks import LabelTransform
 from plasticity_lab.randomness import generator
 
 
@@ -29,6 +31,26 @@ class StageProbes:
     def by_class(self) -> bool:
         """Whether stages bring classes of their own."""
         return self.classes(0) is not None
+
+    @property
+    def relabelled(self) -> bool:
+        """Whether a class may have another name in another stage."""
+        by_task = any(isinstance(part, LabelTransform) for part in self.data.transforms.of_stages)
+        return by_task or self.data.num_outputs != len(self.data.splits.train.classes)
+
+    def without_examples(self, stages: int) -> str | None:
+        """Return the name of a class that comes in so many stages and cannot be tested."""
+        seen = self.seen_classes(stages - 1)
+        if seen is None:
+            return None
+        missing = seen[~torch.isin(seen, self.data.splits.validation.targets)]
+        return self.data.splits.train.classes[int(missing[0])] if len(missing) else None
+
+    def kind(self, stage: int) -> tuple[Any, ...]:
+        """Return what two stages have in common that are tested on the same images and labels."""
+        classes = self.classes(stage)
+        tasks = [part.task(stage) for part in self.data.transforms.of_stages]
+        return classes if classes is None else tuple(sorted(classes.tolist())), tuple(tasks)
 
     def classes(self, stage: int) -> Tensor | None:
         """Return the classes that a stage brings; None if stages have the same classes."""

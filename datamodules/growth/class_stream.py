@@ -14,8 +14,8 @@ from plasticity_lab.timing import Time
 class ClassStream(Stream):
     """Each stage has other classes: class-incremental learning without the classes before.
 
-    The order of the classes is keyed by the seed, and that of `ClassGrowth`, which keeps the
-    classes before (Dohare et al. 2024 on CIFAR-100).
+    Classes come in the order in which `ClassGrowth` adds them, which is keyed by the seed.
+    (`ClassGrowth` keeps the classes before, as Dohare et al. 2024 do on CIFAR-100.)
 
     Args:
         classes_per_stage: classes of a stage; the number of all is the identity.

@@ -51,7 +51,7 @@ class DataStages(Timed):
                 ),
             )
         word, moments = ("at", at or []) if every is None else ("every", [every])
-        for time in moments:
+        for time in map(Time, moments):
             if time.unit not in ("ep", "%"):
                 raise UserError(
                     word,
@@ -59,12 +59,13 @@ class DataStages(Timed):
                     problem="a stage begins with an epoch",
                     fix="set '80ep' or '50%'",
                 )
-        self.at, self.until = at, until
+        self.at = None if at is None else [Time(time) for time in at]
+        self.until = until
         self.every = Every(every) if every is not None else None
         if self.every:
             self.stage_times = [self.every]
         else:
-            self.stage_times = [Time("stages")] if at is None else [Time(time) for time in at]
+            self.stage_times = [Time("stages")] if self.at is None else self.at
         self.may_end_run = until is not None and not until.to_the_cap
 
     @abstractmethod

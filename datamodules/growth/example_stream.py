@@ -16,8 +16,9 @@ class ExampleStream(Stream):
     Args:
         count: examples of a stage; the number in the whole split is the identity.
         overlap: how many of them the stage before has, too.
-        recurrence: what follows once all have been there: `none`, `cycle` (the same stages again)
-            or `redraw` (others, from another permutation).
+        recurrence: what follows once no further window fits: `none`, `cycle` (the same stages
+            again) or `redraw` (others, from another permutation). What fills no window is left out
+            until then.
         at: as `DataStages`.
         until: as `DataStages`.
         every: as `DataStages`.

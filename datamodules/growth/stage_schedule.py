@@ -142,7 +142,7 @@ class StageSchedule:
             raise UserError(
                 "until",
                 problem="the run ends with the last stage, and there are any number of them",
-                fix="set the number of stages (recurrence: none), or at: [times]",
+                fix="set stages, or recurrence: none, or at: [times] in place of until",
             )
         if growth.at is None or stages.count is None or stages.count == len(growth.at) + 1:
             return
@@ -183,6 +183,20 @@ class StageSchedule:
 
     def _check_every(self, every: Every, epochs: int) -> None:
         begun, count = self.count(epochs), self.stages.count
+        if every.number and begun > epochs:
+            raise UserError(
+                "every",
+                value=every,
+                problem=f"is less than one of {epochs} epochs, and a stage lasts whole epochs",
+                fix="set a longer time",
+            )
+        if count is None and begun == 1:
+            raise UserError(
+                "every",
+                value=every,
+                problem=f"begins no second stage in {epochs} epochs",
+                fix="set a shorter time, or a larger max_epochs",
+            )
         if count is None or begun == count:
             return
         fix = f"set an every that makes {count} stages, or another max_epochs"

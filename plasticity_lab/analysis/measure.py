@@ -179,7 +179,8 @@ def _measured(
     data: Any = run.data
     if isinstance(diagnostic, ProbeDiagnostic):
         now = Position(look.epoch, look.step, look.stage)
-        probe = training_probe(data, diagnostic.examples, diagnostic.impaired, now)
+        stage = diagnostic.probe_stage(look.stage)
+        probe = training_probe(data, diagnostic.examples, diagnostic.impaired, now, stage)
         look = replace(look, probe=probe)
     return diagnostic.look_at(look)
 

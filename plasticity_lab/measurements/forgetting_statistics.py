@@ -88,6 +88,7 @@ class ForgettingStatistics:
         margins: Tensor,
         errors: Tensor,
         stage: int,
+        own_labels: Tensor | None = None,
     ) -> None:
         """Count a batch.
 
@@ -99,6 +100,8 @@ class ForgettingStatistics:
             margins: of each, as `whole_units` gives them, int64 (batch,).
             errors: `error_norms` of each, likewise.
             stage: data stage, 0 or more.
+            own_labels: of each, int64 (batch,), where they are others in other stages; None is as
+                they were given at first.
         """
         missing = stage + 1 - self.events.shape[1]
         if missing > 0:
@@ -124,7 +127,8 @@ class ForgettingStatistics:
         self.last_wrong.scatter_reduce_(0, examples, torch.where(right, -1, number), "amax")
         self.right[examples] = right[end]
         self.given_label[examples] = given_labels[end]
-        self.mislabelled.index_add_(0, examples, (given_labels != self._labels[examples]).long())
+        own = self._labels[examples] if own_labels is None else own_labels[order]
+        self.mislabelled.index_add_(0, examples, (given_labels != own).long())
         self.presentations.index_add_(0, examples, torch.ones_like(examples))
 
     @property

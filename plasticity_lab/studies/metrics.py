@@ -50,8 +50,10 @@ def _at(points: Points, share: int) -> float:
 
 
 def scale(metric: str) -> int:
-    """Return what a metric is multiplied by to be shown."""
-    return 100 if metric.endswith("accuracy") else 1
+    """Return what a metric is multiplied by to be shown: accuracies are in percent."""
+    *_, group, name = ("", *metric.split("/"))
+    accuracy = name.endswith("accuracy") or group in ("accuracy", "stage_accuracy")
+    return 100 if accuracy else 1
 
 
 def written(value: float, metric: str, sign: str = "") -> str:

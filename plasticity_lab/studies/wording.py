@@ -79,8 +79,12 @@ def over_words(over: str | None) -> str:
 
 
 def note(metric: str, configs: Sequence[dict[str, Any]]) -> str:
-    """Return a note where `val/…` is measured on the test split in all runs, else ""."""
-    if metric.split("/")[0] not in ("val", "val_deficit"):
+    """Return a note where a metric of the validation split is one of the test split, else "".
+
+    It is so in all runs; `StageAccuracy` measures the validation split, too.
+    """
+    of_validation = metric.split("/")[0] in ("val", "val_deficit") or "/stage_accuracy/" in metric
+    if not of_validation:
         return ""
     for config in configs:
         dataset = (config["data"].get("init_args") or {}).get("dataset") or {}

@@ -401,6 +401,14 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: TaskStream(every=Time("100st")),
         "every: 100st: a stage begins with an epoch",
     ),
+    "stages of less than an epoch": (
+        lambda: schedule(TaskStream(every=Time("5%")), LABELS).check_times(10),
+        "every: 5%: is less than one of 10 epochs, and a stage lasts whole epochs",
+    ),
+    "one stage": (
+        lambda: schedule(TaskStream(every=Time("20ep")), LABELS).check_times(10),
+        "every: 20ep: begins no second stage in 10 epochs; set a shorter time",
+    ),
     "no task": (lambda: PixelPermutation(cycle=0), "cycle: 0: set 1 or more tasks"),
     "a share beyond one": (lambda: LabelRemap(1.5), "fraction: 1.5: set the share of classes"),
 }

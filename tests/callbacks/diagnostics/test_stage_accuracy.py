@@ -1,5 +1,6 @@
 """Accuracy on each data stage, against numbers made by hand."""
 
+import re
 from typing import Any
 
 import pytest
@@ -151,3 +152,46 @@ def test_the_names_of_continual_learning_are_their_formulas() -> None:
     best = {0: 0.9, 1: 0.8}
     assert forgetting(last, best) == pytest.approx(((0.9 - 0.5) + (0.8 - 0.9)) / 2)
     assert forgetting({0: 1.0}, {}) is None
+
+
+def test_a_stage_that_comes_again_is_the_present_one_and_no_earlier_one() -> None:
+    again = {
+        **PERMUTED,
+        "stage_transforms": [
+            {"class_path": "datamodules.PixelPermutation", "init_args": {"cycle": 2}}
+        ],
+    }
+    _, values = run(again)
+    assert {tag for tag in values if tag.startswith("stage")} == {"stage0", "stage1"}
+    assert len(values["stage1"]) == 2, "in stage 2, which is stage 0 again"
+    assert len(values["stage0"]) == 2, "in stage 1"
+
+
+def test_classes_by_other_names_have_no_accuracy_on_all_of_them() -> None:
+    binary = classes("ClassStream", classes_per_stage=4, overlap=1, relabel=True)
+    _, values = run(binary)
+    assert "seen" not in values
+    assert values["present"][-1] > 0
+
+
+@pytest.mark.parametrize(
+    ("growth", "arguments", "message"),
+    [
+        (
+            classes("ClassStream", classes_per_stage=4, overlap=1, relabel=True),
+            {"seen_classes_only": True},
+            "seen_classes_only: true: classes have other names in other stages",
+        ),
+        (
+            {**GROWING, "dataset": {"init_args": {"subset": 300, "validation": 0.005}}},
+            {},
+            "validation: has no example of class .*, which comes in a stage; hold out more",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    growth: dict[str, Any], arguments: Any, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run(growth, **arguments)
+    assert re.search(message, capsys.readouterr().err)
