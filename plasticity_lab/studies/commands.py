@@ -148,7 +148,7 @@ def all_states(work: StudyContext) -> dict[str, None]:
 def plan(work: StudyContext) -> str:
     """Print what would be trained, how the arms differ, and how each spends its rate."""
     stored = StoredStates(work.store)
-    lines = [summary(work, segments(work.paths, stored), stored, 1)]
+    lines = [*_order(work), summary(work, segments(work.paths, stored), stored, 1)]
     for run, path, arm in zip(work.study.runs, work.paths, work.opened.arm_of_run, strict=True):
         limit = "at most " if work.opened.signatures[arm].may_end_early else ""
         epochs = f"{limit}{len(path.states) - 1} epochs"
@@ -255,7 +255,14 @@ def status(work: StudyContext) -> str:
             kind = "waiting"
         counts[kind] += 1
         lines.append(f"{kind:8}{run.name}{reason}")
-    return "\n".join([", ".join(f"{count} {kind}" for kind, count in counts.items()), *lines])
+    count_line = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    return "\n".join([count_line, *_order(work), *lines])
+
+
+def _order(work: StudyContext) -> list[str]:
+    """Return a line that says which study comes first, if the one that was named comes later."""
+    study = work.study
+    return [f"{study.name} comes before {study.comes_before}"] if study.comes_before else []
 
 
 def gc(work: StudyContext) -> str:

@@ -6,6 +6,7 @@ First that whose weights it begins from, then that of the candidates for its coe
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plasticity_lab.errors import UserError
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from plasticity_lab.studies.study_context import StudyContext
 
 
-def phase(study: Study, opened: Callable[[Study], "StudyContext | None"]) -> "StudyContext | None":
+def phase(
+    study: Study, opened: Callable[[Study], "StudyContext | None"], after: Sequence[Path] = ()
+) -> "StudyContext | None":
     """Return the study that is to be run now.
 
     That is the one whose weights it begins from, until they are trained; then that of the
@@ -30,15 +33,28 @@ def phase(study: Study, opened: Callable[[Study], "StudyContext | None"]) -> "St
     Args:
         study: the content of its file.
         opened: opens a study; None if it cannot.
+        after: files of the studies that begin from its weights.
 
     Raises:
-        UserError: if candidates are compared by what is measured on the test split.
+        UserError: if candidates are compared by what is measured on the test split, or studies
+            begin from the weights of each other.
     """
     prepared: Callable[[Study], Study] | None = None
     if study.pretraining:
-        first = phase(read_study(study.pretraining, study.config), opened)
+        later = [*after, study.file.resolve()]
+        if study.pretraining in later:
+            raise UserError(
+                "pretraining",
+                value=study.pretraining.name,
+                problem="studies begin from the weights of each other",
+                fix="remove it from one of them",
+            )
+        first = phase(read_study(study.pretraining, study.config), opened, later)
         if first is None:
             return None
+        if first.study.file == study.pretraining:
+            # Whether there are weights for each run shows before any are trained.
+            with_weights(study, first)
         if first.study.comes_before or not is_trained(first):
             return first._replace(study=first.study._replace(comes_before=study.name))
         prepared = partial(with_weights, first=first)

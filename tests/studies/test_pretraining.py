@@ -132,11 +132,23 @@ def test_weights_need_a_study_that_trains_them() -> None:
         opened()
 
 
-@pytest.mark.slow
-def test_a_run_that_no_run_belongs_to_is_named() -> None:
+def test_studies_that_begin_from_each_other_are_named() -> None:
+    write(source={"pretraining": "target.yaml", "arms": TARGET["arms"]})
+    message = "pretraining: target.yaml: studies begin from the weights of each other; remove it"
+    with pytest.raises(UserError, match=message):
+        opened()
+
+
+def test_a_plan_says_which_study_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    write()
+    for command in ("plan", "status"):
+        with pytest.raises(SystemExit):
+            main([command, "target.yaml"])
+        assert "source comes before target\n" in capsys.readouterr().out
+
+
+def test_a_run_that_no_run_belongs_to_is_named_before_anything_is_trained() -> None:
     write({"axes": [{"rate": [0.1]}, {"seed_everything": [7]}]}, only_seed_0({}))
-    with pytest.raises(SystemExit):
-        main(["run", "source.yaml"])
     message = r"warm,rate=0\.1,seed=7: no run of source has its rate, seed"
     with pytest.raises(UserError, match=message):
         opened()
