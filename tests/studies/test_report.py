@@ -16,10 +16,10 @@ from plasticity_lab.studies import scalars
 from plasticity_lab.studies.curve_figure import draw_curves
 from plasticity_lab.studies.figure import draw
 from plasticity_lab.studies.frames import curves, measured
-from plasticity_lab.studies.metrics import read_over
+from plasticity_lab.studies.metrics import read_over, scale
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings, shown
-from plasticity_lab.studies.wording import axis_words
+from plasticity_lab.studies.wording import axis_words, note
 from tests.studies.finished import VALUES, done
 from tests.studies.small import ARMS, small
 
@@ -299,3 +299,16 @@ def test_what_callbacks_log_may_be_reported() -> None:
         "trainer.callbacks+": [{"class_path": "pytorch_lightning.callbacks.LearningRateMonitor"}]
     }
     assert settings(small({"plain": monitor}, report={"metric": "lr-SGD"})).metric == "lr-SGD"
+
+
+def test_accuracies_are_in_percent_and_told_to_be_of_the_test_split() -> None:
+    data = {"init_args": {"dataset": {"init_args": {"validation": "test"}}}}
+    held_out = {"init_args": {"dataset": {"init_args": {"validation": 0.1}}}}
+    for metric in ("val/accuracy", "diagnostics/stage_accuracy/average"):
+        assert scale(metric) == 100
+        assert note(metric, [{"data": data}])
+        assert not note(metric, [{"data": held_out}])
+    assert scale("diagnostics/trainability/labels/accuracy/aged") == 100
+    for metric in ("train/loss", "diagnostics/time_to_accuracy/train_0.9/epochs"):
+        assert scale(metric) == 1
+        assert not note(metric, [{"data": data}])
