@@ -33,8 +33,12 @@ def timeline(trainer: Trainer) -> str:
         )
     schedule, plan = run_schedule(trainer), data.plan(trainer)
     parts = [part for part in schedule.parts if part.changes_run]
+    stages_recur = data.growth is not None and data.growth.every is not None
     recurring = {
-        id(part): time for part in parts for time in part.times() if isinstance(time, Every)
+        id(part): time
+        for part in parts
+        for time in part.times()
+        if isinstance(time, Every) or (stages_recur and time.unit == "stages")
     }
     once = [part for part in parts if id(part) not in recurring]
     lines = table(plan, data, RunSchedule(once, schedule.epochs))
