@@ -124,7 +124,9 @@ def test_everything_is_measured_by_one_file() -> None:
     )
     callbacks: list[Callback] = finished.trainer.callbacks
     listed = {type(callback).__name__ for callback in callbacks}
-    assert {*diagnostics.__all__} - {"Diagnostic", "ProbeDiagnostic", "Look", "Probe"} <= listed
+    none = {"Diagnostic", "ProbeDiagnostic", "Look", "Probe"}
+    of_stages = {"StageAccuracy"}  # which the data of this file do not have
+    assert {*diagnostics.__all__} - none - of_stages <= listed
     families = {
         tag.split("/")[1]
         for tag in logged(finished.place.directory)

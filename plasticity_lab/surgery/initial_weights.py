@@ -18,7 +18,7 @@ _SHOWN = 3
 """Differences that a message names."""
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Read a network's parameters and buffers by name, from a checkpoint or a file of weights.
 
     Args:
@@ -27,8 +27,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises:
         UserError: for a file that is missing, damaged, or holds no weights.
+
+    Examples:
+        >>> torch.save(nn.Linear(3, 2).state_dict(), "weights.pt")
+        >>> sorted(read_weights("weights.pt"))
+        ['bias', 'weight']
     """
-    content = read_data(path, "initial_weights", "name a checkpoint, or a file of weights")
+    content = read_data(Path(path), "initial_weights", "name a checkpoint, or a file of weights")
     weights: Any = content.get("state_dict", content) if isinstance(content, dict) else None
     tensors = isinstance(weights, dict) and all(isinstance(one, Tensor) for one in weights.values())
     if not weights or not tensors:
@@ -47,7 +52,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def weights_hash(weights: Mapping[str, Tensor]) -> str:
-    """Return a hash of weights: names, types, shapes and values."""
+    """Return a hash of weights: names, types, shapes and values.
+
+    Examples:
+        >>> network = nn.Linear(3, 2)
+        >>> before = weights_hash(network.state_dict())
+        >>> with torch.no_grad(): _ = network.bias.add_(1)
+        >>> weights_hash(network.state_dict()) == before
+        False
+    """
     content = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -70,6 +83,10 @@ def check_weights(
     Raises:
         UserError: naming what differs, for weights of another network, and for a layer to keep that
             the network does not have.
+
+    Examples:
+        >>> weights = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 10)).state_dict()
+        >>> check_weights(nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 5)), weights, ["1"], "x")
     """
     own = network.state_dict()
     for layer in keep:
