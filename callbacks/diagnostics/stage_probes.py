@@ -49,8 +49,10 @@ class StageProbes:
     def kind(self, stage: int) -> tuple[Any, ...]:
         """Return what two stages have in common that are tested on the same images and labels."""
         classes = self.classes(stage)
-        tasks = [part.task(stage) for part in self.data.transforms.of_stages]
-        return classes if classes is None else tuple(sorted(classes.tolist())), tuple(tasks)
+        order = [] if classes is None else classes.tolist()
+        # Where they are numbered by their order, another order is another task.
+        known = order if self.relabelled else sorted(order)
+        return tuple(known), tuple(part.task(stage) for part in self.data.transforms.of_stages)
 
     def classes(self, stage: int) -> Tensor | None:
         """Return the classes that a stage brings; None if stages have the same classes."""
