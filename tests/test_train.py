@@ -383,6 +383,24 @@ def test_compile_keeps_names_and_trains() -> None:
     ) == set(fit(*tiny()).model.state_dict())
 
 
+ON_TOP: dict[str, tuple[list[str], list[str]]] = {
+    "cifar10_16_classes.yaml": (
+        ["--config", "configs/cifar10_16.yaml"],
+        ["--data.init_args.dataset.init_args.classes", '["1", "2"]'],
+    ),
+    "cifar100_from_cifar10.yaml": (
+        ["--config", "configs/cifar10.yaml"],
+        [
+            "--model.init_args.initial_weights",
+            "null",
+            "--model.init_args.initial_weights_except",
+            "null",
+        ],
+    ),
+}
+"""Configs that go on top of another, and what the digits of this test need."""
+
+
 @pytest.mark.parametrize(
     "config",
     sorted({path.name for path in (REPOSITORY / "configs").glob("*.yaml")} - {"base.yaml"}),
@@ -391,11 +409,14 @@ def test_every_config_runs(config: str, monkeypatch: pytest.MonkeyPatch) -> None
     from datamodules import Digits, TorchvisionImages
 
     monkeypatch.setattr(TorchvisionImages, "read", lambda self, split: Digits().read(split))
+    below, others = ON_TOP.get(config, ([], []))
     small = ["--data.init_args.dataset.init_args.subset", "200"] if config != "cifar10.yaml" else []
     fit(
+        *below,
         "--config",
         f"configs/{config}",
         *small,
+        *others,
         "--trainer.fast_dev_run",
         "true",
         "--trainer.accelerator",

@@ -74,7 +74,9 @@ def data_key(config: dict[str, Any], fetch: bool = True) -> str:
     node = (config["data"].get("init_args") or {}).get("dataset")
     if node is None:
         return ""
-    arguments = {**node["init_args"], "subset": None}
+    arguments = dict(node["init_args"])
+    if "subset" in arguments:
+        arguments["subset"] = None
     if not fetch and "download" in arguments:
         arguments["download"] = False
     return _examples(json.dumps({**node, "init_args": arguments}), fetch)

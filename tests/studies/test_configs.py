@@ -123,5 +123,7 @@ def test_every_arm_of_a_study_runs(file: Path) -> None:
         for callback in config["trainer"]["callbacks"] or []:
             if callback["class_path"].endswith("Trainability"):
                 callback["init_args"] |= {"steps": 2, "repeats": 1, "examples": 20}
+            if callback["class_path"].endswith("StageAccuracy"):
+                callback["init_args"] |= {"examples": 20}
         Path("arm.yaml").write_text(yaml.safe_dump({**config, SEED: 0}, sort_keys=False))
         fit("--config", "arm.yaml", *QUICK)

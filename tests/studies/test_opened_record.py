@@ -161,8 +161,8 @@ def test_code_of_this_project_counts_that_no_run_executes(monkeypatch: pytest.Mo
 def test_an_edit_while_a_study_is_opened_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not noted as if it had been read."""
 
-    def edit_meanwhile(runs: Any) -> Any:
-        resolved = resolve(runs)
+    def edit_meanwhile(runs: Any, provisional: bool) -> Any:
+        resolved = resolve(runs, provisional)
         text = Path("tiny.yaml").read_text()
         Path("tiny.yaml").write_text(text.replace("max_epochs: 3", "max_epochs: 4"))
         return resolved
@@ -182,7 +182,7 @@ def test_folders_of_data_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     def arm(root: str) -> dict[str, Any]:
         dataset = {"class_path": "datamodules.FolderImages", "init_args": {"root": root}}
-        return {"data": {"init_args": {"dataset": dataset}}}
+        return {"data": {"init_args": {"dataset": dataset}}, "model": {}}
 
     for root in (str(folder), "~/images"):
         before = data_stamps([arm(root)])

@@ -603,6 +603,8 @@ def dotted(fragment: dict[str, Any]) -> dict[str, Any]:
         f"model.init_args.{key}": value
         for key, value in fragment.get("model", {}).get("init_args", {}).items()
     }
+    if kind := fragment.get("model", {}).get("class_path"):
+        model["model.class_path"] = kind
     return {**trainer, **data, **model}
 
 
