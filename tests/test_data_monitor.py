@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from datamodules import ClassGrowth
@@ -90,6 +91,7 @@ def test_a_grid_holds_every_image_and_caption() -> None:
     assert (grid[:, 4 + 2 * 82 + 64 :, 4 + 2 * 68 :] == 255).all(), "cut to its image's width"
 
 
+@pytest.mark.slow
 def test_the_first_ten_of_many_stages_have_a_picture_each() -> None:
     """What changes besides, such as a deficit, is still shown."""
     stream = {

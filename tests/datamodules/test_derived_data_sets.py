@@ -103,6 +103,7 @@ def test_targets_are_scaled_and_shifted_by_stage() -> None:
         assert torch.equal(data.in_stage(raw, "test", stage).targets, raw.targets * 2 + 10)
 
 
+@pytest.mark.slow
 def test_a_regression_on_a_teacher_is_trained_alike_streamed_and_resident() -> None:
     streamed = {"data": {"init_args": {"resident": False, "workers": 2}}}
     run = fit(*tiny(REGRESSION))

@@ -346,6 +346,7 @@ def test_a_class_stream_is_evaluated_on_its_own_classes() -> None:
     assert values["data/stage"][-1][1] == 4
 
 
+@pytest.mark.slow
 def test_a_stream_goes_on_from_its_checkpoint_in_a_longer_run() -> None:
     """Later stages make no difference to earlier ones: a stream has no length."""
     transform = {"class_path": "datamodules.PixelPermutation"}
@@ -421,6 +422,7 @@ def test_what_cannot_be_is_refused(case: str) -> None:
         make()
 
 
+@pytest.mark.slow
 def test_a_stream_is_read_through_workers_as_from_memory() -> None:
     streamed = {"data": {"init_args": {"resident": False, "workers": 2}}}
     tasks = stream_run({"class_path": "datamodules.PixelPermutation"}, epochs=4)

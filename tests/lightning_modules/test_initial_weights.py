@@ -77,6 +77,7 @@ def test_a_state_dict_of_ones_own_is_as_good() -> None:
     assert weights_hash(read_weights(Path("mine.pt"))) == weights_hash(network.state_dict())
 
 
+@pytest.mark.slow
 def test_a_resume_is_bitwise_and_needs_no_file(trained: str) -> None:
     moved = Path("weights.ckpt")
     moved.write_bytes(Path(trained).read_bytes())

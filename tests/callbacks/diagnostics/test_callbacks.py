@@ -238,6 +238,7 @@ def test_stability_is_of_the_rate_that_is_trained_with() -> None:
 UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.SparePartNet"}}}}
 
 
+@pytest.mark.slow
 def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
     of_last_layer = ("callbacks.FeatureRank", "callbacks.CKA")
     nodes = [node for node in DIAGNOSTIC_NODES if node["class_path"] not in of_last_layer]

@@ -130,6 +130,7 @@ def test_a_window_begins_after_every_epoch() -> None:
     assert run.means(0, 3)[0] == pytest.approx(found["loss/run"][0][1])
 
 
+@pytest.mark.slow
 def test_a_resume_inside_a_window_is_exact_and_a_checkpoint_is_not_measured() -> None:
     keeping = {
         "class_path": "pytorch_lightning.callbacks.ModelCheckpoint",
