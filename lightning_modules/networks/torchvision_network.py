@@ -8,8 +8,8 @@ from typing import Any
 import torchvision
 from torch import Tensor, nn
 
+from lightning_modules.networks.adapters import block_paths, build, check_name
 from lightning_modules.networks.layers import ImageSize, height_and_width
-from lightning_modules.networks.library import block_paths, build, check_name
 from plasticity_lab.errors import UserError
 
 
