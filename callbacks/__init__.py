@@ -32,6 +32,7 @@ from callbacks.diagnostics import (
 )
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
+    EachStep,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -55,6 +56,7 @@ __all__ = [
     "Diagnostic",
     "DormantUnits",
     "Draws",
+    "EachStep",
     "EpochEnd",
     "FeatureRank",
     "FisherInformation",

@@ -312,6 +312,7 @@ NOT_SWITCHED = {
     "ProbeDiagnostic",
     "Batch",
     "Clock",
+    "EachStep",
     "Level",
     "OneShot",
     "Deficit",

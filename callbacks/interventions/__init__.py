@@ -1,6 +1,6 @@
 """What is done to a network over time."""
 
-from callbacks.interventions.base import Level, OneShot
+from callbacks.interventions.base import EachStep, Level, OneShot
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
@@ -12,6 +12,7 @@ from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 
 __all__ = [
+    "EachStep",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",

@@ -1,4 +1,4 @@
-"""The two kinds of intervention: what happens once, and what holds from a moment on."""
+"""The kinds of intervention: what happens once, what holds from a moment on, and each step."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Draws(NamedTuple):
 
 
 class Intervention(Timed, Callback):
-    """Something done to a run at some times; `OneShot` and `Level` are its two usual kinds."""
+    """Something done to a run at some times; `OneShot`, `Level` and `EachStep` are its kinds."""
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
@@ -179,6 +179,45 @@ class Level(Intervention):
             self.set(trainer, pl_module, value)
         if batch_idx == 0 or clock.begins(self):
             log(trainer, type(self).__name__, value)
+
+
+class EachStep(Level):
+    """Acts before the forward pass of the first batch after each optimizer step.
+
+    It acts with the value that holds, from its first moment on, and exactly once after each step,
+    whichever checkpoint a run resumes from. Before the first step of a run there is nothing to act
+    on. Averages of weights (Lightning's `WeightAveraging`) go on by themselves. Logged as `Level`.
+    """
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        """Do nothing yet: it acts after each step."""
+
+    @abstractmethod
+    def apply(self, trainer: Trainer, module: LightningModule, value: float, draws: Draws) -> None:
+        """Act, with gradients off.
+
+        Args:
+            trainer: the run's.
+            module: what is trained.
+            value: the one that holds.
+            draws: the random streams of this step.
+        """
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        clock, name = Clock.of(trainer), type(self).__name__
+        value: Any = clock.pending(self)
+        stepped = clock.last is not None and not clock.now.same_place(clock.last)
+        if value is None or not stepped:
+            return
+        with torch.no_grad():
+            draws = Draws(clock.seed, clock.initial_seed, name, clock.now)
+            self.apply(trainer, pl_module, value, draws)
+        clock.has_acted(self, value)
+        if batch_idx == 0 or clock.begins(self):
+            check_ranks(trainer, pl_module, name)
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:

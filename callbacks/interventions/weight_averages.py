@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import WeightAveraging
 from torch import Tensor, nn
@@ -17,13 +18,16 @@ def copy_if_averaged(trainer: Trainer, module: LightningModule) -> dict[str, Ten
 def sync_weight_averages(
     trainer: Trainer, module: LightningModule, before: dict[str, Tensor]
 ) -> None:
-    """Set averaged weights to the present ones, in place, wherever an intervention changed them."""
+    """Set averaged values to the present ones, in place, wherever an intervention changed them.
+
+    One by one: where single units are drawn again, the average of the others goes on.
+    """
     now = module.state_dict()
     for average in _averages(trainer):
         averaged = average.state_dict()
         for name, tensor in before.items():
             if not tensor.equal(now[name]):
-                averaged[name].copy_(now[name])
+                averaged[name].copy_(torch.where(tensor != now[name], now[name], averaged[name]))
 
 
 def _averages(trainer: Trainer) -> list[nn.Module]:
