@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_modules.epoch_metrics import EpochMetrics
 from lightning_modules.objectives import Objective
+from lightning_modules.optimizers import UPGD
 from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
@@ -241,6 +242,8 @@ class Supervised(LightningModule):
             scheduler = self.lr_scheduler(optimizer) if self.lr_scheduler else None
         except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
             raise UserError("optimizer, lr_scheduler", problem=error) from error
+        if isinstance(optimizer, UPGD):
+            optimizer.seed = self.seed
         if scheduler is None:
             return optimizer
         monitor = getattr(scheduler, "monitor", "train/loss")

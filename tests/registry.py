@@ -59,6 +59,11 @@ def _merge(*fragments: dict[str, Any]) -> dict[str, Any]:
     return {part: value for fragment in fragments for part, value in fragment.items()}
 
 
+def _optimizer(class_path: str, **arguments: Any) -> dict[str, Any]:
+    node = {"class_path": class_path, "init_args": arguments}
+    return {"model": {"init_args": {"optimizer": node}}}
+
+
 REGRESSION: dict[str, Any] = {
     "model": {
         "class_path": "lightning_modules.Supervised",
@@ -242,6 +247,13 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("OptimizerReset", at=["1ep", "2ep"]),
         identity=_intervention("OptimizerReset", at=["0ep"]),
     ),
+    "step counts alone": Entry(
+        acting=_merge(
+            _intervention("OptimizerReset", at=["1ep", "6st"], what="steps"),
+            _optimizer("torch.optim.Adam", lr=0.01),
+        ),
+        identity=_intervention("OptimizerReset", at=["0ep"], what="steps"),
+    ),
     "NormRecalibration": Entry(
         acting=_intervention("NormRecalibration", every="1ep"), identity=None
     ),
@@ -356,13 +368,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
             }
         }
     },
-    "adam": {
-        "model": {
-            "init_args": {
-                "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.01}}
-            }
-        }
-    },
+    "adam": _optimizer("torch.optim.Adam", lr=0.01),
+    "Muon": _optimizer("lightning_modules.optimizers.MuonAdamW", lr=0.01),
+    "UPGD": _optimizer("lightning_modules.optimizers.UPGD", lr=0.05, sigma=0.01),
     "SAM": {
         "model": {
             "class_path": "lightning_modules.Supervised",

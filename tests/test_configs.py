@@ -100,7 +100,7 @@ def test_an_arm_is_short_says_what_it_reproduces_and_replaces_nothing(arm: str) 
     text = (CONFIGS / arm).read_text()
     assert len(text.splitlines()) <= 15
     assert text.startswith("# ")
-    assert any(name in text for name in ("et al.", "Ash & Adams", "Pawlak")), (
+    assert any(name in text for name in ("et al.", "Ash & Adams", "Elsayed", "Pawlak")), (
         "a paper or its author"
     )
     assert "callbacks:" not in text

@@ -16,7 +16,7 @@ import yaml
 import callbacks
 import datamodules
 from datamodules import Augmentation, DataStages, Deficit, ExampleDataset, StageTransform
-from lightning_modules import networks
+from lightning_modules import networks, optimizers
 from plasticity_lab import measurements, surgery
 from plasticity_lab.analysis.measure import measure
 from plasticity_lab.project import find_own_classes
@@ -202,6 +202,7 @@ SWITCHED = {
     *DIAGNOSTICS,
     *DATASETS,
     *NETWORKS,
+    *optimizers.__all__,
     "Dashboard",
     "SAM",
 }

@@ -227,9 +227,15 @@ def _is_known(callback: EarlyStopping | ModelCheckpoint, trainer: Trainer, monit
 
 
 def check_optimizer(module: Supervised, device: torch.device) -> None:
-    """Raise UserError for an optimizer that cannot take a step, tried on a parameter of its own."""
-    parameter = torch.nn.Parameter(torch.ones(2, 2, device=device))
-    optimizer = module.optimizer([parameter])
+    """Raise UserError for an optimizer that cannot take a step, tried on small parameters.
+
+    They have as many axes as those of the network, to which some optimizers look.
+    """
+    parameters = [
+        torch.nn.Parameter(torch.ones((2,) * parameter.ndim, device=device))
+        for parameter in module.parameters()
+    ]
+    optimizer = module.optimizer(parameters)
     for group in optimizer.param_groups:
         # torch takes any number of both, with which no run can converge.
         if not 0 <= group.get("momentum", 0) < 1:
@@ -243,7 +249,7 @@ def check_optimizer(module: Supervised, device: torch.device) -> None:
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = (parameter * parameter).sum()
+        loss = torch.stack([(parameter * parameter).sum() for parameter in parameters]).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

@@ -21,7 +21,11 @@ from plasticity_lab.surgery.norm_statistics import (
     frozen_batch_norms,
     update_bn,
 )
-from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.surgery.optimizer_state import (
+    clear_moments,
+    clear_step_counts,
+    reset_optimizer_state,
+)
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 
@@ -30,6 +34,8 @@ __all__ = [
     "batch_norm_layers",
     "check_redraw",
     "check_weights",
+    "clear_moments",
+    "clear_step_counts",
     "construct",
     "copy_network",
     "estimate_norm_statistics",

@@ -34,3 +34,45 @@ def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[
             # so that dampening acts on its first gradient already.
             if optimizer.defaults.get("fused") and "momentum_buffer" in state:
                 optimizer.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+
+
+@torch.no_grad()
+def clear_moments(optimizer: Optimizer) -> None:
+    """Set to 0, in place, all that an optimizer holds of a parameter's shape.
+
+    Step counts stay, so that averages that begin at 0 are not corrected for it.
+
+    Examples:
+        >>> network = nn.Linear(2, 1)
+        >>> optimizer = torch.optim.Adam(network.parameters())
+        >>> network(torch.ones(1, 2)).sum().backward()
+        >>> optimizer.step()
+        >>> clear_moments(optimizer)
+        >>> optimizer.state[network.bias]["exp_avg"], optimizer.state[network.bias]["step"]
+        (tensor([0.]), tensor(1.))
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
+                value.zero_()
+
+
+@torch.no_grad()
+def clear_step_counts(optimizer: Optimizer) -> None:
+    """Set to 0, in place, the step counts of an optimizer; moments stay.
+
+    The next step takes them for moments of that step alone (Adam-Rel, Ellis et al. 2024,
+    https://arxiv.org/abs/2412.17113).
+
+    Examples:
+        >>> network = nn.Linear(2, 1)
+        >>> optimizer = torch.optim.Adam(network.parameters())
+        >>> network(torch.ones(1, 2)).sum().backward()
+        >>> optimizer.step()
+        >>> clear_step_counts(optimizer)
+        >>> optimizer.state[network.bias]["step"]
+        tensor(0.)
+    """
+    for state in optimizer.state.values():
+        if isinstance(state.get("step"), Tensor):
+            state["step"].zero_()

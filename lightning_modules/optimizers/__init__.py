@@ -1,0 +1,6 @@
+"""Optimizers that torch does not have, by class path."""
+
+from lightning_modules.optimizers.muon import MuonAdamW
+from lightning_modules.optimizers.upgd import UPGD
+
+__all__ = ["UPGD", "MuonAdamW"]

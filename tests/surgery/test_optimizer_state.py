@@ -1,0 +1,52 @@
+"""Parts of an optimizer's state, against Adam's formula."""
+
+import torch
+from torch import Tensor, nn
+
+from plasticity_lab.surgery import clear_moments, clear_step_counts
+
+RATE, FIRST, SECOND = 0.1, 0.9, 0.999
+
+
+def stepped(weight: nn.Parameter, optimizer: torch.optim.Optimizer, gradient: float) -> Tensor:
+    """Make a step; return how far it went."""
+    before = weight.detach().clone()
+    weight.grad = torch.full_like(weight, gradient)
+    optimizer.step()
+    return before - weight.detach()
+
+
+def adam() -> tuple[nn.Parameter, torch.optim.Adam]:
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = torch.optim.Adam([weight], lr=RATE, betas=(FIRST, SECOND), eps=0)
+    for gradient in (1.0, 3.0):
+        stepped(weight, optimizer, gradient)
+    return weight, optimizer
+
+
+def test_moments_begin_anew_and_are_corrected_for_the_steps_before() -> None:
+    weight, optimizer = adam()
+    clear_moments(optimizer)
+    first, second = (1 - FIRST) / (1 - FIRST**3), (1 - SECOND) / (1 - SECOND**3)
+    expected = RATE * first / second**0.5
+    torch.testing.assert_close(stepped(weight, optimizer, 2.0), torch.full_like(weight, expected))
+
+
+def test_step_counts_begin_anew_with_the_moments_there_are() -> None:
+    weight, optimizer = adam()
+    first = FIRST * (1 - FIRST) * 1 + (1 - FIRST) * 3
+    second = SECOND * (1 - SECOND) * 1 + (1 - SECOND) * 9
+    clear_step_counts(optimizer)
+    first, second = FIRST * first + (1 - FIRST) * 2, SECOND * second + (1 - SECOND) * 4
+    expected = RATE * (first / (1 - FIRST)) / (second / (1 - SECOND)) ** 0.5
+    torch.testing.assert_close(stepped(weight, optimizer, 2.0), torch.full_like(weight, expected))
+
+
+def test_moments_of_a_scalar_are_cleared_and_its_count_is_not() -> None:
+    scalar = nn.Parameter(torch.tensor(1.0))
+    optimizer = torch.optim.Adam([scalar])
+    scalar.grad = torch.tensor(2.0)
+    optimizer.step()
+    clear_moments(optimizer)
+    state = optimizer.state[scalar]
+    assert [float(state[name]) for name in ("exp_avg", "exp_avg_sq", "step")] == [0, 0, 1]
