@@ -32,7 +32,10 @@ from callbacks.diagnostics import (
 )
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
+    DASH,
+    FIRE,
     EachStep,
+    HareTortoise,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -41,6 +44,7 @@ from callbacks.interventions import (
     NormRecalibration,
     OneShot,
     OptimizerReset,
+    PlasticityInjection,
     Rewind,
     ShrinkPerturb,
     WeightDecaySchedule,
@@ -50,6 +54,8 @@ from callbacks.stage_end import StageEnd
 
 __all__ = [
     "CKA",
+    "DASH",
+    "FIRE",
     "Churn",
     "Clock",
     "Dashboard",
@@ -65,6 +71,7 @@ __all__ = [
     "FreshReference",
     "GradientNoise",
     "GradientNorms",
+    "HareTortoise",
     "HessianEigenvalues",
     "HessianSpectrum",
     "KernelAlignment",
@@ -81,6 +88,7 @@ __all__ = [
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
+    "PlasticityInjection",
     "Probe",
     "ProbeDiagnostic",
     "RedundantUnits",

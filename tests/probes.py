@@ -24,6 +24,19 @@ class StepLog(Callback):
         pl_module.log("probe/step", outputs["loss"], on_step=True, on_epoch=False)
 
 
+class BatchStarts(Callback):
+    """Records the weights before each batch, as they are after the callbacks above it."""
+
+    def __init__(self) -> None:
+        self.weights: list[dict[str, torch.Tensor]] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        network: Any = pl_module.network
+        self.weights.append({name: t.clone() for name, t in network.state_dict().items()})
+
+
 class RankRecord(Callback):
     """Lets the ranks' global streams drift apart, and writes what each rank saw and ended in."""
 

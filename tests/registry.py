@@ -64,6 +64,11 @@ def _optimizer(class_path: str, **arguments: Any) -> dict[str, Any]:
     return {"model": {"init_args": {"optimizer": node}}}
 
 
+def _network(name: str, **arguments: Any) -> dict[str, Any]:
+    node = {"class_path": f"lightning_modules.networks.{name}", "init_args": arguments}
+    return {"model": {"init_args": {"network": node}}}
+
+
 REGRESSION: dict[str, Any] = {
     "model": {
         "class_path": "lightning_modules.Supervised",
@@ -96,6 +101,7 @@ NETWORKS = {
     "CifarResNet",
     "ConvN",
     "DepthCNN",
+    "InjectableNetwork",
     "LeNet300",
     "Linear",
     "MLP",
@@ -213,6 +219,38 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("L2Init", levels={"1ep": 1.0}),
         identity=_intervention("L2Init", levels={"0ep": 0.0}),
     ),
+    "FIRE": Entry(
+        acting=_intervention("FIRE", at=["1ep", "6st"], optimizer_state="reset"),
+        identity=_intervention("FIRE", at=[], iterations=None),
+    ),
+    "DASH": Entry(
+        acting=_merge(
+            _intervention("DASH", at=["stages", "6st"], least=0.2, average=0.3),
+            _growth("UniformGrowth", counts=[40, 100], at=["1ep"]),
+        ),
+        identity=_intervention("DASH", at=["1ep"], least=1.0),
+    ),
+    "HareTortoise": Entry(
+        acting={
+            "trainer": {
+                "callbacks+": [
+                    {
+                        "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",
+                        "init_args": {"decay": 0.5},
+                    },
+                    {"class_path": "callbacks.HareTortoise", "init_args": {"every": "3st"}},
+                ]
+            }
+        },
+        identity=None,
+    ),
+    "PlasticityInjection": Entry(
+        acting=_merge(
+            _intervention("PlasticityInjection", at=["6st"]),
+            _network("InjectableNetwork", network="tests.networks.SmallNet"),
+        ),
+        identity=None,
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),
@@ -325,6 +363,7 @@ NOT_SWITCHED = {
     "Batch",
     "Clock",
     "EachStep",
+    "InjectableHead",
     "Level",
     "OneShot",
     "Deficit",

@@ -14,7 +14,7 @@ from plasticity_lab.studies.state_hash import state_hash
 from tests.processes import run, start
 from tests.runs import logged, tiny
 
-KILLS = 20
+KILLS = 8
 LONG = {
     "trainer": {
         "max_epochs": 60,

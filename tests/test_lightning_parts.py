@@ -60,7 +60,11 @@ At an epoch's end, it would need values that a checkpoint written between lacks.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None:
-    check_resumes(EARLY if name == "EarlyStopping" else EXACT[name], EVERY_KIND)
+    """Each from a third of the checkpoints, by turns."""
+    first = list(EXACT).index(name) % 3
+    check_resumes(
+        EARLY if name == "EarlyStopping" else EXACT[name], EVERY_KIND, every=3, first=first
+    )
 
 
 REFUSED = {

@@ -26,12 +26,15 @@ def columns() -> Iterator[dict[str, str]]:
 
 
 def test_everything_is_in_the_table() -> None:
-    acting = {*interventions.__all__} - {"Level", "OneShot"}
-    # Whether there is something to measure by stages does not depend on the network.
-    assert {*METHODS} == (acting | {*DIAGNOSTICS}) - {"StageAccuracy"}
+    acting = {*interventions.__all__} - {"EachStep", "Level", "OneShot"}
+    # What depends on other things than the network: stages, an average, a network of its own.
+    others = {"StageAccuracy", "HareTortoise", "PlasticityInjection"}
+    assert {*METHODS} == (acting | {*DIAGNOSTICS}) - others
     shown = "".join(NETWORKS)
     # Those left out are made of the same layers as one that is shown.
-    assert {name for name in REGISTERED if f"`{name}`" not in shown} == {"DepthCNN", "LeNet300"}
+    assert {name for name in REGISTERED if f"`{name}`" not in shown} == {
+        *("DepthCNN", "LeNet300", "InjectableNetwork")
+    }
 
 
 @pytest.mark.parametrize("name", ["`ViT`", "`MLP`, layer norm, GELU", "`VGG`, no norm, CReLU"])

@@ -1,18 +1,25 @@
 """What is done to a network over time."""
 
 from callbacks.interventions.base import EachStep, Level, OneShot
+from callbacks.interventions.dash import DASH
+from callbacks.interventions.fire import FIRE
+from callbacks.interventions.hare_tortoise import HareTortoise
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.optimizer_reset import OptimizerReset
+from callbacks.interventions.plasticity_injection import PlasticityInjection
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 
 __all__ = [
+    "DASH",
+    "FIRE",
     "EachStep",
+    "HareTortoise",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",
@@ -21,6 +28,7 @@ __all__ = [
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
+    "PlasticityInjection",
     "Rewind",
     "ShrinkPerturb",
     "WeightDecaySchedule",

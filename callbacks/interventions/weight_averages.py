@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 def copy_if_averaged(trainer: Trainer, module: LightningModule) -> dict[str, Tensor]:
     """Return a copy of all parameters and buffers if an average of them is kept, else {}."""
-    if not _averages(trainer):
+    if not averages(trainer):
         return {}
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
@@ -23,14 +23,15 @@ def sync_weight_averages(
     One by one: where single units are drawn again, the average of the others goes on.
     """
     now = module.state_dict()
-    for average in _averages(trainer):
+    for average in averages(trainer):
         averaged = average.state_dict()
         for name, tensor in before.items():
             if not tensor.equal(now[name]):
                 averaged[name].copy_(torch.where(tensor != now[name], now[name], averaged[name]))
 
 
-def _averages(trainer: Trainer) -> list[nn.Module]:
+def averages(trainer: Trainer) -> list[nn.Module]:
+    """Return the averaged modules that a run keeps."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
     models: list[Any] = [
         callback._average_model for callback in callbacks if isinstance(callback, WeightAveraging)

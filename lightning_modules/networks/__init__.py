@@ -8,6 +8,7 @@ wants it: pixels of a square, or height and width), named in YAML.
 
 from lightning_modules.networks.cifar_resnet import CifarResNet
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN
+from lightning_modules.networks.injectable import InjectableHead, InjectableNetwork
 from lightning_modules.networks.lottery import ConvN, LeNet300
 from lightning_modules.networks.mlp import MLP, Linear
 from lightning_modules.networks.resnet import ResNet
@@ -23,6 +24,8 @@ __all__ = [
     "CifarResNet",
     "ConvN",
     "DepthCNN",
+    "InjectableHead",
+    "InjectableNetwork",
     "LeNet300",
     "Linear",
     "ResNet",

@@ -4,6 +4,8 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.dash import direction_aware_shrink
+from plasticity_lab.surgery.fire import isometry, matrix_layers, orthogonalise
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.initial_weights import (
     check_weights,
@@ -38,12 +40,16 @@ __all__ = [
     "clear_step_counts",
     "construct",
     "copy_network",
+    "direction_aware_shrink",
     "estimate_norm_statistics",
     "fresh_copy",
     "frozen_batch_norms",
     "init_parameters",
+    "isometry",
     "layers_with_state",
     "load_weights",
+    "matrix_layers",
+    "orthogonalise",
     "own_parameters",
     "read_weights",
     "redraw",

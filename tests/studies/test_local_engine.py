@@ -160,7 +160,7 @@ def command(*arguments: str) -> list[str]:
 def test_kills_lose_at_most_the_segment_in_flight() -> None:
     """Runner and workers are killed at random moments; the same command then completes them."""
     arms = few("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth")
-    work, killed = small(arms, seeds=3), 0
+    work, killed = small(arms, seeds=2), 0
 
     def done() -> dict[str, int]:
         return {
@@ -197,7 +197,7 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
         assert before.items() < done().items(), "what was done is not trained again"
     assert killed
     assert not run(work, 2, local_engine.run)
-    alone = small(arms, seeds=3, share=False, root="alone")
+    alone = small(arms, seeds=2, share=False, root="alone")
     run(alone, 2, local_engine.run)
     assert ends(work) == ends(alone)
     assert not list(work.store.root.glob(".tmp-*"))

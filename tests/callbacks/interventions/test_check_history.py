@@ -54,7 +54,7 @@ EVERY_EPOCH = {"trainer": {"callbacks+": [{"class_path": "tests.probes.EpochEnd"
             one("OptimizerReset", every="3st"),
             (
                 r"OptimizerReset: every: 3st: at epoch 0 \(step 3\) the checkpoint was trained "
-                "without OptimizerReset; what has passed"
+                "without OptimizerReset\\(what=all\\); what has passed"
             ),
         ),
         (
@@ -125,8 +125,8 @@ GROWING = {
             one("OptimizerReset", at=["11st"]),
             (
                 r"OptimizerReset: at: \[11st\]: at epoch 1 \(step 6\) the checkpoint was trained "
-                r"with OptimizerReset; what has passed cannot be changed: start a new run, or keep "
-                r"the checkpoint's at: \[6st\] up to epoch 2"
+                r"with OptimizerReset\(what=all\); what has passed cannot be changed: start a "
+                r"new run, or keep the checkpoint's at: \[6st\] up to epoch 2"
             ),
         ),
         (

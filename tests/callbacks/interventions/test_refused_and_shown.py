@@ -50,11 +50,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "no layer": (one("LayerReset", at=["1ep"]), "set either last: 3 .* or layers"),
     "a time never reached": (
         one("OptimizerReset", at=["3ep"]),
-        r"OptimizerReset: at: \[3ep\]: 3ep is never reached: the run has 3 epochs, 12 steps, and",
+        r"OptimizerReset\(what=all\): at: \[3ep\]: 3ep is never reached: the run has 3 epochs",
     ),
     "a step never reached": (
         one("OptimizerReset", at=["12st"]),
-        r"OptimizerReset: at: \[12st\]: 12st is never reached",
+        r"OptimizerReset\(what=all\): at: \[12st\]: 12st is never reached",
     ),
     "stages of data that do not grow": (
         one("ShrinkPerturb", at=["stages"]),
@@ -101,7 +101,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "every nothing": (one("OptimizerReset", every="0ep"), "every: 0ep: set a time above 0"),
     "a recurrence that never comes": (
         one("OptimizerReset", every="3ep"),
-        "OptimizerReset: every: 3ep: 3ep is never reached: the run has 3 epochs, 12 steps",
+        r"OptimizerReset\(what=all\): every: 3ep: 3ep is never reached: the run has 3 epochs",
     ),
     "no schedule": (
         {**one("LearningRateRestart", at=["1ep"]), **model(lr_scheduler=None)},
@@ -113,6 +113,38 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             **model(optimizer={"class_path": "torch.optim.Rprop", "init_args": {"lr": 0.1}}),
         },
         "WeightDecaySchedule: Rprop has no weight decay",
+    ),
+    "weights shrunk by more than 1": (
+        one("DASH", at=["1ep"], least=1.5),
+        r"least: 1.5: set a factor in \[0, 1\]",
+    ),
+    "an average of nothing": (
+        one("DASH", at=["1ep"], average=0.0),
+        r"average: 0.0: set a share in \(0, 1\], or null",
+    ),
+    "a gradient of somebody else's loss": (
+        {**one("DASH", at=["1ep"]), **BORING},
+        "DASH: BoringModel does not say what its loss is; use lightning_modules.Supervised",
+    ),
+    "a tortoise without an average": (
+        one("HareTortoise", every="1ep"),
+        "HareTortoise: needs one average of the weights, and there are 0; add one pytorch_lightn",
+    ),
+    "a head injected twice": (
+        one("PlasticityInjection", at=["1ep", "2ep"]),
+        "a head is injected once; name one moment",
+    ),
+    "a head that cannot be injected": (
+        one("PlasticityInjection", at=["1ep"]),
+        "PlasticityInjection: SmallNet has no head that can be injected; use lightning_modules.net",
+    ),
+    "no iteration": (
+        one("FIRE", at=["1ep"], iterations=0),
+        "iterations: 0: set 1 or more, or null: exact",
+    ),
+    "isometries of what has no matrix": (
+        one("FIRE", at=["1ep"], layers=["norm"]),
+        "FIRE: chooses no linear or convolutional layer; choose others",
     ),
     "no batch norm": (
         {
@@ -147,11 +179,11 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an epoch never reached with other data": (
         {**one("OptimizerReset", at=["3ep"]), **BORING},
-        r"OptimizerReset: at: \[3ep\]: 3ep is never reached: the run has 3 epochs, and no data",
+        r"OptimizerReset\(what=all\): at: \[3ep\]: 3ep is never reached: the run has 3 epochs",
     ),
     "stages of other data": (
         {**one("OptimizerReset", at=["stages"]), **BORING},
-        r"OptimizerReset: at: \[stages\]: stages is never reached",
+        r"OptimizerReset\(what=all\): at: \[stages\]: stages is never reached",
     ),
     "a rewind whose order is not known": (
         {**one("Rewind", at=["stage1"], to="2ep"), "data": {"init_args": {"growth": WAITING}}},
@@ -166,7 +198,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a step that no stage reaches": (
         {**one("OptimizerReset", at=["99st"]), "data": {"init_args": {"growth": WAITING}}},
-        r"OptimizerReset: at: \[99st\]: 99st is never reached: the run has at most 3 epochs",
+        r"OptimizerReset\(what=all\): at: \[99st\]: 99st is never reached: the run has at most",
     ),
     "a rewind to a time never reached": (
         one("Rewind", at=["20st"], to="13st"),
@@ -211,7 +243,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
                 **one("OptimizerReset", at=["1ep"])["trainer"],
             }
         },
-        "max_epochs: -1: OptimizerReset acts over time, which needs the number of epochs; set it",
+        "max_epochs: -1: OptimizerReset\\(what=all\\) acts over time",
     ),
     "a rewind to later": (one("Rewind", at=["1ep"], to="2ep"), "to: 2ep: must lie before at: 1ep"),
 }
@@ -243,7 +275,7 @@ Rewind(to=1ep, optimizer_state=keep, learning_rate=keep): takes the state
 2      8     0      100       4            Blur: 8, LabelNoise: 0.5  -             \
 Rewind(to=1ep, optimizer_state=keep, learning_rate=keep): returns to the state
 3      12    end
-OptimizerReset: every 3st
+OptimizerReset(what=all): every 3st
 """
 
 

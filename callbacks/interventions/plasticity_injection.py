@@ -1,0 +1,87 @@
+"""Fresh weights in a head, without a change of what the network computes."""
+
+import torch
+from pytorch_lightning import LightningModule, Trainer
+
+from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.redraw_checks import check_can_redraw
+from callbacks.network import unwrap
+from lightning_modules.networks import InjectableHead
+from plasticity_lab.errors import UserError
+from plasticity_lab.surgery.construction import tensors_of
+from plasticity_lab.surgery.initialisation import redraw
+from plasticity_lab.surgery.layer_selection import layers_with_state
+from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.timing import Time
+
+
+class PlasticityInjection(OneShot):
+    """Gives the head fresh weights, and changes nothing that it computes (Nikishin et al. 2023).
+
+    https://arxiv.org/abs/2305.15555
+
+    From h(x) the head becomes h(x) + h'(x) - h''(x), where h' and h'' are the same fresh draw. Only
+    h' is trained from then on, besides the layers below, into which gradients flow through all
+    three. If training gets better after it, a lack of plasticity was the limit. The network must
+    be an `InjectableNetwork`, which holds all three from the beginning.
+
+    Changes: parameters of h' and h'', of which h' alone is trained, while h stays as it is;
+    optimizer state of the head's parameters begins anew. Keeps: normalisation statistics outside
+    the head, the learning-rate clock.
+
+    Args:
+        at: one moment.
+
+    Raises:
+        UserError: for several moments; without an `InjectableNetwork`; with several processes.
+
+    Example:
+        ```yaml
+        class_path: callbacks.PlasticityInjection
+        init_args: {at: [50%]}
+        ```
+    """
+
+    def __init__(self, at: list[Time]) -> None:
+        super().__init__(at)
+        if len(at) > 1 or "stages" in at:
+            raise UserError(
+                "at", value=at, problem="a head is injected once", fix="name one moment"
+            )
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse a network without such a head, and several processes."""
+        network = unwrap(module)
+        if not _heads(network):
+            raise UserError(
+                "PlasticityInjection",
+                problem=f"{type(network).__name__} has no head that can be injected",
+                fix="use lightning_modules.networks.InjectableNetwork",
+            )
+        if trainer.world_size > 1:
+            raise UserError(
+                "devices",
+                value=trainer.world_size,
+                problem="PlasticityInjection is for one process",
+                fix="use --trainer.devices 1",
+            )
+        check_can_redraw("PlasticityInjection", trainer, module, layers_with_state(network))
+
+    def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
+        """Inject."""
+        network = unwrap(module)
+        for name, head in _heads(network).items():
+            layers = [f"{name}.base.{part}".rstrip(".") for part in layers_with_state(head.base)]
+            fresh = redraw(network, layers, draws.key, holder=module)
+            for copied in (head.trained, head.subtracted):
+                for part, tensor in tensors_of(copied).items():
+                    tensor.copy_(fresh[f"{name}.base.{part}"])
+            head.injected.fill_(True)
+            head.choose_trained()
+            reset_optimizer_state(trainer.optimizers, head.parameters())
+
+
+def _heads(network: torch.nn.Module) -> dict[str, InjectableHead]:
+    return {
+        name: layer for name, layer in network.named_modules() if isinstance(layer, InjectableHead)
+    }
