@@ -100,6 +100,7 @@ NETWORKS = {
     "AllCNN",
     "CifarResNet",
     "ConvN",
+    "BoundaryNormNetwork",
     "DepthCNN",
     "InjectableNetwork",
     "LeNet300",
@@ -251,6 +252,17 @@ REGISTRY: dict[str, Entry] = {
         ),
         identity=None,
     ),
+    "LayerwiseReset": Entry(
+        acting=_merge(
+            _intervention("LayerwiseReset", every="3st", repetitions=2, examples=20),
+            _network("BoundaryNormNetwork", network="tests.networks.SmallNet"),
+        ),
+        identity=_intervention("LayerwiseReset", at=[], normalise=False),
+    ),
+    "PartialReset": Entry(
+        acting=_intervention("PartialReset", at=["1ep", "6st"], kept="random each time"),
+        identity=_intervention("PartialReset", at=["1ep"], share=1.0),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),
@@ -363,6 +375,7 @@ NOT_SWITCHED = {
     "Batch",
     "Clock",
     "EachStep",
+    "FixedNorm",
     "InjectableHead",
     "Level",
     "OneShot",

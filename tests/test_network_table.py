@@ -33,7 +33,7 @@ def test_everything_is_in_the_table() -> None:
     shown = "".join(NETWORKS)
     # Those left out are made of the same layers as one that is shown.
     assert {name for name in REGISTERED if f"`{name}`" not in shown} == {
-        *("DepthCNN", "LeNet300", "InjectableNetwork")
+        *("DepthCNN", "LeNet300", "InjectableNetwork", "BoundaryNormNetwork")
     }
 
 

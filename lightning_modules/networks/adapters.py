@@ -1,7 +1,8 @@
-"""What networks of other libraries need: names, one-line refusals, and names of their blocks."""
+"""What networks within others need: names, one-line refusals, and names of their blocks."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from torch import nn
@@ -45,6 +46,31 @@ def build(
         raise UserError(
             f"{name}: options", f"{options}, image size {image_size}", reason
         ) from error
+
+
+def build_inner(
+    kind: type[nn.Module],
+    options: Mapping[str, Any] | None,
+    in_channels: int,
+    num_classes: int,
+    image_size: ImageSize,
+) -> nn.Module:
+    """Return a network that another one wraps, with the sizes of the data that it asks for.
+
+    Args:
+        kind: its class.
+        options: its other arguments.
+        in_channels: image channels.
+        num_classes: classes.
+        image_size: height and width of the images, one number for squares.
+
+    Raises:
+        UserError: in one line, if it cannot be built so.
+    """
+    sizes = {"in_channels": in_channels, "num_classes": num_classes, "image_size": image_size}
+    accepted = signature(kind).parameters
+    arguments = {name: value for name, value in sizes.items() if name in accepted}
+    return build(kind, kind.__name__, arguments, options, image_size)
 
 
 def block_paths(

@@ -1,13 +1,12 @@
 """A network whose head can be given fresh weights without changing what it computes."""
 
 import copy
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.adapters import build
+from lightning_modules.networks.adapters import build_inner
 from lightning_modules.networks.layers import ImageSize
 from lightning_modules.networks.mlp import MLP
 from plasticity_lab.measurements.features import last_layer
@@ -80,10 +79,7 @@ class InjectableNetwork(nn.Module):
         options: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        sizes = {"in_channels": in_channels, "num_classes": num_classes, "image_size": image_size}
-        accepted = signature(network).parameters
-        arguments = {name: value for name, value in sizes.items() if name in accepted}
-        self.network = build(network, network.__name__, arguments, options, image_size)
+        self.network = build_inner(network, options, in_channels, num_classes, image_size)
         head = last_layer(self.network)
         self.network.set_submodule(head, InjectableHead(self.network.get_submodule(head)))
         names = block_names(self.network)

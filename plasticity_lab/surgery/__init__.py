@@ -28,6 +28,13 @@ from plasticity_lab.surgery.optimizer_state import (
     clear_step_counts,
     reset_optimizer_state,
 )
+from plasticity_lab.surgery.partial_reset import (
+    largest_mask,
+    leading_mask,
+    partial_reset,
+    random_mask,
+)
+from plasticity_lab.surgery.rescale import rescale
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 
@@ -46,13 +53,18 @@ __all__ = [
     "frozen_batch_norms",
     "init_parameters",
     "isometry",
+    "largest_mask",
     "layers_with_state",
+    "leading_mask",
     "load_weights",
     "matrix_layers",
     "orthogonalise",
     "own_parameters",
+    "partial_reset",
+    "random_mask",
     "read_weights",
     "redraw",
+    "rescale",
     "reset_layers",
     "reset_optimizer_state",
     "restore",

@@ -1,0 +1,102 @@
+"""Layerwise reinitialisation in a run."""
+
+from typing import Any
+
+import torch
+
+from callbacks.diagnostics.probe import training_probe
+from lightning_modules.networks import MLP
+from plasticity_lab.surgery import construct, init_parameters
+from tests.callbacks.interventions.arms import intervention, run
+from tests.probes import BatchStarts
+
+OPTIONS = {"widths": [12, 10, 8], "norm": "none"}
+PLAIN = {"network": {"class_path": "lightning_modules.networks.MLP", "init_args": OPTIONS}}
+NORMED = {
+    "network": {
+        "class_path": "lightning_modules.networks.BoundaryNormNetwork",
+        "init_args": {"network": "lightning_modules.networks.MLP", "options": OPTIONS},
+    }
+}
+RECORD = {"class_path": "tests.probes.BatchStarts"}
+BLOCKS = ["hidden1", "hidden2", "hidden3", "head"]
+
+
+def rounds(model: dict[str, Any], **arguments: Any) -> tuple[Any, Any]:
+    """Return the weights before and after it acts, at each batch start."""
+    reset = intervention("LayerwiseReset", every="3st", examples=40, **arguments)
+    finished = run(RECORD, reset, RECORD, model=model)
+    before, after = [
+        callback.weights
+        for callback in finished.trainer.callbacks
+        if isinstance(callback, BatchStarts)
+    ]
+    return before, after
+
+
+def test_each_round_rescales_what_it_keeps_and_draws_the_rest_anew() -> None:
+    before, after = rounds(PLAIN, normalise=False)
+    initial = construct(MLP, in_channels=1, num_classes=10, image_size=16, **OPTIONS)
+    init_parameters(initial, 0)
+    drawn: list[dict[str, torch.Tensor]] = [initial.state_dict()]
+    for number, step in enumerate((3, 6, 9), 1):
+        for name, value in after[step].items():
+            if BLOCKS.index(name.split(".")[0]) < number:
+                old = before[step][name]
+                expected = old * initial.state_dict()[name].norm() / old.norm()
+                torch.testing.assert_close(value, expected, atol=1e-6, rtol=1e-5)
+            else:
+                assert not any(torch.equal(value, earlier[name]) for earlier in drawn), name
+                assert not torch.equal(value, before[step][name])
+        drawn.append(after[step])
+    # Between rounds all of it is trained.
+    assert not torch.equal(before[6]["hidden1.linear.weight"], after[3]["hidden1.linear.weight"])
+    for step in (1, 2, 4, 5):
+        assert all(torch.equal(before[step][name], value) for name, value in after[step].items())
+
+
+def test_without_rescaling_what_is_kept_stays() -> None:
+    before, after = rounds(PLAIN, normalise=False, rescale=False, blocks=["hidden2"])
+    for step in (3, 6, 9):
+        for name, value in after[step].items():
+            kept = BLOCKS.index(name.split(".")[0]) < 2
+            assert torch.equal(value, before[step][name]) == kept, name
+
+
+def test_a_boundary_has_as_many_rounds_as_asked_for() -> None:
+    before, after = rounds(PLAIN, normalise=False, rescale=False, repetitions=2)
+    kept = [
+        sorted(
+            {
+                name.split(".")[0]
+                for name, value in after[step].items()
+                if torch.equal(value, before[step][name])
+            }
+        )
+        for step in (3, 6, 9)
+    ]
+    assert kept == [["hidden1"], ["hidden1"], ["hidden1", "hidden2"]]
+
+
+def test_what_leaves_the_kept_blocks_is_normalised_from_then_on() -> None:
+    before, after = rounds(NORMED)
+    name = "network.hidden1.boundary"
+    assert torch.equal(before[3][f"{name}.mean"], torch.zeros(12))
+    assert not torch.equal(after[3][f"{name}.mean"], torch.zeros(12))
+    assert torch.equal(after[11][f"{name}.mean"], after[3][f"{name}.mean"]), "is fixed"
+    assert torch.equal(after[3]["network.hidden2.boundary.mean"], torch.zeros(10))
+    assert not torch.equal(after[6]["network.hidden2.boundary.mean"], torch.zeros(10))
+
+
+def test_the_statistics_are_those_of_the_training_data() -> None:
+    finished = run(intervention("LayerwiseReset", at=["11st"], examples=100), RECORD, model=NORMED)
+    network, data = finished.model.network, finished.trainer.datamodule
+    (record,) = [one for one in finished.trainer.callbacks if isinstance(one, BatchStarts)]
+    network.load_state_dict(record.weights[11])
+    inputs = training_probe(data, 100, False, data.now).inputs
+    made = network.network.hidden1(inputs.flatten(1))
+    living = made.std(0) > 0.1
+    assert int(living.sum()) > 5
+    expected = torch.zeros(int(living.sum()))
+    torch.testing.assert_close(made.mean(0)[living], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(made.std(0)[living], expected + 1)
