@@ -41,9 +41,12 @@ from callbacks.interventions import (
     NormRecalibration,
     OneShot,
     OptimizerReset,
+    ParsevalRegularisation,
     Rewind,
     ShrinkPerturb,
+    SpectralRegularisation,
     WeightDecaySchedule,
+    WeightPenalty,
 )
 from callbacks.interventions.base import Draws
 from callbacks.stage_end import StageEnd
@@ -81,15 +84,18 @@ __all__ = [
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
+    "ParsevalRegularisation",
     "Probe",
     "ProbeDiagnostic",
     "RedundantUnits",
     "Rewind",
     "ShrinkPerturb",
+    "SpectralRegularisation",
     "StageAccuracy",
     "StageEnd",
     "TimeToAccuracy",
     "Trainability",
     "WeightDecaySchedule",
     "WeightDistance",
+    "WeightPenalty",
 ]

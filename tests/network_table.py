@@ -108,6 +108,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "WeightDecaySchedule": _LEVELS,
     "LearningRateFactor": _LEVELS,
     "L2Init": _LEVELS,
+    "SpectralRegularisation": _LEVELS,
+    "ParsevalRegularisation": _LEVELS,
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

@@ -208,6 +208,20 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("L2Init", levels={"1ep": 1.0}),
         identity=_intervention("L2Init", levels={"0ep": 0.0}),
     ),
+    "a pull towards fresh draws": Entry(
+        acting=_intervention(
+            "L2Init", levels={"1ep": 0.1}, norm="huber", to="fresh", compare="sorted"
+        ),
+        identity=_intervention("L2Init", levels={"0ep": 0.0}, norm="l1", to="fresh"),
+    ),
+    "SpectralRegularisation": Entry(
+        acting=_intervention("SpectralRegularisation", levels={"1ep": 0.1}),
+        identity=_intervention("SpectralRegularisation", levels={"0ep": 0.0}),
+    ),
+    "ParsevalRegularisation": Entry(
+        acting=_intervention("ParsevalRegularisation", levels={"1ep": 0.1}, norm_gains=True),
+        identity=_intervention("ParsevalRegularisation", levels={"0ep": 0.0}),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),
@@ -320,6 +334,7 @@ NOT_SWITCHED = {
     "Growth",
     "Stream",
     "StageTransform",
+    "WeightPenalty",
     "BatchContext",
     "Split",
     "StageCriterion",

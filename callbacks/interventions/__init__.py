@@ -7,9 +7,12 @@ from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.optimizer_reset import OptimizerReset
+from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
+from callbacks.interventions.spectral_regularisation import SpectralRegularisation
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
+from callbacks.interventions.weight_penalty import WeightPenalty
 
 __all__ = [
     "EachStep",
@@ -21,7 +24,10 @@ __all__ = [
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
+    "ParsevalRegularisation",
     "Rewind",
     "ShrinkPerturb",
+    "SpectralRegularisation",
     "WeightDecaySchedule",
+    "WeightPenalty",
 ]

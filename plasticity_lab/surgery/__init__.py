@@ -22,11 +22,17 @@ from plasticity_lab.surgery.norm_statistics import (
     update_bn,
 )
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.surgery.parseval_penalty import parseval_penalty
+from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
+from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
+from plasticity_lab.surgery.weight_matrices import as_matrix, matrix_layers
 
 __all__ = [
     "add_l2_init_gradient",
+    "add_penalty_gradient",
+    "as_matrix",
     "batch_norm_layers",
     "check_redraw",
     "check_weights",
@@ -38,7 +44,10 @@ __all__ = [
     "init_parameters",
     "layers_with_state",
     "load_weights",
+    "matrix_layers",
     "own_parameters",
+    "parseval_penalty",
+    "power_iteration",
     "read_weights",
     "redraw",
     "reset_layers",
@@ -47,6 +56,7 @@ __all__ = [
     "select_layers",
     "shrink_perturb",
     "snapshot",
+    "spectral_penalty",
     "update_bn",
     "weights_hash",
 ]

@@ -1,0 +1,66 @@
+"""Penalties on weights, added to the gradient of each optimizer step."""
+
+from abc import abstractmethod
+
+from pytorch_lightning import LightningModule, Trainer
+from torch.optim import Optimizer
+
+from callbacks.interventions.base import Level
+from lightning_modules.build_optimizer import build_optimizer
+from plasticity_lab.errors import UserError
+
+
+class WeightPenalty(Level):
+    """Adds the gradient of a penalty on weights, times a strength, once an optimizer step.
+
+    It is in no logged loss. It works in any module and under accumulation; gradients are unscaled
+    by then, and clipped afterwards. Your own: subclass, and call
+    `plasticity_lab.surgery.add_penalty_gradient` in `add_gradient`.
+
+    Args:
+        levels: `{moment: strength}`, 0 or more; 0 is the identity.
+
+    Raises:
+        UserError: below 0, or for a fused optimizer under `16-mixed`.
+    """
+
+    def __init__(self, levels: dict[str, float]) -> None:
+        super().__init__(levels)
+        if negative := [value for _, value in self.levels.entries if not value >= 0]:
+            raise UserError("levels", value=negative[0], problem="a strength is 0 or more")
+        self._strength = 0.0
+
+    @abstractmethod
+    def add_gradient(self, trainer: Trainer, module: LightningModule, strength: float) -> None:
+        """Add its gradient to `.grad` of the parameters.
+
+        Args:
+            trainer: the run's.
+            module: what is trained.
+            strength: above 0.
+        """
+
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
+        """Refuse gradients that are still scaled when it sees them."""
+        optimizer = build_optimizer(module).optimizer
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise UserError(
+                type(self).__name__,
+                problem="a fused optimizer hides gradients' scale under 16-mixed",
+                fix="use bf16-mixed, or fused: false",
+            )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Of an earlier fit, perhaps of another module.
+        self._strength = 0.0
+
+    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
+        """Let the strength hold from now on."""
+        self._strength = value
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        if self._strength:
+            self.add_gradient(trainer, pl_module, self._strength)
