@@ -110,6 +110,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "L2Init": _LEVELS,
     "SpectralRegularisation": _LEVELS,
     "ParsevalRegularisation": _LEVELS,
+    "FeatureNormPenalty": _LEVELS,
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

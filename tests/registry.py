@@ -222,6 +222,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("ParsevalRegularisation", levels={"1ep": 0.1}, norm_gains=True),
         identity=_intervention("ParsevalRegularisation", levels={"0ep": 0.0}),
     ),
+    "FeatureNormPenalty": Entry(
+        acting=_intervention("FeatureNormPenalty", levels={"1ep": 0.1}),
+        identity=_intervention("FeatureNormPenalty", levels={"0ep": 0.0}),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),
@@ -335,6 +339,7 @@ NOT_SWITCHED = {
     "Stream",
     "StageTransform",
     "WeightPenalty",
+    "LossPenalty",
     "BatchContext",
     "Split",
     "StageCriterion",

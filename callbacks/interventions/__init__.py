@@ -1,10 +1,12 @@
 """What is done to a network over time."""
 
 from callbacks.interventions.base import EachStep, Level, OneShot
+from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
+from callbacks.interventions.loss_penalty import LossPenalty
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.optimizer_reset import OptimizerReset
 from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
@@ -16,11 +18,13 @@ from callbacks.interventions.weight_penalty import WeightPenalty
 
 __all__ = [
     "EachStep",
+    "FeatureNormPenalty",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",
     "LearningRateRestart",
     "Level",
+    "LossPenalty",
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",

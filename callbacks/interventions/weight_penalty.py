@@ -5,12 +5,12 @@ from abc import abstractmethod
 from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 
-from callbacks.interventions.base import Level
+from callbacks.interventions.strength import Strength
 from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 
 
-class WeightPenalty(Level):
+class WeightPenalty(Strength):
     """Adds the gradient of a penalty on weights, times a strength, once an optimizer step.
 
     It is in no logged loss. It works in any module and under accumulation; gradients are unscaled
@@ -23,12 +23,6 @@ class WeightPenalty(Level):
     Raises:
         UserError: below 0, or for a fused optimizer under `16-mixed`.
     """
-
-    def __init__(self, levels: dict[str, float]) -> None:
-        super().__init__(levels)
-        if negative := [value for _, value in self.levels.entries if not value >= 0]:
-            raise UserError("levels", value=negative[0], problem="a strength is 0 or more")
-        self._strength = 0.0
 
     @abstractmethod
     def add_gradient(self, trainer: Trainer, module: LightningModule, strength: float) -> None:
@@ -51,16 +45,8 @@ class WeightPenalty(Level):
                 fix="use bf16-mixed, or fused: false",
             )
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Of an earlier fit, perhaps of another module.
-        self._strength = 0.0
-
-    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
-        """Let the strength hold from now on."""
-        self._strength = value
-
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        if self._strength:
-            self.add_gradient(trainer, pl_module, self._strength)
+        if self.strength:
+            self.add_gradient(trainer, pl_module, self.strength)

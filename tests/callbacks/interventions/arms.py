@@ -37,6 +37,7 @@ DRIFT = [
     intervention("L2Init", levels={"1ep": 0.01}, norm="huber", to="fresh"),
     intervention("SpectralRegularisation", levels={"2st": 0.01}),
     intervention("ParsevalRegularisation", levels={"1st": 0.01}),
+    intervention("FeatureNormPenalty", levels={"1st": 0.01}),
 ]
 """What keeps weights, features or outputs from drifting."""
 CROPS = {
