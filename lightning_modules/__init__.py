@@ -1,6 +1,7 @@
 """What is trained."""
 
 from lightning_modules.classifier import ImageClassifier
+from lightning_modules.loss_terms import LossTerm
 from lightning_modules.objectives import Classification, Objective, Regression
 from lightning_modules.supervised import Supervised
 from lightning_modules.training_rules import SAM, Backpropagation, TrainingRule
@@ -10,6 +11,7 @@ __all__ = [
     "Backpropagation",
     "Classification",
     "ImageClassifier",
+    "LossTerm",
     "Objective",
     "Regression",
     "Supervised",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_modules.epoch_metrics import EpochMetrics
+from lightning_modules.loss_terms import Losses, loss_terms, losses_with_terms
 from lightning_modules.objectives import Objective
 from lightning_modules.optimizers import UPGD
 from lightning_modules.training_rules import Backpropagation, TrainingRule
@@ -175,13 +176,16 @@ class Supervised(LightningModule):
         return outputs
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the loss of a batch (inputs, targets, …)."""
+        """Return the loss of a batch (inputs, targets, …), with the terms that callbacks add."""
         if self.rule.passes_again:
             self._loss_again = partial(self._second_pass, batch, RandomState(self.device))
-        outputs, targets = self(batch[0]), batch[1]
-        loss = self.objective.loss(outputs, targets)
-        self.train_metrics.update(loss, outputs, targets)
-        return loss
+        losses = self._losses(batch)
+        self.train_metrics.update(losses.task, losses.outputs, batch[1])
+        return losses.minimised
+
+    def _losses(self, batch: Any) -> Losses:
+        """Return outputs of a batch, the loss of the task, and what is minimised."""
+        return losses_with_terms(self, batch, self.objective.loss, loss_terms(self._trainer))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Let the rule add a batch's gradients."""
@@ -195,7 +199,7 @@ class Supervised(LightningModule):
     def _second_pass(self, batch: Any, random_state: RandomState) -> Tensor:
         """Return the loss of a batch anew, as Lightning would make it for backpropagation."""
         with random_state.again(), self.trainer.precision_plugin.train_step_context():
-            loss = self.objective.loss(self(batch[0]), batch[1])
+            loss = self._losses(batch).minimised
         return loss / self.trainer.accumulate_grad_batches
 
     def on_train_epoch_end(self) -> None:

@@ -263,6 +263,24 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("PartialReset", at=["1ep", "6st"], kept="random each time"),
         identity=_intervention("PartialReset", at=["1ep"], share=1.0),
     ),
+    "a pull towards fresh draws": Entry(
+        acting=_intervention(
+            "L2Init", levels={"1ep": 0.1}, norm="huber", to="fresh", compare="sorted"
+        ),
+        identity=_intervention("L2Init", levels={"0ep": 0.0}, norm="l1", to="fresh"),
+    ),
+    "SpectralRegularisation": Entry(
+        acting=_intervention("SpectralRegularisation", levels={"1ep": 0.1}),
+        identity=_intervention("SpectralRegularisation", levels={"0ep": 0.0}),
+    ),
+    "ParsevalRegularisation": Entry(
+        acting=_intervention("ParsevalRegularisation", levels={"1ep": 0.1}, norm_gains=True),
+        identity=_intervention("ParsevalRegularisation", levels={"0ep": 0.0}),
+    ),
+    "FeatureNormPenalty": Entry(
+        acting=_intervention("FeatureNormPenalty", levels={"1ep": 0.1}),
+        identity=_intervention("FeatureNormPenalty", levels={"0ep": 0.0}),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),
@@ -384,6 +402,8 @@ NOT_SWITCHED = {
     "Growth",
     "Stream",
     "StageTransform",
+    "WeightPenalty",
+    "LossPenalty",
     "BatchContext",
     "Split",
     "StageCriterion",

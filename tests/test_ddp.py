@@ -9,7 +9,7 @@ import torch
 from datamodules import Digits
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
-from tests.callbacks.interventions.arms import ALL
+from tests.callbacks.interventions.arms import ALL, DRIFT
 from tests.processes import run, run_directory, start
 from tests.registry import REGISTRY
 from tests.runs import logged, tiny
@@ -137,8 +137,11 @@ def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count:
 
 
 @pytest.mark.slow
-def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted() -> None:
-    two, _ = ranks(2, ALL, arguments=("--data.init_args.batch_size", "16"))
+@pytest.mark.parametrize("fragment", [ALL, {"trainer": {"callbacks+": DRIFT}}])
+def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted(
+    fragment: dict[str, Any],
+) -> None:
+    two, _ = ranks(2, fragment, arguments=("--data.init_args.batch_size", "16"))
     assert two[0]["state"] == two[1]["state"]
 
 

@@ -2,6 +2,7 @@
 
 from callbacks.interventions.base import EachStep, Level, OneShot
 from callbacks.interventions.dash import DASH
+from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
 from callbacks.interventions.fire import FIRE
 from callbacks.interventions.hare_tortoise import HareTortoise
 from callbacks.interventions.l2_init import L2Init
@@ -9,18 +10,23 @@ from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.layerwise_reset import LayerwiseReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
+from callbacks.interventions.loss_penalty import LossPenalty
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.optimizer_reset import OptimizerReset
+from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
 from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
+from callbacks.interventions.spectral_regularisation import SpectralRegularisation
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
+from callbacks.interventions.weight_penalty import WeightPenalty
 
 __all__ = [
     "DASH",
     "FIRE",
     "EachStep",
+    "FeatureNormPenalty",
     "HareTortoise",
     "L2Init",
     "LayerReset",
@@ -28,12 +34,16 @@ __all__ = [
     "LearningRateFactor",
     "LearningRateRestart",
     "Level",
+    "LossPenalty",
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
+    "ParsevalRegularisation",
     "PartialReset",
     "PlasticityInjection",
     "Rewind",
     "ShrinkPerturb",
+    "SpectralRegularisation",
     "WeightDecaySchedule",
+    "WeightPenalty",
 ]

@@ -11,8 +11,8 @@ from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.dash import direction_aware_shrink
-from plasticity_lab.surgery.fire import matrix_layers
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
+from plasticity_lab.surgery.weight_matrices import linear_layers
 from plasticity_lab.timing import Time
 
 
@@ -86,7 +86,7 @@ class DASH(OneShot):
         direction_aware_shrink(layers, self._descent(trainer, module, layers), self.least)
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
-        return matrix_layers(layers_with_state(unwrap(module)))
+        return linear_layers(layers_with_state(unwrap(module)))
 
     def _descent(
         self, trainer: Trainer, module: Supervised, layers: dict[str, nn.Module]

@@ -9,9 +9,10 @@ from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.fire import matrix_layers, orthogonalise
+from plasticity_lab.surgery.fire import orthogonalise
 from plasticity_lab.surgery.layer_selection import layers_with_state, select_layers
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.surgery.weight_matrices import linear_layers
 from plasticity_lab.timing import Time
 
 
@@ -81,5 +82,5 @@ class FIRE(OneShot):
     def _chosen(self, module: LightningModule) -> dict[str, nn.Module]:
         network = unwrap(module)
         if self.layers:
-            return matrix_layers(select_layers(network, layers=self.layers))
-        return matrix_layers(layers_with_state(network))
+            return linear_layers(select_layers(network, layers=self.layers))
+        return linear_layers(layers_with_state(network))

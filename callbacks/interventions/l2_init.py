@@ -1,23 +1,22 @@
 """Weights pulled back to their initial values."""
 
+from typing import Literal
+
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from callbacks.clock import Clock
-from callbacks.interventions.base import Level
+from callbacks.interventions.base import Draws
 from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
+from callbacks.interventions.weight_penalty import WeightPenalty
 from callbacks.network import unwrap
-from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.initialisation import redraw
-from plasticity_lab.surgery.l2_init import add_l2_init_gradient
-from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
-
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+from plasticity_lab.surgery.initialisation import Key, redraw
+from plasticity_lab.surgery.l2_init import Comparison, Norm, add_l2_init_gradient
+from plasticity_lab.surgery.layer_selection import NORM_LAYERS, layers_with_state, own_parameters
 
 
-class L2Init(Level):
+class L2Init(WeightPenalty):
     """Weight decay towards the initial weights instead of zero (Kumar et al. 2024).
 
     Regenerative regularisation, https://arxiv.org/abs/2308.11958.
@@ -28,6 +27,14 @@ class L2Init(Level):
 
     Args:
         levels: `{moment: strength}`, 0 or more; the paper's are 1e-2 … 1e-5, 0 is the identity.
+        norm: of the difference d between weights and target: `l2` is |d|^2 / 2, `l1` |d|, `huber`
+            d^2 / 2 up to 1 and |d| - 1/2 beyond, each summed over all entries.
+        to: the run's own `initial` values, or a `fresh` draw at each step, which costs an
+            initialisation of the network each time.
+        compare: each of the `entries` with its own target, or `sorted` entries of each tensor with
+            its sorted targets (the Wasserstein regenerative regularisation of Lewandowski et al.
+            2024, https://arxiv.org/abs/2312.00246, in place of the distance of single weights that
+            of their distribution).
 
     Raises:
         UserError: below 0, for layers whose initial values cannot be drawn again, or a fused
@@ -40,49 +47,59 @@ class L2Init(Level):
         ```
     """
 
-    def __init__(self, levels: dict[str, float]) -> None:
+    def __init__(
+        self,
+        levels: dict[str, float],
+        norm: Norm = "l2",
+        to: Literal["initial", "fresh"] = "initial",
+        compare: Comparison = "entries",
+    ) -> None:
         super().__init__(levels)
-        if negative := [value for _, value in self.levels.entries if not value >= 0]:
-            raise UserError("levels", value=negative[0], problem="a strength is 0 or more")
-        self._strength = 0.0
+        self.norm = norm
+        self.to = to
+        self.compare = compare
         self._initial: dict[str, Tensor] = {}
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose initial values cannot be drawn again."""
-        check_initial_values(module, "L2Init")
-        optimizer = build_optimizer(module).optimizer
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            raise UserError(
-                "L2Init",
-                problem="a fused optimizer hides gradients' scale under 16-mixed",
-                fix="use bf16-mixed, or fused: false",
-            )
-        check_can_redraw("L2Init", trainer, module, self._layers(module))
+        super().check(trainer, module)
+        if self.to == "initial":
+            check_initial_values(module, "L2Init")
+        layers = self._layers(module)
+        if not own_parameters(layers):
+            raise UserError("L2Init", problem="the network has nothing but norms", fix="remove it")
+        check_can_redraw("L2Init", trainer, module, layers)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Of an earlier fit, perhaps of another module.
-        self._strength, self._initial = 0.0, {}
+        super().on_train_start(trainer, pl_module)
+        self._initial = {}
 
-    def set(self, trainer: Trainer, module: LightningModule, value: float) -> None:
-        """Pull by it from now on."""
-        self._strength = value
+    def add_gradient(self, trainer: Trainer, module: LightningModule, strength: float) -> None:
+        """Pull by the strength."""
+        add_l2_init_gradient(
+            own_parameters(self._layers(module)),
+            self._target(trainer, module),
+            strength,
+            self.norm,
+            self.compare,
+        )
+
+    def _target(self, trainer: Trainer, module: LightningModule) -> dict[str, Tensor]:
+        clock = Clock.of(trainer)
+        draws = Draws(clock.seed, clock.initial_seed, "L2Init", clock.now)
+        if self.to == "fresh":
+            return self._drawn(module, draws.key)
         if not self._initial:
-            seed = Clock.of(trainer).initial_seed
-            layers = self._layers(module)
-            initial = redraw(
-                unwrap(module), layers, lambda name: (seed, "init", name), holder=module
-            )
-            self._initial = {name: tensor.to(module.device) for name, tensor in initial.items()}
+            self._initial = self._drawn(module, draws.initial_key)
+        return self._initial
 
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
-        add_l2_init_gradient(own_parameters(self._layers(pl_module)), self._initial, self._strength)
+    def _drawn(self, module: LightningModule, key: Key) -> dict[str, Tensor]:
+        drawn = redraw(unwrap(module), self._layers(module), key, holder=module)
+        return {name: tensor.to(module.device) for name, tensor in drawn.items()}
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
         return {
             name: layer
             for name, layer in layers_with_state(unwrap(module)).items()
-            if not isinstance(layer, _NORMS)
+            if not isinstance(layer, NORM_LAYERS)
         }

@@ -11,7 +11,6 @@ from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import last_layer
 from plasticity_lab.randomness import generator
-from plasticity_lab.surgery.fire import matrix_layers
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_selection import layers_with_state
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
@@ -21,6 +20,7 @@ from plasticity_lab.surgery.partial_reset import (
     partial_reset,
     random_mask,
 )
+from plasticity_lab.surgery.weight_matrices import linear_layers
 from plasticity_lab.timing import Time
 
 Kept = Literal["random", "random each time", "leading", "largest"]
@@ -109,4 +109,4 @@ class PartialReset(OneShot):
         return random_mask(weight, self.share, draws.generator(f"mask of {name}"))
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
-        return matrix_layers(layers_with_state(unwrap(module)))
+        return linear_layers(layers_with_state(unwrap(module)))

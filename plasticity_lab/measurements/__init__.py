@@ -13,7 +13,12 @@ from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
 from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.feature_rank import effective_rank, srank, stable_rank
-from plasticity_lab.measurements.features import block_outputs, last_features
+from plasticity_lab.measurements.features import (
+    block_outputs,
+    last_features,
+    mean_squared_norm,
+    record_last_features,
+)
 from plasticity_lab.measurements.fisher_trace import (
     Trace,
     exact_fisher_trace,
@@ -178,6 +183,7 @@ __all__ = [
     "margins",
     "mean_gradient_norm",
     "mean_loss",
+    "mean_squared_norm",
     "memorisation_gradients",
     "negative_share",
     "norm",
@@ -186,6 +192,7 @@ __all__ = [
     "precision",
     "prediction_churn",
     "preserve_state",
+    "record_last_features",
     "rectified",
     "redo_scores",
     "redundancy",

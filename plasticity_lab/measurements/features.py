@@ -60,7 +60,31 @@ def last_features(network: nn.Module, images: Tensor) -> Tensor:
         >>> last_features(network, torch.ones(5, 3)).shape
         torch.Size([5, 4])
     """
-    layer = network.get_submodule(last_layer(network))
+    rows = []
+    with record_last_features(network) as features:
+        for part in torch.split(images, CHUNK):
+            network(part)
+            rows.append(features[-1])
+            features.clear()
+    return torch.cat(rows)
+
+
+@contextmanager
+def record_last_features(network: nn.Module) -> Iterator[list[Tensor]]:
+    """Append the last hidden features of each forward pass to the list that it yields.
+
+    As `last_features` returns them, with their graph.
+
+    Args:
+        network: not compiled.
+
+    Examples:
+        >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        >>> with record_last_features(network) as features:
+        ...     _ = network(torch.ones(5, 3))
+        >>> features[0].shape, features[0].requires_grad
+        (torch.Size([5, 4]), True)
+    """
     features: list[Tensor] = []
 
     def keep(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -68,13 +92,21 @@ def last_features(network: nn.Module, images: Tensor) -> Tensor:
             inputs[0].mean((2, 3)) if inputs[0].ndim == 4 else inputs[0].flatten(1).clone()
         )
 
-    rows = []
-    with hooks(layer.register_forward_pre_hook(keep)):
-        for part in torch.split(images, CHUNK):
-            network(part)
-            rows.append(features[-1])
-            features.clear()
-    return torch.cat(rows)
+    with hooks(network.get_submodule(last_layer(network)).register_forward_pre_hook(keep)):
+        yield features
+
+
+def mean_squared_norm(features: Tensor) -> Tensor:
+    """Return the mean over examples of |h|^2, a scalar.
+
+    Args:
+        features: (examples, features).
+
+    Examples:
+        >>> mean_squared_norm(torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+        tensor(13.)
+    """
+    return features.square().sum(1).mean()
 
 
 def check_last_layer(network: nn.Module, inputs: Tensor) -> None:

@@ -5,7 +5,7 @@ Each works in place and says what it changes: parameters, normalisation statisti
 
 from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.dash import direction_aware_shrink
-from plasticity_lab.surgery.fire import isometry, matrix_layers, orthogonalise
+from plasticity_lab.surgery.fire import isometry, orthogonalise
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.initial_weights import (
     check_weights,
@@ -28,18 +28,24 @@ from plasticity_lab.surgery.optimizer_state import (
     clear_step_counts,
     reset_optimizer_state,
 )
+from plasticity_lab.surgery.parseval_penalty import parseval_penalty
 from plasticity_lab.surgery.partial_reset import (
     largest_mask,
     leading_mask,
     partial_reset,
     random_mask,
 )
+from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
 from plasticity_lab.surgery.rescale import rescale
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
+from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
+from plasticity_lab.surgery.weight_matrices import as_matrix, linear_layers, matrix_layers
 
 __all__ = [
     "add_l2_init_gradient",
+    "add_penalty_gradient",
+    "as_matrix",
     "batch_norm_layers",
     "check_redraw",
     "check_weights",
@@ -56,11 +62,14 @@ __all__ = [
     "largest_mask",
     "layers_with_state",
     "leading_mask",
+    "linear_layers",
     "load_weights",
     "matrix_layers",
     "orthogonalise",
     "own_parameters",
+    "parseval_penalty",
     "partial_reset",
+    "power_iteration",
     "random_mask",
     "read_weights",
     "redraw",
@@ -71,6 +80,7 @@ __all__ = [
     "select_layers",
     "shrink_perturb",
     "snapshot",
+    "spectral_penalty",
     "update_bn",
     "weights_hash",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plasticity_lab.surgery.construction import full_name
-from plasticity_lab.surgery.fire import matrix_layers
+from plasticity_lab.surgery.weight_matrices import linear_layers
 
 
 @torch.no_grad()
@@ -35,7 +35,7 @@ def direction_aware_shrink(
         >>> network.weight.data
         tensor([[0.6000, 0.0000]])
     """
-    for name, layer in matrix_layers(layers).items():
+    for name, layer in linear_layers(layers).items():
         for part, value in layer.named_parameters(recurse=False):
             direction = descent[full_name(name, part)]
             # Each kernel, else each row, else the whole bias.

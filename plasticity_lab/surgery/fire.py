@@ -5,10 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from plasticity_lab.errors import UserError
-
-MATRICES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""Layers that have a matrix, or one at each position of a kernel."""
+from plasticity_lab.surgery.weight_matrices import linear_layers
 
 
 def isometry(matrix: Tensor, iterations: int | None = 10) -> Tensor:
@@ -61,7 +58,7 @@ def orthogonalise(layers: Mapping[str, nn.Module], iterations: int | None = 10) 
         >>> bool((network.weight @ network.weight.T - torch.eye(2)).abs().max() < 1e-6)
         True
     """
-    for layer in matrix_layers(layers).values():
+    for layer in linear_layers(layers).values():
         weight = layer.get_parameter("weight")
         outputs, inputs = weight.shape[:2]
         positions = weight[0, 0].numel()
@@ -69,26 +66,3 @@ def orthogonalise(layers: Mapping[str, nn.Module], iterations: int | None = 10) 
         matrices = weight.reshape(outputs, inputs, positions).permute(2, 0, 1)
         scaled = isometry(matrices, iterations) * (outputs / inputs) ** 0.5 / positions
         weight.copy_(scaled.permute(1, 2, 0).reshape(weight.shape))
-
-
-def matrix_layers(layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
-    """Return the linear and convolutional layers among some.
-
-    Raises:
-        UserError: by name, for a weight that is computed from others, as by weight norm.
-
-    Examples:
-        >>> list(matrix_layers({"0": nn.Linear(2, 2), "1": nn.BatchNorm1d(2)}))
-        ['0']
-    """
-    chosen: dict[str, nn.Module] = {
-        name: layer for name, layer in layers.items() if isinstance(layer, MATRICES)
-    }
-    for name, layer in chosen.items():
-        if "weight" not in dict(layer.named_parameters(recurse=False)):
-            raise UserError(
-                name,
-                problem="computes its weight from others, as by weight norm",
-                fix="remove that, or choose other layers",
-            )
-    return chosen

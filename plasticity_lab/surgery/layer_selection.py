@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.construction import full_name, held
 
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
+"""Layers that normalise, whose parameters are gains and biases."""
+
 
 def select_layers(
     network: nn.Module, last: int | None = None, layers: Sequence[str] | None = None

@@ -33,6 +33,13 @@ EVERYTHING = [
     intervention("Rewind", at=["2ep"], to="1ep", last=1),
     intervention("L2Init", levels={"1ep": 0.01}),
 ]
+DRIFT = [
+    intervention("L2Init", levels={"1ep": 0.01}, norm="huber", to="fresh"),
+    intervention("SpectralRegularisation", levels={"2st": 0.01}),
+    intervention("ParsevalRegularisation", levels={"1st": 0.01}),
+    intervention("FeatureNormPenalty", levels={"1st": 0.01}),
+]
+"""What keeps weights, features or outputs from drifting."""
 CROPS = {
     "class_path": "datamodules.CropFlip",
     "init_args": {"padding": 2, "levels": {"0ep": 0.5, "2ep": 0}},

@@ -1,0 +1,59 @@
+"""Spectral and Parseval regularisation in runs."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from callbacks import ParsevalRegularisation, SpectralRegularisation
+from plasticity_lab.errors import UserError
+from tests.callbacks.interventions.arms import intervention, run
+
+SLOW: dict[str, Any] = {"optimizer": {"init_args": {"lr": 0.01, "weight_decay": 0.0}}}
+
+
+def kernels(finished: Any) -> Tensor:
+    weight: Tensor = finished.model.network.conv.weight
+    return weight.detach().flatten(1)
+
+
+def largest(weight: Tensor) -> float:
+    return float(torch.linalg.matrix_norm(weight, 2))
+
+
+@pytest.mark.parametrize("iterations", [1, None])
+def test_a_strong_pull_holds_the_largest_singular_values_at_1(iterations: int | None) -> None:
+    pull = intervention("SpectralRegularisation", levels={"0ep": 1.0}, iterations=iterations)
+    network = run(pull, model=SLOW).model.network
+    for weight in (network.conv.weight, network.head.weight):
+        assert largest(weight.detach().flatten(1)) == pytest.approx(1, abs=0.1)
+
+
+def test_rows_become_orthogonal_but_those_of_the_head() -> None:
+    def distance(weight: Tensor) -> float:
+        return float((weight @ weight.T - torch.eye(len(weight))).norm())
+
+    strong = intervention("ParsevalRegularisation", levels={"0ep": 1.0})
+    pulled, free = run(strong, model=SLOW), run(model=SLOW)
+    assert distance(kernels(pulled)) < 0.4 < distance(kernels(free)) / 2
+    both = intervention(
+        "ParsevalRegularisation", levels={"0ep": 1.0}, head=True, norm_gains=True, scale=2.0
+    )
+    network = run(both, model=SLOW).model.network
+    assert network.norm.weight.square().detach() == pytest.approx(torch.full((4,), 2.0), abs=0.3)
+    assert not torch.equal(network.head.weight, pulled.model.network.head.weight)
+
+
+BAD: dict[str, Any] = {
+    "power: 0: set 1 or more": (SpectralRegularisation, {"power": 0}),
+    "iterations: 0: set 1 or more, or null": (SpectralRegularisation, {"iterations": 0}),
+    "scale: 0: set a number above 0": (ParsevalRegularisation, {"scale": 0}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_values_out_of_range(message: str) -> None:
+    kind, arguments = BAD[message]
+    with pytest.raises(UserError, match=message):
+        kind({"0ep": 1.0}, **arguments)
