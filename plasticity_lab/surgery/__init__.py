@@ -21,15 +21,22 @@ from plasticity_lab.surgery.norm_statistics import (
     frozen_batch_norms,
     update_bn,
 )
-from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
+from plasticity_lab.surgery.optimizer_state import clear_optimizer_state, reset_optimizer_state
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
+from plasticity_lab.surgery.unit_marks import Site
+from plasticity_lab.surgery.unit_reset import outgoing, reset_units
+from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_units
 
 __all__ = [
+    "Site",
+    "UnitTrace",
+    "Units",
     "add_l2_init_gradient",
     "batch_norm_layers",
     "check_redraw",
     "check_weights",
+    "clear_optimizer_state",
     "construct",
     "copy_network",
     "estimate_norm_statistics",
@@ -38,15 +45,19 @@ __all__ = [
     "init_parameters",
     "layers_with_state",
     "load_weights",
+    "outgoing",
     "own_parameters",
     "read_weights",
     "redraw",
     "reset_layers",
     "reset_optimizer_state",
+    "reset_units",
     "restore",
     "select_layers",
+    "select_units",
     "shrink_perturb",
     "snapshot",
+    "trace_units",
     "update_bn",
     "weights_hash",
 ]
