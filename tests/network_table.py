@@ -108,6 +108,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "WeightDecaySchedule": _LEVELS,
     "LearningRateFactor": _LEVELS,
     "L2Init": _LEVELS,
+    "ReDo": {**_AT, "tau": 1.0, "examples": 12},
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

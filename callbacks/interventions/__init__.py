@@ -7,6 +7,7 @@ from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.optimizer_reset import OptimizerReset
+from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
@@ -21,6 +22,7 @@ __all__ = [
     "NormRecalibration",
     "OneShot",
     "OptimizerReset",
+    "ReDo",
     "Rewind",
     "ShrinkPerturb",
     "WeightDecaySchedule",
