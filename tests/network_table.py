@@ -115,6 +115,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "SpectralRegularisation": _LEVELS,
     "ParsevalRegularisation": _LEVELS,
     "FeatureNormPenalty": _LEVELS,
+    "ReDo": {**_AT, "tau": 1.0, "examples": 12},
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

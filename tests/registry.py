@@ -281,6 +281,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("FeatureNormPenalty", levels={"1ep": 0.1}),
         identity=_intervention("FeatureNormPenalty", levels={"0ep": 0.0}),
     ),
+    "ReDo": Entry(
+        acting=_intervention("ReDo", every="3st", tau=1.0, examples=20),
+        identity=_intervention("ReDo", every="3st", tau=0.0),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),

@@ -20,7 +20,17 @@ FUNCTIONS = [
     for name in package.__all__
     if callable(getattr(package, name))
 ]
-RESULTS = {"Trace", "Covariance", "Eigenpairs", "Tridiagonal", "Nodes", "Predictive"}
+RESULTS = {
+    "Covariance",
+    "Eigenpairs",
+    "Nodes",
+    "Predictive",
+    "Site",
+    "Trace",
+    "Tridiagonal",
+    "UnitTrace",
+    "Units",
+}
 """What functions return or take, which they show."""
 
 

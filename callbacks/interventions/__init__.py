@@ -16,6 +16,7 @@ from callbacks.interventions.optimizer_reset import OptimizerReset
 from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
 from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
+from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.spectral_regularisation import SpectralRegularisation
@@ -41,6 +42,7 @@ __all__ = [
     "ParsevalRegularisation",
     "PartialReset",
     "PlasticityInjection",
+    "ReDo",
     "Rewind",
     "ShrinkPerturb",
     "SpectralRegularisation",

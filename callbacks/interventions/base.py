@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -48,7 +48,14 @@ class Draws(NamedTuple):
 
 
 class Intervention(Timed, Callback):
-    """Something done to a run at some times; `OneShot`, `Level` and `EachStep` are its kinds."""
+    """Something done to a run at some times; `OneShot`, `Level` and `EachStep` are its kinds.
+
+    Attributes:
+        tags: names of values that it logs as `interventions/<Class>/<name>` besides that it acts,
+            with `<…>` in place of what depends on the run.
+    """
+
+    tags: ClassVar[tuple[str, ...]] = ()
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""

@@ -113,6 +113,7 @@ from plasticity_lab.measurements.trainability import (
     steps_to_level,
     trainability,
 )
+from plasticity_lab.measurements.unit_activity import unit_activity
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
 from plasticity_lab.measurements.wrong_labels import auc, precision
 
@@ -214,6 +215,7 @@ __all__ = [
     "trainability",
     "trained_parameters",
     "unflatten",
+    "unit_activity",
     "unit_products",
     "varying",
     "weight_norm",

@@ -12,14 +12,7 @@ from torch.overrides import TorchFunctionMode
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import features
 from plasticity_lab.measurements.parameter_groups import block_names
-
-RELUS = {F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
-"""What counts as a rectifier: `nn.ReLU` calls the first."""
-
-_TANHS = {torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_}
-_OTHERS = {F.relu6, F.hardtanh, F.leaky_relu, F.prelu, F.elu, F.selu, F.celu, F.gelu, F.silu}
-ACTIVATIONS = {*RELUS, *_TANHS, *_OTHERS, F.mish, F.softplus, F.hardswish}
-"""What counts as the activation of hidden units; sigmoids are gates, a softmax is attention."""
+from plasticity_lab.surgery.activation_functions import ACTIVATIONS, RELUS
 
 BEFORE = "input"
 """Stands for the block of what is activated before any block."""

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.measurements.activations import ACTIVATIONS, Call, by_block, recorded
+from plasticity_lab.measurements.activations import Call, by_block, recorded
+from plasticity_lab.surgery.activation_functions import ACTIVATIONS
 
 _SIGMOIDS = {torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_}
 ELEMENTWISE = ACTIVATIONS | _SIGMOIDS | {F.hardsigmoid, F.logsigmoid, F.softsign}

@@ -110,7 +110,7 @@ def _of_callback(node: Mapping[str, Any]) -> list[str] | None:
         ]
         return [f"diagnostics/time_to_accuracy/{name}{last}" for last in ("/reached", *lasts)]
     if is_builtin(path) and issubclass(kind, OneShot | Level | NormRecalibration):
-        return [f"interventions/{name}"]
+        return [f"interventions/{name}", *(f"interventions/{name}/{tag}" for tag in kind.tags)]
     return [] if kind is Dashboard else None
 
 

@@ -25,6 +25,7 @@ from plasticity_lab.surgery.norm_statistics import (
 )
 from plasticity_lab.surgery.optimizer_state import (
     clear_moments,
+    clear_optimizer_state,
     clear_step_counts,
     reset_optimizer_state,
 )
@@ -40,9 +41,15 @@ from plasticity_lab.surgery.rescale import rescale
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
+from plasticity_lab.surgery.unit_marks import Site
+from plasticity_lab.surgery.unit_reset import outgoing, reset_units
+from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_units
 from plasticity_lab.surgery.weight_matrices import as_matrix, linear_layers, matrix_layers
 
 __all__ = [
+    "Site",
+    "UnitTrace",
+    "Units",
     "add_l2_init_gradient",
     "add_penalty_gradient",
     "as_matrix",
@@ -50,6 +57,7 @@ __all__ = [
     "check_redraw",
     "check_weights",
     "clear_moments",
+    "clear_optimizer_state",
     "clear_step_counts",
     "construct",
     "copy_network",
@@ -66,6 +74,7 @@ __all__ = [
     "load_weights",
     "matrix_layers",
     "orthogonalise",
+    "outgoing",
     "own_parameters",
     "parseval_penalty",
     "partial_reset",
@@ -76,11 +85,14 @@ __all__ = [
     "rescale",
     "reset_layers",
     "reset_optimizer_state",
+    "reset_units",
     "restore",
     "select_layers",
+    "select_units",
     "shrink_perturb",
     "snapshot",
     "spectral_penalty",
+    "trace_units",
     "update_bn",
     "weights_hash",
 ]

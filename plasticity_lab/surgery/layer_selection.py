@@ -36,7 +36,7 @@ def select_layers(
             "last, layers",
             fix="set either last: 3 (blocks from the top) or layers: [names or patterns]",
         )
-    names = _blocks(network, last) if last is not None else _matching(network, layers or [])
+    names = _blocks(network, last) if last is not None else matching(network, layers or [])
     chosen = {
         name: layer
         for name, layer in network.named_modules()
@@ -98,7 +98,8 @@ def _blocks(network: nn.Module, last: int) -> list[str]:
     return list(blocks[-last:])
 
 
-def _matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
+def matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
+    """Return the names that match patterns; UserError for a pattern that matches none."""
     names = [name for name, _ in network.named_modules()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

@@ -1,9 +1,9 @@
 """What optimizers hold for their parameters."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 SCHEDULED_KEYS = ("lr", "momentum", "betas")
@@ -76,3 +76,37 @@ def clear_step_counts(optimizer: Optimizer) -> None:
     for state in optimizer.state.values():
         if isinstance(state.get("step"), Tensor):
             state["step"].zero_()
+
+
+@torch.no_grad()
+def clear_optimizer_state(
+    optimizer: Optimizer, masks: Mapping[nn.Parameter, Tensor], step_counts: bool = False
+) -> None:
+    """Set what an optimizer holds for single weights to 0, in place.
+
+    What it holds in another shape than a parameter's, such as Adam's step count, is for all weights
+    of the parameter, and is kept.
+
+    Args:
+        optimizer: whose moments are cleared.
+        masks: for each parameter the weights, bool of its shape.
+        step_counts: set the step counts of these parameters to 0 nevertheless.
+
+    Examples:
+        >>> network = nn.Linear(2, 1, bias=False)
+        >>> optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+        >>> network(torch.ones(1, 2)).sum().backward()
+        >>> optimizer.step()
+        >>> clear_optimizer_state(optimizer, {network.weight: torch.tensor([[True, False]])})
+        >>> optimizer.state[network.weight]["momentum_buffer"]
+        tensor([[0., 1.]])
+    """
+    for parameter, mask in masks.items():
+        state = optimizer.state.get(parameter, {})
+        for name, value in state.items():
+            if not isinstance(value, Tensor):
+                continue
+            if value.shape == parameter.shape:
+                value.masked_fill_(mask.to(value.device), 0)
+            elif name == "step" and step_counts:
+                value.zero_()

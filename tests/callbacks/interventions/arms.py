@@ -32,6 +32,7 @@ EVERYTHING = [
     intervention("NormRecalibration", every="1ep"),
     intervention("Rewind", at=["2ep"], to="1ep", last=1),
     intervention("L2Init", levels={"1ep": 0.01}),
+    intervention("ReDo", at=["2ep"], tau=1.0, examples=20),
 ]
 DRIFT = [
     intervention("L2Init", levels={"1ep": 0.01}, norm="huber", to="fresh"),
