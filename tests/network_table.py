@@ -103,6 +103,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "LayerReset": {**_AT, "last": 1},
     "LayerwiseReset": {**_AT, "normalise": False},
     "PartialReset": {**_AT, "kept": "leading"},
+    "SelfDistillation": _AT,
     "ShrinkPerturb": {**_AT, "shrink": 0.9, "perturb": 0.01, "norm_statistics": "reset"},
     "FIRE": {**_AT, "optimizer_state": "reset"},
     "DASH": _AT,

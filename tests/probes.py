@@ -37,6 +37,22 @@ class BatchStarts(Callback):
         self.weights.append({name: t.clone() for name, t in network.state_dict().items()})
 
 
+class Batches(Callback):
+    """Records each batch, and the momentum of each parameter before it."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.momenta: list[list[torch.Tensor]] = []
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.batches.append((batch.inputs.clone(), batch.targets.clone()))
+        (optimizer,) = trainer.optimizers
+        states = [optimizer.state[value] for value in pl_module.parameters()]
+        self.momenta.append([state["momentum_buffer"].clone() for state in states if state])
+
+
 class RankRecord(Callback):
     """Lets the ranks' global streams drift apart, and writes what each rank saw and ended in."""
 

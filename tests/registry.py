@@ -285,6 +285,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("ReDo", every="3st", tau=1.0, examples=20),
         identity=_intervention("ReDo", every="3st", tau=0.0),
     ),
+    "SelfDistillation": Entry(
+        acting=_intervention("SelfDistillation", every="3st", strength=2.0),
+        identity=_intervention("SelfDistillation", at=["1ep"], strength=0.0),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),

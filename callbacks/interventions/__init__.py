@@ -18,6 +18,7 @@ from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
 from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
+from callbacks.interventions.self_distillation import SelfDistillation
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.spectral_regularisation import SpectralRegularisation
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
@@ -44,6 +45,7 @@ __all__ = [
     "PlasticityInjection",
     "ReDo",
     "Rewind",
+    "SelfDistillation",
     "ShrinkPerturb",
     "SpectralRegularisation",
     "WeightDecaySchedule",

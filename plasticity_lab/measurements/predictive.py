@@ -18,6 +18,12 @@ class Predictive(Protocol):
     def log_probability(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the log-density of each target, up to a constant, (batch,)."""
 
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """Return the Kullback-Leibler divergence from reference outputs to outputs, (batch,).
+
+        That is KL(p_reference || p_outputs), 0 where both say the same.
+        """
+
 
 class Categorical:
     """Classes with probabilities softmax(outputs).
@@ -38,6 +44,11 @@ class Categorical:
         """Return log softmax(outputs) at the class numbers, (batch,)."""
         return outputs.log_softmax(1).gather(1, targets[:, None]).squeeze(1)
 
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """Return sum over classes of p log(p / q), (batch,)."""
+        p, q = reference.log_softmax(1), outputs.log_softmax(1)
+        return (p.exp() * (p - q)).sum(1)
+
 
 class Gaussian:
     """Real values with mean `outputs` and variance 1, for which F = mean of J'J.
@@ -55,3 +66,7 @@ class Gaussian:
     def log_probability(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return -|targets - outputs|² / 2, (batch,)."""
         return -0.5 * (targets.reshape(outputs.shape) - outputs).flatten(1).pow(2).sum(1)
+
+    def divergence(self, reference: Tensor, outputs: Tensor) -> Tensor:
+        """Return |outputs - reference|² / 2, (batch,)."""
+        return 0.5 * (outputs - reference).flatten(1).pow(2).sum(1)
