@@ -70,6 +70,7 @@ class ConvN(nn.Module):
             channels) and `layer` leave the convolutions without a bias.
         activation: `relu` in the paper, `leaky_relu`, `gelu`, `tanh`, `crelu` (the widths are those
             before it, twice as many units come out) or `crelu_half` (half as many before it).
+        width: factor on all channels and hidden units.
 
     Raises:
         UserError: for images that the poolings make smaller than a pixel.
@@ -89,14 +90,19 @@ class ConvN(nn.Module):
         depth: Literal[2, 4, 6] = 2,
         norm: Norm = "none",
         activation: Activation = "relu",
+        width: float = 1.0,
     ) -> None:
         super().__init__()
         if depth not in (2, 4, 6):
             raise UserError("depth", value=depth, fix="set 2, 4 or 6")
+        if not round(64 * width) >= 1:
+            raise UserError(
+                "width", value=width, problem="a factor on 64 channels", fix="set 1 for the paper's"
+            )
         check_halvings(image_size, depth // 2)
         names, channels = [], in_channels
         for number in range(1, depth + 1):
-            outputs = units_before(activation, 64 * 2 ** ((number - 1) // 2))
+            outputs = units_before(activation, round(64 * 2 ** ((number - 1) // 2) * width))
             block = conv_block(channels, outputs, 3, 1, norm, activation)
             if number % 2 == 0:
                 block.append(nn.MaxPool2d(2))
@@ -105,8 +111,8 @@ class ConvN(nn.Module):
             channels = units_after(activation, outputs)
 
         # The map of the last pooling is flattened.
-        height, width = (side // 2 ** (depth // 2) for side in height_and_width(image_size))
-        features, units = channels * height * width, units_before(activation, 256)
+        rows, columns = (side // 2 ** (depth // 2) for side in height_and_width(image_size))
+        features, units = channels * rows * columns, units_before(activation, round(256 * width))
         for number in (1, 2):
             names.append(f"hidden{number}")
             self.add_module(names[-1], linear_block(features, units, norm, activation))

@@ -82,6 +82,8 @@ def test_lottery_networks_have_the_papers_sizes() -> None:
 
 
 def test_conv_4_is_its_layers_one_after_another() -> None:
+    narrow = ConvN(3, 10, 16, 2, width=0.25)
+    assert narrow.get_parameter("hidden1.linear.weight").shape == (64, 16 * 8 * 8)
     network, widths = ConvN(3, 10, (12, 20), 4), [3, 64, 64, 128, 128]
     layers: list[nn.Module] = []
     for number, (inputs, outputs) in enumerate(pairwise(widths), 1):
@@ -237,6 +239,7 @@ def test_layers_are_drawn_by_seed_and_name_alone(kind: Any, arguments: dict[str,
         (lambda: VGG(3, 10, 32, 12), "depth: 12: set 11, 13, 16 or 19"),  # type: ignore[arg-type]
         (lambda: VGG(3, 10, 32, width=0.001), "width: 0.001: a factor on 64 channels"),
         (lambda: ConvN(3, 10, 7, 6), "image size: 7: 3 poolings halve the images"),
+        (lambda: ConvN(3, 10, 32, width=0.001), "width: 0.001: a factor on 64 channels; set 1"),
         (lambda: ConvN(3, 10, 32, 3), "depth: 3: set 2, 4 or 6"),  # type: ignore[arg-type]
         (lambda: CifarResNet(3, 10, 18), r"depth: 18: is not 6n \+ 2; set 20, 32, 44, 56 or 110"),
         (lambda: CifarResNet(3, 10, 2), r"depth: 2: is not 6n \+ 2"),
