@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from callbacks import interventions
 from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run as train
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
@@ -39,6 +40,15 @@ def test_resume_is_bitwise_in_mixed_precision(precision: str) -> None:
         {"trainer": {"precision": precision}},
         EVERY_KIND,
     )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
+@pytest.mark.parametrize("name", [name for name in interventions.__all__ if name in REGISTRY])
+def test_an_intervention_resumes_bitwise(name: str, precision: str) -> None:
+    """From one checkpoint in the middle; a scaled loss shows in what looks at gradients."""
+    mixed = {"trainer": {"precision": precision}}
+    check_resumes(REGISTRY[name].acting, GPU, mixed, EVERY_KIND, every=99, first=5)
 
 
 @pytest.mark.gpu
