@@ -1,0 +1,227 @@
+"""What remedies cost: time of a step, time of an event, and memory, against the same run without.
+
+    OMP_NUM_THREADS=1 python benchmarks/remedies.py [--accelerator gpu] [--json FILE]
+
+A ResNet is trained on digits in steps of 128, with each remedy and without, in turns. Times are
+medians over steps; of what acts at a moment alone, the event is the step at which it acts, less a
+step. Memory is what is allocated at most on a GPU; on a CPU it is left out.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from plasticity_lab.runs.main import main
+
+TURNS = 3
+STEPS, EVENT = 60, 40
+"""Steps of a run, and the one at which an event happens."""
+
+
+def _callback(name: str, **arguments: Any) -> dict[str, Any]:
+    node = {"class_path": f"callbacks.{name}", "init_args": arguments}
+    return {"trainer": {"callbacks+": [node]}}
+
+
+def _each(name: str, strength: float = 1e-3, **arguments: Any) -> dict[str, Any]:
+    return _callback(name, levels={"0ep": strength}, **arguments)
+
+
+def _once(name: str, **arguments: Any) -> dict[str, Any]:
+    return _callback(name, at=[f"{EVENT}st"], **arguments)
+
+
+def _optimizer(name: str, **arguments: Any) -> dict[str, Any]:
+    node = {"class_path": f"lightning_modules.optimizers.{name}", "init_args": arguments}
+    return {"model": {"init_args": {"optimizer": node}}}
+
+
+def _wrapped(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    arguments = {"network": "lightning_modules.networks.ResNet", "options": options}
+    node = {"class_path": f"lightning_modules.networks.{kind}", "init_args": arguments}
+    return {"model": {"init_args": {"network": node}}}
+
+
+def _rule(name: str, **arguments: Any) -> dict[str, Any]:
+    return {
+        "model": {
+            "class_path": "lightning_modules.Supervised",
+            "init_args": {
+                "objective": {"class_path": "lightning_modules.Classification"},
+                "rule": {"class_path": f"lightning_modules.{name}", "init_args": arguments},
+            },
+        }
+    }
+
+
+_AVERAGE = {"class_path": "pytorch_lightning.callbacks.EMAWeightAveraging"}
+
+
+def remedies(options: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the fragments of each remedy.
+
+    Args:
+        options: of the network.
+    """
+    return {
+        "L2Init": [_each("L2Init")],
+        "L2Init, to: fresh": [_each("L2Init", to="fresh")],
+        "SpectralRegularisation": [_each("SpectralRegularisation")],
+        "ParsevalRegularisation": [_each("ParsevalRegularisation")],
+        "FeatureNormPenalty": [_each("FeatureNormPenalty")],
+        "InFeR": [_each("InFeR")],
+        "ChurnPenalty": [_each("ChurnPenalty")],
+        "FisherPenalty": [_each("FisherPenalty")],
+        "SAM": [_rule("SAM", rho=0.05)],
+        "SelfDistillation": [_callback("SelfDistillation", at=["2st"])],
+        "EMAWeightAveraging": [{"trainer": {"callbacks+": [_AVERAGE]}}],
+        "StepwiseShrinkPerturb": [_each("StepwiseShrinkPerturb", 1e-5)],
+        "NormaliseAndProject": [_each("NormaliseAndProject", 1.0)],
+        "ContinualBackprop": [_each("ContinualBackprop", 1e-4)],
+        "SelfNormalizedReset": [_each("SelfNormalizedReset", 0.02)],
+        "MuonAdamW": [_optimizer("MuonAdamW", lr=1e-3)],
+        "UPGD": [_optimizer("UPGD", lr=1e-2)],
+        "LayerReset": [_once("LayerReset", last=4)],
+        "LayerwiseReset": [
+            _once("LayerwiseReset"),
+            _wrapped("BoundaryNormNetwork", options),
+        ],
+        "PartialReset": [_once("PartialReset")],
+        "ShrinkPerturb": [_once("ShrinkPerturb", shrink=0.4, perturb=0.1)],
+        "DASH": [_once("DASH")],
+        "FIRE": [_once("FIRE")],
+        "FIRE, exact": [_once("FIRE", iterations=None)],
+        "HareTortoise": [{"trainer": {"callbacks+": [_AVERAGE]}}, _once("HareTortoise")],
+        "PlasticityInjection": [
+            _once("PlasticityInjection"),
+            _wrapped("InjectableNetwork", options),
+        ],
+        "ReDo": [_once("ReDo")],
+        "SelectiveWeightReset": [_once("SelectiveWeightReset", factor=0.01, utility="gradient")],
+    }
+
+
+class Record(Callback):
+    """Notes the seconds between the starts of batches, and the memory at the end."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.memory = 0
+        self._before: float | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        on_gpu = pl_module.device.type == "cuda"
+        if on_gpu:
+            torch.cuda.synchronize()
+        now = time.perf_counter() if on_gpu else time.process_time()
+        if self._before is not None:
+            self.seconds.append(now - self._before)
+        self._before = now
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if pl_module.device.type == "cuda":
+            self.memory = torch.cuda.max_memory_allocated()
+
+
+def config(accelerator: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of the run without a remedy."""
+    network = {"class_path": "lightning_modules.networks.ResNet", "init_args": options}
+    return {
+        "trainer": {
+            "max_epochs": 6,
+            "limit_train_batches": 10,
+            "limit_val_batches": 0,
+            "accelerator": accelerator,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "callbacks": [{"class_path": "remedies.Record"}],
+        },
+        "model": {
+            "class_path": "lightning_modules.ImageClassifier",
+            "init_args": {
+                "network": network,
+                "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
+            },
+        },
+        "data": {
+            "class_path": "datamodules.ImageDataModule",
+            "init_args": {"dataset": {"class_path": "datamodules.Digits"}, "batch_size": 128},
+        },
+    }
+
+
+def run(base: dict[str, Any], fragments: list[dict[str, Any]]) -> Record:
+    """Train, and return what was noted."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        arguments = []
+        for number, fragment in enumerate((base, *fragments)):
+            file = Path(f"{number}.yaml")
+            file.write_text(yaml.safe_dump(fragment, sort_keys=False))
+            arguments += ["--config", str(file)]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            finished: Any = main(["fit", *arguments])
+    (record,) = [one for one in finished.trainer.callbacks if type(one).__name__ == "Record"]
+    return record  # type: ignore[no-any-return]
+
+
+def measure(accelerator: str) -> dict[str, dict[str, float]]:
+    """Return, for each remedy, ratios to the run without."""
+    options = {"width": 64, "depth": 2} if accelerator == "gpu" else {"width": 16, "depth": 1}
+    base = config(accelerator, options)
+    run(base, [])  # warms up
+    found = {}
+    for name, fragments in remedies(options).items():
+        steps: list[float] = []
+        events: list[float] = []
+        memory: list[float] = []
+        for _ in range(TURNS):
+            plain, with_it = run(base, []), run(base, fragments)
+            step = statistics.median(plain.seconds)
+            own = statistics.median(with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :])
+            steps.append(own / step)
+            # Seconds begin with the first batch: this is the one before which the event happens.
+            events.append((max(with_it.seconds[EVENT - 1 : EVENT + 1]) - own) / step)
+            memory.append(with_it.memory / plain.memory if plain.memory else 0.0)
+        found[name] = {
+            "step": round(statistics.median(steps), 3),
+            "event": round(statistics.median(events), 2),
+            "memory": round(statistics.median(memory), 3),
+        }
+        print(name, found[name], flush=True)
+    return found
+
+
+def command() -> None:
+    """Measure, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--accelerator", default="cpu", choices=["cpu", "gpu"])
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    device = torch.cuda.get_device_name() if arguments.accelerator == "gpu" else "cpu, one thread"
+    content = {
+        "device": device,
+        "torch": torch.__version__,
+        "remedies": measure(arguments.accelerator),
+    }
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    command()
