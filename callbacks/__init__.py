@@ -32,6 +32,7 @@ from callbacks.diagnostics import (
 )
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
+    ContinualBackprop,
     EachStep,
     L2Init,
     LayerReset,
@@ -43,6 +44,8 @@ from callbacks.interventions import (
     OptimizerReset,
     ReDo,
     Rewind,
+    SelectiveWeightReset,
+    SelfNormalizedReset,
     ShrinkPerturb,
     WeightDecaySchedule,
 )
@@ -53,6 +56,7 @@ __all__ = [
     "CKA",
     "Churn",
     "Clock",
+    "ContinualBackprop",
     "Dashboard",
     "Diagnostic",
     "DormantUnits",
@@ -87,6 +91,8 @@ __all__ = [
     "ReDo",
     "RedundantUnits",
     "Rewind",
+    "SelectiveWeightReset",
+    "SelfNormalizedReset",
     "ShrinkPerturb",
     "StageAccuracy",
     "StageEnd",

@@ -4,6 +4,13 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.continual_backprop import (
+    UnitUtility,
+    choose_replaced,
+    corrected_utility,
+    mean_activation,
+    update_utility,
+)
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.initial_weights import (
     check_weights,
@@ -22,8 +29,20 @@ from plasticity_lab.surgery.norm_statistics import (
     update_bn,
 )
 from plasticity_lab.surgery.optimizer_state import clear_optimizer_state, reset_optimizer_state
+from plasticity_lab.surgery.selective_reset import (
+    below_mean,
+    initial_means,
+    lowest_share,
+    reset_weights,
+)
+from plasticity_lab.surgery.self_normalized_reset import (
+    record_silences,
+    update_silences,
+    update_thresholds,
+)
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
+from plasticity_lab.surgery.unit_magnitudes import incoming_magnitudes, outgoing_magnitudes
 from plasticity_lab.surgery.unit_marks import Site
 from plasticity_lab.surgery.unit_reset import outgoing, reset_units
 from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_units
@@ -31,27 +50,38 @@ from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_u
 __all__ = [
     "Site",
     "UnitTrace",
+    "UnitUtility",
     "Units",
     "add_l2_init_gradient",
     "batch_norm_layers",
+    "below_mean",
     "check_redraw",
     "check_weights",
+    "choose_replaced",
     "clear_optimizer_state",
     "construct",
     "copy_network",
+    "corrected_utility",
     "estimate_norm_statistics",
     "fresh_copy",
     "frozen_batch_norms",
+    "incoming_magnitudes",
     "init_parameters",
+    "initial_means",
     "layers_with_state",
     "load_weights",
+    "lowest_share",
+    "mean_activation",
     "outgoing",
+    "outgoing_magnitudes",
     "own_parameters",
     "read_weights",
+    "record_silences",
     "redraw",
     "reset_layers",
     "reset_optimizer_state",
     "reset_units",
+    "reset_weights",
     "restore",
     "select_layers",
     "select_units",
@@ -59,5 +89,8 @@ __all__ = [
     "snapshot",
     "trace_units",
     "update_bn",
+    "update_silences",
+    "update_thresholds",
+    "update_utility",
     "weights_hash",
 ]

@@ -32,6 +32,9 @@ EVERYTHING = [
     intervention("NormRecalibration", every="1ep"),
     intervention("Rewind", at=["2ep"], to="1ep", last=1),
     intervention("L2Init", levels={"1ep": 0.01}),
+    intervention("SelectiveWeightReset", at=["2ep"], factor=0.1, utility="gradient"),
+    intervention("SelfNormalizedReset", levels={"1ep": 0.1}, interval=2, longest=3),
+    intervention("ContinualBackprop", levels={"1ep": 0.2}, maturity=1),
     intervention("ReDo", at=["2ep"], tau=1.0, examples=20),
 ]
 CROPS = {
