@@ -180,7 +180,9 @@ def means(trainer: Trainer, module: LightningModule, sums: Sums) -> dict[str, Te
     if not sums:
         return {}
     totals = {layer: total.to(module.device) for layer, (total, _) in sorted(sums.items())}
-    weights = torch.tensor([sums[layer][1] for layer in totals], device=module.device)
+    weights = torch.tensor(
+        [sums[layer][1] for layer in totals], device=module.device, dtype=torch.float32
+    )
     if trainer.world_size > 1:
         # In one message, and added in the order of the ranks.
         parts = torch.cat([weights, *(total.flatten() for total in totals.values())])

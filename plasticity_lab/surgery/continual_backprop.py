@@ -30,7 +30,7 @@ class UnitUtility:
             >>> UnitUtility.fresh(3).age
             tensor([0, 0, 0])
         """
-        zeros = torch.zeros(2, count, device=device)
+        zeros = torch.zeros(2, count, device=device, dtype=torch.float32)
         return UnitUtility(zeros[0], zeros[1].clone(), torch.zeros(count, dtype=torch.int64))
 
 

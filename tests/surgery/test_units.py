@@ -188,6 +188,17 @@ def test_what_is_ambiguous_is_refused_with_a_reason(
     assert reason in found.refused.get(layer, "")
 
 
+def test_a_norm_that_is_frozen_or_has_other_parameters_than_units_is_refused() -> None:
+    frozen = SmallNet(1, 10)
+    frozen.norm.requires_grad_(False)
+    assert trace_units(frozen, IMAGE).refused["conv"] == "its units pass 'norm', which is frozen"
+    of_positions = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.LayerNorm([3, 4, 4]), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)
+    )
+    refused = trace_units(of_positions, torch.zeros(1, 1, 6, 6)).refused
+    assert refused["0"] == "its units pass '1', whose parameters are not one for each channel"
+
+
 def test_a_path_that_hides_marks_is_refused() -> None:
     class Hidden(nn.Module):
         def __init__(self) -> None:
