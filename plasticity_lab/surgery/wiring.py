@@ -148,8 +148,8 @@ class Wiring:
         def note(name: str) -> Callable[[nn.Module, Any], None]:
             return lambda part, inputs: self._run.inputs[name].append(inputs[0].clone())
 
-        def replacement(name: str) -> Callable[[Tensor], Tensor]:
-            def forward(inputs: Tensor) -> Tensor:
+        def replacement(name: str) -> Callable[..., Tensor]:
+            def forward(*inputs: Any) -> Tensor:
                 call = len(self._run.inputs[name]) - 1
                 return self._change(name, self.outputs[name][call].clone())
 

@@ -37,6 +37,7 @@ EVERYTHING = [
     intervention("ContinualBackprop", levels={"1ep": 0.2}, maturity=1),
     intervention("ReDo", at=["2ep"], tau=1.0, examples=20),
 ]
+LOOKING_AT_ACTIVATIONS = {"callbacks.ContinualBackprop", "callbacks.SelfNormalizedReset"}
 CROPS = {
     "class_path": "datamodules.CropFlip",
     "init_args": {"padding": 2, "levels": {"0ep": 0.5, "2ep": 0}},

@@ -14,7 +14,6 @@ from tests.callbacks.interventions.test_redo import NETWORK
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, logged, state, tiny
 from tests.test_bad_input import refused
-from tests.test_contracts import EVERY_KIND, check_resumes
 
 LAYERS = {"hidden1.linear": "hidden2.linear", "hidden2.linear": "head"}
 
@@ -120,14 +119,6 @@ def test_a_rule_that_passes_twice_is_followed_once(monkeypatch: pytest.MonkeyPat
     fit(*tiny(REGISTRY["ContinualBackprop"].acting, VARIANTS["SAM"]))
     # One layer, in all batches but the first; validation is not followed.
     assert seen == ["conv"] * 11
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", ["accumulation", "bf16", "adam", "SAM"])
-def test_resume_is_bitwise_with(variant: str) -> None:
-    check_resumes(
-        REGISTRY["ContinualBackprop"].acting, VARIANTS[variant], EVERY_KIND, every=4, first=1
-    )
 
 
 @pytest.mark.parametrize(

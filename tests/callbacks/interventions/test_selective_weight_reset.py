@@ -12,9 +12,7 @@ from plasticity_lab.surgery import construct, redraw
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
 from tests.callbacks.interventions.test_continual_backprop import of_kind
 from tests.networks import SmallNet
-from tests.registry import REGISTRY, VARIANTS
 from tests.runs import logged
-from tests.test_contracts import EVERY_KIND, check_resumes
 
 
 class LastGradients(Callback):
@@ -86,14 +84,6 @@ def test_layers_are_those_chosen() -> None:
     after = acted(factor=1.0, layers=["head"]).model.network.state_dict()
     same = {name for name, value in after.items() if value.equal(before[name])}
     assert same == {*before} - {"head.weight", "head.bias"}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", ["accumulation", "bf16"])
-def test_resume_is_bitwise_with(variant: str) -> None:
-    check_resumes(
-        REGISTRY["SelectiveWeightReset"].acting, VARIANTS[variant], EVERY_KIND, every=4, first=1
-    )
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,7 @@ from callbacks import SelfNormalizedReset
 from plasticity_lab.errors import UserError
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
 from tests.callbacks.interventions.test_continual_backprop import of_kind
-from tests.registry import REGISTRY, VARIANTS
 from tests.runs import logged, state
-from tests.test_contracts import EVERY_KIND, check_resumes
 
 SILENT: dict[str, Any] = {
     "network": {"class_path": "tests.networks.SilentNet"},
@@ -42,14 +40,6 @@ def test_units_that_always_fire_keep_their_threshold() -> None:
     assert (known.thresholds == 50).all()
     assert (known.ages[5:] == 11).all()
     assert state(finished) == state(run(model=SILENT))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", ["accumulation", "bf16", "adam"])
-def test_resume_is_bitwise_with(variant: str) -> None:
-    check_resumes(
-        REGISTRY["SelfNormalizedReset"].acting, VARIANTS[variant], EVERY_KIND, every=4, first=1
-    )
 
 
 @pytest.mark.parametrize(
