@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning import Callback
-from torch import Tensor
+from torch import Tensor, nn
 
 from callbacks import ContinualBackprop
 from plasticity_lab.errors import UserError
@@ -13,7 +14,6 @@ from tests.callbacks.interventions.arms import FROZEN, intervention, run
 from tests.callbacks.interventions.test_redo import NETWORK
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import fit, logged, state, tiny
-from tests.test_bad_input import refused
 
 LAYERS = {"hidden1.linear": "hidden2.linear", "hidden2.linear": "head"}
 
@@ -99,12 +99,8 @@ def test_it_replaces_mature_units_and_says_how_many() -> None:
 
 
 def test_a_run_in_which_no_unit_is_replaced_is_the_run_without() -> None:
-    for maturity, rate in ((100, 0.5), (1, 0.0)):
-        followed = run(
-            intervention("ContinualBackprop", levels={"0ep": rate}, maturity=maturity),
-            model=NETWORK,
-        )
-        assert state(followed) == state(run(model=NETWORK))
+    followed = run(intervention("ContinualBackprop", levels={"0ep": 0.5}, maturity=11))
+    assert state(followed) == state(run())
 
 
 def test_a_rule_that_passes_twice_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,10 +130,10 @@ def test_arguments_outside_their_range_are_refused(arguments: dict[str, Any], me
         ContinualBackprop(**arguments)
 
 
-def test_a_compiled_network_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    fragment = {
-        "trainer": {"callbacks+": [intervention("ContinualBackprop", levels={"0ep": 0.1})]},
-        "model": {"init_args": {"compile": True}},
-    }
+def test_a_compiled_network_is_refused() -> None:
+    module: Any = nn.Module()
+    module.network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    module.network.compile()
     message = "ContinualBackprop: looks at activations, which a compiled network does not show; "
-    refused(["fit", *tiny(fragment)], message + "set compile: false", capsys)
+    with pytest.raises(UserError, match=message + "set compile: false"):
+        ContinualBackprop({"0ep": 0.1}).check(pl.Trainer(logger=False), module)

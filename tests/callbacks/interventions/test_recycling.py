@@ -1,11 +1,15 @@
 """What holds for all interventions that recycle units."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import yaml
 
+from callbacks import Clock, ContinualBackprop
+from plasticity_lab.errors import UserError
 from tests.callbacks.interventions.arms import intervention, run
 from tests.runs import fit, logged, state
 from tests.test_own_data_module import SIZES, own
@@ -31,16 +35,13 @@ def test_it_works_with_data_of_ones_own(precision: str) -> None:
 
 def test_diagnostics_beside_it_are_not_followed() -> None:
     """They run the network between the start of a batch and its forward pass, and copies of it."""
-    measuring: list[dict[str, Any]] = [
-        intervention("DormantUnits", every="1st", examples=20),
-        intervention("Trainability", every="1ep", examples=20, steps=2, batch_size=10, repeats=1),
-    ]
-    assert state(run(*RECYCLING, *measuring)) == state(run(*RECYCLING))
+    arguments = {"examples": 20, "steps": 1, "batch_size": 10, "repeats": 1}
+    measuring = intervention("Trainability", every="2ep", **arguments)
+    assert state(run(*RECYCLING, measuring)) == state(run(*RECYCLING))
 
 
 def test_a_module_whose_training_bypasses_the_network_is_refused() -> None:
-    finished = run(*RECYCLING[1:2])
-    module, trainer = finished.model, finished.trainer
-    callback = next(one for one in trainer.callbacks if type(one).__name__ == "ContinualBackprop")
-    with pytest.raises(Exception, match="training does not call the network as a whole"):
-        callback.on_train_batch_end(trainer, module, None, None, 0)
+    callback = ContinualBackprop({"0ep": 0.1})
+    trainer: Any = SimpleNamespace(callbacks=[Clock(), callback])
+    with pytest.raises(UserError, match="training does not call the network as a whole"):
+        callback.on_train_batch_end(trainer, pl.LightningModule(), None, None, 0)

@@ -1,5 +1,6 @@
 """Single weights of low utility begin anew in a run."""
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -28,6 +29,12 @@ class LastGradients(Callback):
             }
 
 
+@cache
+def before() -> dict[str, Tensor]:
+    """Return what a run without it ends in."""
+    return dict(run(FROZEN).model.network.state_dict())
+
+
 def acted(**arguments: Any) -> Any:
     """Act just before the last of 12 steps, whose rate is zero: the end shows the act alone."""
     return run(
@@ -39,7 +46,6 @@ def acted(**arguments: Any) -> Any:
 
 @pytest.mark.parametrize("utility", ["magnitude", "gradient"])
 def test_the_weights_of_lowest_utility_are_drawn_again(utility: str) -> None:
-    before = run(FROZEN).model.network.state_dict()
     finished = acted(factor=0.25, utility=utility)
     fresh = redraw(
         construct(SmallNet, 1, 10),
@@ -48,12 +54,12 @@ def test_the_weights_of_lowest_utility_are_drawn_again(utility: str) -> None:
     )
     total = 0
     for name, after in finished.model.network.named_parameters():
-        worth = before[name].abs()
+        worth = before()[name].abs()
         if utility == "gradient":
             worth = worth * of_kind(finished, "LastGradients").gradients[name].abs()
-        count = int((after != before[name]).sum())
+        count = int((after != before()[name]).sum())
         lowest = worth.flatten().argsort(stable=True)[: round(0.25 * worth.numel())]
-        expected = before[name].flatten().clone()
+        expected = before()[name].flatten().clone()
         expected[lowest] = fresh[name].flatten()[lowest]
         # Of 10 biases 2 or 3.
         if worth.numel() % 4 == 0:
@@ -70,20 +76,18 @@ def test_the_weights_of_lowest_utility_are_drawn_again(utility: str) -> None:
 
 
 def test_the_mean_of_the_initial_distribution() -> None:
-    before = run(FROZEN).model.network.state_dict()
     after = acted(factor=0.5, choice="threshold", to="mean").model.network.state_dict()
     for name, value in {"conv.weight": 0, "head.weight": 0, "norm.weight": 1}.items():
-        worth = before[name].abs()
+        worth = before()[name].abs()
         low = worth <= 0.5 * worth.mean()
         assert (after[name][low] == value).all()
-        assert after[name][~low].equal(before[name][~low])
+        assert after[name][~low].equal(before()[name][~low])
 
 
 def test_layers_are_those_chosen() -> None:
-    before = run(FROZEN).model.network.state_dict()
     after = acted(factor=1.0, layers=["head"]).model.network.state_dict()
-    same = {name for name, value in after.items() if value.equal(before[name])}
-    assert same == {*before} - {"head.weight", "head.bias"}
+    same = {name for name, value in after.items() if value.equal(before()[name])}
+    assert same == {*before()} - {"head.weight", "head.bias"}
 
 
 @pytest.mark.parametrize(
