@@ -106,6 +106,27 @@ def test_concatenation_keeps_units_apart() -> None:
     assert columns(both.units["right"], "head") == [[3], [2]]
 
 
+def test_what_is_embedded_is_followed() -> None:
+    network = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    found = trace_units(network, torch.zeros(1, 5, dtype=torch.int64))
+    assert columns(found.units["1"], "3") == [[0], [1], [2]]
+
+
+def test_what_a_norm_gives_out_may_be_changed_in_place() -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.head = nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.first(x)
+            nothing = self.norm(hidden).zero_()
+            logits: Tensor = self.head(hidden.relu()) + nothing.sum()
+            return logits
+
+    assert "first" in trace_units(InPlace(), torch.zeros(1, 3)).units
+
+
 def test_the_first_convolution_of_a_residual_block_alone() -> None:
     for block in ("post", "pre"):
         found = trace_units(ResNet(1, 10, **TINY_RESNET, block=block), IMAGE)
