@@ -54,6 +54,22 @@ class BranchingNet(SmallNet):
         return super().forward(x if x.sum() > 0 else -x)
 
 
+class SilentNet(nn.Module):
+    """A network with five hidden units that always fire, and three that never do."""
+
+    def __init__(self, in_channels: int, num_classes: int, image_size: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(in_channels * image_size**2, 8)
+        self.head = nn.Linear(8, num_classes)
+        with torch.no_grad():
+            self.hidden.bias[:5] = 1e3
+            self.hidden.bias[5:] = -1e3
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.hidden(x.flatten(1)).relu())
+        return logits
+
+
 class OnceNet(SmallNet):
     """A network that can be differentiated once."""
 

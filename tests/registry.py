@@ -289,6 +289,29 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("SelfDistillation", every="3st", strength=2.0),
         identity=_intervention("SelfDistillation", at=["1ep"], strength=0.0),
     ),
+    "ContinualBackprop": Entry(
+        acting=_intervention(
+            "ContinualBackprop", levels={"1st": 0.2}, maturity=2, utility="adaptable"
+        ),
+        identity=_intervention("ContinualBackprop", levels={"0ep": 0.0}, maturity=1),
+    ),
+    "SelfNormalizedReset": Entry(
+        acting=_merge(
+            _intervention("SelfNormalizedReset", levels={"1st": 0.1}, interval=2, longest=3),
+            {"model": {"init_args": {"network": {"class_path": "tests.networks.SilentNet"}}}},
+        ),
+        identity=_intervention("SelfNormalizedReset", levels={"0ep": 0.0}, longest=1),
+    ),
+    "SelectiveWeightReset": Entry(
+        acting=_intervention(
+            "SelectiveWeightReset",
+            every="3st",
+            factor=0.1,
+            utility="gradient",
+            optimizer_state="reset",
+        ),
+        identity=_intervention("SelectiveWeightReset", every="1ep", factor=0.0),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),

@@ -9,7 +9,7 @@ import torch
 from datamodules import Digits
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
-from tests.callbacks.interventions.arms import ALL, DRIFT
+from tests.callbacks.interventions.arms import ALL, DRIFT, intervention
 from tests.processes import run, run_directory, start
 from tests.registry import REGISTRY
 from tests.runs import logged, tiny
@@ -143,6 +143,25 @@ def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted(
 ) -> None:
     two, _ = ranks(2, fragment, arguments=("--data.init_args.batch_size", "16"))
     assert two[0]["state"] == two[1]["state"]
+
+
+@pytest.mark.slow
+def test_two_ranks_reset_the_units_that_one_process_does() -> None:
+    """What is measured of a step is of the whole batch."""
+    nodes = [
+        intervention("ContinualBackprop", levels={"1st": 0.2}, maturity=2, utility="contribution"),
+        intervention("ReDo", at=["9st"], tau=0.9, examples=20),
+        intervention("SelfNormalizedReset", levels={"1st": 0.1}, longest=4),
+    ]
+    recycling = {"trainer": {"callbacks+": nodes}}
+    (single,), single_home = ranks(1, PLAIN, recycling)
+    two, together = ranks(2, PLAIN, recycling, arguments=("--data.init_args.batch_size", "16"))
+    assert two[0]["state"] == two[1]["state"], "ranks end bitwise equal"
+    assert close(single["weights"], two[0]["weights"])
+    values, expected = logged(together), logged(single_home)
+    for name in ("ContinualBackprop", "ReDo", "SelfNormalizedReset"):
+        assert values[f"interventions/{name}/units"] == expected[f"interventions/{name}/units"]
+    assert any(count for _, count in values["interventions/ContinualBackprop/units"])
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ RESULTS = {
     "Trace",
     "Tridiagonal",
     "UnitTrace",
+    "UnitUtility",
     "Units",
 }
 """What functions return or take, which they show."""

@@ -1,6 +1,7 @@
 """What is done to a network over time."""
 
 from callbacks.interventions.base import EachStep, Level, OneShot
+from callbacks.interventions.continual_backprop import ContinualBackprop
 from callbacks.interventions.dash import DASH
 from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
 from callbacks.interventions.fire import FIRE
@@ -18,7 +19,9 @@ from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
 from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
+from callbacks.interventions.selective_weight_reset import SelectiveWeightReset
 from callbacks.interventions.self_distillation import SelfDistillation
+from callbacks.interventions.self_normalized_reset import SelfNormalizedReset
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.spectral_regularisation import SpectralRegularisation
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
@@ -27,6 +30,7 @@ from callbacks.interventions.weight_penalty import WeightPenalty
 __all__ = [
     "DASH",
     "FIRE",
+    "ContinualBackprop",
     "EachStep",
     "FeatureNormPenalty",
     "HareTortoise",
@@ -45,7 +49,9 @@ __all__ = [
     "PlasticityInjection",
     "ReDo",
     "Rewind",
+    "SelectiveWeightReset",
     "SelfDistillation",
+    "SelfNormalizedReset",
     "ShrinkPerturb",
     "SpectralRegularisation",
     "WeightDecaySchedule",

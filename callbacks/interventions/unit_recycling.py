@@ -73,6 +73,12 @@ class UnitRecycling:
             self._found = network, units
         return self._found[1]
 
+    def found(self, module: LightningModule) -> dict[str, Units]:
+        """Return the units that `find` has found for a module."""
+        assert self._found is not None
+        assert self._found[0] is unwrap(module)
+        return self._found[1]
+
     def reset(
         self,
         trainer: Trainer,

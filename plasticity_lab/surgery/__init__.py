@@ -4,6 +4,13 @@ Each works in place and says what it changes: parameters, normalisation statisti
 """
 
 from plasticity_lab.surgery.construction import construct
+from plasticity_lab.surgery.continual_backprop import (
+    UnitUtility,
+    choose_replaced,
+    corrected_utility,
+    mean_activation,
+    update_utility,
+)
 from plasticity_lab.surgery.dash import direction_aware_shrink
 from plasticity_lab.surgery.fire import isometry, orthogonalise
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
@@ -38,9 +45,21 @@ from plasticity_lab.surgery.partial_reset import (
 )
 from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
 from plasticity_lab.surgery.rescale import rescale
+from plasticity_lab.surgery.selective_reset import (
+    below_mean,
+    initial_means,
+    lowest_share,
+    reset_weights,
+)
+from plasticity_lab.surgery.self_normalized_reset import (
+    record_silences,
+    update_silences,
+    update_thresholds,
+)
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
+from plasticity_lab.surgery.unit_magnitudes import incoming_magnitudes, outgoing_magnitudes
 from plasticity_lab.surgery.unit_marks import Site
 from plasticity_lab.surgery.unit_reset import outgoing, reset_units
 from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_units
@@ -49,43 +68,54 @@ from plasticity_lab.surgery.weight_matrices import as_matrix, linear_layers, mat
 __all__ = [
     "Site",
     "UnitTrace",
+    "UnitUtility",
     "Units",
     "add_l2_init_gradient",
     "add_penalty_gradient",
     "as_matrix",
     "batch_norm_layers",
+    "below_mean",
     "check_redraw",
     "check_weights",
+    "choose_replaced",
     "clear_moments",
     "clear_optimizer_state",
     "clear_step_counts",
     "construct",
     "copy_network",
+    "corrected_utility",
     "direction_aware_shrink",
     "estimate_norm_statistics",
     "fresh_copy",
     "frozen_batch_norms",
+    "incoming_magnitudes",
     "init_parameters",
+    "initial_means",
     "isometry",
     "largest_mask",
     "layers_with_state",
     "leading_mask",
     "linear_layers",
     "load_weights",
+    "lowest_share",
     "matrix_layers",
+    "mean_activation",
     "orthogonalise",
     "outgoing",
+    "outgoing_magnitudes",
     "own_parameters",
     "parseval_penalty",
     "partial_reset",
     "power_iteration",
     "random_mask",
     "read_weights",
+    "record_silences",
     "redraw",
     "rescale",
     "reset_layers",
     "reset_optimizer_state",
     "reset_units",
+    "reset_weights",
     "restore",
     "select_layers",
     "select_units",
@@ -94,5 +124,8 @@ __all__ = [
     "spectral_penalty",
     "trace_units",
     "update_bn",
+    "update_silences",
+    "update_thresholds",
+    "update_utility",
     "weights_hash",
 ]

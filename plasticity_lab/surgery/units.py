@@ -262,6 +262,8 @@ def _check_norm(
         raise Refusal(f"its units pass '{name}', whose parameters are not one for each channel")
     if name in shared:
         raise Refusal(f"its units pass '{name}', which shares parameters with '{shared[name]}'")
+    if not all(parameter.requires_grad for parameter in norm.parameters(recurse=False)):
+        raise Refusal(f"its units pass '{name}', which is frozen")
 
 
 def _setting(name: str, value: float, others: bool = False) -> Change:

@@ -104,7 +104,8 @@ class Wiring:
         self._change = change or (lambda name, output: output)
         if others:
             self._fill_others(nan)
-        inputs = torch.full_like(self._inputs, nan) if others else self._inputs
+        marked = others and self._inputs.is_floating_point()
+        inputs = torch.full_like(self._inputs, nan) if marked else self._inputs
         try:
             self._run.output = self._call(inputs)
         finally:
@@ -148,8 +149,8 @@ class Wiring:
         def note(name: str) -> Callable[[nn.Module, Any], None]:
             return lambda part, inputs: self._run.inputs[name].append(inputs[0].clone())
 
-        def replacement(name: str) -> Callable[[Tensor], Tensor]:
-            def forward(inputs: Tensor) -> Tensor:
+        def replacement(name: str) -> Callable[..., Tensor]:
+            def forward(*inputs: Any) -> Tensor:
                 call = len(self._run.inputs[name]) - 1
                 return self._change(name, self.outputs[name][call].clone())
 
@@ -176,7 +177,9 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
         if func in _NORM_FUNCTIONS:
-            return args[0] if args else named["input"]
+            # A new tensor as theirs is, which others may change in place.
+            values: Tensor = args[0] if args else named["input"]
+            return values.clone()
         result = func(*args, **named)
         if func in ACTIVATIONS:
             self._wiring.activated(result)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lightning_modules.networks import MLP, VGG, ConvN, ResNet, TorchvisionNetwork, ViT
+from lightning_modules.networks import MLP, VGG, ConvN, ResNet, ViT
 from plasticity_lab.surgery import (
     construct,
     init_parameters,
@@ -70,7 +70,11 @@ NETWORKS: dict[str, Any] = {
     "attention": lambda: construct(ViT, 1, 10, 16, patch=8, depth=2, width=12, heads=2),
     "torchvision's attention": lambda: construct(TinyVisionTransformer, 10, 16),
     "groups": lambda: construct(
-        TorchvisionNetwork, 1, 10, 16, name="mobilenet_v3_small", options={"width_mult": 0.1}
+        nn.Sequential,
+        *(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU()),
+        *(nn.Conv2d(6, 6, 3, groups=6), nn.Hardswish()),
+        *(nn.Conv2d(6, 4, 3, groups=2), nn.ReLU(), nn.MaxPool2d(5)),
+        *(nn.Flatten(), nn.Linear(16, 10)),
     ),
 }
 

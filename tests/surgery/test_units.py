@@ -106,6 +106,27 @@ def test_concatenation_keeps_units_apart() -> None:
     assert columns(both.units["right"], "head") == [[3], [2]]
 
 
+def test_what_is_embedded_is_followed() -> None:
+    network = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    found = trace_units(network, torch.zeros(1, 5, dtype=torch.int64))
+    assert columns(found.units["1"], "3") == [[0], [1], [2]]
+
+
+def test_what_a_norm_gives_out_may_be_changed_in_place() -> None:
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.head = nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.first(x)
+            nothing = self.norm(hidden).zero_()
+            logits: Tensor = self.head(hidden.relu()) + nothing.sum()
+            return logits
+
+    assert "first" in trace_units(InPlace(), torch.zeros(1, 3)).units
+
+
 def test_the_first_convolution_of_a_residual_block_alone() -> None:
     for block in ("post", "pre"):
         found = trace_units(ResNet(1, 10, **TINY_RESNET, block=block), IMAGE)
@@ -186,6 +207,17 @@ def test_what_is_ambiguous_is_refused_with_a_reason(
         return
     found = trace_units(network, torch.zeros(1, 3))
     assert reason in found.refused.get(layer, "")
+
+
+def test_a_norm_that_is_frozen_or_has_other_parameters_than_units_is_refused() -> None:
+    frozen = SmallNet(1, 10)
+    frozen.norm.requires_grad_(False)
+    assert trace_units(frozen, IMAGE).refused["conv"] == "its units pass 'norm', which is frozen"
+    of_positions = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.LayerNorm([3, 4, 4]), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2)
+    )
+    refused = trace_units(of_positions, torch.zeros(1, 1, 6, 6)).refused
+    assert refused["0"] == "its units pass '1', whose parameters are not one for each channel"
 
 
 def test_a_path_that_hides_marks_is_refused() -> None:

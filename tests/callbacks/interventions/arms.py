@@ -32,6 +32,9 @@ EVERYTHING = [
     intervention("NormRecalibration", every="1ep"),
     intervention("Rewind", at=["2ep"], to="1ep", last=1),
     intervention("L2Init", levels={"1ep": 0.01}),
+    intervention("SelectiveWeightReset", at=["2ep"], factor=0.1, utility="gradient"),
+    intervention("SelfNormalizedReset", levels={"1ep": 0.1}, interval=2, longest=3),
+    intervention("ContinualBackprop", levels={"1ep": 0.2}, maturity=1),
     intervention("ReDo", at=["2ep"], tau=1.0, examples=20),
 ]
 DRIFT = [
@@ -41,6 +44,7 @@ DRIFT = [
     intervention("FeatureNormPenalty", levels={"1st": 0.01}),
 ]
 """What keeps weights, features or outputs from drifting."""
+LOOKING_AT_ACTIVATIONS = {"callbacks.ContinualBackprop", "callbacks.SelfNormalizedReset"}
 CROPS = {
     "class_path": "datamodules.CropFlip",
     "init_args": {"padding": 2, "levels": {"0ep": 0.5, "2ep": 0}},
