@@ -34,6 +34,7 @@ from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
     EachStep,
     FeatureNormPenalty,
+    FisherPenalty,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -66,6 +67,7 @@ __all__ = [
     "FeatureNormPenalty",
     "FeatureRank",
     "FisherInformation",
+    "FisherPenalty",
     "Flatness",
     "Forgetting",
     "FreshReference",

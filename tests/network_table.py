@@ -111,6 +111,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "SpectralRegularisation": _LEVELS,
     "ParsevalRegularisation": _LEVELS,
     "FeatureNormPenalty": _LEVELS,
+    "FisherPenalty": _LEVELS,
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

@@ -226,6 +226,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("FeatureNormPenalty", levels={"1ep": 0.1}),
         identity=_intervention("FeatureNormPenalty", levels={"0ep": 0.0}),
     ),
+    "FisherPenalty": Entry(
+        acting=_intervention("FisherPenalty", levels={"1ep": 0.1}),
+        identity=_intervention("FisherPenalty", levels={"0ep": 0.0}),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),

@@ -2,6 +2,7 @@
 
 from callbacks.interventions.base import EachStep, Level, OneShot
 from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
+from callbacks.interventions.fisher_penalty import FisherPenalty
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
@@ -19,6 +20,7 @@ from callbacks.interventions.weight_penalty import WeightPenalty
 __all__ = [
     "EachStep",
     "FeatureNormPenalty",
+    "FisherPenalty",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",

@@ -38,6 +38,7 @@ DRIFT = [
     intervention("SpectralRegularisation", levels={"2st": 0.01}),
     intervention("ParsevalRegularisation", levels={"1st": 0.01}),
     intervention("FeatureNormPenalty", levels={"1st": 0.01}),
+    intervention("FisherPenalty", levels={"1st": 0.01}),
 ]
 """What keeps weights, features or outputs from drifting."""
 CROPS = {
