@@ -102,6 +102,8 @@ _PROBE = {"every": "1ep", "examples": 12}
 METHODS: dict[str, dict[str, Any]] = {
     "LayerReset": {**_AT, "last": 1},
     "ShrinkPerturb": {**_AT, "shrink": 0.9, "perturb": 0.01, "norm_statistics": "reset"},
+    "StepwiseShrinkPerturb": _LEVELS,
+    "NormaliseAndProject": {"levels": {"1st": 1}},
     "Rewind": {"at": ["1st"], "to": "0st", "optimizer_state": "rewind"},
     "OptimizerReset": _AT,
     "LearningRateRestart": _AT,

@@ -24,6 +24,7 @@ from plasticity_lab.surgery.norm_statistics import (
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
 from plasticity_lab.surgery.parseval_penalty import parseval_penalty
 from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
+from plasticity_lab.surgery.project_norms import project_norms
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
@@ -48,6 +49,7 @@ __all__ = [
     "own_parameters",
     "parseval_penalty",
     "power_iteration",
+    "project_norms",
     "read_weights",
     "redraw",
     "reset_layers",
