@@ -312,6 +312,10 @@ REGISTRY: dict[str, Entry] = {
         ),
         identity=_intervention("SelectiveWeightReset", every="1ep", factor=0.0),
     ),
+    "FisherPenalty": Entry(
+        acting=_intervention("FisherPenalty", levels={"1ep": 0.1}),
+        identity=_intervention("FisherPenalty", levels={"0ep": 0.0}),
+    ),
     "LayerReset": Entry(
         acting=_intervention("LayerReset", at=["1ep", "6st"], last=1),
         identity=_intervention("LayerReset", at=[], layers=["conv"]),
@@ -329,6 +333,20 @@ REGISTRY: dict[str, Entry] = {
             _growth("UniformGrowth", counts=[40, 100], at=["1ep"]),
         ),
         identity=_intervention("ShrinkPerturb", at=["1ep"]),
+    ),
+    "StepwiseShrinkPerturb": Entry(
+        acting=_intervention("StepwiseShrinkPerturb", levels={"1ep": 0.01, "7st": 0.0}),
+        identity=_intervention("StepwiseShrinkPerturb", levels={"0ep": 0.0}, shrink=0.5),
+    ),
+    "fresh noise after each step": Entry(
+        acting=_intervention(
+            "StepwiseShrinkPerturb", levels={"5st": 0.01}, shrink=0.99, noise="fresh"
+        ),
+        identity=_intervention("StepwiseShrinkPerturb", levels={"0ep": 0.0}, noise="fresh"),
+    ),
+    "NormaliseAndProject": Entry(
+        acting=_intervention("NormaliseAndProject", levels={"1ep": 1}),
+        identity=_intervention("NormaliseAndProject", levels={"0ep": 0}),
     ),
     "WeightDecaySchedule": Entry(
         acting=_intervention("WeightDecaySchedule", levels={"1ep": 0.1, "7st": 0.0}),

@@ -5,6 +5,7 @@ from callbacks.interventions.continual_backprop import ContinualBackprop
 from callbacks.interventions.dash import DASH
 from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
 from callbacks.interventions.fire import FIRE
+from callbacks.interventions.fisher_penalty import FisherPenalty
 from callbacks.interventions.hare_tortoise import HareTortoise
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
@@ -13,6 +14,7 @@ from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
 from callbacks.interventions.loss_penalty import LossPenalty
 from callbacks.interventions.norm_recalibration import NormRecalibration
+from callbacks.interventions.normalise_and_project import NormaliseAndProject
 from callbacks.interventions.optimizer_reset import OptimizerReset
 from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
 from callbacks.interventions.partial_reset import PartialReset
@@ -24,6 +26,7 @@ from callbacks.interventions.self_distillation import SelfDistillation
 from callbacks.interventions.self_normalized_reset import SelfNormalizedReset
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
 from callbacks.interventions.spectral_regularisation import SpectralRegularisation
+from callbacks.interventions.stepwise_shrink_perturb import StepwiseShrinkPerturb
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 from callbacks.interventions.weight_penalty import WeightPenalty
 
@@ -33,6 +36,7 @@ __all__ = [
     "ContinualBackprop",
     "EachStep",
     "FeatureNormPenalty",
+    "FisherPenalty",
     "HareTortoise",
     "L2Init",
     "LayerReset",
@@ -42,6 +46,7 @@ __all__ = [
     "Level",
     "LossPenalty",
     "NormRecalibration",
+    "NormaliseAndProject",
     "OneShot",
     "OptimizerReset",
     "ParsevalRegularisation",
@@ -54,6 +59,7 @@ __all__ = [
     "SelfNormalizedReset",
     "ShrinkPerturb",
     "SpectralRegularisation",
+    "StepwiseShrinkPerturb",
     "WeightDecaySchedule",
     "WeightPenalty",
 ]

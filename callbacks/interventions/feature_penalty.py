@@ -8,17 +8,15 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.diagnostics.run_look import blank_look
-from callbacks.interventions.loss_penalty import LossPenalty, check_not_compiled
+from callbacks.interventions.loss_penalty import LossPenalty
+from callbacks.interventions.network_checks import check_not_compiled, check_on_blank_examples
 from callbacks.network import unwrap
-from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import (
     check_last_layer,
     last_layer,
     record_last_features,
 )
-from plasticity_lab.measurements.preserve_state import preserve_state
 
 
 class FeaturePenalty(LossPenalty):
@@ -43,13 +41,11 @@ class FeaturePenalty(LossPenalty):
         check_not_compiled(name, module, "a compiled network hides its features")
         try:
             last_layer(unwrap(module))
-            # With other data there are no examples yet.
-            if isinstance(getattr(trainer, "datamodule", None), ImageDataModule):
-                look = blank_look(trainer, module)
-                with preserve_state(look.network):
-                    check_last_layer(look.network, look.probe.inputs)
         except UserError as error:
             raise error.within(name) from error
+        check_on_blank_examples(
+            name, trainer, module, lambda look: check_last_layer(look.network, look.probe.inputs)
+        )
 
     @contextmanager
     def record(self, module: LightningModule) -> Iterator[None]:

@@ -8,7 +8,6 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
 from callbacks.interventions.strength import Strength
-from callbacks.network import unwrap
 from lightning_modules import LossTerm, Supervised
 from plasticity_lab.errors import UserError
 
@@ -53,9 +52,3 @@ class LossPenalty(Strength, LossTerm):
         if not self.strength:
             return None
         return self.strength * self.penalty(module, batch, outputs)
-
-
-def check_not_compiled(who: str, module: LightningModule, problem: str) -> None:
-    """Raise UserError, in the name of `who`, for a network that is compiled."""
-    if unwrap(module)._compiled_call_impl is not None:
-        raise UserError(who, problem=problem, fix="set compile: false")

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.loss_penalty import check_not_compiled
+from callbacks.interventions.network_checks import check_not_compiled
 from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.network import unwrap
 from lightning_modules import LossTerm, Supervised

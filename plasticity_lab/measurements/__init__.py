@@ -19,6 +19,7 @@ from plasticity_lab.measurements.features import (
     mean_squared_norm,
     record_last_features,
 )
+from plasticity_lab.measurements.fisher_penalty import fisher_penalty
 from plasticity_lab.measurements.fisher_trace import (
     Trace,
     exact_fisher_trace,
@@ -157,6 +158,7 @@ __all__ = [
     "error_norms",
     "exact_fisher_trace",
     "filter_normalised",
+    "fisher_penalty",
     "fisher_trace",
     "fisher_trace_per_example",
     "flatten",

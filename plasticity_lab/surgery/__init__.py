@@ -44,6 +44,7 @@ from plasticity_lab.surgery.partial_reset import (
     random_mask,
 )
 from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
+from plasticity_lab.surgery.project_norms import project_norms
 from plasticity_lab.surgery.rescale import rescale
 from plasticity_lab.surgery.selective_reset import (
     below_mean,
@@ -107,6 +108,7 @@ __all__ = [
     "parseval_penalty",
     "partial_reset",
     "power_iteration",
+    "project_norms",
     "random_mask",
     "read_weights",
     "record_silences",

@@ -42,6 +42,10 @@ DRIFT = [
     intervention("SpectralRegularisation", levels={"2st": 0.01}),
     intervention("ParsevalRegularisation", levels={"1st": 0.01}),
     intervention("FeatureNormPenalty", levels={"1st": 0.01}),
+    intervention("FisherPenalty", levels={"1st": 0.01}),
+    intervention("StepwiseShrinkPerturb", levels={"1st": 0.001}),
+    intervention("StepwiseShrinkPerturb", levels={"2st": 0.001}, shrink=0.999, noise="fresh"),
+    intervention("NormaliseAndProject", levels={"3st": 1}),
 ]
 """What keeps weights, features or outputs from drifting."""
 LOOKING_AT_ACTIVATIONS = {"callbacks.ContinualBackprop", "callbacks.SelfNormalizedReset"}

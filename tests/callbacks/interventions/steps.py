@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
@@ -89,3 +90,8 @@ def step(
                 nn.utils.vector_to_parameters(moved, network.parameters())
         nn.utils.vector_to_parameters(start, network.parameters())
     return start - RATE * total
+
+
+def task_alone(network: nn.Module, batch: Any) -> Tensor:
+    """Return the loss without a term."""
+    return F.cross_entropy(network(batch.inputs), batch.targets)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from callbacks import FeatureNormPenalty
 from tests.callbacks.interventions.arms import intervention, run
-from tests.callbacks.interventions.steps import first_step, step
+from tests.callbacks.interventions.steps import first_step, step, task_alone
 from tests.callbacks.interventions.test_refused_and_shown import BORING
 from tests.runs import logged, tiny
 from tests.test_bad_input import refused
@@ -20,10 +20,6 @@ PENALTY = intervention("FeatureNormPenalty", levels={"0ep": 0.3})
 def features(network: Any, inputs: Tensor) -> Tensor:
     hidden: Tensor = network.norm(network.conv(inputs)).relu().mean((2, 3))
     return hidden
-
-
-def task_alone(network: Any, batch: Any) -> Tensor:
-    return F.cross_entropy(network(batch.inputs), batch.targets)
 
 
 def loss(network: Any, batch: Any) -> Tensor:
