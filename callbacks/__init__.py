@@ -32,9 +32,11 @@ from callbacks.diagnostics import (
 )
 from callbacks.epoch_end import EpochEnd
 from callbacks.interventions import (
+    ChurnPenalty,
     EachStep,
     FeatureNormPenalty,
     FisherPenalty,
+    InFeR,
     L2Init,
     LayerReset,
     LearningRateFactor,
@@ -59,6 +61,7 @@ from callbacks.stage_end import StageEnd
 __all__ = [
     "CKA",
     "Churn",
+    "ChurnPenalty",
     "Clock",
     "Dashboard",
     "Diagnostic",
@@ -77,6 +80,7 @@ __all__ = [
     "GradientNorms",
     "HessianEigenvalues",
     "HessianSpectrum",
+    "InFeR",
     "KernelAlignment",
     "L2Init",
     "LayerReset",

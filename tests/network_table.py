@@ -114,6 +114,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "ParsevalRegularisation": _LEVELS,
     "FeatureNormPenalty": _LEVELS,
     "FisherPenalty": _LEVELS,
+    "InFeR": _LEVELS,
+    "ChurnPenalty": {**_LEVELS, "examples": 10},
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

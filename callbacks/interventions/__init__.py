@@ -1,8 +1,10 @@
 """What is done to a network over time."""
 
 from callbacks.interventions.base import EachStep, Level, OneShot
+from callbacks.interventions.churn_penalty import ChurnPenalty
 from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
 from callbacks.interventions.fisher_penalty import FisherPenalty
+from callbacks.interventions.infer import InFeR
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
@@ -20,9 +22,11 @@ from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
 from callbacks.interventions.weight_penalty import WeightPenalty
 
 __all__ = [
+    "ChurnPenalty",
     "EachStep",
     "FeatureNormPenalty",
     "FisherPenalty",
+    "InFeR",
     "L2Init",
     "LayerReset",
     "LearningRateFactor",
