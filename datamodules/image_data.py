@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
 
+import torch
 from pytorch_lightning import Trainer
 from torch import Tensor, nn
 
@@ -24,6 +25,7 @@ from datamodules.transforms.augmentation import Augmentation
 from datamodules.transforms.deficit import Deficit
 from datamodules.transforms.stage_transform import StageTransform
 from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import generator
 
 
 class ImageDataModule(ExamplesOverTime):
@@ -217,6 +219,24 @@ class ImageDataModule(ExamplesOverTime):
             raw = loaded.on(self.device).batch
             batch = self.as_trained(raw, "training pass", epoch, loaded.number, self._rank)
             yield self._finish(batch)
+
+    def drawn_batch(self, examples: int, purpose: str, *counters: int | str) -> Batch:
+        """Return training examples of the present epoch as the network sees them now.
+
+        Args:
+            examples: how many, drawn uniformly without replacement; all, if there are no more.
+            purpose: with the counters, keys the draw, augmentation included.
+            counters: likewise.
+        """
+        members, draws = self._order(self.now.epoch), generator(self.seed, purpose, *counters)
+        chosen = members[torch.randperm(len(members), generator=draws)[:examples]]
+        train = self.splits.train
+        stored = Batch(
+            train.__getitems__(chosen.tolist()).to(self.device),
+            train.targets[chosen].to(self.device),
+            chosen.to(self.device),
+        )
+        return self._finish(self.as_trained(stored, purpose, *counters))
 
     def on_after_batch_transfer(self, batch: LoadedBatch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""

@@ -312,6 +312,14 @@ REGISTRY: dict[str, Entry] = {
         ),
         identity=_intervention("SelectiveWeightReset", every="1ep", factor=0.0),
     ),
+    "InFeR": Entry(
+        acting=_intervention("InFeR", levels={"1ep": 1.0}),
+        identity=_intervention("InFeR", levels={"0ep": 0.0}),
+    ),
+    "ChurnPenalty": Entry(
+        acting=_intervention("ChurnPenalty", levels={"1ep": 10.0, "10st": 0.0}, examples=10),
+        identity=_intervention("ChurnPenalty", levels={"0ep": 0.0}),
+    ),
     "FisherPenalty": Entry(
         acting=_intervention("FisherPenalty", levels={"1ep": 0.1}),
         identity=_intervention("FisherPenalty", levels={"0ep": 0.0}),

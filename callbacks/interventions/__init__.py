@@ -1,12 +1,14 @@
 """What is done to a network over time."""
 
 from callbacks.interventions.base import EachStep, Level, OneShot
+from callbacks.interventions.churn_penalty import ChurnPenalty
 from callbacks.interventions.continual_backprop import ContinualBackprop
 from callbacks.interventions.dash import DASH
 from callbacks.interventions.feature_norm_penalty import FeatureNormPenalty
 from callbacks.interventions.fire import FIRE
 from callbacks.interventions.fisher_penalty import FisherPenalty
 from callbacks.interventions.hare_tortoise import HareTortoise
+from callbacks.interventions.infer import InFeR
 from callbacks.interventions.l2_init import L2Init
 from callbacks.interventions.layer_reset import LayerReset
 from callbacks.interventions.layerwise_reset import LayerwiseReset
@@ -33,11 +35,13 @@ from callbacks.interventions.weight_penalty import WeightPenalty
 __all__ = [
     "DASH",
     "FIRE",
+    "ChurnPenalty",
     "ContinualBackprop",
     "EachStep",
     "FeatureNormPenalty",
     "FisherPenalty",
     "HareTortoise",
+    "InFeR",
     "L2Init",
     "LayerReset",
     "LayerwiseReset",

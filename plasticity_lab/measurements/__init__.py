@@ -51,6 +51,7 @@ from plasticity_lab.measurements.gradient_covariance import Covariance, gradient
 from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
 from plasticity_lab.measurements.gram import cosine, gram
 from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
+from plasticity_lab.measurements.infer_penalty import infer_penalty
 from plasticity_lab.measurements.lanczos import (
     Eigenpairs,
     Lanczos,
@@ -173,6 +174,7 @@ __all__ = [
     "group_by_block",
     "hessian_vector_product",
     "hutchinson",
+    "infer_penalty",
     "lanczos",
     "lanczos_quadrature",
     "largest_eigenpairs",

@@ -43,6 +43,8 @@ DRIFT = [
     intervention("ParsevalRegularisation", levels={"1st": 0.01}),
     intervention("FeatureNormPenalty", levels={"1st": 0.01}),
     intervention("FisherPenalty", levels={"1st": 0.01}),
+    intervention("InFeR", levels={"2st": 0.01}),
+    intervention("ChurnPenalty", levels={"1st": 0.1}, examples=8),
     intervention("StepwiseShrinkPerturb", levels={"1st": 0.001}),
     intervention("StepwiseShrinkPerturb", levels={"2st": 0.001}, shrink=0.999, noise="fresh"),
     intervention("NormaliseAndProject", levels={"3st": 1}),

@@ -7,6 +7,7 @@ from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import (
     ALL,
+    DRIFT,
     EVERYTHING,
     FROZEN,
     LOOKING_AT_ACTIVATIONS,
@@ -75,6 +76,13 @@ def test_an_average_of_the_weights_follows_a_reset() -> None:
 )
 def test_all_at_once_resume_bitwise_under(variant: str) -> None:
     check_resumes(VARIANTS[variant], ALL, EVERY_KIND)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["bf16", "accumulation", "SAM"])
+def test_all_that_holds_back_drift_resumes_bitwise_under(variant: str) -> None:
+    drift = {"trainer": {"callbacks+": DRIFT}}
+    check_resumes(VARIANTS[variant], drift, EVERY_KIND, every=5)
 
 
 @pytest.mark.slow
