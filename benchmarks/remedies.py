@@ -1,6 +1,6 @@
 """What remedies cost: time of a step, time of an event, and memory, against the same run without.
 
-    OMP_NUM_THREADS=1 python benchmarks/remedies.py [--accelerator gpu] [--json FILE]
+    OMP_NUM_THREADS=1 python benchmarks/remedies.py [--accelerator gpu] [--turns N] [--json FILE]
 
 A ResNet is trained on digits in steps of 128, with each remedy and without, in turns. Times are
 medians over steps; of what acts at a moment alone, the event is the step at which it acts, less a
@@ -23,9 +23,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from plasticity_lab.runs.main import main
 
-TURNS = 3
-STEPS, EVENT = 60, 40
-"""Steps of a run, and the one at which an event happens."""
+EVENT = 40
+"""The step, of 60, at which an event happens."""
 
 
 def _callback(name: str, **arguments: Any) -> dict[str, Any]:
@@ -180,7 +179,7 @@ def run(base: dict[str, Any], fragments: list[dict[str, Any]]) -> Record:
     return record  # type: ignore[no-any-return]
 
 
-def measure(accelerator: str) -> dict[str, dict[str, float]]:
+def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
     """Return, for each remedy, ratios to the run without."""
     options = {"width": 64, "depth": 2} if accelerator == "gpu" else {"width": 16, "depth": 1}
     base = config(accelerator, options)
@@ -190,7 +189,7 @@ def measure(accelerator: str) -> dict[str, dict[str, float]]:
         steps: list[float] = []
         events: list[float] = []
         memory: list[float] = []
-        for _ in range(TURNS):
+        for _ in range(turns):
             plain, with_it = run(base, []), run(base, fragments)
             step = statistics.median(plain.seconds)
             own = statistics.median(with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :])
@@ -211,13 +210,14 @@ def command() -> None:
     """Measure, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "gpu"])
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json")
     arguments = parser.parse_args()
     device = torch.cuda.get_device_name() if arguments.accelerator == "gpu" else "cpu, one thread"
     content = {
         "device": device,
         "torch": torch.__version__,
-        "remedies": measure(arguments.accelerator),
+        "remedies": measure(arguments.accelerator, arguments.turns),
     }
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(content, indent=1) + "\n")
