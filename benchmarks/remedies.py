@@ -23,8 +23,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from plasticity_lab.runs.main import main
 
-EVENT = 40
-"""The step, of 60, at which an event happens."""
+EVENT = 45
+"""The step, of 60, at which an event happens: inside an epoch of ten."""
 
 
 def _callback(name: str, **arguments: Any) -> dict[str, Any]:
@@ -192,10 +192,10 @@ def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
         for _ in range(turns):
             plain, with_it = run(base, []), run(base, fragments)
             step = statistics.median(plain.seconds)
-            own = statistics.median(with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :])
+            others = with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :]
+            own = statistics.median(others)
             steps.append(own / step)
-            # Seconds begin with the first batch: this is the one before which the event happens.
-            events.append((max(with_it.seconds[EVENT - 1 : EVENT + 1]) - own) / step)
+            events.append((with_it.seconds[EVENT] - own) / step)
             memory.append(with_it.memory / plain.memory if plain.memory else 0.0)
         found[name] = {
             "step": round(statistics.median(steps), 3),
