@@ -22,6 +22,8 @@ from torch.optim import lr_scheduler
 from datamodules import Digits, ImageDataModule
 from lightning_modules import ImageClassifier
 from plasticity_lab.errors import UserError
+from plasticity_lab.runs.build import build
+from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run_lines import has_bf16_units
 from plasticity_lab.runs.trainer_checks import check_trainer
 from tests.networks import SmallNet
@@ -408,3 +410,10 @@ def test_what_would_measure_nothing_is_refused(capsys: pytest.CaptureFixture[str
         "measured; set a larger value"
     )
     refused(["fit", *tiny(diagnostic), *last], message, capsys)
+
+
+def test_a_run_is_checked_whatever_the_device_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meta` stands for a GPU: nothing can be computed with tensors of it and of the CPU."""
+    run = build(parse(["fit", *tiny()]))
+    monkeypatch.setattr(ImageDataModule, "device", torch.device("meta"))
+    run.check()

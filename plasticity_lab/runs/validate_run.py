@@ -93,7 +93,7 @@ def _check_precision(module: Supervised, trainer: Trainer) -> None:
 def _check_doubles(module: Supervised, data: ImageDataModule, trainer: Trainer) -> None:
     """Raise UserError for inputs in double precision that the network cannot take."""
     train = data.splits.train
-    kind = data.normalise(train.__getitems__([0])).dtype
+    kind = data.normalise(train.__getitems__([0]).to(data.device)).dtype
     if kind != torch.float64 or str(trainer.precision) in ("64-true", "bf16-true", "16-true"):
         return
     try:
