@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from callbacks.diagnostics.probe import Probe, training_probe
 from callbacks.network import unwrap
+from callbacks.probe import Probe, training_probe
 from datamodules import ImageDataModule
 from plasticity_lab.measurements.fisher_trace import (
     exact_fisher_trace,

@@ -20,12 +20,12 @@ from callbacks.diagnostics.margins import Margins
 from callbacks.diagnostics.memorisation_gradients import MemorisationGradients
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
-from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.redundant_units import RedundantUnits
 from callbacks.diagnostics.stage_accuracy import StageAccuracy
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from callbacks.diagnostics.trainability import Trainability
 from callbacks.diagnostics.weight_distance import WeightDistance
+from callbacks.probe import Probe
 
 __all__ = [
     "CKA",

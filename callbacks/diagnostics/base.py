@@ -11,9 +11,9 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger
 
 from callbacks.clock import Clock
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import NO_PROBE, Probe
 from callbacks.diagnostics.run_look import blank_look, choose_probe, run_look
 from callbacks.network import check_sizes_known
+from callbacks.probe import NO_PROBE, Probe
 from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.preserve_state import preserve_state

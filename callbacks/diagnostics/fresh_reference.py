@@ -13,9 +13,9 @@ from torch.optim import LBFGS, Optimizer
 from callbacks.diagnostics.base import Diagnostic, Measured, log_measured
 from callbacks.diagnostics.fresh_twin import FreshTwin
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import NO_PROBE
 from callbacks.diagnostics.run_look import run_look
 from callbacks.diagnostics.training_outputs import TrainingOutputs
+from callbacks.probe import NO_PROBE
 from lightning_modules.objectives import Classification
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.fresh_copy import copy_network

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.stage_probes import StageProbes
+from callbacks.probe import Probe
 from lightning_modules.objectives import Classification, Objective
 from lightning_modules.training_rules import TrainingRule
 from plasticity_lab.errors import UserError

@@ -9,9 +9,9 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.clock import Clock, run_schedule, run_seed
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe, loader_probe, test_probe, training_probe
 from callbacks.diagnostics.stage_probes import StageProbes
 from callbacks.network import unwrap
+from callbacks.probe import Probe, loader_probe, test_probe, training_probe
 from datamodules import ImageDataModule
 from lightning_modules import TrainingRule
 from lightning_modules.build_optimizer import build_optimizer_for

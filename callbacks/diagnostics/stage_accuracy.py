@@ -9,8 +9,8 @@ from torch import Tensor
 
 from callbacks.diagnostics.base import Diagnostic, Measured
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.stage_probes import StageProbes
+from callbacks.probe import Probe
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.stage_accuracy import (
     average_accuracy,

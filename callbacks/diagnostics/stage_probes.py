@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from callbacks.diagnostics.probe import Probe, choose
+from callbacks.probe import Probe, choose
 from datamodules import ImageDataModule
 from datamodules.transforms.label_tasks import LabelTransform
 from plasticity_lab.randomness import generator

@@ -5,8 +5,8 @@ from typing import Any
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 
-from callbacks.diagnostics.probe import choose, loader_probe
 from callbacks.interventions.base import Draws
+from callbacks.probe import choose, loader_probe
 from datamodules import ImageDataModule
 
 

@@ -8,10 +8,10 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
 from callbacks.clock import Clock
-from callbacks.diagnostics.probe import training_probe
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
 from callbacks.network import unwrap
+from callbacks.probe import training_probe
 from datamodules import ImageDataModule
 from lightning_modules.networks.boundary_norm import FixedNorm
 from plasticity_lab.errors import UserError

@@ -5,9 +5,8 @@ from abc import abstractmethod
 from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 
+from callbacks.interventions.scaled_gradients import check_gradients_unscaled
 from callbacks.interventions.strength import Strength
-from lightning_modules.build_optimizer import build_optimizer
-from plasticity_lab.errors import UserError
 
 
 class WeightPenalty(Strength):
@@ -36,14 +35,7 @@ class WeightPenalty(Strength):
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse gradients that are still scaled when it sees them."""
-        optimizer = build_optimizer(module).optimizer
-        scaler = getattr(trainer.precision_plugin, "scaler", None)
-        if scaler is not None and getattr(optimizer, "_step_supports_amp_scaling", False):
-            raise UserError(
-                type(self).__name__,
-                problem="a fused optimizer hides gradients' scale under 16-mixed",
-                fix="use bf16-mixed, or fused: false",
-            )
+        check_gradients_unscaled(type(self).__name__, trainer, module)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer

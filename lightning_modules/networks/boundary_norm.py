@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.adapters import build_inner
 from lightning_modules.networks.layers import ImageSize, height_and_width
-from lightning_modules.networks.mlp import MLP
+from lightning_modules.networks.wrapping import WrappingNetwork
 from plasticity_lab.measurements.features import hooks
 from plasticity_lab.measurements.parameter_groups import block_names
 from plasticity_lab.surgery.construction import run_blank
@@ -59,7 +58,7 @@ class FixedNorm(nn.Module):
         return 2 if x.ndim == 3 else 1
 
 
-class BoundaryNormNetwork(nn.Module):
+class BoundaryNormNetwork(WrappingNetwork):
     """A network in which `callbacks.LayerwiseReset` can put a fixed normalisation after a block.
 
     Alabdulmohsin et al. 2021, https://arxiv.org/abs/2109.00267. Each block but the last is followed
@@ -77,27 +76,12 @@ class BoundaryNormNetwork(nn.Module):
         UserError: for a class that cannot be built so.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        image_size: ImageSize,
-        network: type[nn.Module] = MLP,
-        options: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = build_inner(network, options, in_channels, num_classes, image_size)
-        names = block_names(self.network)
+    def change(self, network: nn.Module, in_channels: int, image_size: ImageSize) -> None:
+        """Put a `FixedNorm` after each block but the last."""
         shape = (in_channels, *height_and_width(image_size))
-        for name, channels in _channels(self.network, names[:-1], shape).items():
-            parts = {"block": self.network.get_submodule(name), "boundary": FixedNorm(channels)}
-            self.network.set_submodule(name, nn.Sequential(OrderedDict(parts)))
-        self.blocks = tuple(f"network.{name}" for name in names)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the network."""
-        outputs: Tensor = self.network(x)
-        return outputs
+        for name, channels in _channels(network, block_names(network)[:-1], shape).items():
+            parts = {"block": network.get_submodule(name), "boundary": FixedNorm(channels)}
+            network.set_submodule(name, nn.Sequential(OrderedDict(parts)))
 
 
 def _channels(network: nn.Module, blocks: list[str], shape: tuple[int, ...]) -> dict[str, int]:

@@ -6,11 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.networks.adapters import build_inner
 from lightning_modules.networks.layers import ImageSize
-from lightning_modules.networks.mlp import MLP
+from lightning_modules.networks.wrapping import WrappingNetwork
 from plasticity_lab.measurements.features import last_layer
-from plasticity_lab.measurements.parameter_groups import block_names
 
 
 class InjectableHead(nn.Module):
@@ -53,7 +51,7 @@ class InjectableHead(nn.Module):
         self.choose_trained()
 
 
-class InjectableNetwork(nn.Module):
+class InjectableNetwork(WrappingNetwork):
     """A network whose head `callbacks.PlasticityInjection` can give fresh weights.
 
     Nikishin et al. 2023, https://arxiv.org/abs/2305.15555. Until then it computes what the network
@@ -70,22 +68,7 @@ class InjectableNetwork(nn.Module):
         UserError: for a class that cannot be built so.
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        image_size: ImageSize,
-        network: type[nn.Module] = MLP,
-        options: dict[str, Any] | None = None,
-    ) -> None:
-        super().__init__()
-        self.network = build_inner(network, options, in_channels, num_classes, image_size)
-        head = last_layer(self.network)
-        self.network.set_submodule(head, InjectableHead(self.network.get_submodule(head)))
-        names = block_names(self.network)
-        self.blocks = tuple(f"network.{name}" for name in names)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As the network."""
-        outputs: Tensor = self.network(x)
-        return outputs
+    def change(self, network: nn.Module, in_channels: int, image_size: ImageSize) -> None:
+        """Put an `InjectableHead` in the place of the head."""
+        head = last_layer(network)
+        network.set_submodule(head, InjectableHead(network.get_submodule(head)))

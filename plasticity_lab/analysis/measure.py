@@ -20,8 +20,8 @@ from callbacks.diagnostics.base import (
     log_measured,
 )
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import NO_PROBE, training_probe
 from callbacks.diagnostics.run_look import blank_look, look_at_module, multiplied, with_data
+from callbacks.probe import NO_PROBE, training_probe
 from datamodules import ImageDataModule
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.command_line import CommandParser, called, errors_in_one_line, program

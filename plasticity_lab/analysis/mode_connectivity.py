@@ -12,7 +12,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from callbacks.diagnostics.probe import training_probe
+from callbacks.probe import training_probe
 from datamodules import ImageDataModule
 from plasticity_lab.analysis.interpolation import Point, barriers, interpolate_path
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint

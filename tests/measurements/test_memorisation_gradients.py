@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from callbacks import MemorisationGradients
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe
+from callbacks.probe import Probe
 from lightning_modules import Classification, Regression
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.memorisation_gradients import memorisation_gradients

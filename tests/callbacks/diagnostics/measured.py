@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from callbacks.diagnostics.base import Diagnostic
-from callbacks.diagnostics.probe import Probe, training_probe
 from callbacks.diagnostics.run_look import run_look
+from callbacks.probe import Probe, training_probe
 from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.surgery.norm_statistics import estimate_norm_statistics
 from tests.runs import fit, logged, tiny

@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks import Churn
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe
+from callbacks.probe import Probe
 from lightning_modules import Regression
 from plasticity_lab.analysis.measure import measure
 from plasticity_lab.timing import Time

@@ -8,8 +8,8 @@ import torch
 from pytorch_lightning import Callback
 
 from callbacks import FreshReference
-from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.run_look import look_at_module
+from callbacks.probe import Probe
 from plasticity_lab.analysis.measure import measure
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import redraw

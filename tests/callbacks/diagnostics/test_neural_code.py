@@ -12,8 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from callbacks.diagnostics.neural_code import NeuralCode
-from callbacks.diagnostics.probe import test_probe as chosen_tests
 from callbacks.diagnostics.run_look import run_look
+from callbacks.probe import test_probe as chosen_tests
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.neural_code import (
     Codes,

@@ -6,8 +6,8 @@ from torch import nn
 
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.norm_biases import NormBiases
-from callbacks.diagnostics.probe import NO_PROBE
 from callbacks.diagnostics.run_look import blank_look
+from callbacks.probe import NO_PROBE
 from lightning_modules.networks import ResNet
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.norm_biases import negative_share, norm_biases

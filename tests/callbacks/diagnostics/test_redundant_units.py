@@ -8,7 +8,7 @@ from torch import nn
 
 from callbacks import RedundantUnits
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe
+from callbacks.probe import Probe
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import check_invisible, end, fragment, last, run

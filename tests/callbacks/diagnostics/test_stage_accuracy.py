@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.stage_accuracy import accuracy
+from callbacks.probe import Probe
 from plasticity_lab.analysis.measure import measure
 from plasticity_lab.measurements.stage_accuracy import (
     average_accuracy,

@@ -11,8 +11,8 @@ from torch import nn
 
 from callbacks import Trainability
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import Probe
 from callbacks.diagnostics.run_look import look_at_module, run_look
+from callbacks.probe import Probe
 from lightning_modules import Classification, Regression
 from plasticity_lab.analysis.measure import measure
 from plasticity_lab.errors import UserError

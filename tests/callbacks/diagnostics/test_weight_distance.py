@@ -9,8 +9,8 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.diagnostics.look import Look
-from callbacks.diagnostics.probe import NO_PROBE
 from callbacks.diagnostics.weight_distance import WeightDistance
+from callbacks.probe import NO_PROBE
 from plasticity_lab.measurements.functional import norm
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
 from plasticity_lab.studies.state_hash import state_hash

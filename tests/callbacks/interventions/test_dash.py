@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from callbacks.diagnostics.probe import training_probe
+from callbacks.probe import training_probe
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
 
 NETWORK = {"network": {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False}}}

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from callbacks.diagnostics.probe import training_probe
+from callbacks.probe import training_probe
 from lightning_modules.networks import MLP
 from plasticity_lab.surgery import construct, init_parameters
 from tests.callbacks.interventions.arms import intervention, run
