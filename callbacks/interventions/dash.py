@@ -96,12 +96,13 @@ class DASH(OneShot):
         parameters = {
             name: value for name, value in own_parameters(layers).items() if value.requires_grad
         }
-        sums = {name: torch.zeros_like(value) for name, value in own_parameters(layers).items()}
+        sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
         modes = {layer: layer.training for layer in module.modules()}
         module.eval()
         try:
             for batch in data.training_pass():
-                with torch.enable_grad(), trainer.precision_plugin.forward_context():
+                # In full precision: small gradients would be 0 in float16, and cosines with them.
+                with torch.enable_grad():
                     loss = module.objective.loss(module(batch.inputs), batch.targets)
                 slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
                 for name, slope in zip(parameters, slopes, strict=True):

@@ -7,11 +7,10 @@ from typing import Any, Literal
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.current_examples import current_examples
 from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
 from callbacks.network import unwrap
-from callbacks.probe import training_probe
 from datamodules import ImageDataModule
 from lightning_modules.networks.boundary_norm import FixedNorm
 from plasticity_lab.errors import UserError
@@ -32,7 +31,9 @@ class LayerwiseReset(OneShot):
     """Layerwise reinitialisation (Alabdulmohsin et al. 2021, https://arxiv.org/abs/2109.00267).
 
     In rounds: all blocks above a boundary are drawn again, and the whole network is trained. The
-    boundary begins above the lowest block and moves up by one block after `repetitions` rounds.
+    boundary begins above the lowest block and moves up by one block after `repetitions` rounds,
+    until it is the last one's, where further rounds stay.
+
     Kept blocks are rescaled to their norm at initialisation first (`rescale`), and what leaves them
     is normalised by fixed statistics from then on (`normalise`), which needs a
     `BoundaryNormNetwork`; those of earlier rounds stay. The paper trains to convergence between
@@ -57,8 +58,8 @@ class LayerwiseReset(OneShot):
         every: in place of `at`, again and again.
 
     Raises:
-        UserError: for blocks that there are not, layers that cannot be drawn again, more or fewer
-            rounds than boundaries times repetitions, or a network that cannot be normalised.
+        UserError: for blocks that there are not, layers that cannot be drawn again, or a network
+            that cannot be normalised.
 
     Example:
         ```yaml
@@ -126,7 +127,7 @@ class LayerwiseReset(OneShot):
             initial = redraw(network, layers, draws.initial_key, holder=module)
             rescale(own_parameters(layers), initial)
         if self.normalise:
-            self._measure(trainer, network, boundary)
+            self._measure(trainer, module, boundary, draws)
         reset_layers(
             network,
             select_layers(network, layers=above),
@@ -174,10 +175,12 @@ class LayerwiseReset(OneShot):
                 "LayerwiseReset: normalise", problem="needs datamodules.ImageDataModule"
             )
 
-    def _measure(self, trainer: Trainer, network: nn.Module, boundary: str) -> None:
+    def _measure(
+        self, trainer: Trainer, module: LightningModule, boundary: str, draws: Draws
+    ) -> None:
         """Set the statistics after a block to those that training has there."""
-        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
-        inputs = training_probe(data, self.examples, False, Clock.of(trainer).now).inputs
+        inputs = current_examples(trainer, module, self.examples, draws)
+        network = unwrap(module)
         norm = _fixed_norm(network, boundary)
         assert norm is not None
         taken: list[Tensor] = []

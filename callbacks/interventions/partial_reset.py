@@ -12,7 +12,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import last_layer
 from plasticity_lab.randomness import generator
 from plasticity_lab.surgery.initialisation import redraw
-from plasticity_lab.surgery.layer_selection import layers_with_state
+from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
 from plasticity_lab.surgery.partial_reset import (
     largest_mask,
@@ -85,9 +85,10 @@ class PartialReset(OneShot):
         """Draw the rest again."""
         network, layers = unwrap(module), self._layers(module)
         weights = {
-            f"{name}.weight": layer.get_parameter("weight") for name, layer in layers.items()
+            name: value
+            for name, value in own_parameters(layers).items()
+            if name.rpartition(".")[2] == "weight" and value.requires_grad
         }
-        weights = {name.removeprefix("."): weight for name, weight in weights.items()}
         masks = {
             name: self._mask(network, list(weights), name, weight, draws)
             for name, weight in weights.items()

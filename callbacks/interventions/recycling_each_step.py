@@ -131,7 +131,8 @@ class RecyclingEachStep(EachStep):
                 "its activations are not seen",
                 fix="call self(inputs) or self.network(inputs) in training_step",
             )
-        for layer, sums in self._activity.sums.items():
+        # Of all ranks, so that each has the same, and a checkpoint has what all have.
+        for layer, sums in over_ranks(trainer, pl_module, self._activity.sums).items():
             self._sums[layer] = add(self._sums.get(layer), sums)
         self._activity.sums = {}
 
@@ -146,7 +147,9 @@ class RecyclingEachStep(EachStep):
     def apply(self, trainer: Trainer, module: LightningModule, value: float, draws: Draws) -> None:
         """Let each layer's units be judged by what was measured, and reset those chosen."""
         units = self.recycling.found(module)
-        measured = means(trainer, module, self._sums)
+        measured = {
+            layer: total.to(module.device) / weight for layer, (total, weight) in self._sums.items()
+        }
         self._sums = {}
         chosen = {}
         for layer, numbers in measured.items():
@@ -175,25 +178,20 @@ class RecyclingEachStep(EachStep):
         """Restore what `units_state` has returned."""
 
 
-def means(trainer: Trainer, module: LightningModule, sums: Sums) -> dict[str, Tensor]:
-    """Return the means of weighted sums over all ranks, by layer, on the module's device."""
-    if not sums:
-        return {}
-    totals = {layer: total.to(module.device) for layer, (total, _) in sorted(sums.items())}
+def over_ranks(trainer: Trainer, module: LightningModule, sums: Sums) -> Sums:
+    """Return weighted sums added over all ranks, by layer."""
+    if trainer.world_size == 1:
+        return dict(sorted(sums.items()))
+    totals = {layer: total for layer, (total, _) in sorted(sums.items())}
     weights = torch.tensor(
         [sums[layer][1] for layer in totals], device=module.device, dtype=torch.float32
     )
-    if trainer.world_size > 1:
-        # In one message, and added in the order of the ranks.
-        parts = torch.cat([weights, *(total.flatten() for total in totals.values())])
-        gathered: Any = module.all_gather(parts)
-        flat = gathered.sum(0)
-        weights, *rows = flat.split([len(weights), *(one.numel() for one in totals.values())])
-        totals = {
-            layer: row.view_as(total)
-            for (layer, total), row in zip(totals.items(), rows, strict=True)
-        }
+    # In one message, and added in the order of the ranks.
+    parts = torch.cat([weights, *(total.flatten() for total in totals.values())])
+    gathered: Any = module.all_gather(parts)
+    flat = gathered.sum(0)
+    weights, *rows = flat.split([len(weights), *(one.numel() for one in totals.values())])
     return {
-        layer: total / weight
-        for (layer, total), weight in zip(totals.items(), weights, strict=True)
+        layer: (row.view_as(total), float(weight))
+        for (layer, total), row, weight in zip(totals.items(), rows, weights, strict=True)
     }

@@ -12,6 +12,7 @@ from callbacks.interventions.redraw_checks import check_can_redraw
 from callbacks.interventions.scaled_gradients import check_gradients_unscaled
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
+from plasticity_lab.schedule import Answer
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_selection import (
     layers_with_state,
@@ -24,7 +25,9 @@ from plasticity_lab.surgery.selective_reset import (
     lowest_share,
     reset_weights,
 )
-from plasticity_lab.timing import Time
+from plasticity_lab.timing import Position, Time
+
+WATCHES = "watches gradients"
 
 
 class SelectiveWeightReset(OneShot):
@@ -105,6 +108,16 @@ class SelectiveWeightReset(OneShot):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the gradients of a checkpoint."""
         self._gradients = dict(state_dict["gradients"])
+
+    def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
+        """Return whether it acts, or watches gradients until it does."""
+        acts = super().active(before, now, epochs)
+        return WATCHES if acts is None and self.utility == "gradient" else acts
+
+    def act(self, trainer: Trainer, module: LightningModule, answer: Answer) -> None:
+        """Reset weights, unless it watches."""
+        if answer != WATCHES:
+            super().act(trainer, module, answer)
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers that cannot be drawn again, and gradients whose scale is not known."""

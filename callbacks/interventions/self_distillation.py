@@ -45,8 +45,7 @@ class SelfDistillation(OneShot, LossTerm):
         every: in place of `at`, again and again.
 
     Raises:
-        UserError: below 0, for a module that is no `Supervised`, a compiled network, or a
-            checkpoint from after a moment that holds no teacher.
+        UserError: below 0, for a module that is no `Supervised`, or a compiled network.
 
     Example:
         ```yaml
@@ -108,7 +107,9 @@ class SelfDistillation(OneShot, LossTerm):
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Copy the network."""
         tensors = tensors_of(unwrap(module))
-        self._teacher = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        teacher = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+        # Each rank has batch-norm statistics of its own at the start of a batch.
+        self._teacher = trainer.strategy.broadcast(teacher)
 
     def term(self, module: LightningModule, batch: Any, outputs: Tensor) -> Tensor | None:
         """Return strength times the mean divergence; None without a teacher."""

@@ -90,7 +90,7 @@ class ShrinkPerturb(OneShot):
         scope = {
             name: part
             for name, part in own_parameters(layers).items()
-            if self.scope == "all" or part.ndim > 1
+            if part.requires_grad and (self.scope == "all" or part.ndim > 1)
         }
         if self.noise == "gaussian":
             noise = {

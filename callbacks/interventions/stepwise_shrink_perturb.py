@@ -74,7 +74,11 @@ class StepwiseShrinkPerturb(EachStep):
     def apply(self, trainer: Trainer, module: LightningModule, value: float, draws: Draws) -> None:
         """Shrink and perturb."""
         if value:
-            parameters = own_parameters(layers_with_state(unwrap(module)))
+            parameters = {
+                name: parameter
+                for name, parameter in own_parameters(layers_with_state(unwrap(module))).items()
+                if parameter.requires_grad
+            }
             noise = self._noise(module, parameters, draws)
             shrink_perturb(parameters, noise, self.shrink, value)
 

@@ -27,7 +27,9 @@ def sync_weight_averages(
         averaged = average.state_dict()
         for name, tensor in before.items():
             if not tensor.equal(now[name]):
-                averaged[name].copy_(torch.where(tensor != now[name], now[name], averaged[name]))
+                # It may be kept on another device.
+                average_here = averaged[name].to(tensor.device)
+                averaged[name].copy_(torch.where(tensor != now[name], now[name], average_here))
 
 
 def averages(trainer: Trainer) -> list[nn.Module]:

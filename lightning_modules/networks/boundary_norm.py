@@ -51,7 +51,7 @@ class FixedNorm(nn.Module):
         """(batch, channels, …), or (batch, tokens, channels), to the same shape."""
         shape = [1] * x.ndim
         shape[self._axis(x)] = -1
-        return (x - self.mean.view(shape)) / self.deviation.view(shape)
+        return (x - self.mean.view(shape).to(x)) / self.deviation.view(shape).to(x)
 
     @staticmethod
     def _axis(x: Tensor) -> int:

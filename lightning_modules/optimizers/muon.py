@@ -17,10 +17,11 @@ class MuonAdamW(Optimizer):
     https://kellerjordan.github.io/posts/muon/
 
     `torch.optim.Muon` orthogonalises the momentum of matrices. Kernels (outputs, inputs, height,
-    width) are matrices (outputs, inputs x height x width) to it. Biases, scales and shifts are
-    AdamW's, and so is the last matrix, which is the head's in a network that lists its layers from
-    bottom to top. The update is scaled to the size of AdamW's (0.2 x the square root of the larger
-    side, Liu et al. 2025, https://arxiv.org/abs/2502.16982), so that one rate serves both.
+    width) are matrices (outputs, inputs x height x width) to it. AdamW's are biases, scales and
+    shifts, what has one row (class tokens), what is frozen, and the last matrix, which is the
+    head's in a network that lists its layers from bottom to top. The update is scaled to the size
+    of AdamW's (0.2 x the square root of the larger side, Liu et al. 2025,
+    https://arxiv.org/abs/2502.16982), so that one rate serves both.
 
     Args:
         params: of a network, bottom to top.
@@ -53,7 +54,8 @@ class MuonAdamW(Optimizer):
         ns_steps: int = 5,
     ) -> None:
         parameters = list(params)
-        matrices = [value for value in parameters if value.ndim > 1][:-1]
+        trained = [value for value in parameters if value.requires_grad and value.ndim > 1]
+        matrices = [value for value in trained if len(value) > 1][:-1]
         if not matrices:
             raise ValueError("MuonAdamW needs a matrix or kernels besides the head's")
         known = {id(value) for value in matrices}

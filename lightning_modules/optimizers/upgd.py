@@ -89,6 +89,8 @@ class UPGD(Optimizer):
             for value in group["params"]
             if value.grad is not None
         ]
+        if not trained:
+            return loss
         for group, value in trained:
             state = self.state[value]
             if not state:

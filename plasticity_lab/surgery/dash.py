@@ -22,7 +22,8 @@ def direction_aware_shrink(
 
     Args:
         layers: by name; those that are neither linear nor convolutional are left alone.
-        descent: of their parameters by full name: a negative gradient of the loss on new data.
+        descent: of their parameters by full name: a negative gradient of the loss on new data;
+            those without one are left alone.
         least: smallest factor, in [0, 1]. The paper's is 0.3 or 0.05.
 
     Raises:
@@ -37,7 +38,9 @@ def direction_aware_shrink(
     """
     for name, layer in linear_layers(layers).items():
         for part, value in layer.named_parameters(recurse=False):
-            direction = descent[full_name(name, part)]
+            direction = descent.get(full_name(name, part))
+            if direction is None:
+                continue
             # Each kernel, else each row, else the whole bias.
             rows = value.flatten(2) if value.ndim > 2 else value
             directions = direction.flatten(2) if value.ndim > 2 else direction

@@ -25,9 +25,10 @@ def isometry(matrix: Tensor, iterations: int | None = 10) -> Tensor:
                 [0., 1.]])
     """
     if iterations is None:
-        left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+        wide_enough = matrix if matrix.dtype == torch.float64 else matrix.float()
+        left, values, right = torch.linalg.svd(wide_enough, full_matrices=False)
         exact: Tensor = left @ right * (values[..., :1, None] > 0)
-        return exact
+        return exact.to(matrix.dtype)
     wide = matrix.shape[-2] < matrix.shape[-1]
     x: Tensor = matrix.mT if wide else matrix
     norm = torch.linalg.matrix_norm(x, keepdim=True)
@@ -46,7 +47,8 @@ def orthogonalise(layers: Mapping[str, nn.Module], iterations: int | None = 10) 
     the number of positions. Biases and normalisation layers stay.
 
     Args:
-        layers: by name; those without a matrix are left alone.
+        layers: by name; those without a matrix, or whose weights are frozen, are left alone. The
+            stacked projections of torch's attention are, too; those of a layer are one matrix.
         iterations: as `isometry` takes it; the authors' is 10.
 
     Raises:
@@ -60,6 +62,8 @@ def orthogonalise(layers: Mapping[str, nn.Module], iterations: int | None = 10) 
     """
     for layer in linear_layers(layers).values():
         weight = layer.get_parameter("weight")
+        if not weight.requires_grad:
+            continue
         outputs, inputs = weight.shape[:2]
         positions = weight[0, 0].numel()
         # (positions, outputs, inputs)

@@ -53,7 +53,11 @@ def clear_moments(optimizer: Optimizer) -> None:
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if name != "step" and isinstance(value, Tensor) and value.shape == parameter.shape:
+            if (
+                name not in ("step", "step_size")
+                and isinstance(value, Tensor)
+                and value.shape == parameter.shape
+            ):
                 value.zero_()
 
 
@@ -76,6 +80,8 @@ def clear_step_counts(optimizer: Optimizer) -> None:
     for state in optimizer.state.values():
         if isinstance(state.get("step"), Tensor):
             state["step"].zero_()
+        if isinstance(state.get("mu_product"), Tensor):  # of NAdam, over all steps
+            state["mu_product"].fill_(1)
 
 
 @torch.no_grad()

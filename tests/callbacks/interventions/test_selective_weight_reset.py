@@ -10,6 +10,7 @@ from torch import Tensor
 from callbacks import SelectiveWeightReset
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery import construct, redraw
+from plasticity_lab.timing import Position, Time
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
 from tests.callbacks.interventions.test_continual_backprop import of_kind
 from tests.networks import SmallNet
@@ -100,3 +101,13 @@ def test_layers_are_those_chosen() -> None:
 def test_a_factor_outside_its_range_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         SelectiveWeightReset([], **arguments)
+
+
+def test_gradients_are_watched_from_the_beginning_and_shared_with_no_other_run() -> None:
+    """What it resets later depends on what it has seen, so that no epoch is like one without it."""
+    start, later, at = Position(0, 0), Position(1, 4), [Time("2ep")]
+    watching = SelectiveWeightReset(at=at, factor=0.1, utility="gradient")
+    for moment in ((None, start), (start, later)):
+        assert watching.active(*moment, 3) == "watches gradients"
+    assert watching.active(later, Position(2, 8), 3) is True
+    assert SelectiveWeightReset(at=at, factor=0.1).active(None, start, 3) is None
