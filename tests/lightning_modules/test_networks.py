@@ -52,7 +52,7 @@ NETWORKS: dict[str, nn.Module] = {
 
 
 def test_every_network_is_here() -> None:
-    elsewhere = {"TimmNetwork", "TorchvisionNetwork"}
+    elsewhere = {"TimmNetwork", "TorchvisionNetwork", "BoundaryNormNetwork", "InjectableNetwork"}
     named = {type(network).__name__ for network in NETWORKS.values()}
     assert named | elsewhere == registry.NETWORKS
 

@@ -130,7 +130,7 @@ def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
         ]
     }
     never = {**acting("OptimizerReset", at=["9ep"])}
-    unreached = r"OptimizerReset: at: \[9ep\]: 9ep is never reached"
+    unreached = r"OptimizerReset\(what=all\): at: \[9ep\]: 9ep is never reached"
     for arm, message in ((late, "size: 99"), (never, unreached)):
         work = small({**few("plain"), "broken": arm}, seeds=1)
         with pytest.raises(UserError, match=f"^broken,seed=0: {message}"):
