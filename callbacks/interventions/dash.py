@@ -10,6 +10,7 @@ from callbacks.network import unwrap
 from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.surgery.dash import direction_aware_shrink
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
 from plasticity_lab.surgery.weight_matrices import linear_layers
@@ -97,22 +98,19 @@ class DASH(OneShot):
             name: value for name, value in own_parameters(layers).items() if value.requires_grad
         }
         sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
-        modes = {layer: layer.training for layer in module.modules()}
-        module.eval()
-        try:
+        # In full precision: small gradients would be 0 in float16, and cosines with them.
+        with preserve_state(module):
             for batch in data.training_pass():
-                # In full precision: small gradients would be 0 in float16, and cosines with them.
-                with torch.enable_grad():
-                    loss = module.objective.loss(module(batch.inputs), batch.targets)
+                loss = module.objective.loss(module(batch.inputs), batch.targets)
                 slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
                 for name, slope in zip(parameters, slopes, strict=True):
-                    if slope is not None and self.average is None:
-                        sums[name] -= slope * len(batch.inputs)
-                    elif slope is not None:
-                        sums[name].lerp_(-slope, self.average or 0)
-        finally:
-            for layer, mode in modes.items():
-                layer.training = mode
+                    if slope is None:
+                        continue
+                    with torch.no_grad():
+                        if self.average is None:
+                            sums[name] -= slope * len(batch.inputs)
+                        else:
+                            sums[name].lerp_(-slope, self.average)
         # Cosines do not ask for the number of examples, or of ranks.
         return {
             name: trainer.strategy.reduce(total, reduce_op="sum") for name, total in sums.items()

@@ -16,13 +16,13 @@ from lightning_modules.networks.boundary_norm import FixedNorm
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import hooks
 from plasticity_lab.measurements.parameter_groups import block_names
+from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.schedule import Answer
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_reset import reset_layers
 from plasticity_lab.surgery.layer_selection import own_parameters, select_layers
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers, frozen_batch_norms
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
-from plasticity_lab.surgery.preserve_buffers import preserve_buffers
 from plasticity_lab.surgery.rescale import rescale
 from plasticity_lab.timing import Position, Time
 
@@ -186,20 +186,14 @@ class LayerwiseReset(OneShot):
         taken: list[Tensor] = []
 
         def keep(layer: nn.Module, arguments: Any) -> None:
-            taken.append(arguments[0].float())
+            taken.append(arguments[0].detach().float())
 
         # As in training, but for dropout.
-        modes = {layer: layer.training for layer in network.modules()}
         frozen = frozen_batch_norms(network)
-        network.eval()
-        for name, layer in batch_norm_layers(network).items():
-            layer.train(name not in frozen)
-        try:
-            with preserve_buffers(network), hooks(norm.register_forward_pre_hook(keep)):
-                network(inputs)
-        finally:
-            for layer, mode in modes.items():
-                layer.training = mode
+        with preserve_state(network), hooks(norm.register_forward_pre_hook(keep)):
+            for name, layer in batch_norm_layers(network).items():
+                layer.train(name not in frozen)
+            network(inputs)
         norm.measure(taken[-1])
 
 
