@@ -41,7 +41,7 @@ def decoder() -> str:
     return " ".join([f"rules {_RULES}", *(f"{name} {features.version(name)}" for name in names)])
 
 
-def decode(path: Path, size: Size | None, channels: Literal[1, 3]) -> Tensor:
+def decode(path: str | Path, size: Size | None, channels: Literal[1, 3]) -> Tensor:
     """Read an image file as a uint8 tensor (channels, height, width).
 
     It may be grey, RGB, a palette or 16-bit, with or without alpha.

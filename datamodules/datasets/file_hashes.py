@@ -25,7 +25,7 @@ class FileHashes(NamedTuple):
     identity: str
 
 
-def hash_files(files: Sequence[Path]) -> FileHashes:
+def hash_files(files: Sequence[str | Path]) -> FileHashes:
     """Hash what the file system knows of files.
 
     Raises:
@@ -34,7 +34,7 @@ def hash_files(files: Sequence[Path]) -> FileHashes:
     fingerprint, identity = hashlib.sha256(), hashlib.sha256()
     for file in files:
         try:
-            status = file.stat()
+            status = os.stat(file)
         except OSError as error:
             raise UserError(
                 printable(file),

@@ -46,7 +46,7 @@ class FolderSplit(Split):
                 printable(self.files[index]),
                 problem=(
                     f"{image.shape[2]} x {image.shape[1]} pixels where "
-                    f"{printable(self.files[0].name)} "
+                    f"{printable(os.path.basename(self.files[0]))} "
                     f"has {self.shape[2]} x {self.shape[1]}"
                 ),
                 fix="set size: to resize all images to one size",
