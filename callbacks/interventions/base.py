@@ -57,6 +57,14 @@ class Intervention(Timed, Callback):
 
     tags: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def state_key(self) -> str:
+        """What its state is kept by in checkpoints: one with other arguments begins anew."""
+        return repr(self)
+
+    def begin(self) -> None:
+        """Forget what it keeps, before a run that goes on from no checkpoint."""
+
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Raise UserError, before training, for what this run does not have."""
 
@@ -69,8 +77,9 @@ class Intervention(Timed, Callback):
         """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit":
-            Clock.add_to(trainer, pl_module)
+        if stage == "fit" and Clock.add_to(trainer, pl_module).last is None:
+            # It may have been in another Trainer; a checkpoint is loaded after this.
+            self.begin()
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # A run that `plasticity_lab` has built was checked before.

@@ -10,7 +10,6 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from callbacks.clock import Clock
 from callbacks.interventions.loss_penalty import LossPenalty
 from callbacks.interventions.network_checks import check_not_compiled
 from datamodules import ImageDataModule
@@ -56,15 +55,9 @@ class ChurnPenalty(LossPenalty):
         self._previous: dict[str, Tensor] = {}
         self._batch_idx = 0
 
-    @property
-    def state_key(self) -> str:
-        """Distinguish several of them."""
-        return repr(self)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and Clock.of(trainer).last is None:
-            self._previous = {}
+    def begin(self) -> None:
+        """Forget the weights before the last step."""
+        self._previous = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the weights before the last step."""

@@ -76,6 +76,7 @@ class ContinualBackprop(RecyclingEachStep):
 
     def begin(self) -> None:
         """Know no unit yet."""
+        super().begin()
         self._known: dict[str, UnitUtility] = {}
 
     def measure(self, layer: str, output: Tensor, site: Site) -> Tensor:

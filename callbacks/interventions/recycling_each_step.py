@@ -42,13 +42,8 @@ class RecyclingEachStep(EachStep):
         name = type(self).__name__
         self.recycling = UnitRecycling(name, layers, bias)
         self._activity = TrainingActivity(name, self.measure)
-        self._sums: Sums = {}
         self._counts: dict[str, int] = {}
         self.begin()
-
-    @abstractmethod
-    def begin(self) -> None:
-        """Forget all units, before a run."""
 
     @abstractmethod
     def measure(self, layer: str, output: Tensor, site: Site) -> Tensor:
@@ -73,11 +68,6 @@ class RecyclingEachStep(EachStep):
             value: the one that holds.
         """
 
-    @property
-    def state_key(self) -> str:
-        """Distinguish several of them."""
-        return repr(self)
-
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse layers whose units are ambiguous, and a compiled network."""
         if any(part._compiled_call_impl is not None for part in unwrap(module).modules()):
@@ -88,11 +78,9 @@ class RecyclingEachStep(EachStep):
             )
         self.recycling.check(trainer, module)
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and Clock.of(trainer).last is None:
-            self._sums = {}
-            self.begin()
+    def begin(self) -> None:
+        """Forget what has been measured."""
+        self._sums: Sums = {}
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int

@@ -6,7 +6,6 @@ from typing import Any, Literal
 from pytorch_lightning import LightningModule, Trainer
 from torch import nn
 
-from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.network import unwrap
@@ -82,15 +81,9 @@ class Rewind(OneShot):
         self.learning_rate = learning_rate
         self._snapshot: dict[str, Any] | None = None
 
-    @property
-    def state_key(self) -> str:
-        """Distinguish several of them."""
-        return repr(self)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and Clock.of(trainer).last is None:
-            self._snapshot = None
+    def begin(self) -> None:
+        """Forget the snapshot."""
+        self._snapshot = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the snapshot, once it is taken."""

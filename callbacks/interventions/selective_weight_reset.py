@@ -6,7 +6,6 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot, log
 from callbacks.interventions.redraw_checks import check_can_redraw
 from callbacks.interventions.scaled_gradients import check_gradients_unscaled
@@ -91,15 +90,9 @@ class SelectiveWeightReset(OneShot):
         self.layers = layers
         self._gradients: dict[str, Tensor] = {}
 
-    @property
-    def state_key(self) -> str:
-        """Distinguish several of them."""
-        return repr(self)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and Clock.of(trainer).last is None:
-            self._gradients = {}
+    def begin(self) -> None:
+        """Forget the gradients."""
+        self._gradients = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the gradients of the last step, if they are used."""

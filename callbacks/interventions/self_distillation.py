@@ -7,7 +7,6 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
 from torch.func import functional_call
 
-from callbacks.clock import Clock
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.network_checks import check_not_compiled
 from callbacks.interventions.redraw_checks import check_parameters_kept
@@ -63,15 +62,9 @@ class SelfDistillation(OneShot, LossTerm):
         self.strength = strength
         self._teacher: dict[str, Tensor] | None = None
 
-    @property
-    def state_key(self) -> str:
-        """Distinguish several of them."""
-        return repr(self)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and Clock.of(trainer).last is None:
-            self._teacher = None
+    def begin(self) -> None:
+        """Forget the teacher."""
+        self._teacher = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the teacher, once there is one."""

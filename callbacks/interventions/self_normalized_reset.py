@@ -89,6 +89,7 @@ class SelfNormalizedReset(RecyclingEachStep):
 
     def begin(self) -> None:
         """Know no unit yet."""
+        super().begin()
         self._silences: dict[str, Silences] = {}
 
     def measure(self, layer: str, output: Tensor, site: Site) -> Tensor:

@@ -57,15 +57,9 @@ class SpectralRegularisation(WeightPenalty):
         self.iterations = iterations
         self._left: dict[str, Tensor] = {}
 
-    @property
-    def state_key(self) -> str:
-        """Distinguish several of them."""
-        return repr(self)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and Clock.of(trainer).last is None:
-            self._left = {}
+    def begin(self) -> None:
+        """Forget the singular vectors."""
+        self._left = {}
 
     def state_dict(self) -> dict[str, Any]:
         """Return the singular vectors."""

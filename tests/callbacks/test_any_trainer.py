@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import (
     CKA,
+    ContinualBackprop,
     DormantUnits,
     FeatureRank,
     FisherInformation,
@@ -38,7 +39,10 @@ from callbacks import (
     NormRecalibration,
     OptimizerReset,
     Rewind,
+    SelectiveWeightReset,
+    SelfNormalizedReset,
     ShrinkPerturb,
+    SpectralRegularisation,
     StageEnd,
     WeightDecaySchedule,
     WeightDistance,
@@ -255,6 +259,10 @@ class TestAnyTrainer:
                 Rewind([Time("3ep")], to=Time("1ep")),
                 WeightDecaySchedule({"2ep": 0.5}),
                 LearningRateFactor({"3ep": 0.1}),
+                SpectralRegularisation({"0ep": 0.01}),
+                SelectiveWeightReset(["1ep"], factor=0.1, utility="gradient"),
+                ContinualBackprop({"1ep": 0.2}, maturity=2),
+                SelfNormalizedReset({"1ep": 0.1}, interval=2, longest=3),
                 CKA(EVERY, examples=40),
                 *diagnostics(),
             ]
