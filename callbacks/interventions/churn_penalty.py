@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from callbacks.interventions.loss_penalty import LossPenalty
 from callbacks.interventions.network_checks import check_not_compiled
+from callbacks.interventions.training_activity import unwatched
 from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
@@ -119,5 +120,6 @@ class ChurnPenalty(LossPenalty):
 def _outputs(module: LightningModule, inputs: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
     """Return outputs with other parameters; buffers are left as they are."""
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    outputs: Tensor = functional_call(module, {**parameters, **buffers}, (inputs,))
+    with unwatched():
+        outputs: Tensor = functional_call(module, {**parameters, **buffers}, (inputs,))
     return outputs

@@ -1,6 +1,8 @@
 """What the units of a network do in the forward passes of training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -18,6 +20,19 @@ numbers of each unit, (numbers, units)."""
 
 Sums = dict[str, tuple[Tensor, float]]
 """By layer: weighted sums of what was measured, and the weights' sum."""
+
+
+_WATCHED = ContextVar("_WATCHED", default=True)
+
+
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Hide forward passes of the network in training mode that are not those of training."""
+    token = _WATCHED.set(False)
+    try:
+        yield
+    finally:
+        _WATCHED.reset(token)
 
 
 class TrainingActivity:
@@ -44,7 +59,7 @@ class TrainingActivity:
 
         def enter(called: nn.Module, inputs: Any) -> None:
             # A copy of the network has these hooks too.
-            if called is network and called.training:
+            if called is network and called.training and _WATCHED.get():
                 watch.number = 0
                 watch.__enter__()  # type: ignore[no-untyped-call]
                 entered.append(True)

@@ -103,7 +103,17 @@ def test_a_run_in_which_no_unit_is_replaced_is_the_run_without() -> None:
     assert state(followed) == state(run())
 
 
-def test_a_rule_that_passes_twice_is_followed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "beside",
+    [
+        VARIANTS["SAM"],
+        {"trainer": {"callbacks+": [intervention("ChurnPenalty", levels={"0ep": 1.0})]}},
+    ],
+    ids=["SAM", "ChurnPenalty"],
+)
+def test_passes_beside_that_of_training_are_not_followed(
+    monkeypatch: pytest.MonkeyPatch, beside: dict[str, Any]
+) -> None:
     seen: list[str] = []
     measure = ContinualBackprop.measure
 
@@ -112,7 +122,7 @@ def test_a_rule_that_passes_twice_is_followed_once(monkeypatch: pytest.MonkeyPat
         return measure(self, layer, *args)
 
     monkeypatch.setattr(ContinualBackprop, "measure", counting)
-    fit(*tiny(REGISTRY["ContinualBackprop"].acting, VARIANTS["SAM"]))
+    fit(*tiny(REGISTRY["ContinualBackprop"].acting, beside))
     # One layer, in all batches but the first; validation is not followed.
     assert seen == ["conv"] * 11
 
