@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.study_file import Run, shown
+from plasticity_lab.studies.study_run import Run, shown
 
 
 class Arm(NamedTuple):

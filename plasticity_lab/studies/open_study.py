@@ -12,7 +12,8 @@ from plasticity_lab.studies.opened_record import Opened
 from plasticity_lab.studies.phases import phase, provisional, selection_name
 from plasticity_lab.studies.store import Store
 from plasticity_lab.studies.study_context import STUDY_FILE, StudyContext
-from plasticity_lab.studies.study_file import Run, Study, read_study
+from plasticity_lab.studies.study_file import Study, read_study
+from plasticity_lab.studies.study_run import Run
 
 
 def open_study(

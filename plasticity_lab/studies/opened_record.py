@@ -18,7 +18,8 @@ from plasticity_lab.project import BESIDE, CODE, PACKAGE
 from plasticity_lab.studies.files import read_json, write_whole
 from plasticity_lab.studies.plan import EpochSignatures
 from plasticity_lab.studies.stamps import Stamp, stamp
-from plasticity_lab.studies.study_file import SEED, Run
+from plasticity_lab.studies.study_parts import SEED
+from plasticity_lab.studies.study_run import Run
 
 FILE = "opened.json"
 

@@ -15,7 +15,8 @@ from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.pretraining import is_trained, with_weights, without_weights
 from plasticity_lab.studies.scalars import read
 from plasticity_lab.studies.selection import SELECTION, Choice, Selection, choose
-from plasticity_lab.studies.study_file import Run, Study, read_study, shown, without_equals
+from plasticity_lab.studies.study_file import Study, read_study
+from plasticity_lab.studies.study_run import Run, shown, without_equals
 from plasticity_lab.studies.wording import note
 
 if TYPE_CHECKING:

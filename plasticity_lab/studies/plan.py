@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
-from plasticity_lab.studies.study_file import SEED
+from plasticity_lab.studies.study_parts import SEED
 
 MAX_SEGMENT_EPOCHS = 50
 """Epochs after which a segment ends: a kill costs little, and later runs can branch there."""

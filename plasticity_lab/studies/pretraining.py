@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.expressions import filled
-from plasticity_lab.studies.study_file import PRETRAINED, Run, Study
+from plasticity_lab.studies.study_file import PRETRAINED, Study
+from plasticity_lab.studies.study_run import Run
 
 if TYPE_CHECKING:
     from plasticity_lab.studies.study_context import StudyContext

@@ -12,7 +12,8 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.studies.expressions import filled
 from plasticity_lab.studies.overrides import nested
-from plasticity_lab.studies.study_file import SEED, Run
+from plasticity_lab.studies.study_parts import SEED
+from plasticity_lab.studies.study_run import Run
 
 LOGGER = "trainer.logger"
 

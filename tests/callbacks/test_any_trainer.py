@@ -260,7 +260,7 @@ class TestAnyTrainer:
                 WeightDecaySchedule({"2ep": 0.5}),
                 LearningRateFactor({"3ep": 0.1}),
                 SpectralRegularisation({"0ep": 0.01}),
-                SelectiveWeightReset(["1ep"], factor=0.1, utility="gradient"),
+                SelectiveWeightReset([Time("1ep")], factor=0.1, utility="gradient"),
                 ContinualBackprop({"1ep": 0.2}, maturity=2),
                 SelfNormalizedReset({"1ep": 0.1}, interval=2, longest=3),
                 CKA(EVERY, examples=40),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from plasticity_lab.studies import resolve_configs
-from plasticity_lab.studies.study_file import Run
+from plasticity_lab.studies.study_run import Run
 
 _PARSE = resolve_configs._parsed
 _CONFIGS: dict[str, dict[str, Any]] = {}

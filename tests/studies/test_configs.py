@@ -17,7 +17,7 @@ from plasticity_lab.studies.plan import EmptyStore, segments
 from plasticity_lab.studies.readings import check_claims
 from plasticity_lab.studies.selection import SELECTION
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.study_file import SEED
+from plasticity_lab.studies.study_parts import SEED
 from tests.runs import REPOSITORY, fit
 
 FILES = sorted((REPOSITORY / "configs/studies").glob("*.yaml"))

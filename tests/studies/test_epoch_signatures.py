@@ -10,7 +10,7 @@ from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from plasticity_lab.studies.plan import StateChain, state_chain
 from plasticity_lab.studies.resolve_configs import resolve
-from plasticity_lab.studies.study_file import Run
+from plasticity_lab.studies.study_run import Run
 from tests.registry import REGISTRY
 from tests.runs import TINY, tiny
 

@@ -7,7 +7,7 @@ import pytest
 
 from plasticity_lab.studies.resolve_configs import resolve
 from plasticity_lab.studies.state_hash import state_hash
-from plasticity_lab.studies.study_file import Run
+from plasticity_lab.studies.study_run import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import REGISTRY, RESUMED_TOGETHER, VARIANTS
 from tests.runs import fit, logged, tiny

@@ -12,7 +12,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.logged_metrics import logged_metrics
 from plasticity_lab.studies.metrics import check_metric
 from plasticity_lab.studies.resolve_configs import resolve
-from plasticity_lab.studies.study_file import Run
+from plasticity_lab.studies.study_run import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTIC_NODES, DIAGNOSTICS, REGISTRY
 from tests.runs import fit, logged, tiny
