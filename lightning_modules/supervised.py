@@ -1,8 +1,7 @@
 """Supervised learning of any task; knows nothing of interventions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,24 +13,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from lightning_modules.epoch_metrics import EpochMetrics
+from lightning_modules.initial_weights import InitialWeights
 from lightning_modules.loss_terms import Losses, loss_terms, losses_with_terms
 from lightning_modules.objectives import Objective
 from lightning_modules.optimizers import UPGD
 from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
-from plasticity_lab.surgery.initial_weights import (
-    check_weights,
-    load_weights,
-    read_weights,
-    weights_hash,
-)
 from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
 from plasticity_lab.surgery.preserve_buffers import preserve_buffers
 from plasticity_lab.surgery.schemes import Scheme
-
-BEGAN_FROM = "initial_weights"
-"""Entry of a checkpoint: hash of the weights of a file that training began from."""
 
 
 class Supervised(LightningModule):
@@ -90,17 +81,7 @@ class Supervised(LightningModule):
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
         self.objective, self.rule = objective, rule or Backpropagation()
         self._loss_again: Callable[[], Tensor] | None = None
-        self.initial_weights = initial_weights
-        self.initial_weights_except = initial_weights_except or []
-        if self.initial_weights_except and initial_weights is None:
-            raise UserError(
-                "initial_weights_except",
-                value=self.initial_weights_except,
-                problem="there are no weights to begin from",
-                fix="set initial_weights: FILE, or remove it",
-            )
-        # Hash of the weights that training began from: "" is its own, None is not begun.
-        self._began_from: str | None = None
+        self.initial_weights = InitialWeights(initial_weights, initial_weights_except)
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         init_parameters(network, seed, initialisation)
@@ -116,56 +97,13 @@ class Supervised(LightningModule):
 
     def on_fit_start(self) -> None:
         """Begin from the weights of a file, unless training resumes or has begun."""
-        if self.initial_weights and self._began_from is None:
-            weights = self.read_initial_weights()
-            load_weights(self.network, weights, self.initial_weights_except)
-            self._began_from = self._identity_of(weights)
-            # It has copied the network when it was set up.
-            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
-                average = getattr(callback, "_average_model", None)
-                if isinstance(callback, WeightAveraging) and average is not None:
-                    average.module.load_state_dict(self.state_dict())
-
-    def read_initial_weights(self) -> dict[str, Tensor]:
-        """Read the weights that training begins from.
-
-        Raises:
-            UserError: for a file that cannot be read, or weights of another network.
-        """
-        path = Path(self.initial_weights or "")
-        weights = read_weights(path)
-        check_weights(self.network, weights, self.initial_weights_except, path)
-        return weights
-
-    def _identity_of(self, weights: Mapping[str, Tensor]) -> str:
-        """Return what tells training that begins from weights from other training."""
-        kept = sorted(self.initial_weights_except)
-        return weights_hash(weights) + (f" but for {', '.join(kept)}" if kept else "")
-
-    def check_initial_weights(self, checkpoint: Mapping[str, Any] | None) -> None:
-        """Raise UserError for weights that training cannot begin from, or has not begun from.
-
-        Args:
-            checkpoint: what the run starts from; None for a new run.
-        """
-        began_from = (checkpoint or {}).get(BEGAN_FROM)
-        if self.initial_weights is None and began_from is None:
+        if not self.initial_weights.begin(self.network):
             return
-        if self.initial_weights is None:
-            problem = "the checkpoint's training began from the weights of a file"
-            raise UserError("initial_weights", value="null", problem=problem, fix="keep it")
-        exists = Path(self.initial_weights).is_file()
-        if checkpoint is None:
-            self.read_initial_weights()
-        elif began_from is None or (
-            exists and self._identity_of(self.read_initial_weights()) != began_from
-        ):
-            raise UserError(
-                "initial_weights",
-                value=self.initial_weights,
-                problem="the checkpoint's training did not begin from these weights",
-                fix="start a new run, or name the checkpoint as initial_weights in place of it",
-            )
+        # It has copied the network when it was set up.
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
+            average = getattr(callback, "_average_model", None)
+            if isinstance(callback, WeightAveraging) and average is not None:
+                average.module.load_state_dict(self.state_dict())
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Inputs (batch, …) to outputs (batch, outputs)."""
@@ -277,8 +215,7 @@ class Supervised(LightningModule):
 
         And what weights training began from, if it began from a file.
         """
-        if self._began_from:
-            checkpoint[BEGAN_FROM] = self._began_from
+        self.initial_weights.save(checkpoint)
         states: Any = self.train_metrics.state()
         if self.trainer.world_size > 1:
             states = self.all_gather(states)
@@ -297,7 +234,7 @@ class Supervised(LightningModule):
         Raises:
             UserError: inside an epoch that was measured by other metrics.
         """
-        self._began_from = checkpoint.get(BEGAN_FROM, "")
+        self.initial_weights.restore(checkpoint)
         if self._trainer is None or self.trainer.state.fn != "fit":
             return
         states = checkpoint.get("train_metrics", {})

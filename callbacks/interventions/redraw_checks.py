@@ -41,7 +41,7 @@ def check_initial_values(module: LightningModule, argument: str) -> None:
             problem=f"{type(module).__name__} draws its initial values itself",
             fix="use lightning_modules.Supervised, or fresh draws",
         )
-    if module.initial_weights is not None:
+    if module.initial_weights.file is not None:
         raise UserError(
             argument,
             problem="training begins from initial_weights, which cannot be drawn again",
