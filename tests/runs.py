@@ -46,6 +46,9 @@ TINY: dict[str, Any] = {
 }
 """4 steps an epoch, the last one smaller."""
 
+BRIEF: dict[str, Any] = {"trainer": {"limit_val_batches": 3, "limit_test_batches": 3}}
+"""Evaluates on 3 batches in place of 16, where it is training that matters."""
+
 
 def tiny(*fragments: dict[str, Any]) -> list[str]:
     """Write the tiny run and some fragments as files; return the arguments that name them."""

@@ -25,7 +25,7 @@ from tests.registry import (
     RESUMED_TOGETHER,
     VARIANTS,
 )
-from tests.runs import fit, logged, pictures, resume, state, tiny
+from tests.runs import BRIEF, fit, logged, pictures, resume, state, tiny
 
 _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 EVERY_KIND: dict[str, Any] = {
@@ -73,20 +73,20 @@ def test_every_intervention_answers_four_questions() -> None:
 
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_identity_is_bitwise_nothing(name: str) -> None:
-    assert state(fit(*tiny(IDENTITIES[name]))) == plain()
+    assert state(fit(*tiny(BRIEF, IDENTITIES[name]))) == plain()
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_acting_changes_weights(name: str) -> None:
     assert (
-        state(fit(*tiny(REGISTRY[name].acting)))["weights and buffers"]
+        state(fit(*tiny(BRIEF, REGISTRY[name].acting)))["weights and buffers"]
         != plain()["weights and buffers"]
     )
 
 
 @cache
 def plain() -> dict[str, str]:
-    return state(fit(*tiny()))
+    return state(fit(*tiny(BRIEF)))
 
 
 RUNS = {
@@ -125,7 +125,7 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None
 def check_resumes(
     *fragments: dict[str, Any], every: int = 1, first: int = 0, only: str = ""
 ) -> None:
-    arguments = tiny(*fragments)
+    arguments = tiny(BRIEF, *fragments)
     whole, config = fit(*arguments), parse(["fit", *arguments])
     home, kept = whole.place.directory, Path("kept")
     shutil.copytree(home, kept)

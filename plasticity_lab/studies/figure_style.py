@@ -10,6 +10,12 @@ WIDTH = 89 / 25.4
 
 _AXES_HEIGHT = 2.3
 _LINE_HEIGHT = 0.16
+_MOST_SLANTED = 8
+"""Names that a slant keeps apart; more of them stand upright."""
+
+_LETTER_HEIGHT = 0.07
+"""Inches that a letter of an upright name takes."""
+
 _TURNED_HEIGHT = 0.5
 """Room for names on the axis that are turned."""
 
@@ -51,9 +57,15 @@ def begin() -> Any:
 
 def turn_names(figure: Any, axes: Any) -> None:
     """Turn the names on the horizontal axis, which are too long to stand side by side."""
-    axes.tick_params(axis="x", rotation=25)
-    matplotlib.artist.setp(axes.get_xticklabels(), ha="right", rotation_mode="anchor")
-    figure.set_size_inches(WIDTH, _AXES_HEIGHT + _TURNED_HEIGHT)
+    names = axes.get_xticklabels()
+    height = _TURNED_HEIGHT
+    if len(names) > _MOST_SLANTED:
+        axes.tick_params(axis="x", rotation=90)
+        height = _LETTER_HEIGHT * max(len(name.get_text()) for name in names)
+    else:
+        axes.tick_params(axis="x", rotation=25)
+        matplotlib.artist.setp(names, ha="right", rotation_mode="anchor")
+    figure.set_size_inches(WIDTH, _AXES_HEIGHT + height)
 
 
 def add_legend(figure: Any, axes: Any, title: str | None = None) -> None:

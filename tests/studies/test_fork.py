@@ -10,7 +10,7 @@ from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.studies.study_run import Run
 from tests.callbacks.interventions.arms import ALL
 from tests.registry import REGISTRY, RESUMED_TOGETHER, VARIANTS
-from tests.runs import fit, logged, tiny
+from tests.runs import BRIEF, fit, logged, tiny
 from tests.studies.segments import train
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -26,8 +26,8 @@ def config(*fragments: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(*fragments: dict[str, Any]) -> None:
-    settings = config(*fragments)
-    finished = fit(*tiny(*fragments))
+    settings = config(BRIEF, *fragments)
+    finished = fit(*tiny(BRIEF, *fragments))
     state, logs = train(settings, Path("segments").absolute(), 1, 2, 3)
     assert state["weights and buffers"] == state_hash(finished.model.state_dict())
     assert state["optimizers"] == state_hash(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.runs import fit, tiny
+from tests.runs import BRIEF, fit, tiny
 
 
 def intervention(name: str, **arguments: Any) -> dict[str, Any]:
@@ -15,7 +15,7 @@ def run(*interventions: dict[str, Any], model: dict[str, Any] | None = None, **d
         "data": {"init_args": data},
         "model": {"init_args": model or {}},
     }
-    return fit(*tiny(fragment))
+    return fit(*tiny(BRIEF, fragment))
 
 
 FROZEN = intervention("LearningRateFactor", levels={"11st": 0.0})
