@@ -12,7 +12,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.studies.metrics import read_over, scale
 from plasticity_lab.studies.open_study import open_study
-from plasticity_lab.studies.scalars import read, read_all
+from plasticity_lab.studies.scalars import epoch_ends, read, read_all
 from plasticity_lab.studies.study_context import StudyContext
 
 
@@ -29,7 +29,9 @@ def measured(
     for folder, variables in zip(folders, values, strict=True):
         points = read(folder, metric)
         if points:
-            rows.append({**variables, "value": scale(metric) * summarise(points)})
+            rows.append(
+                {**variables, "value": scale(metric) * summarise(points, epoch_ends(folder))}
+            )
     return pd.DataFrame(rows)
 
 
@@ -147,7 +149,7 @@ def curves(
 
 def _ends(folder: Path) -> list[int]:
     """Return the steps at which epochs begin and end, as far as training loss was logged."""
-    return [0, *(step for step, _ in read(folder, "train/loss"))]
+    return [0, *epoch_ends(folder)]
 
 
 def epochs_of(steps: Sequence[int], ends: Sequence[int]) -> list[float]:

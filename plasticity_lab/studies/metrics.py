@@ -8,12 +8,14 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.scalars import Points
 
 
-def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
-    """Return how a metric's values over time become one.
+def read_over(text: Any, key: str = "over") -> Callable[[Points, Sequence[int]], float]:
+    """Return how a metric's values over time become one, from them and the steps of epochs' ends.
 
-    `last 5 epochs` is the mean of the last five values and `first 5 epochs` of the first five,
-    `last epoch` the last one, `first` and `largest` what they say, and `at 10%` the last one within
-    that share of the steps.
+    `last 5 epochs` is the mean of the values in the last five epochs, of which there is one if the
+    metric is measured every fifth, and `first 5 epochs` of those in the first five; with none in
+    them, it is the nearest. `last epoch` is the last value, `first` and `largest` what they say,
+    and `at 10%` the last one within that share of the steps. Where it is not known where epochs
+    end, each holds one value.
 
     Args:
         text: how.
@@ -24,22 +26,42 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points], float]:
     """
     if match := re.fullmatch(r"last (?:([1-9]\d*) epochs|epoch)", str(text)):
         count = int(match[1] or 1)
-        return lambda points: sum(value for _, value in points[-count:]) / len(points[-count:])
+        return lambda points, ends: _mean(_last(points, ends, count))
     if match := re.fullmatch(r"first ([1-9]\d*) epochs", str(text)):
         early = int(match[1])
-        return lambda points: sum(value for _, value in points[:early]) / len(points[:early])
+        return lambda points, ends: _mean(_first(points, ends, early))
     if match := re.fullmatch(r"at (\d\d?|100)%", str(text)):
         share = int(match[1])
-        return lambda points: _at(points, share)
+        return lambda points, ends: _at(points, share)
     if text == "first":
-        return lambda points: points[0][1]
+        return lambda points, ends: points[0][1]
     if text == "largest":
-        return lambda points: max(value for _, value in points)
+        return lambda points, ends: max(value for _, value in points)
     raise UserError(
         key,
         value=text,
         fix="set 'last epoch', 'last 5 epochs', 'first 5 epochs', 'first', 'largest' or 'at 10%'",
     )
+
+
+def _last(points: Points, ends: Sequence[int], count: int) -> Points:
+    """Return the values in the last epochs; the last one at least."""
+    if not ends:
+        return points[-count:]
+    begin = ends[-count - 1] if len(ends) > count else -1
+    return [point for point in points if point[0] > begin] or points[-1:]
+
+
+def _first(points: Points, ends: Sequence[int], count: int) -> Points:
+    """Return the values in the first epochs; the first one at least."""
+    if not ends:
+        return points[:count]
+    end = ends[min(count, len(ends)) - 1]
+    return [point for point in points if point[0] <= end] or points[:1]
+
+
+def _mean(points: Points) -> float:
+    return sum(value for _, value in points) / len(points)
 
 
 def _at(points: Points, share: int) -> float:

@@ -13,7 +13,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies.metrics import read_over, scale
 from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.pretraining import is_trained, with_weights, without_weights
-from plasticity_lab.studies.scalars import read
+from plasticity_lab.studies.scalars import epoch_ends, read
 from plasticity_lab.studies.selection import SELECTION, Choice, Selection, choose
 from plasticity_lab.studies.study_file import Study, read_study
 from plasticity_lab.studies.study_run import Run, shown, without_equals
@@ -144,8 +144,10 @@ def decided(work: "StudyContext", selection: Selection) -> list[Choice] | None:
     values: list[float | None] = []
     for number, path in enumerate(work.paths):
         if work.is_materialised(number):
-            points = read(work.folder(number), selection.metric)
-            values.append(scale(selection.metric) * summarise(points) if points else None)
+            folder = work.folder(number)
+            points = read(folder, selection.metric)
+            summary = summarise(points, epoch_ends(folder)) if points else None
+            values.append(None if summary is None else scale(selection.metric) * summary)
         elif failed.isdisjoint(path.states):
             return None
         else:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import Claim, Pair, Reading, read_claims
 from plasticity_lab.studies.metrics import check_metric, read_over, scale
-from plasticity_lab.studies.scalars import read
+from plasticity_lab.studies.scalars import epoch_ends, read
 from plasticity_lab.studies.settings import check_length, settings
 from plasticity_lab.studies.study_context import StudyContext
 
@@ -108,8 +108,10 @@ def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict
     summarise = read_over(reading.over)
     for number in matching(work, reading.runs):
         if work.is_materialised(number):
-            points = read(work.folder(number), reading.metric)
-            value = scale(reading.metric) * summarise(points) if points else float("nan")
+            folder = work.folder(number)
+            points = read(folder, reading.metric)
+            summary = summarise(points, epoch_ends(folder)) if points else float("nan")
+            value = scale(reading.metric) * summary
             usable = isfinite(value) and (value > 0 or not positive)
             by_seed[work.study.runs[number].values["seed"]] = value if usable else None
     return by_seed

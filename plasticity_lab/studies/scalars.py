@@ -36,6 +36,11 @@ def read(folder: Path, tag: str) -> list[tuple[int, float]]:
     return []
 
 
+def epoch_ends(folder: Path) -> list[int]:
+    """Return the steps at which epochs end, as far as training loss was logged."""
+    return [step for step, _ in read(folder, "train/loss")]
+
+
 def read_all(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """Return all scalars of a folder by tag; none if there is no file."""
     return {json.loads(line)[0]: _values(line) for line in _lines(folder)}

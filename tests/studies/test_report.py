@@ -42,7 +42,7 @@ def test_last_epochs_are_averaged(tmp_path: Path) -> None:
         [tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs"
     )
     assert runs.seed.tolist() == [0], "what is not there is left out"
-    assert runs.value.tolist() == pytest.approx([30.0])
+    assert runs.value.tolist() == pytest.approx([70 / 3]), "both epochs"
     points = curves([tmp_path], [{"seed": 0}], "val/accuracy")
     assert points.step.tolist() == [0, 1, 2]
     assert points.epoch.tolist() == [0.0, 1.0, 1.5], (
@@ -64,7 +64,25 @@ def test_values_over_time_become_one() -> None:
         "at 25%": 5,
         "at 99%": 2,
     }
-    assert {text: read_over(text)(points) for text in expected} == expected
+    assert {text: read_over(text)(points, []) for text in expected} == expected
+
+
+def test_epochs_are_counted_and_not_values() -> None:
+    """Every second of six epochs is validated, the first three of one step, the others of ten."""
+    ends = [0, 1, 2, 12, 22, 32]
+    points = [(1, 1.0), (12, 2.0), (32, 4.0)]
+    expected = {
+        "last epoch": 4,
+        "last 1 epochs": 4,
+        "last 2 epochs": 4,
+        "last 3 epochs": 3,
+        "last 6 epochs": 7 / 3,
+        "first 1 epochs": 1,
+        "first 2 epochs": 1,
+        "first 4 epochs": 1.5,
+    }
+    assert {text: read_over(text)(points, ends) for text in expected} == expected
+    assert read_over("last 2 epochs")(points[:2], ends) == 2, "the last one there is"
 
 
 def runs() -> pd.DataFrame:
