@@ -468,7 +468,7 @@ def test_streamed_images_are_all_read_before_training(
     root = make_folder(tmp_path / "images", count=8)
     chosen: Any = getattr(FolderImages(str(root), validation=0.5).splits(0), split)
     file = chosen.files[5] if split == "test" else chosen.parent.files[int(chosen.indices[5])]
-    file.write_bytes(b"damaged")
+    Path(file).write_bytes(b"damaged")
     dataset = {
         "class_path": "datamodules.FolderImages",
         "init_args": {"root": str(root), "subset": None, "validation": 0.5},

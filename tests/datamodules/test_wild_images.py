@@ -395,7 +395,7 @@ def test_a_test_split_comes_before_a_validation_split(tmp_path: Path, notes: lis
     root = make_folder(tmp_path / "images")
     shutil.copytree(root / "train", root / "val")
     expected = FolderImages(str(root)).read("test")
-    assert {file.parent.parent.name for file in expected.files} == {"test"}  # type: ignore[attr-defined]
+    assert {Path(file).parent.parent.name for file in expected.files} == {"test"}  # type: ignore[attr-defined]
     assert notes == [f"{root}: test/ is the test split; val not used"]
 
 
