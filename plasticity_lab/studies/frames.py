@@ -10,7 +10,7 @@ import pandas as pd
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
-from plasticity_lab.studies.metrics import read_over, scale
+from plasticity_lab.studies.metrics import scale, summary
 from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.scalars import epoch_ends, read, read_all
 from plasticity_lab.studies.study_context import StudyContext
@@ -25,13 +25,10 @@ def measured(
     (accuracies) are in percent.
     """
     rows = []
-    summarise = read_over(over)
     for folder, variables in zip(folders, values, strict=True):
-        points = read(folder, metric)
-        if points:
-            rows.append(
-                {**variables, "value": scale(metric) * summarise(points, epoch_ends(folder))}
-            )
+        value = summary(folder, metric, over)
+        if value is not None:
+            rows.append({**variables, "value": value})
     return pd.DataFrame(rows)
 
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.scalars import Points
+from plasticity_lab.studies.scalars import Points, epoch_ends, read
 
 
 def read_over(text: Any, key: str = "over") -> Callable[[Points, Sequence[int]], float]:
@@ -42,6 +43,20 @@ def read_over(text: Any, key: str = "over") -> Callable[[Points, Sequence[int]],
         value=text,
         fix="set 'last epoch', 'last 5 epochs', 'first 5 epochs', 'first', 'largest' or 'at 10%'",
     )
+
+
+def summary(folder: Path, metric: str, over: str) -> float | None:
+    """Return a metric of a finished run as one number; None if it was never logged.
+
+    Shares (accuracies) are in percent.
+
+    Args:
+        folder: of the run.
+        metric: its tag.
+        over: how its values over time become one; see `read_over`.
+    """
+    points = read(folder, metric)
+    return scale(metric) * read_over(over)(points, epoch_ends(folder)) if points else None
 
 
 def _last(points: Points, ends: Sequence[int], count: int) -> Points:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.metrics import read_over, scale
+from plasticity_lab.studies.metrics import summary
 from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.pretraining import is_trained, with_weights, without_weights
-from plasticity_lab.studies.scalars import epoch_ends, read
 from plasticity_lab.studies.selection import SELECTION, Choice, Selection, choose
 from plasticity_lab.studies.study_file import Study, read_study
 from plasticity_lab.studies.study_run import Run, shown, without_equals
@@ -135,7 +134,6 @@ def decided(work: "StudyContext", selection: Selection) -> list[Choice] | None:
         work: the study of the candidates.
         selection: how they are compared.
     """
-    summarise = read_over(selection.read)
     failed = {
         state
         for state, output in work.failures().items()
@@ -144,10 +142,7 @@ def decided(work: "StudyContext", selection: Selection) -> list[Choice] | None:
     values: list[float | None] = []
     for number, path in enumerate(work.paths):
         if work.is_materialised(number):
-            folder = work.folder(number)
-            points = read(folder, selection.metric)
-            summary = summarise(points, epoch_ends(folder)) if points else None
-            values.append(None if summary is None else scale(selection.metric) * summary)
+            values.append(summary(work.folder(number), selection.metric, selection.read))
         elif failed.isdisjoint(path.states):
             return None
         else:

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claims import Claim, Pair, Reading, read_claims
-from plasticity_lab.studies.metrics import check_metric, read_over, scale
-from plasticity_lab.studies.scalars import epoch_ends, read
+from plasticity_lab.studies.metrics import check_metric, summary
 from plasticity_lab.studies.settings import check_length, settings
 from plasticity_lab.studies.study_context import StudyContext
 
@@ -105,14 +104,10 @@ def values(work: StudyContext, reading: Reading, positive: bool = False) -> dict
         positive: whether a value of 0 or less is none, too, as it has no logarithm.
     """
     by_seed: dict[int, float | None] = {}
-    summarise = read_over(reading.over)
     for number in matching(work, reading.runs):
         if work.is_materialised(number):
-            folder = work.folder(number)
-            points = read(folder, reading.metric)
-            summary = summarise(points, epoch_ends(folder)) if points else float("nan")
-            value = scale(reading.metric) * summary
-            usable = isfinite(value) and (value > 0 or not positive)
+            value = summary(work.folder(number), reading.metric, reading.over)
+            usable = value is not None and isfinite(value) and (value > 0 or not positive)
             by_seed[work.study.runs[number].values["seed"]] = value if usable else None
     return by_seed
 
