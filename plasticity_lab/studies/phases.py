@@ -177,14 +177,20 @@ def _key(variables: Mapping[str, Any]) -> str:
 
 
 def described(study: Study) -> str:
-    """Describe what has been chosen for each arm; "" if nothing has."""
+    """Describe what has been chosen for each arm that has a choice; "" if nothing has."""
     selection = study.selection
     if not selection or not study.choices:
         return ""
+    used = {_key(run.values): run.used for run in study.runs}
     parts = []
     for choice in study.choices:
+        if choice.candidates == 1:
+            continue
+        names = used[_key({**choice.arm, **choice.chosen})]
         arm = ", ".join(f"{name} {shown(value)}" for name, value in choice.arm.items())
-        chosen = ", ".join(f"{name} {shown(value)}" for name, value in choice.chosen.items())
+        chosen = ", ".join(
+            f"{name} {shown(value)}" for name, value in choice.chosen.items() if name in names
+        )
         failed = f", {choice.failed} of which failed" if choice.failed else ""
         parts.append(
             f"{f'{arm}: ' if arm else ''}{chosen} ({choice.mean:.4g}, of {choice.candidates} "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies.expressions import filled
+from plasticity_lab.studies.expressions import filled, names
 from plasticity_lab.studies.study_parts import SEED, config_files, overrides, variables
 
 LONGEST_NAME = 255
@@ -24,12 +24,14 @@ class Run(NamedTuple):
         configs: config files, in order.
         overrides: dotted keys and their values, which override all files.
         candidate: of a run that is trained to choose coefficients, its variables; see `Selection`.
+        used: the variables that its expressions name.
     """
 
     values: dict[str, Any]
     configs: list[Path]
     overrides: dict[str, Any]
     candidate: dict[str, Any] | None = None
+    used: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -92,4 +94,5 @@ def make_run(
             fix="they are named relative to the study's",
         )
     named_by = {key: values[key] for key in naming}
-    return Run({**named_by, "seed": keys.get(SEED, 0)}, configs, filled_in)
+    used = frozenset(names([keys, config_files(parts)]))
+    return Run({**named_by, "seed": keys.get(SEED, 0)}, configs, filled_in, used=used)

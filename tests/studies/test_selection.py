@@ -267,6 +267,23 @@ def test_a_control_that_does_not_use_what_is_chosen_has_one_candidate() -> None:
     assert names == [f"{arm},seed={seed}" for arm in arms_chosen for seed in (0, 1)]
 
 
+def test_of_variables_that_move_together_those_that_an_arm_uses_are_named() -> None:
+    arms = {
+        "plain": {},
+        "shrunk": {"trainer.callbacks": [SHRINK]},
+        "decayed": {"model.init_args.optimizer.init_args.weight_decay": "{factor * 0.01}"},
+    }
+    axes = [{"shrink": [0.2, 0.5], "factor": [1, 10]}, {"seed_everything": [0]}]
+    content = {"arms": arms, "axes": axes, "set": HELD_OUT, "report": {"x": "arm"}}
+    work = study(select={"seeds": [100], "over": ["shrink", "factor"]}, **content)
+    finish(work, {run.values["arm"]: 0.5 for run in work.study.runs})
+    assert described(reopened().study) == (
+        "Chosen by the highest val/accuracy, last epoch, mean of seed 100: "
+        "arm shrunk: shrink 0.2 (50, of 2 candidates); "
+        "arm decayed: factor 1 (50, of 2 candidates)."
+    )
+
+
 def test_what_is_wrong_with_the_study_shows_before_its_candidates_are_trained(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
