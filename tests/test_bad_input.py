@@ -34,7 +34,7 @@ _CHECKPOINT = "pytorch_lightning.callbacks.ModelCheckpoint"
 
 CASES: dict[str, tuple[list[str], str]] = {
     "an unknown subcommand": (["fitt"], r"invalid choice: 'fitt' \(choose from 'fit'"),
-    "no config": (["fit"], "the following arguments are required: fit.data, fit.model"),
+    "no config": (["fit"], "the following arguments are required: data, model"),
     "an absent config": (
         ["fit", "--config", "absent.yaml"],
         "config: File does not exist: '.*absent.yaml'",
@@ -405,7 +405,7 @@ def test_one_line(case: str, capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             "trainer: {max_epoch: 3}",
-            "does not accept option 'trainer.max_epoch'; --print_config shows",
+            "there is no option 'trainer.max_epoch'; --print_config shows",
         ),
         (
             "model: {init_args: {network: {init_args: {nrm: 8}}}}",

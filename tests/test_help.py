@@ -8,7 +8,7 @@ import pytest
 
 from plasticity_lab.main import main
 from plasticity_lab.runs.main import main as train
-from plasticity_lab.runs.parse import parser
+from plasticity_lab.runs.parse import command_line
 from plasticity_lab.studies.main import main as study
 from tests.runs import REPOSITORY
 
@@ -27,7 +27,7 @@ def output_of(
     def run(program: str, *arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", [program, *arguments])
         # Built once for each process, which has one name.
-        parser.cache_clear()
+        command_line.cache_clear()
         call: Callable[[], object] = {"train.py": train, "study.py": study}.get(
             Path(program).name, main
         )
@@ -37,7 +37,7 @@ def output_of(
         return printed.out + printed.err
 
     yield run
-    parser.cache_clear()
+    command_line.cache_clear()
 
 
 INSTALLED = "/usr/bin/plasticity-lab"

@@ -177,9 +177,9 @@ def _instantiated(config: Config) -> Namespace:
         (builder.network, nn.Module, True),
     ]
     try:
-        built: Namespace = parser().instantiate(config.whole(), instantiators=instantiators)[
-            config.command
-        ]
+        built: Namespace = parser(config.command).instantiate(
+            config.settings, instantiators=instantiators
+        )
     except ValueError as error:
         # The parser wraps a constructor's error about its values.
         if "Does not validate" not in str(error):

@@ -90,7 +90,10 @@ def one_line(message: str) -> str:
         )
     if "is abstract" in reason and "Expected an instantiatable" in reason:
         reason = "there is none whose arguments these could be; set its class_path too"
-    if "not accept" in reason:
+    reason = re.sub(
+        r"Group '(.+)' does not accept option '(.+)'", r"there is no option '\1.\2'", reason
+    )
+    if "not accept" in reason or "there is no option" in reason:
         reason += "; --print_config shows the keys there are"
     values = re.findall(r"Given value: ([^{(\n]+)$", message, re.MULTILINE)
     if values and "Got value" not in reason:

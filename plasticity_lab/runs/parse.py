@@ -103,9 +103,14 @@ class Help(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the lines of texts as they are written."""
 
 
+def parser(command: str | None = None) -> LightningArgumentParser:
+    """Return the parser of `train.py`, or of one of its commands."""
+    return command_line()._parser(command)
+
+
 @cache
-def parser() -> LightningArgumentParser:
-    """Return the parser of `train.py`, built once since that takes a third of a second."""
+def command_line() -> CLI:
+    """Return the command line, built once since that takes a third of a second."""
     base = str(CONFIGS / "base.yaml")
     program = called("train.py")
     installed = program == INSTALLED
@@ -136,7 +141,7 @@ def parser() -> LightningArgumentParser:
         cli.parser.usage = (
             f"%(prog)s [-c CONFIG] {{{','.join([*CLI.subcommands(), 'study', 'measure'])}}} ..."
         )
-    return cli.parser
+    return cli
 
 
 class Config(NamedTuple):
@@ -152,15 +157,11 @@ class Config(NamedTuple):
     settings: Namespace
     given: Sequence[Given]
 
-    def whole(self) -> Namespace:
-        """Return the settings as the parser of all commands knows them."""
-        return Namespace(**{"subcommand": self.command, self.command: self.settings})  # type: ignore[no-untyped-call]  # jsonargparse's
-
     def resolved(self) -> dict[str, Any]:
         """Return the settings that define the run, in plain values."""
         # `parse` has validated the settings: doing so again would take twice the time of all else.
-        text = parser().dump(self.whole(), skip_unset=False, skip_validation=True)
-        dump = yaml.safe_load(text)[self.command]
+        text = parser(self.command).dump(self.settings, skip_unset=False, skip_validation=True)
+        dump = yaml.safe_load(text)
         if sizes := self._own_sizes():
             dump["model"]["init_args"]["network"].setdefault("init_args", {}).update(sizes)
         return {key: dump[key] for key in KEYS}
@@ -193,10 +194,15 @@ def parse(args: Sequence[str]) -> Config:
     given = given_settings(arguments)
     check_given(given)
     try:
-        whole = parser().parse_args(arguments)
+        if arguments and arguments[0] in CLI.subcommands():
+            # The parser of all commands would parse and validate the settings twice as often.
+            command, settings = arguments[0], parser(arguments[0]).parse_args(arguments[1:])
+        else:
+            whole = parser().parse_args(arguments)
+            command, settings = whole.subcommand, whole[whole.subcommand]
     except ParseError as error:
         raise UserError(one_line(str(error))) from None
-    check_numbers(whole)
-    check_hints(whole)
-    check_nulls(whole)
-    return Config(whole.subcommand, whole[whole.subcommand], given)
+    check_numbers(settings)
+    check_hints(settings)
+    check_nulls(settings)
+    return Config(command, settings, given)

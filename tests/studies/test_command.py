@@ -34,7 +34,7 @@ def refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[st
     [
         (
             {"arms": {"one": {"trainer.max_epoch": 3}}},
-            "one,seed=0: Subcommand 'fit' does not accept option 'trainer.max_epoch'",
+            "one,seed=0: there is no option 'trainer.max_epoch'",
         ),
         (
             {"arms": {"one": {}, "two": {}}},

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from plasticity_lab.runs.parse import parser
+from plasticity_lab.runs.parse import command_line
 from plasticity_lab.studies.workers import start_forkserver
 
 
@@ -16,7 +16,7 @@ def report(pipe: Connection) -> None:
     pipe.send(
         {
             "objects left out by the garbage collector": gc.get_freeze_count(),
-            "parsers built": parser.cache_info().currsize,
+            "parsers built": command_line.cache_info().currsize,
             "threads": threading.active_count(),
             "torch's threads": torch.get_num_threads(),
             "CUDA initialised": torch.cuda.is_initialized(),  # type: ignore[no-untyped-call]  # of torch
