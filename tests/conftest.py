@@ -20,10 +20,12 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out slow tests unless asked for by `-m`, and GPU tests where there is no GPU."""
+    """Leave out slow and long tests unless asked for by `-m`, GPU tests where there is no GPU."""
+    ways = {"slow": "-m 'slow or not slow'", "long": "-m long"}
     for item in items:
-        if "slow" in item.keywords and "slow" not in config.getoption("-m"):
-            item.add_marker(pytest.mark.skip(reason="slow: run by -m 'slow or not slow'"))
+        for mark, way in ways.items():
+            if mark in item.keywords and mark not in config.getoption("-m"):
+                item.add_marker(pytest.mark.skip(reason=f"{mark}: run by {way}"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 

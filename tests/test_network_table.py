@@ -48,7 +48,7 @@ def test_a_network_does_what_the_table_says(name: str) -> None:
     assert refusals(NETWORKS[name]) == expected
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_table_is_that_of_the_code() -> None:
     """`python -m tests.network_table` writes it."""
     pytest.importorskip("timm")

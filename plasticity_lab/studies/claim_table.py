@@ -2,43 +2,108 @@
 
 from collections.abc import Sequence
 from statistics import stdev
+from typing import NamedTuple
 
 from plasticity_lab.studies.claims import Claim
 from plasticity_lab.studies.metrics import written
 from plasticity_lab.studies.statistics import interval, smallest_effect, smallest_margin
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.verdicts import Outcome
+from plasticity_lab.studies.verdicts import Outcome, said
 from plasticity_lab.studies.wording import amount, gap, metric_words, probability, unit
 
 HEAD = ("claim", "reported", "here", "verdict", "seeds", "p, t", "p, exact", "p, Holm", "80 %")
 
 
-def table(work: StudyContext, outcomes: Sequence[Outcome]) -> str:
-    """Return a table of claims for Markdown, a row for each."""
-    rows = [HEAD, ("---",) * len(HEAD), *(cells(work, outcome) for outcome in outcomes)]
-    return "".join(f"| {' | '.join(map(plain, row))} |\n" for row in rows)
+class Row(NamedTuple):
+    """A claim and what came out of it, in words but for p-values.
+
+    Attributes:
+        title: id, claim and paper.
+        reported: what the paper found.
+        result: what came out here; `-` if nothing, as in what follows.
+        expected: `same within 2.00 points`; "" of a directional claim.
+        verdict: one of `VERDICTS`.
+        because: what has to be said with it.
+        seeds: how many.
+        p: as in `Outcome`, and `exact`.
+        tested: `p` of a directional claim, which is adjusted for the number of claims.
+        exact: as in `Outcome`.
+        smallest: what so many seeds would find.
+    """
+
+    title: str
+    reported: str
+    result: str
+    expected: str
+    verdict: str
+    because: str
+    seeds: str
+    p: float | None
+    tested: float | None
+    exact: float | None
+    smallest: str
 
 
-def cells(work: StudyContext, outcome: Outcome) -> tuple[str, ...]:
-    """Return the row of a claim."""
+def table(rows: Sequence[Row], adjusted: Sequence[float | None]) -> str:
+    """Return a table of claims for Markdown.
+
+    Args:
+        rows: the claims.
+        adjusted: their p-values, adjusted.
+    """
+    lines = [HEAD, ("---",) * len(HEAD)]
+    lines += [_cells(*one) for one in zip(rows, adjusted, strict=True)]
+    return "".join(f"| {' | '.join(map(plain, cells))} |\n" for cells in lines)
+
+
+def title(claim: Claim) -> str:
+    """Return a claim's id, text and paper."""
+    return f"**{claim.id}** {claim.text}<br>{claim.paper}"
+
+
+def row(work: StudyContext, outcome: Outcome) -> Row:
+    """Return the row of a claim of a study."""
     claim, compared = outcome.claim, outcome.compared
-    title = f"**{claim.id}** {claim.text}<br>{claim.paper}"
-    verdict = outcome.said.replace(outcome.verdict, f"**{outcome.verdict}**", 1)
+    shown = Row(
+        title=title(claim),
+        reported=claim.reported,
+        result="-",
+        expected="",
+        verdict=outcome.verdict,
+        because=outcome.because,
+        seeds="-",
+        p=outcome.p,
+        tested=outcome.tested,
+        exact=outcome.exact,
+        smallest="-",
+    )
     if compared is None or len(compared.differences) < 2:
-        return (title, claim.reported, "-", verdict, "-", "-", "-", "-", "-")
+        return shown
+    expected = ""
     if claim.within is not None:
         margin = f"{amount(claim, claim.inner(claim.within), '')}{unit(claim)}"
-        verdict = f"same within {margin}: {verdict}"
+        expected = f"same within {margin}"
+    return shown._replace(
+        result=result(work, outcome),
+        expected=expected,
+        seeds=seeds(work, len(compared.differences)),
+        smallest=smallest(claim, compared.differences),
+    )
+
+
+def _cells(row: Row, adjusted: float | None) -> tuple[str, ...]:
+    words = said(row.verdict, row.because, row.p, adjusted)
+    verdict = words.replace(row.verdict, f"**{row.verdict}**", 1)
     return (
-        title,
-        claim.reported,
-        result(work, outcome),
-        verdict,
-        seeds(work, len(compared.differences)),
-        probability(outcome.p),
-        probability(outcome.exact),
-        probability(outcome.adjusted),
-        smallest(claim, compared.differences),
+        row.title,
+        row.reported,
+        row.result,
+        f"{row.expected}: {verdict}" if row.expected else verdict,
+        row.seeds,
+        probability(row.p),
+        probability(row.exact),
+        probability(adjusted),
+        row.smallest,
     )
 
 

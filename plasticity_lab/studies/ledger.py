@@ -15,14 +15,22 @@ from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.censored import censored
 from plasticity_lab.studies.claims import Claim, read_claims
 from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
+from plasticity_lab.studies.ledger_record import Record, read_record, write_record
 from plasticity_lab.studies.origin import origin
 from plasticity_lab.studies.phases import described
 from plasticity_lab.studies.report import frame, markdown, table, write_report
 from plasticity_lab.studies.settings import Settings, settings
 from plasticity_lab.studies.stale import stale_words
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.study_file import Study, read_study
-from plasticity_lab.studies.verdicts import NOT_RUN, VERDICTS, Outcome, adjusted, outcomes
+from plasticity_lab.studies.study_file import read_study
+from plasticity_lab.studies.verdicts import (
+    NOT_RUN,
+    VERDICTS,
+    Outcome,
+    adjusted_values,
+    outcomes,
+    said,
+)
 from plasticity_lab.studies.wording import metric_words, note
 
 MARK = "<!-- Written by study.py report --ledger; edits are lost. -->"
@@ -88,6 +96,14 @@ class Unopened(NamedTuple):
     claims: list[Claim]
 
 
+class Entry(NamedTuple):
+    """A study that has been run, here or elsewhere."""
+
+    file: Path
+    name: str
+    record: Record
+
+
 def all_studies(
     files: Sequence[Path], root: Path, opened: Callable[[Path], StudyContext]
 ) -> tuple[list[StudyContext], list[Unopened]]:
@@ -118,9 +134,10 @@ def all_studies(
 
 
 def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], file: Path) -> None:
-    """Write the outcome of all claims, with the figures of their studies beside the file.
+    """Write the outcome of all claims.
 
-    The folder of figures has the file's name.
+    The figures of their studies, and what is said of each (as JSON), are kept in a folder with the
+    file's name. A study that has not been run here is taken from there.
 
     Args:
         works: studies that have been run.
@@ -131,51 +148,63 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
         UserError: if the file is there and not a ledger, or cannot be written.
     """
     check_target(file)
-
-    # P-values are adjusted for the claims of all studies together.
-    all_outcomes = adjusted([outcome for work in works for outcome in outcomes(work)])
-    remaining = iter(all_outcomes)
-    sections: list[str] = []
-    counts: list[str] = []
-    figures: dict[Path, Path] = {}
-    waiting = [*unopened]
+    folder = file.with_suffix("")
+    entries: list[Entry] = []
+    others = [*unopened]
+    drawn: list[tuple[Path, str]] = []
     for work in works:
-        study = work.study
-        study_outcomes = [*islice(remaining, len(study.claims))]
-        if all(outcome.verdict == NOT_RUN for outcome in study_outcomes):
-            waiting.append(
-                Unopened(study.file, study.name, [outcome.claim for outcome in study_outcomes])
-            )
-            continue
-        figure = file.with_suffix("") / f"{study.name}.png"
-        figures[figure] = write_report(work) / "figure.png"
-        sections.append(_section(work, study_outcomes, file, figure))
-        counts.append(_count(study, study_outcomes, file))
+        name, results = work.study.name, outcomes(work)
+        if all(outcome.verdict == NOT_RUN for outcome in results):
+            claims = [outcome.claim for outcome in results]
+            others.append(Unopened(work.study.file, name, claims))
+        else:
+            entries.append(Entry(work.study.file, name, _record(work, results)))
+            drawn.append((write_report(work) / "figure.png", name))
+    new = [*entries]
+    waiting: list[Unopened] = []
+    for other in others:
+        if record := read_record(folder / f"{other.name}.json", other.claims):
+            entries.append(Entry(other.file, other.name, record))
+        else:
+            waiting.append(other)
 
-    text = [MARK, HEAD, _totals(all_outcomes, sum(len(study.claims) for study in unopened))]
-    if counts:
-        head = "| study | claims | " + " | ".join(VERDICTS) + " |"
-        rule = "|---|" + "---|" * (1 + len(VERDICTS))
-        text.append("\n".join([head, rule, *counts]))
-    text += sections
-    if not_run := "\n".join(_waiting(study, file) for study in waiting if study.claims):
-        text += ["## Not run", not_run]
-
+    text = "\n\n".join(_parts(sorted(entries, key=lambda entry: entry.name), waiting, file))
     try:
-        for figure, drawn in figures.items():
-            figure.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(drawn, figure)
         file.parent.mkdir(parents=True, exist_ok=True)
+        if new:
+            folder.mkdir(exist_ok=True)
+        for figure, name in drawn:
+            shutil.copy(figure, folder / f"{name}.png")
+        for entry in new:
+            write_record(entry.record, folder / f"{entry.name}.json")
         with write_atomically(file) as unfinished:
-            unfinished.write_text("\n\n".join(text) + "\n")
+            unfinished.write_text(f"{text}\n")
     except OSError as error:
         raise UserError(
             "ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder"
         ) from None
 
 
-def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure: Path) -> str:
-    """Return what came out of a study's claims."""
+def _parts(entries: Sequence[Entry], waiting: Sequence[Unopened], file: Path) -> list[str]:
+    """Return the paragraphs of a ledger."""
+    # P-values are adjusted for the claims of all studies together.
+    adjusted = iter(adjusted_values([row.tested for entry in entries for row in entry.record.rows]))
+    of_entries = [[*islice(adjusted, len(entry.record.rows))] for entry in entries]
+
+    not_run = sum(len(study.claims) for study in waiting)
+    parts = [MARK, HEAD, _totals(entries, of_entries, not_run)]
+    if entries:
+        head = "| study | claims | " + " | ".join(VERDICTS) + " |"
+        rule = "|---|" + "---|" * (1 + len(VERDICTS))
+        parts.append("\n".join([head, rule, *(_count(entry, file) for entry in entries)]))
+    parts += [_section(*one, file) for one in zip(entries, of_entries, strict=True)]
+    if claims := "\n".join(_waiting(study, file) for study in waiting if study.claims):
+        parts += ["## Not run", claims]
+    return parts
+
+
+def _record(work: StudyContext, results: Sequence[Outcome]) -> Record:
+    """Return what is said of a study."""
     chosen = settings(work)
     runs = frame(work, chosen.metric, chosen.over)
 
@@ -196,29 +225,43 @@ def _section(work: StudyContext, results: Sequence[Outcome], file: Path, figure:
         described(work.study),
         stale_words(work),
     ]
-
-    title = f"## [{work.study.name}]({_link(work.study.file, file)})"
-    claims = claim_table.table(work, results).rstrip()
-    picture = f"![{work.study.name}]({_link(figure, file)})"
-    rows = markdown(table(runs, chosen), chosen.metric)
-    means = f"<details><summary>Means of all arms</summary>\n\n{rows}\n</details>"
-    return "\n\n".join([title, " ".join(filter(None, sentences)), claims, picture, means])
+    return Record(
+        text=" ".join(filter(None, sentences)),
+        rows=[claim_table.row(work, outcome) for outcome in results],
+        means=markdown(table(runs, chosen), chosen.metric),
+    )
 
 
-def _totals(results: Sequence[Outcome], unopened: int) -> str:
+def _section(entry: Entry, adjusted: Sequence[float | None], file: Path) -> str:
+    """Return what came out of a study's claims."""
+    title = f"## [{entry.name}]({_link(entry.file, file)})"
+    claims = claim_table.table(entry.record.rows, adjusted).rstrip()
+    picture = f"![{entry.name}]({_link(file.with_suffix('') / f'{entry.name}.png', file)})"
+    means = f"<details><summary>Means of all arms</summary>\n\n{entry.record.means}\n</details>"
+    return "\n\n".join([title, entry.record.text, claims, picture, means])
+
+
+def _totals(
+    entries: Sequence[Entry], adjusted: Sequence[Sequence[float | None]], not_run: int
+) -> str:
     """Return how many claims came out how."""
-    counts = Counter(outcome.verdict for outcome in results) + Counter({NOT_RUN: unopened})
-    withdrawn = sum("not after Holm" in outcome.said for outcome in results)
+    rows = [row for entry in entries for row in entry.record.rows]
+    counts = Counter(row.verdict for row in rows) + Counter({NOT_RUN: not_run})
+    values = [value for of_study in adjusted for value in of_study]
+    withdrawn = sum(
+        "not after Holm" in said(row.verdict, row.because, row.p, value)
+        for row, value in zip(rows, values, strict=True)
+    )
     totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     return (
         f"{counts.total()} claims: {totals}. {withdrawn} of these verdicts do not stand after Holm."
     )
 
 
-def _count(study: Study, results: Sequence[Outcome], file: Path) -> str:
-    counts = Counter(outcome.verdict for outcome in results)
+def _count(entry: Entry, file: Path) -> str:
+    counts = Counter(row.verdict for row in entry.record.rows)
     cells = " | ".join(str(counts[verdict] or "") for verdict in VERDICTS)
-    return f"| [{study.name}]({_link(study.file, file)}) | {len(results)} | {cells} |"
+    return f"| [{entry.name}]({_link(entry.file, file)}) | {counts.total()} | {cells} |"
 
 
 def _waiting(study: Unopened, file: Path) -> str:

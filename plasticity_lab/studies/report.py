@@ -113,7 +113,9 @@ def write_report(work: StudyContext, reload_after: int = 0) -> Path:
     verdicts = outcomes(work)
     if verdicts:
         footer = '"p, Holm" is adjusted for the directional claims of this study.'
-        (report / "claims.md").write_text(f"{claim_table.table(work, verdicts)}\n{footer}\n")
+        claim_rows = [claim_table.row(work, outcome) for outcome in verdicts]
+        claims = claim_table.table(claim_rows, [outcome.adjusted for outcome in verdicts])
+        (report / "claims.md").write_text(f"{claims}\n{footer}\n")
 
     # The figure.
     if chosen.figure == "curve":

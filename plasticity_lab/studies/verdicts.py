@@ -52,12 +52,22 @@ class Outcome(NamedTuple):
     adjusted: float | None = None
 
     @property
+    def tested(self) -> float | None:
+        """Its p-value, if the claim is directional; only such are adjusted for their number."""
+        return None if self.claim.expect == "same" else self.p
+
+    @property
     def said(self) -> str:
         """The verdict in words."""
-        words = self.verdict
-        if self.p is not None and self.adjusted is not None and self.p <= LEVEL < self.adjusted:
-            words += ", not after Holm"
-        return f"{words}: {self.because}" if self.because else words
+        return said(self.verdict, self.because, self.p, self.adjusted)
+
+
+def said(verdict: str, because: str, p: float | None, adjusted: float | None) -> str:
+    """Return a verdict in words; the arguments are those of `Outcome`."""
+    words = verdict
+    if p is not None and adjusted is not None and p <= LEVEL < adjusted:
+        words += ", not after Holm"
+    return f"{words}: {because}" if because else words
 
 
 def outcomes(work: StudyContext) -> list[Outcome]:
@@ -70,15 +80,17 @@ def outcomes(work: StudyContext) -> list[Outcome]:
 
 def adjusted(unadjusted: Sequence[Outcome]) -> list[Outcome]:
     """Adjust the p-values of the directional claims for their number, together."""
-    values = {
-        place: outcome.p
-        for place, outcome in enumerate(unadjusted)
-        if outcome.p is not None and outcome.claim.expect != "same"
-    }
-    by_place = dict(zip(values, holm(list(values.values())), strict=True))
+    values = adjusted_values([outcome.tested for outcome in unadjusted])
     return [
-        outcome._replace(adjusted=by_place.get(place)) for place, outcome in enumerate(unadjusted)
+        outcome._replace(adjusted=value) for outcome, value in zip(unadjusted, values, strict=True)
     ]
+
+
+def adjusted_values(values: Sequence[float | None]) -> list[float | None]:
+    """Return p-values adjusted for their number by Holm; None where there is none."""
+    tests = {place: value for place, value in enumerate(values) if value is not None}
+    by_place = dict(zip(tests, holm(list(tests.values())), strict=True))
+    return [by_place.get(place) for place in range(len(values))]
 
 
 def _outcome(work: StudyContext, claim: Claim) -> Outcome:

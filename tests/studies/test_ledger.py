@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.studies.claim_table import Row, title
 from plasticity_lab.studies.claims import read_claims
 from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
+from plasticity_lab.studies.ledger_record import Record, write_record
 from plasticity_lab.studies.main import main
 from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.study_context import StudyContext
@@ -44,6 +46,53 @@ def test_a_ledger_has_every_claim_and_links_that_lead_somewhere() -> None:
     ).read_bytes()
     assert len(links(file)) == 4, "of the study, twice, its figure, and the other study"
     assert all((file.parent / link).exists() for link in links(file)), links(file)
+
+
+def test_a_study_that_was_run_elsewhere_stays_with_its_claims() -> None:
+    work, file = done(), Path("mine.md")
+    write_ledger([work], [OTHER], file)
+    text = file.read_text()
+    claims = read_claims(work.study.claims, "test/accuracy", "last epoch")
+    elsewhere = Unopened(work.study.file, work.study.name, claims)
+    write_ledger([], [OTHER, elsewhere], file)
+    assert file.read_text() == text
+
+    # What is said of other claims does not count.
+    changed = elsewhere._replace(claims=[claim._replace(text="another") for claim in claims])
+    write_ledger([], [OTHER, changed], file)
+    assert "2 claims: 0 reproduced, 0 contradicted, 0 too weak to tell, 2 not run." in (
+        file.read_text()
+    )
+
+    Path("mine/small.json").write_text('{"text": ""}')
+    with pytest.raises(
+        UserError, match=r"ledger: mine/small.json: is not what a ledger keeps of a study; restore"
+    ):
+        write_ledger([], [OTHER, elsewhere], file)
+
+
+def test_p_values_are_adjusted_for_the_claims_of_studies_run_elsewhere_too() -> None:
+    work, file = done(), Path("mine.md")
+    row = Row(
+        title=title(OTHER.claims[0]),
+        reported="",
+        result="-1.00",
+        expected="",
+        verdict="reproduced",
+        because="",
+        seeds="5",
+        p=0.03,
+        tested=0.03,
+        exact=None,
+        smallest="",
+    )
+    Path("mine").mkdir()
+    write_record(Record(text="t", rows=[row], means=""), Path("mine/digits-stages.json"))
+    write_ledger([work], [OTHER], file)
+    text = file.read_text()
+    assert "2 claims: 1 reproduced, 0 contradicted, 1 too weak to tell, 0 not run. 1 of" in text
+    assert "| **reproduced**, not after Holm | 5 | .030 | - | .060 |" in text
+    assert text.index("## [digits-stages]") < text.index("## [small]"), "in the order of names"
 
 
 def test_only_a_ledger_is_written_over() -> None:
