@@ -42,7 +42,14 @@ def test_everything_is_in_the_table() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["`ViT`", "`MLP`, layer norm, GELU", "`VGG`, no norm, CReLU"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "`MLP`, layer norm, GELU",
+        pytest.param("`ViT`", marks=pytest.mark.slow),
+        pytest.param("`VGG`, no norm, CReLU", marks=pytest.mark.slow),
+    ],
+)
 def test_a_network_does_what_the_table_says(name: str) -> None:
     expected = list(columns())[list(NETWORKS).index(name)]
     assert refusals(NETWORKS[name]) == expected

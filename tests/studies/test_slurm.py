@@ -34,6 +34,7 @@ def _tests_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
+@pytest.mark.slow
 def test_a_run_trained_by_a_job_is_the_run() -> None:
     work = small(few("plain"), seeds=1)
     assert not run(work, 1, HERE)
