@@ -450,7 +450,6 @@ NOT_SWITCHED = {
     "Batch",
     "Clock",
     "EachStep",
-    "FixedNorm",
     "InjectableHead",
     "Level",
     "OneShot",

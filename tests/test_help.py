@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from plasticity_lab.main import main
 from plasticity_lab.runs.main import main as train
@@ -95,3 +96,15 @@ def test_a_mistake_begins_with_the_name_that_was_called(output_of: OutputOf) -> 
         output_of(INSTALLED, "fit", "--nothing")
         == "plasticity-lab: error: unrecognized arguments: --nothing\n"
     )
+
+
+@pytest.mark.parametrize("command", ["fit", "validate", "test", "predict"])
+@pytest.mark.parametrize("arguments", [[], ["--config", "configs/digits.yaml"]])
+def test_the_config_is_printed_and_nothing_else_happens(
+    output_of: OutputOf, command: str, arguments: list[str]
+) -> None:
+    text = output_of("train.py", command, *arguments, "--print_config")
+    printed = yaml.safe_load(text)
+    assert {"trainer", "model", "data", "seed_everything"} <= {*printed}
+    assert bool(printed["model"]) == bool(arguments)
+    assert not Path("runs").exists()

@@ -24,9 +24,11 @@ class DASH(OneShot):
     cosine between it and the negative gradient of the loss on the present training data, clamped to
     [`least`, 1]. Features that the new data would learn anyhow stay, memorised noise goes.
 
-    The gradient is taken at one pass over the training data, in evaluation mode, as the authors do
-    (the port in the code of FIRE is in training mode): of the mean loss over all of them, as
-    their batch is all data that have arrived, or an average over batches.
+    The gradient is taken at one pass over the training data as training sees them, augmentation
+    included, in evaluation mode, as the authors do (the port in the code of FIRE is in training
+    mode): of the mean loss over all of them, or an average over batches. The authors take a batch
+    for each chunk of data that has arrived, in order and without augmentation, and average with
+    0.3, so that new chunks count more than old ones; with one chunk that is the mean loss.
 
     Changes: parameters of linear and convolutional layers, each row, each kernel and each bias by a
     factor. Keeps: normalisation layers and their statistics, optimizer state, the learning-rate
@@ -37,8 +39,8 @@ class DASH(OneShot):
         least: smallest factor, in [0, 1]; 1 is the identity. The paper's is 0.3, and 0.05 in the
             benchmark of FIRE.
         average: None, or the weight in (0, 1] of a batch in an average that runs over the batches,
-            G <- (1 - average) G + average (-g). The paper's 0.3 with small batches makes the last
-            few count alone; with one batch it has no effect.
+            G <- (1 - average) G + average (-g), as in the benchmark of FIRE: with 0.3 the last few
+            batches count alone. With one batch it has no effect.
         every: in place of `at`, again and again.
 
     Raises:

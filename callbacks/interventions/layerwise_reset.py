@@ -12,12 +12,12 @@ from callbacks.interventions.current_examples import current_examples
 from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
 from callbacks.network import unwrap
 from datamodules import ImageDataModule
-from lightning_modules.networks.boundary_norm import FixedNorm
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import hooks
 from plasticity_lab.measurements.parameter_groups import block_names
 from plasticity_lab.measurements.preserve_state import preserve_state
 from plasticity_lab.schedule import Answer
+from plasticity_lab.surgery.fixed_norm import FixedNorm
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_reset import reset_layers
 from plasticity_lab.surgery.layer_selection import own_parameters, select_layers
@@ -48,7 +48,7 @@ class LayerwiseReset(OneShot):
     Args:
         at: moments, of one round each.
         blocks: after which boundaries lie, bottom to top; without them after each block of the
-            network but the last, its head.
+            network with parameters but the last, its head.
         repetitions: rounds for each boundary, 1 or more.
         rescale: whether kept blocks are rescaled.
         normalise: whether what leaves them is normalised.
@@ -99,6 +99,8 @@ class LayerwiseReset(OneShot):
         boundaries = self._boundaries(network)
         if self.rescale:
             check_initial_values(module, "rescale: true")
+            kept = self._kept(network, boundaries[-1])
+            check_can_redraw("LayerwiseReset", trainer, module, select_layers(network, layers=kept))
         if self.normalise:
             self._check_normalised(trainer, network, boundaries)
         above = select_layers(network, layers=self._above(network, boundaries[0]))
@@ -121,9 +123,8 @@ class LayerwiseReset(OneShot):
         boundaries = self._boundaries(network)
         boundary = boundaries[min((self._round - 1) // self.repetitions, len(boundaries) - 1)]
         above = self._above(network, boundary)
-        kept = [name for name in block_names(network) if name not in above]
         if self.rescale:
-            layers = select_layers(network, layers=kept)
+            layers = select_layers(network, layers=self._kept(network, boundary))
             initial = redraw(network, layers, draws.initial_key, holder=module)
             rescale(own_parameters(layers), initial)
         if self.normalise:
@@ -140,7 +141,11 @@ class LayerwiseReset(OneShot):
 
     def _boundaries(self, network: nn.Module) -> list[str]:
         """Return the blocks after which boundaries lie, bottom to top."""
-        names = block_names(network)
+        names = [
+            name
+            for name in block_names(network)
+            if any(True for _ in network.get_submodule(name).parameters())
+        ]
         chosen = self.blocks if self.blocks is not None else names[:-1]
         unknown = [name for name in chosen if name not in names[:-1]]
         if unknown or not chosen:
@@ -159,6 +164,11 @@ class LayerwiseReset(OneShot):
     def _above(network: nn.Module, boundary: str) -> list[str]:
         names = block_names(network)
         return names[names.index(boundary) + 1 :]
+
+    @staticmethod
+    def _kept(network: nn.Module, boundary: str) -> list[str]:
+        names = block_names(network)
+        return names[: names.index(boundary) + 1]
 
     def _check_normalised(
         self, trainer: Trainer, network: nn.Module, boundaries: Sequence[str]

@@ -1,10 +1,11 @@
 """Fresh weights in a head, without a change of what the network computes."""
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_can_redraw
+from callbacks.interventions.unit_recycling import UnitRecycling
 from callbacks.network import unwrap
 from lightning_modules.networks import InjectableHead
 from plasticity_lab.errors import UserError
@@ -25,7 +26,8 @@ class PlasticityInjection(OneShot):
     three. If training gets better after it, a lack of plasticity was the limit. The network must
     be an `InjectableNetwork`, which holds all three from the beginning.
 
-    Changes: parameters of h' and h'', of which h' alone is trained, while h stays as it is;
+    What draws the head again later draws all three, and h' alone stays trained. Changes: parameters
+    of h' and h'', of which h' alone is trained, while h stays as it is;
     optimizer state of the head's parameters begins anew. Keeps: normalisation statistics outside
     the head, the learning-rate clock.
 
@@ -33,7 +35,8 @@ class PlasticityInjection(OneShot):
         at: one moment.
 
     Raises:
-        UserError: for several moments; without an `InjectableNetwork`; with several processes.
+        UserError: for several moments; without an `InjectableNetwork`; beside what recycles units;
+            with several processes.
 
     Example:
         ```yaml
@@ -44,9 +47,12 @@ class PlasticityInjection(OneShot):
 
     def __init__(self, at: list[Time]) -> None:
         super().__init__(at)
-        if len(at) > 1 or "stages" in at:
+        if len(at) > 1 or Time("stages") in map(Time, at):
             raise UserError(
-                "at", value=at, problem="a head is injected once", fix="name one moment"
+                "at",
+                value=", ".join(Time(time).text for time in at),
+                problem="a head is injected once",
+                fix="name one moment",
             )
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
@@ -58,6 +64,14 @@ class PlasticityInjection(OneShot):
                 problem=f"{type(network).__name__} has no head that can be injected",
                 fix="use lightning_modules.networks.InjectableNetwork",
             )
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        for callback in callbacks:
+            if isinstance(getattr(callback, "recycling", None), UnitRecycling):
+                raise UserError(
+                    type(callback).__name__,
+                    problem="looks for units once, and PlasticityInjection changes where they go",
+                    fix="remove one of the two",
+                )
         if trainer.world_size > 1:
             raise UserError(
                 "devices",

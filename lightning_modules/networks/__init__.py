@@ -6,7 +6,7 @@ Your own: a module whose constructor takes `in_channels` and `num_classes` (and 
 wants it: pixels of a square, or height and width), named in YAML.
 """
 
-from lightning_modules.networks.boundary_norm import BoundaryNormNetwork, FixedNorm
+from lightning_modules.networks.boundary_norm import BoundaryNormNetwork
 from lightning_modules.networks.cifar_resnet import CifarResNet
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN
 from lightning_modules.networks.injectable import InjectableHead, InjectableNetwork
@@ -26,7 +26,6 @@ __all__ = [
     "CifarResNet",
     "ConvN",
     "DepthCNN",
-    "FixedNorm",
     "InjectableHead",
     "InjectableNetwork",
     "LeNet300",

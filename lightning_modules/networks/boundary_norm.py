@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks.layers import ImageSize, height_and_width
@@ -12,50 +11,7 @@ from lightning_modules.networks.wrapping import WrappingNetwork
 from plasticity_lab.measurements.features import hooks
 from plasticity_lab.measurements.parameter_groups import block_names
 from plasticity_lab.surgery.construction import run_blank
-
-
-class FixedNorm(nn.Module):
-    """Subtracts a mean and divides by a deviation, both constants of a channel.
-
-    They are 0 and 1, the identity, until `measure` sets them.
-
-    Args:
-        channels: of its inputs.
-    """
-
-    mean: Tensor
-    deviation: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.empty(channels))
-        self.register_buffer("deviation", torch.empty(channels))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Become the identity."""
-        nn.init.zeros_(self.mean)
-        nn.init.ones_(self.deviation)
-
-    @torch.no_grad()
-    def measure(self, x: Tensor) -> None:
-        """Set the statistics to those of inputs (batch, channels, …), or of tokens.
-
-        Deviations are unbiased, and at least 1e-5: a dead channel stays 0 and is no 0 / 0.
-        """
-        channels = x.movedim(self._axis(x), 0).flatten(1)
-        self.mean.copy_(channels.mean(1))
-        self.deviation.copy_(channels.std(1).clamp(min=1e-5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels, …), or (batch, tokens, channels), to the same shape."""
-        shape = [1] * x.ndim
-        shape[self._axis(x)] = -1
-        return (x - self.mean.view(shape).to(x)) / self.deviation.view(shape).to(x)
-
-    @staticmethod
-    def _axis(x: Tensor) -> int:
-        return 2 if x.ndim == 3 else 1
+from plasticity_lab.surgery.fixed_norm import FixedNorm
 
 
 class BoundaryNormNetwork(WrappingNetwork):

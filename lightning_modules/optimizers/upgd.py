@@ -36,8 +36,8 @@ class UPGD(Optimizer):
         weight_decay: decoupled, 0 or more.
         beta: of the average utility, in [0, 1).
         sigma: standard deviation of the noise, 0 or more; 0 is none.
-        utility: `global` as above; `local` compares the weights of one unit, the average over its
-            norm along the last axis.
+        utility: `global` as above; `local` compares the weights along the last axis (of one unit in
+            a linear layer, of one row of a kernel), the average over its norm there.
         protect: whether useful weights are spared by gradients, too, or by the noise only.
         adaptive: whether g is Adam's direction (averages .9 and .999, eps 1e-5) and the step twice
             the rate, as the authors' AdaUPGD has it, and not the gradient.
@@ -74,7 +74,8 @@ class UPGD(Optimizer):
         self.seed = seed
         settings = {"lr": lr, "weight_decay": weight_decay, "beta": beta, "sigma": sigma}
         kinds = {"utility": utility, "protect": protect, "adaptive": adaptive}
-        super().__init__(params, {**settings, **kinds})
+        # In the groups, since a reset of state must not let the noise come again.
+        super().__init__(params, {**settings, **kinds, "steps": 0})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -101,6 +102,8 @@ class UPGD(Optimizer):
         largest = torch.stack([self.state[value]["utility"].max() for _, value in trained]).max()
         largest = torch.where(largest == 0, 1, largest)  # all are 0, and stay so
 
+        for group in self.param_groups:
+            group["steps"] += 1
         for number, (group, value) in enumerate(trained):
             spared, noise = self._spared(group, value, largest), self._noise(group, value, number)
             direction = self._direction(value) if group["adaptive"] else value.grad
@@ -115,7 +118,7 @@ class UPGD(Optimizer):
     def _noise(self, group: dict[str, Any], value: Tensor, number: int) -> Tensor:
         noise = torch.zeros_like(value)
         if group["sigma"]:
-            draws = generator(self.seed, "UPGD", int(self.state[value]["step"]), number)
+            draws = generator(self.seed, "UPGD", group["steps"], number)
             noise.copy_(torch.randn(value.shape, generator=draws)).mul_(group["sigma"])
         return noise
 

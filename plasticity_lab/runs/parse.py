@@ -180,6 +180,11 @@ class Config(NamedTuple):
         }
 
 
+def _prints(arguments: Sequence[str]) -> bool:
+    """Whether the config is asked for, which only the parser of all commands prints."""
+    return any(argument.startswith("--print_config") for argument in arguments)
+
+
 def parse(args: Sequence[str]) -> Config:
     """Parse a command line, `fit --config FILE…`.
 
@@ -194,7 +199,7 @@ def parse(args: Sequence[str]) -> Config:
     given = given_settings(arguments)
     check_given(given)
     try:
-        if arguments and arguments[0] in CLI.subcommands():
+        if arguments and arguments[0] in CLI.subcommands() and not _prints(arguments):
             # The parser of all commands would parse and validate the settings twice as often.
             command, settings = arguments[0], parser(arguments[0]).parse_args(arguments[1:])
         else:

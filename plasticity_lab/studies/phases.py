@@ -188,9 +188,9 @@ def described(study: Study) -> str:
             continue
         names = used[_key({**choice.arm, **choice.chosen})]
         arm = ", ".join(f"{name} {shown(value)}" for name, value in choice.arm.items())
-        chosen = ", ".join(
-            f"{name} {shown(value)}" for name, value in choice.chosen.items() if name in names
-        )
+        # A variable may stand for a key that is set beside it.
+        named = [name for name in choice.chosen if name in names] or list(choice.chosen)
+        chosen = ", ".join(f"{name} {shown(choice.chosen[name])}" for name in named)
         failed = f", {choice.failed} of which failed" if choice.failed else ""
         parts.append(
             f"{f'{arm}: ' if arm else ''}{chosen} ({choice.mean:.4g}, of {choice.candidates} "

@@ -13,6 +13,7 @@ from plasticity_lab.surgery.continual_backprop import (
 )
 from plasticity_lab.surgery.dash import direction_aware_shrink
 from plasticity_lab.surgery.fire import isometry, orthogonalise
+from plasticity_lab.surgery.fixed_norm import FixedNorm
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
 from plasticity_lab.surgery.initial_weights import (
     check_weights,
@@ -67,6 +68,7 @@ from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_u
 from plasticity_lab.surgery.weight_matrices import as_matrix, linear_layers, matrix_layers
 
 __all__ = [
+    "FixedNorm",
     "Site",
     "UnitTrace",
     "UnitUtility",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from plasticity_lab.errors import UserError
@@ -135,4 +136,13 @@ def copy_buffers(
     for name, layer in layers.items():
         if norm_statistics if isinstance(layer, nn.modules.batchnorm._NormBase) else other_buffers:
             for part, buffer in layer.named_buffers(recurse=False):
-                buffer.copy_(fresh[full_name(name, part)])
+                if not is_flag(buffer):
+                    buffer.copy_(fresh[full_name(name, part)])
+
+
+def is_flag(buffer: Tensor) -> bool:
+    """Whether a buffer says how a layer is used, not what it has learned; such stay as they are.
+
+    That an `InjectableHead` has been injected is one: what is trained of it depends on it.
+    """
+    return buffer.dtype == torch.bool

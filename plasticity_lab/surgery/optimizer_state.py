@@ -1,6 +1,7 @@
 """What optimizers hold for their parameters."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,11 +54,7 @@ def clear_moments(optimizer: Optimizer) -> None:
     """
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
-            if (
-                name not in ("step", "step_size")
-                and isinstance(value, Tensor)
-                and value.shape == parameter.shape
-            ):
+            if _is_moment(name, value, parameter):
                 value.zero_()
 
 
@@ -78,10 +75,7 @@ def clear_step_counts(optimizer: Optimizer) -> None:
         tensor(0.)
     """
     for state in optimizer.state.values():
-        if isinstance(state.get("step"), Tensor):
-            state["step"].zero_()
-        if isinstance(state.get("mu_product"), Tensor):  # of NAdam, over all steps
-            state["mu_product"].fill_(1)
+        _clear_count(state)
 
 
 @torch.no_grad()
@@ -110,9 +104,23 @@ def clear_optimizer_state(
     for parameter, mask in masks.items():
         state = optimizer.state.get(parameter, {})
         for name, value in state.items():
-            if not isinstance(value, Tensor):
-                continue
-            if value.shape == parameter.shape:
+            if _is_moment(name, value, parameter):
                 value.masked_fill_(mask.to(value.device), 0)
-            elif name == "step" and step_counts:
-                value.zero_()
+        if step_counts:
+            _clear_count(state)
+
+
+def _is_moment(name: str, value: Any, parameter: Tensor) -> bool:
+    """Whether an optimizer holds a value for each weight that begins at 0.
+
+    Of a parameter of one value, counts have its shape too; Rprop's `step_size` does not begin at 0.
+    """
+    counted = ("step", "step_size", "mu_product")
+    return name not in counted and isinstance(value, Tensor) and value.shape == parameter.shape
+
+
+def _clear_count(state: Mapping[str, Any]) -> None:
+    if isinstance(state.get("step"), Tensor):
+        state["step"].zero_()
+    if isinstance(state.get("mu_product"), Tensor):  # of NAdam, over all steps
+        state["mu_product"].fill_(1)

@@ -86,8 +86,9 @@ def leading_mask(weight: Tensor, kept: float, first: bool, last: bool) -> Tensor
                 [0, 0, 0, 0]], dtype=torch.int32)
     """
     outputs, inputs = weight.shape[:2]
-    rows = outputs if last else math.ceil(kept * outputs)
-    columns = inputs if first else math.ceil(kept * inputs)
+    # Rounded, since 0.55 x 100 is a little more than 55.
+    rows = outputs if last else math.ceil(round(kept * outputs, 6))
+    columns = inputs if first else math.ceil(round(kept * inputs, 6))
     mask = torch.zeros(weight.shape, dtype=torch.bool, device=weight.device)
     mask[:rows, :columns] = True
     return mask

@@ -49,8 +49,8 @@ def below_mean(utility: Tensor, factor: float) -> Tensor:
 def initial_means(fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the means of the distributions that parameters are drawn from.
 
-    They are the value of what is drawn as a constant (scales of normalisation), and 0 of all else,
-    which the usual rules draw around 0.
+    They are the value of what is drawn as a constant (scales of normalisation; of a single value, 0
+    and 1 only), and 0 of all else, which the usual rules draw around 0.
 
     Args:
         fresh: a draw of each parameter, by name.
@@ -63,6 +63,8 @@ def initial_means(fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
     means = {}
     for name, value in fresh.items():
         constant = value.numel() > 0 and bool((value == value.flatten()[0]).all())
+        if value.numel() == 1:
+            constant = value.item() in (0, 1)
         means[name] = value if constant else torch.zeros_like(value)
     return means
 

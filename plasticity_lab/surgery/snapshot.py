@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from plasticity_lab.surgery.layer_selection import is_flag
 from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS, reset_optimizer_state
 
 Layers = Mapping[str, nn.Module]
@@ -136,5 +137,6 @@ def _tensors(layers: Layers) -> dict[str, Tensor]:
         f"{name}.{part}": value
         for name, layer in layers.items()
         for part, value in layer.named_buffers(recurse=False)
+        if not is_flag(value)
     }
     return {**_parameters(layers), **buffers}

@@ -9,7 +9,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.layer_selection import layers_with_state
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-MATRIX_LAYERS = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd, nn.MultiheadAttention)
+MATRIX_LAYERS = (*_LINEAR, nn.Bilinear, nn.MultiheadAttention)
 
 
 def matrix_layers(network: nn.Module) -> dict[str, nn.Module]:
@@ -17,6 +17,7 @@ def matrix_layers(network: nn.Module) -> dict[str, nn.Module]:
 
     Their own parameters of more than one dimension are its matrices (kernels as `as_matrix` takes
     them, and the stacked projections of torch's attention as one), those of one its biases.
+    Transposed convolutions, whose kernels have the inputs first, are left out.
 
     Raises:
         UserError: by name, for a layer whose weight is computed from others (`weight_norm`,

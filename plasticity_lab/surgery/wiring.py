@@ -13,12 +13,13 @@ from torch.overrides import TorchFunctionMode
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.activation_functions import ACTIVATIONS
+from plasticity_lab.surgery.fixed_norm import FixedNorm
 from plasticity_lab.surgery.fresh_copy import copy_network
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 """Layers whose outputs are units, and whose inputs take units in."""
 
-Norm = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm
+Norm = nn.modules.batchnorm._NormBase | nn.GroupNorm | nn.LayerNorm | nn.RMSNorm | FixedNorm
 
 _NORM_FUNCTIONS = {
     *(F.batch_norm, F.instance_norm, F.group_norm, F.layer_norm, F.rms_norm),

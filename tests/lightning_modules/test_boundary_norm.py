@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.networks import VGG, BoundaryNormNetwork, FixedNorm, ResNet, ViT
+from lightning_modules.networks import VGG, BoundaryNormNetwork, ResNet, ViT
 from lightning_modules.networks.adapters import build_inner
+from plasticity_lab.surgery import FixedNorm
 
 
 def test_gives_the_numbers_of_the_authors_code() -> None:
@@ -23,10 +24,12 @@ def test_gives_the_numbers_of_the_authors_code() -> None:
     torch.testing.assert_close(ones, torch.tensor([-1.0134959, -1.914381]))
 
 
-def test_a_dead_channel_stays_zero() -> None:
+def test_a_dead_channel_stays_zero_and_may_revive() -> None:
     norm, inputs = FixedNorm(2), torch.zeros(4, 2, 3, 3)
     norm.measure(inputs)
     assert not norm(inputs).any()
+    revived = torch.randn(4, 2, 3, 3)
+    assert torch.equal(norm(revived), revived)
 
 
 def test_tokens_have_their_channels_last() -> None:

@@ -154,6 +154,28 @@ def test_upgd_draws_new_noise_each_step_under_its_seed() -> None:
     assert first.std(dim=1).tolist() == pytest.approx([0.05, 0.05], rel=0.1)
 
 
+def test_upgd_draws_other_noise_after_its_state_was_reset() -> None:
+    def moves(weight: nn.Parameter, optimizer: UPGD) -> Tensor:
+        before = weight.detach().clone()
+        weight.grad = torch.zeros(100)
+        optimizer.step()
+        return weight.detach() - before
+
+    weight = nn.Parameter(torch.zeros(100))
+    optimizer = UPGD([weight], lr=1.0, sigma=0.1)
+    first = moves(weight, optimizer)
+    optimizer.state.clear()
+    saved = optimizer.state_dict()
+    second = moves(weight, optimizer)
+    assert not torch.equal(first, second)
+
+    # What has been drawn is kept in checkpoints.
+    again = nn.Parameter(torch.zeros(100))
+    resumed = UPGD([again], lr=1.0, sigma=0.1)
+    resumed.load_state_dict(saved)
+    torch.testing.assert_close(moves(again, resumed), second)
+
+
 def test_upgd_refuses_numbers_outside_their_ranges() -> None:
     cases: list[dict[str, Any]] = [{"lr": -1.0}, {"beta": 1.0}, {"sigma": float("nan")}]
     for wrong in cases:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from plasticity_lab.surgery import clear_moments, clear_step_counts
+from plasticity_lab.surgery import clear_moments, clear_optimizer_state, clear_step_counts
 
 RATE, FIRST, SECOND = 0.1, 0.9, 0.999
 
@@ -40,6 +40,22 @@ def test_step_counts_begin_anew_with_the_moments_there_are() -> None:
     first, second = FIRST * first + (1 - FIRST) * 2, SECOND * second + (1 - SECOND) * 4
     expected = RATE * (first / (1 - FIRST)) / (second / (1 - SECOND)) ** 0.5
     torch.testing.assert_close(stepped(weight, optimizer, 2.0), torch.full_like(weight, expected))
+
+
+def test_of_single_weights_what_does_not_begin_at_0_is_left_alone() -> None:
+    weight = nn.Parameter(torch.zeros(2))
+    chosen = {weight: torch.tensor([True, False])}
+    rprop = torch.optim.Rprop([weight], lr=0.5)
+    stepped(weight, rprop, 1.0)
+    clear_optimizer_state(rprop, chosen)
+    assert rprop.state[weight]["step_size"].tolist() == [0.5, 0.5]
+    assert rprop.state[weight]["prev"].tolist() == [0.0, 1.0]
+
+    nadam = torch.optim.NAdam([weight])
+    stepped(weight, nadam, 1.0)
+    clear_optimizer_state(nadam, chosen, step_counts=True)
+    assert (nadam.state[weight]["step"], nadam.state[weight]["mu_product"]) == (0, 1)
+    assert nadam.state[weight]["exp_avg"][0] == 0 < nadam.state[weight]["exp_avg"][1]
 
 
 def test_moments_of_a_scalar_are_cleared_and_its_count_is_not() -> None:

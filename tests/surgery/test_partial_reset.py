@@ -1,5 +1,6 @@
 """Masks of partial resets, counted by hand."""
 
+import pytest
 import torch
 
 from plasticity_lab.surgery import largest_mask, leading_mask, partial_reset, random_mask
@@ -38,3 +39,9 @@ def test_a_random_mask_is_that_of_its_stream() -> None:
     )
     assert torch.equal(first, again)
     assert abs(float(first.float().mean()) - 0.8) < 0.03
+
+
+@pytest.mark.parametrize(("kept", "units"), [(0.55, 55), (0.07, 7), (0.501, 51)])
+def test_as_many_leading_units_are_kept_as_their_share_rounded_up(kept: float, units: int) -> None:
+    mask = leading_mask(torch.ones(100, 100), kept, first=False, last=False)
+    assert (int(mask.any(1).sum()), int(mask.any(0).sum())) == (units, units)

@@ -64,3 +64,11 @@ def test_means_are_those_of_constants_and_0() -> None:
     assert means["scale"].equal(torch.ones(3))
     assert not means["shift"].any()
     assert not means["weight"].any()
+
+
+def test_a_single_value_is_a_constant_if_it_is_0_or_1() -> None:
+    fresh = {name: torch.tensor([value]) for name, value in {"scale": 1.0, "bias": 0.37}.items()}
+    assert {name: value.item() for name, value in initial_means(fresh).items()} == {
+        "scale": 1,
+        "bias": 0,
+    }

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from lightning_modules.networks import MLP, VGG, ConvN, ResNet, ViT
 from plasticity_lab.surgery import (
+    FixedNorm,
     construct,
     init_parameters,
     outgoing,
@@ -214,3 +215,15 @@ def test_factors_of_rows_and_columns_are_kept() -> None:
     marks = {"conv": torch.tensor([True, False, False, False])}
     reset_units(network, units, marks, key, [optimizer])
     assert optimizer.state[network.head.weight]["row_var"].equal(rows)
+
+
+def test_fixed_statistics_of_units_that_begin_anew_are_those_of_a_new_layer() -> None:
+    parts = nn.Linear(3, 4), nn.ReLU(), FixedNorm(4), nn.Linear(4, 2)
+    network: Any = construct(nn.Sequential, *parts)
+    init_parameters(network, 0)
+    norm: FixedNorm = network[2]
+    norm.measure(torch.rand(10, 4))
+    units = select_units(network, torch.zeros(1, 3))
+    reset_units(network, units, {"0": torch.tensor([True, False, False, False])}, key)
+    assert (norm.mean[0].item(), norm.deviation[0].item()) == (0, 1)
+    assert norm.mean[1:].all()

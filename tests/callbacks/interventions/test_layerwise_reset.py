@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from callbacks.probe import training_probe
 from lightning_modules.networks import MLP
@@ -100,3 +101,20 @@ def test_the_statistics_are_those_of_the_training_data() -> None:
     expected = torch.zeros(int(living.sum()))
     torch.testing.assert_close(made.mean(0)[living], expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(made.std(0)[living], expected + 1)
+
+
+class Weightless(nn.Sequential):
+    """Its children between and after the layers have no weights."""
+
+    def __init__(self, num_classes: int, image_size: int) -> None:
+        first, head = nn.Linear(image_size**2, 8), nn.Linear(8, num_classes)
+        super().__init__(nn.Flatten(), first, nn.ReLU(), head, nn.Identity())
+
+
+def test_a_child_without_weights_has_no_boundary() -> None:
+    """There is one boundary, below the head."""
+    kind = f"{__name__}.Weightless"
+    before, after = rounds({"network": {"class_path": kind}}, normalise=False, rescale=False)
+    for step in (3, 6, 9):
+        assert torch.equal(before[step]["1.weight"], after[step]["1.weight"])
+        assert not torch.equal(before[step]["3.weight"], after[step]["3.weight"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
@@ -48,6 +49,24 @@ def test_the_output_stays_and_then_the_new_weights_alone_are_trained() -> None:
     assert not torch.equal(last["network.conv.weight"], seen[6]["network.conv.weight"])
     for still in ("trained", "subtracted"):
         assert torch.equal(plain[0][f"{HEAD}.{still}.weight"], plain[11][f"{HEAD}.{still}.weight"])
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [
+        intervention("LayerReset", at=["8st"], last=1),
+        intervention("Rewind", at=["8st"], to="3st"),
+        intervention("ShrinkPerturb", at=["8st"], shrink=0.0, norm_statistics="reset"),
+    ],
+)
+def test_what_changes_the_head_later_leaves_the_new_weights_trained(reset: dict[str, Any]) -> None:
+    """A resume would train others than the run, if the head forgot that it was injected."""
+    finished, seen = injected(intervention("PlasticityInjection", at=["4st"]), reset)
+    last = finished.model.network.state_dict()
+    assert bool(last[f"{HEAD}.injected"])
+    for part, moves in (("base", False), ("trained", True), ("subtracted", False)):
+        name = f"{HEAD}.{part}.weight"
+        assert torch.equal(last[name], seen[9][name]) != moves, name
 
 
 def test_an_injection_alone_changes_no_output() -> None:

@@ -56,6 +56,27 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         one("OptimizerReset", at=["12st"]),
         r"OptimizerReset\(what=all\): at: \[12st\]: 12st is never reached",
     ),
+    "an injection at each stage": (
+        one("PlasticityInjection", at=["stages"]),
+        "at: stages: a head is injected once; name one moment",
+    ),
+    "an injection beside units that are recycled": (
+        {
+            "trainer": {
+                "callbacks+": [
+                    {"class_path": "callbacks.ReDo", "init_args": {"every": "1ep"}},
+                    {"class_path": "callbacks.PlasticityInjection", "init_args": {"at": ["1ep"]}},
+                ]
+            },
+            **model(
+                network={
+                    "class_path": "lightning_modules.networks.InjectableNetwork",
+                    "init_args": {"network": "tests.networks.SmallNet"},
+                }
+            ),
+        },
+        "ReDo: looks for units once, and PlasticityInjection changes where they go",
+    ),
     "stages of data that do not grow": (
         one("ShrinkPerturb", at=["stages"]),
         r"ShrinkPerturb.*: at: \[stages\]: stages is never reached: .* 1 data stage",
