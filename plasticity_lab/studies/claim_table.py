@@ -8,7 +8,7 @@ from plasticity_lab.studies.claims import Claim
 from plasticity_lab.studies.metrics import written
 from plasticity_lab.studies.statistics import interval, smallest_effect, smallest_margin
 from plasticity_lab.studies.study_context import StudyContext
-from plasticity_lab.studies.verdicts import Outcome, said
+from plasticity_lab.studies.verdicts import Outcome, verdict_words
 from plasticity_lab.studies.wording import amount, gap, metric_words, probability, unit
 
 HEAD = ("claim", "reported", "here", "verdict", "seeds", "p, t", "p, exact", "p, Holm", "80 %")
@@ -26,8 +26,8 @@ class Row(NamedTuple):
         because: what has to be said with it.
         seeds: how many.
         p: as in `Outcome`, and `exact`.
-        tested: `p` of a directional claim, which is adjusted for the number of claims.
         exact: as in `Outcome`.
+        directional: whether `p` is adjusted for the number of claims.
         smallest: what so many seeds would find.
     """
 
@@ -39,9 +39,14 @@ class Row(NamedTuple):
     because: str
     seeds: str
     p: float | None
-    tested: float | None
     exact: float | None
+    directional: bool
     smallest: str
+
+    @property
+    def tested(self) -> float | None:
+        """The p-value that is adjusted."""
+        return self.p if self.directional else None
 
 
 def table(rows: Sequence[Row], adjusted: Sequence[float | None]) -> str:
@@ -73,8 +78,8 @@ def row(work: StudyContext, outcome: Outcome) -> Row:
         because=outcome.because,
         seeds="-",
         p=outcome.p,
-        tested=outcome.tested,
         exact=outcome.exact,
+        directional=claim.expect != "same",
         smallest="-",
     )
     if compared is None or len(compared.differences) < 2:
@@ -92,7 +97,7 @@ def row(work: StudyContext, outcome: Outcome) -> Row:
 
 
 def _cells(row: Row, adjusted: float | None) -> tuple[str, ...]:
-    words = said(row.verdict, row.because, row.p, adjusted)
+    words = verdict_words(row.verdict, row.because, row.p, adjusted)
     verdict = words.replace(row.verdict, f"**{row.verdict}**", 1)
     return (
         row.title,
@@ -110,7 +115,7 @@ def _cells(row: Row, adjusted: float | None) -> tuple[str, ...]:
 def line(work: StudyContext, outcome: Outcome) -> str:
     """Return the outcome of a claim for the terminal, in one line or two."""
     compared = outcome.compared
-    first = f"{outcome.claim.id}  {outcome.claim.text}: {outcome.said}"
+    first = f"{outcome.claim.id}  {outcome.claim.text}: {outcome.words}"
     if compared is None or len(compared.differences) < 2:
         return first
     count = seeds(work, len(compared.differences))

@@ -3,23 +3,23 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
-from plasticity_lab.project import CONFIGS, ROOT
+from plasticity_lab.project import ROOT
 from plasticity_lab.studies import claim_table
 from plasticity_lab.studies.censored import censored
-from plasticity_lab.studies.claims import Claim, read_claims
 from plasticity_lab.studies.forgetting_correlation import forgetting_correlations
 from plasticity_lab.studies.ledger_record import Record, read_record, write_record
+from plasticity_lab.studies.ledger_studies import Unopened, unopened_study
 from plasticity_lab.studies.origin import origin
 from plasticity_lab.studies.phases import described
 from plasticity_lab.studies.report import frame, markdown, table, write_report
-from plasticity_lab.studies.settings import Settings, settings
+from plasticity_lab.studies.settings import settings
 from plasticity_lab.studies.stale import stale_words
 from plasticity_lab.studies.study_context import StudyContext
 from plasticity_lab.studies.study_file import read_study
@@ -28,8 +28,8 @@ from plasticity_lab.studies.verdicts import (
     VERDICTS,
     Outcome,
     adjusted_values,
+    is_withdrawn,
     outcomes,
-    said,
 )
 from plasticity_lab.studies.wording import metric_words, note
 
@@ -68,6 +68,12 @@ finished.
 * A commit with "+" had uncommitted changes. **Stale**: code of theirs has changed since."""
 
 
+CHANGED = (
+    "**Changed**: runs, readings or claims of the study are others now; the same command trains "
+    "what is missing."
+)
+
+
 def check_target(file: Path) -> None:
     """Raise UserError if a ledger must not be written to a file."""
     if file.suffix != ".md":
@@ -79,21 +85,14 @@ def check_target(file: Path) -> None:
             problem="was not written by the ledger, and is left alone",
             fix="name another file, or remove this one",
         )
-    if not file.exists() and any(file.with_suffix("").glob("*.png")):
+    kept = [*file.with_suffix("").glob("*.png"), *file.with_suffix("").glob("*.json")]
+    if not file.exists() and kept:
         raise UserError(
             "ledger",
             value=file,
-            problem=f"its figures go into {file.with_suffix('')}, which holds others",
+            problem=f"its figures and outcomes go into {file.with_suffix('')}, which holds others",
             fix="name another file",
         )
-
-
-class Unopened(NamedTuple):
-    """A study that has never been run."""
-
-    file: Path
-    name: str
-    claims: list[Claim]
 
 
 class Entry(NamedTuple):
@@ -104,40 +103,11 @@ class Entry(NamedTuple):
     record: Record
 
 
-def all_studies(
-    files: Sequence[Path], root: Path, opened: Callable[[Path], StudyContext]
-) -> tuple[list[StudyContext], list[Unopened]]:
-    """Return some studies and all that ship: those that have been run, opened, and the others.
-
-    Args:
-        files: the YAML files of studies.
-        root: where runs are kept.
-        opened: how a study is opened.
-    """
-    listed = {file.resolve() for file in files}
-    shipped = [
-        file
-        for file in sorted((CONFIGS / "studies").glob("*.yaml"))
-        if file.resolve() not in listed
-    ]
-    works: list[StudyContext] = []
-    unopened: list[Unopened] = []
-    for file in [*files, *shipped]:
-        study = read_study(file)
-        if (root / "studies" / study.name / "study.json").exists():
-            works.append(opened(file))
-        else:
-            defaults = Settings._field_defaults | study.report
-            claims = read_claims(study.claims, defaults["metric"], defaults["over"])
-            unopened.append(Unopened(file, study.name, claims))
-    return works, unopened
-
-
 def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], file: Path) -> None:
     """Write the outcome of all claims.
 
-    The figures of their studies, and what is said of each (as JSON), are kept in a folder with the
-    file's name. A study that has not been run here is taken from there.
+    A folder with the file's name keeps the figure and the outcome of each study (as PNG and JSON).
+    From there comes a study that has not been run here, or of whose runs fewer are finished here.
 
     Args:
         works: studies that have been run.
@@ -150,43 +120,57 @@ def write_ledger(works: Sequence[StudyContext], unopened: Sequence[Unopened], fi
     check_target(file)
     folder = file.with_suffix("")
     entries: list[Entry] = []
-    others = [*unopened]
-    drawn: list[tuple[Path, str]] = []
-    for work in works:
-        name, results = work.study.name, outcomes(work)
-        if all(outcome.verdict == NOT_RUN for outcome in results):
-            claims = [outcome.claim for outcome in results]
-            others.append(Unopened(work.study.file, name, claims))
-        else:
-            entries.append(Entry(work.study.file, name, _record(work, results)))
-            drawn.append((write_report(work) / "figure.png", name))
-    new = [*entries]
+    written: list[tuple[Entry, Path]] = []
     waiting: list[Unopened] = []
-    for other in others:
-        if record := read_record(folder / f"{other.name}.json", other.claims):
-            entries.append(Entry(other.file, other.name, record))
+    for work in works:
+        study, results = unopened_study(read_study(work.study.file)), outcomes(work)
+        if all(outcome.verdict == NOT_RUN for outcome in results):
+            unopened = [*unopened, study]
+            continue
+        here = _record(work, results, study.design)
+        kept = read_record(folder / f"{study.name}.json", study.claims)
+        if kept and kept.design == here.design and kept.runs > here.runs:
+            entries.append(Entry(study.file, study.name, kept))
         else:
-            waiting.append(other)
+            entries.append(Entry(study.file, study.name, here))
+            written.append((entries[-1], write_report(work) / "figure.png"))
+    for study in unopened:
+        if kept := read_record(folder / f"{study.name}.json", study.claims):
+            if kept.design not in ("", study.design):
+                kept = kept._replace(text=f"{kept.text} {CHANGED}")
+            entries.append(Entry(study.file, study.name, kept))
+        else:
+            waiting.append(study)
 
-    text = "\n\n".join(_parts(sorted(entries, key=lambda entry: entry.name), waiting, file))
+    names = {entry.name for entry in entries} | {study.name for study in waiting}
+    others = sorted(path for path in folder.glob("*.json") if path.stem not in names)
+    entries.sort(key=lambda entry: entry.name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if new:
+        for entry, figure in written:
             folder.mkdir(exist_ok=True)
-        for figure, name in drawn:
-            shutil.copy(figure, folder / f"{name}.png")
-        for entry in new:
+            shutil.copy(figure, folder / f"{entry.name}.png")
             write_record(entry.record, folder / f"{entry.name}.json")
+        text = "\n\n".join(_parts(entries, waiting, others, file))
         with write_atomically(file) as unfinished:
-            unfinished.write_text(f"{text}\n")
+            unfinished.write_text(f"{text}\n", "utf-8")
     except OSError as error:
         raise UserError(
             "ledger", file, f"cannot be written: {error.strerror}", "name a file in another folder"
         ) from None
 
 
-def _parts(entries: Sequence[Entry], waiting: Sequence[Unopened], file: Path) -> list[str]:
-    """Return the paragraphs of a ledger."""
+def _parts(
+    entries: Sequence[Entry], waiting: Sequence[Unopened], others: Sequence[Path], file: Path
+) -> list[str]:
+    """Return the paragraphs of a ledger.
+
+    Args:
+        entries: studies that have been run.
+        waiting: the others.
+        others: files of studies that are not among these.
+        file: the ledger.
+    """
     # P-values are adjusted for the claims of all studies together.
     adjusted = iter(adjusted_values([row.tested for entry in entries for row in entry.record.rows]))
     of_entries = [[*islice(adjusted, len(entry.record.rows))] for entry in entries]
@@ -200,11 +184,14 @@ def _parts(entries: Sequence[Entry], waiting: Sequence[Unopened], file: Path) ->
     parts += [_section(*one, file) for one in zip(entries, of_entries, strict=True)]
     if claims := "\n".join(_waiting(study, file) for study in waiting if study.claims):
         parts += ["## Not run", claims]
+    if others:
+        links = ", ".join(f"[{path.stem}]({_link(path, file)})" for path in others)
+        parts += [f"Kept, and of no study above: {links}."]
     return parts
 
 
-def _record(work: StudyContext, results: Sequence[Outcome]) -> Record:
-    """Return what is said of a study."""
+def _record(work: StudyContext, results: Sequence[Outcome], design_hash: str) -> Record:
+    """Return what came out of a study."""
     chosen = settings(work)
     runs = frame(work, chosen.metric, chosen.over)
 
@@ -226,6 +213,8 @@ def _record(work: StudyContext, results: Sequence[Outcome]) -> Record:
         stale_words(work),
     ]
     return Record(
+        design=design_hash,
+        runs=len(runs),
         text=" ".join(filter(None, sentences)),
         rows=[claim_table.row(work, outcome) for outcome in results],
         means=markdown(table(runs, chosen), chosen.metric),
@@ -236,9 +225,10 @@ def _section(entry: Entry, adjusted: Sequence[float | None], file: Path) -> str:
     """Return what came out of a study's claims."""
     title = f"## [{entry.name}]({_link(entry.file, file)})"
     claims = claim_table.table(entry.record.rows, adjusted).rstrip()
-    picture = f"![{entry.name}]({_link(file.with_suffix('') / f'{entry.name}.png', file)})"
+    figure = file.with_suffix("") / f"{entry.name}.png"
+    picture = f"![{entry.name}]({_link(figure, file)})" if figure.exists() else ""
     means = f"<details><summary>Means of all arms</summary>\n\n{entry.record.means}\n</details>"
-    return "\n\n".join([title, entry.record.text, claims, picture, means])
+    return "\n\n".join(filter(None, [title, entry.record.text, claims, picture, means]))
 
 
 def _totals(
@@ -248,10 +238,7 @@ def _totals(
     rows = [row for entry in entries for row in entry.record.rows]
     counts = Counter(row.verdict for row in rows) + Counter({NOT_RUN: not_run})
     values = [value for of_study in adjusted for value in of_study]
-    withdrawn = sum(
-        "not after Holm" in said(row.verdict, row.because, row.p, value)
-        for row, value in zip(rows, values, strict=True)
-    )
+    withdrawn = sum(is_withdrawn(row.p, value) for row, value in zip(rows, values, strict=True))
     totals = ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS)
     return (
         f"{counts.total()} claims: {totals}. {withdrawn} of these verdicts do not stand after Holm."

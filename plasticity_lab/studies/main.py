@@ -144,7 +144,8 @@ def run_command(options: argparse.Namespace) -> int:
         )
 
     if options.command == "report" and options.ledger:
-        from plasticity_lab.studies.ledger import all_studies, check_target, write_ledger
+        from plasticity_lab.studies.ledger import check_target, write_ledger
+        from plasticity_lab.studies.ledger_studies import all_studies
 
         check_target(options.ledger)
         write_ledger(*all_studies(files, root, opened), options.ledger)

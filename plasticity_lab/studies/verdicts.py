@@ -57,17 +57,20 @@ class Outcome(NamedTuple):
         return None if self.claim.expect == "same" else self.p
 
     @property
-    def said(self) -> str:
+    def words(self) -> str:
         """The verdict in words."""
-        return said(self.verdict, self.because, self.p, self.adjusted)
+        return verdict_words(self.verdict, self.because, self.p, self.adjusted)
 
 
-def said(verdict: str, because: str, p: float | None, adjusted: float | None) -> str:
+def verdict_words(verdict: str, because: str, p: float | None, adjusted: float | None) -> str:
     """Return a verdict in words; the arguments are those of `Outcome`."""
-    words = verdict
-    if p is not None and adjusted is not None and p <= LEVEL < adjusted:
-        words += ", not after Holm"
+    words = f"{verdict}, not after Holm" if is_withdrawn(p, adjusted) else verdict
     return f"{words}: {because}" if because else words
+
+
+def is_withdrawn(p: float | None, adjusted: float | None) -> bool:
+    """Whether a p-value is too large when it is adjusted, and was not before."""
+    return p is not None and adjusted is not None and p <= LEVEL < adjusted
 
 
 def outcomes(work: StudyContext) -> list[Outcome]:

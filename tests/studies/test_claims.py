@@ -116,7 +116,7 @@ def test_a_ratio_is_tested_by_logarithms() -> None:
     )
     (outcome,) = outcomes(work)
     assert outcome.compared is not None
-    assert outcome.said == "reproduced"
+    assert outcome.words == "reproduced"
     assert (
         claim_table.result(work, outcome) == "2.00 [1.76, 2.26] times; test loss 4.60 against 2.33"
     )
@@ -162,7 +162,7 @@ def test_two_metrics_or_moments_of_the_same_runs_are_compared() -> None:
 def test_a_time_that_was_never_reached_counts_for_no_verdict() -> None:
     work = logged([{}], val__loss={"plain": [9.0, 9.5, 9.2], "warm": [1.0, None, 1.2]})
     (outcome,) = outcomes(work)
-    assert outcome.said == "too weak to tell: finished runs without a value: arm: 1 of 3"
+    assert outcome.words == "too weak to tell: finished runs without a value: arm: 1 of 3"
     assert outcome.p is None, "and is no test that others are adjusted for"
 
 
@@ -189,7 +189,7 @@ def test_p_values_are_adjusted_for_all_directional_claims() -> None:
     assert (first.verdict, second.verdict) == ("contradicted", "reproduced")
     assert second.exact == 0.25
     four = adjusted([first, second, first, second])
-    assert [late.said for late in four[:2]] == [
+    assert [late.words for late in four[:2]] == [
         "contradicted, not after Holm",
         "reproduced, not after Holm",
     ]
@@ -221,7 +221,7 @@ def test_the_smallest_ratio_lies_on_the_side_of_the_claim() -> None:
 
 def test_one_seed_is_no_test() -> None:
     (outcome,) = outcomes(logged([{}], val__loss={"plain": [1.0], "warm": [2.0]}))
-    assert outcome.said == "not run: one seed"
+    assert outcome.words == "not run: one seed"
 
 
 @pytest.mark.parametrize(

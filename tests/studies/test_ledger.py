@@ -8,11 +8,13 @@ import pytest
 from plasticity_lab.errors import UserError
 from plasticity_lab.studies.claim_table import Row, title
 from plasticity_lab.studies.claims import read_claims
-from plasticity_lab.studies.ledger import MARK, Unopened, all_studies, check_target, write_ledger
-from plasticity_lab.studies.ledger_record import Record, write_record
+from plasticity_lab.studies.ledger import MARK, check_target, write_ledger
+from plasticity_lab.studies.ledger_record import Record, read_record, write_record
+from plasticity_lab.studies.ledger_studies import Unopened, all_studies, unopened_study
 from plasticity_lab.studies.main import main
 from plasticity_lab.studies.open_study import open_study
 from plasticity_lab.studies.study_context import StudyContext
+from plasticity_lab.studies.study_file import read_study
 from tests.runs import REPOSITORY
 from tests.studies.finished import CLAIM, done
 
@@ -52,23 +54,38 @@ def test_a_study_that_was_run_elsewhere_stays_with_its_claims() -> None:
     work, file = done(), Path("mine.md")
     write_ledger([work], [OTHER], file)
     text = file.read_text()
-    claims = read_claims(work.study.claims, "test/accuracy", "last epoch")
-    elsewhere = Unopened(work.study.file, work.study.name, claims)
+    elsewhere = unopened_study(read_study(Path("small.yaml")))
     write_ledger([], [OTHER, elsewhere], file)
     assert file.read_text() == text
 
-    # What is said of other claims does not count.
-    changed = elsewhere._replace(claims=[claim._replace(text="another") for claim in claims])
-    write_ledger([], [OTHER, changed], file)
-    assert "2 claims: 0 reproduced, 0 contradicted, 0 too weak to tell, 2 not run." in (
-        file.read_text()
-    )
+    # A claim that was not tested there is not run, and one of other runs is marked.
+    (claim,) = elsewhere.claims
+    more = elsewhere._replace(claims=[claim._replace(text="another"), claim], design="other")
+    write_ledger([], [OTHER, more], file)
+    text = file.read_text()
+    assert "3 claims: 0 reproduced, 0 contradicted, 1 too weak to tell, 2 not run." in text
+    assert text.count("**Changed**: runs, readings or claims of the study are others now") == 1
+
+    # Nothing is lost without a word.
+    write_ledger([], [OTHER, elsewhere._replace(name="renamed")], file)
+    assert "Kept, and of no study above: [small](mine/small.json)." in file.read_text()
 
     Path("mine/small.json").write_text('{"text": ""}')
     with pytest.raises(
         UserError, match=r"ledger: mine/small.json: is not what a ledger keeps of a study; restore"
     ):
         write_ledger([], [OTHER, elsewhere], file)
+
+
+def test_fewer_runs_do_not_replace_more() -> None:
+    work, file, kept = done(), Path("mine.md"), Path("mine/small.json")
+    write_ledger([work], [], file)
+    record = read_record(kept, unopened_study(read_study(Path("small.yaml"))).claims)
+    assert record is not None
+    for runs, text in ((record.runs + 1, "more runs"), (record.runs - 1, "fewer runs")):
+        write_record(record._replace(runs=runs, text=text), kept)
+        write_ledger([work], [], file)
+        assert (text in file.read_text()) == (runs > record.runs)
 
 
 def test_p_values_are_adjusted_for_the_claims_of_studies_run_elsewhere_too() -> None:
@@ -82,12 +99,14 @@ def test_p_values_are_adjusted_for_the_claims_of_studies_run_elsewhere_too() -> 
         because="",
         seeds="5",
         p=0.03,
-        tested=0.03,
         exact=None,
+        directional=True,
         smallest="",
     )
+    write_ledger([], [], file)
     Path("mine").mkdir()
-    write_record(Record(text="t", rows=[row], means=""), Path("mine/digits-stages.json"))
+    record = Record(design="", runs=5, text="t", rows=[row], means="")
+    write_record(record, Path("mine/digits-stages.json"))
     write_ledger([work], [OTHER], file)
     text = file.read_text()
     assert "2 claims: 1 reproduced, 0 contradicted, 1 too weak to tell, 0 not run. 1 of" in text
@@ -117,8 +136,8 @@ def test_only_a_ledger_is_written_over() -> None:
     with pytest.raises(
         UserError,
         match=(
-            r"ledger: figures.md: its figures go into figures, which holds others; name "
-            r"another file"
+            r"ledger: figures.md: its figures and outcomes go into figures, which holds others; "
+            r"name another file"
         ),
     ):
         write_ledger([], [OTHER], Path("figures.md"))

@@ -89,7 +89,7 @@ def _card(work: StudyContext, outcome: Outcome) -> Card:
         reported=claim.reported,
         verdict=outcome.verdict,
         sign=SIGNS[outcome.verdict],
-        because=outcome.said.removeprefix(outcome.verdict).lstrip(",: "),
+        because=outcome.words.removeprefix(outcome.verdict).lstrip(",: "),
         here=here,
         bar=bar,
         numbers=numbers,
