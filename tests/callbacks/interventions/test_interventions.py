@@ -73,7 +73,7 @@ def test_an_average_of_the_weights_follows_a_reset() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "variant"),
-    enumerate(name for name in VARIANTS if name not in ("plateau", "no validation")),
+    list(enumerate(name for name in VARIANTS if name not in ("plateau", "no validation"))),
 )
 def test_all_at_once_resume_bitwise_under(first: int, variant: str) -> None:
     """Each from a quarter of the checkpoints, by turns."""
