@@ -21,11 +21,11 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out slow and long tests unless asked for by `-m`, GPU tests where there is no GPU."""
-    ways = {"slow": "-m 'slow or not slow'", "long": "-m long"}
+    ways = {"long": "-m long", "slow": "-m 'slow or not slow'"}
     for item in items:
-        for mark, way in ways.items():
-            if mark in item.keywords and mark not in config.getoption("-m"):
-                item.add_marker(pytest.mark.skip(reason=f"{mark}: run by {way}"))
+        mark = next((mark for mark in ways if mark in item.keywords), None)
+        if mark and mark not in config.getoption("-m"):
+            item.add_marker(pytest.mark.skip(reason=f"{mark}: run by {ways[mark]}"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
 

@@ -1,10 +1,15 @@
 """The command line as a process of its own, as users start it."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
+from plasticity_lab.runs.main import main
+from plasticity_lab.studies.workers import start_forkserver
 from tests.runs import REPOSITORY
 
 
@@ -25,6 +30,42 @@ def run(*arguments: str, **environment: str) -> str:
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     return output
+
+
+def run_ranks(count: int, *arguments: str) -> str:
+    """Run `train.py` on ranks that are there, as a cluster starts them; return what rank 0 printed.
+
+    They are forked where imports are done, which take longer than a small run.
+    """
+    context = start_forkserver()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    outputs = [Path(f"rank{rank}.txt").absolute() for rank in range(count)]
+    ranks = []
+    for rank, output in enumerate(outputs):
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "LOCAL_RANK": str(rank)}
+        environment = {**os.environ, **(place if count > 1 else {})}
+        ranks.append(context.Process(target=_rank, args=(arguments, environment, output)))
+        ranks[-1].start()
+    for process in ranks:
+        process.join(timeout=300)
+    codes = [process.exitcode for process in ranks]  # None of one that hangs
+    for process in ranks:
+        process.kill()
+    printed = [output.read_text() for output in outputs]
+    assert codes == [0] * count, "\n".join(printed)
+    return printed[0]
+
+
+def _rank(arguments: tuple[str, ...], environment: dict[str, str], output: Path) -> None:
+    os.environ.clear()
+    os.environ.update(environment)
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    torch.set_num_threads(1)
+    main(arguments)
 
 
 def run_directory(output: str) -> Path:

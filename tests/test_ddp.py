@@ -10,7 +10,7 @@ from datamodules import Digits
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL, DRIFT, intervention
-from tests.processes import run, run_directory, start
+from tests.processes import run_directory, run_ranks, start
 from tests.registry import REGISTRY
 from tests.runs import logged, tiny
 
@@ -64,7 +64,7 @@ def ranks(
         str(count),
         *(("--trainer.strategy", "ddp") if count > 1 else ()),
     )
-    output = run("fit", *tiny(*fragments, record), *devices, *arguments)
+    output = run_ranks(count, "fit", *tiny(*fragments, record), *devices, *arguments)
     return [
         torch.load(f"rank{rank}.pt", weights_only=True) for rank in range(count)
     ], run_directory(output)
@@ -123,7 +123,7 @@ def test_two_ranks_see_the_stream_of_one() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.long)])
 def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count: int) -> None:
     records, _ = ranks(count, AUGMENTED, arguments=("--data.init_args.batch_size", "9"))
     assert len({record["state"] for record in records}) == 1

@@ -13,7 +13,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from tests.processes import run, run_directory
+from tests.processes import run_ranks
 from tests.runs import fit, logged, tiny
 from tests.test_bad_input import refused
 from tests.test_contracts import EVERY_KIND, check_resumes
@@ -266,8 +266,9 @@ def test_one_line_for_ranks_whose_end_is_not_returned(
 
 @pytest.mark.slow
 def test_two_ranks_test_what_one_does() -> None:
-    directory = run_directory(run("fit", *tiny()))
+    directory = fit(*tiny()).place.directory
     command = ("test", *tiny(), "--ckpt_path", str(directory / "checkpoints" / "last.ckpt"))
-    line = run(*command).splitlines()[-1]
+    line = run_ranks(1, *command).splitlines()[-1]
     assert re.match("test/accuracy", line)
-    assert line in run(*command, "--trainer.devices", "2", "--trainer.strategy", "ddp").splitlines()
+    two = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
+    assert line in run_ranks(2, *command, *two).splitlines()

@@ -72,9 +72,20 @@ EVERYDAY = [
     REPOSITORY / "configs/studies" / f"{name}.yaml"
     for name in ("digits_blur_removal", "cifar10_16_weight_decay_timing", "cifar10_layer_reset")
 ]
-# At the scale of papers every sixth: their arms are those of the small ones.
-LARGE = [file for file in FILES if not file.stem.startswith(("digits", "cifar10_16", "cifar10_5"))]
-PLANNED_ONLY = [file for number, file in enumerate(LARGE) if number % 6]
+SCALES = ("digits", "mnist", "cifar10_16", "cifar10_5000", "cifar10", "cifar100")
+
+
+def scale(file: Path) -> int:
+    """Return the scale of a study, of those that its name may begin with the longest."""
+    names = [name for name in SCALES if file.stem.startswith(f"{name}_")]
+    return SCALES.index(max(names, key=len))
+
+
+def subject(file: Path) -> str:
+    return file.stem.removeprefix(f"{SCALES[scale(file)]}_")
+
+
+SMALLEST = list({subject(file): file for file in sorted(FILES, key=scale, reverse=True)}.values())
 
 
 def check_planned(file: Path) -> None:
@@ -98,16 +109,10 @@ def test_a_study_is_planned(file: Path) -> None:
     check_planned(file)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_study_is_planned_and_its_arms_run(file: Path) -> None:
-    """One batch of eight of each arm, of those that differ in numbers alone the first.
-
-    One test, since to open a study takes as long as to run its arms.
-    """
-    check_planned(file)
+def run_arms(file: Path) -> None:
+    """Train a batch of eight of each arm, of those that differ in numbers alone the first."""
     distinct: dict[str, dict[str, Any]] = {}
-    for config in opened(file).opened.arms if file not in PLANNED_ONLY else ():
+    for config in opened(file).opened.arms:
         distinct.setdefault(re.sub(r"\d", "", json.dumps(config, default=str)), config)
     for config in distinct.values():
         data = config["data"]["init_args"]
@@ -126,6 +131,23 @@ def test_a_study_is_planned_and_its_arms_run(file: Path) -> None:
                 callback["init_args"] |= {"examples": 20}
         Path("arm.yaml").write_text(yaml.safe_dump({**config, SEED: 0}, sort_keys=False))
         fit("--config", "arm.yaml", *QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_study_is_planned_and_its_arms_run(file: Path) -> None:
+    """One test, since to open a study takes as long as to run its arms."""
+    check_planned(file)
+    if file in SMALLEST:
+        run_arms(file)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file not in SMALLEST], ids=lambda file: file.stem
+)
+def test_the_arms_of_a_larger_study_run(file: Path) -> None:
+    run_arms(file)
 
 
 @pytest.mark.slow

@@ -157,7 +157,8 @@ def command(*arguments: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_kills_lose_at_most_the_segment_in_flight() -> None:
+@pytest.mark.parametrize("attempts", [2, pytest.param(8, marks=pytest.mark.long)])
+def test_kills_lose_at_most_the_segment_in_flight(attempts: int) -> None:
     """Runner and workers are killed at random moments; the same command then completes them."""
     arms = few("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth")
     work, killed = small(arms, seeds=2), 0
@@ -170,7 +171,7 @@ def test_kills_lose_at_most_the_segment_in_flight() -> None:
 
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     chance = random.Random(0)
-    for attempt in range(4):
+    for attempt in range(attempts):
         before = done()
         process = subprocess.Popen(
             command("run", "small.yaml", "--jobs", "2"),

@@ -613,7 +613,7 @@ def test_a_run_executes_nothing_that_it_cannot_reach() -> None:
     check_executed({"everything at once": dotted(REGISTRY["everything at once"].acting), **KERNEL})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_class_executes_what_its_run_cannot_reach() -> None:
     fragments = {**{name: entry.acting for name, entry in REGISTRY.items()}, **DIAGNOSTICS}
     check_executed({name: dotted(fragment) for name, fragment in fragments.items()})

@@ -82,8 +82,14 @@ def processes(store: Path) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(signal.SIGKILL, "killed: the job has ended in state"), (signal.SIGUSR2, "killed: ")],
-    ids=["killed", "preempted by submitit's signal"],
+    [
+        pytest.param(
+            *(signal.SIGKILL, "killed: the job has ended in state"),
+            id="killed",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(signal.SIGUSR2, "killed: ", id="preempted by submitit's signal"),
+    ],
 )
 def test_a_job_that_is_taken_away_is_tried_again(
     capsys: pytest.CaptureFixture[str], number: int, said: str

@@ -21,8 +21,7 @@ from plasticity_lab.measurements.forgetting_statistics import (
 )
 from plasticity_lab.measurements.forgetting_summary import forgetting_summary
 from plasticity_lab.studies.state_hash import state_hash
-from tests.processes import run as start
-from tests.processes import run_directory
+from tests.processes import run_directory, run_ranks
 from tests.registry import REGISTRY
 from tests.runs import fit, logged, pictures, tiny
 
@@ -479,7 +478,8 @@ def test_two_ranks_count_as_one_process_does() -> None:
     tables = []
     for devices, size in ((1, 32), (2, 16)):
         strategy = ("--trainer.strategy", "ddp") if devices > 1 else ()
-        output = start(
+        output = run_ranks(
+            devices,
             "fit",
             *tiny(plain, COUNT, TWICE),
             "--trainer.devices",

@@ -189,7 +189,7 @@ def regression() -> Iterator[tuple[int, Aligned]]:
             value.data -= rate * grad
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_kernel_aligns_and_meets_the_bound_of_its_rate() -> None:
     by_step = dict(regression())
     begin, middle, end = by_step[0], by_step[10_000], by_step[20_000]

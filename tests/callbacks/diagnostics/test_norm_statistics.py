@@ -139,7 +139,7 @@ def test_before_the_first_batch_values_are_those_of_the_network_that_is_trained(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_curvature_and_kernel_before_the_first_batch() -> None:
     tags = digits(
         diagnostic("HessianEigenvalues", examples=500), diagnostic("KernelAlignment", examples=128)

@@ -76,8 +76,8 @@ def test_an_average_of_the_weights_follows_a_reset() -> None:
     list(enumerate(name for name in VARIANTS if name not in ("plateau", "no validation"))),
 )
 def test_all_at_once_resume_bitwise_under(first: int, variant: str) -> None:
-    """Each from a quarter of the checkpoints, by turns."""
-    check_resumes(VARIANTS[variant], ALL, EVERY_KIND, every=4, first=first % 4)
+    """Each from an eighth of the checkpoints, by turns."""
+    check_resumes(VARIANTS[variant], ALL, EVERY_KIND, every=8, first=first % 8)
 
 
 @pytest.mark.slow
