@@ -25,8 +25,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from plasticity_lab.runs.main import main
 
-EVENT = 45
-"""The step, of 60, at which an event happens: inside an epoch of ten."""
+EVENT = 25
+"""The step, of 30, at which an event happens: inside an epoch of ten."""
 
 
 def _callback(name: str, **arguments: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def config(accelerator: str, options: dict[str, Any]) -> dict[str, Any]:
     network = {"class_path": "lightning_modules.networks.ResNet", "init_args": options}
     return {
         "trainer": {
-            "max_epochs": 6,
+            "max_epochs": 3,
             "limit_train_batches": 10,
             "limit_val_batches": 0,
             "accelerator": accelerator,
@@ -232,7 +232,7 @@ def command() -> None:
     """Measure, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "gpu"])
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json")
     arguments = parser.parse_args()
     device = torch.cuda.get_device_name() if arguments.accelerator == "gpu" else "cpu, one thread"
