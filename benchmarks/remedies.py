@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/remedies.py [--accelerator gpu] [--turns N] [--json FILE]
 
 A ResNet is trained on digits in steps of 128, with each remedy and without, in turns. Times are
-medians over steps; of what acts at a moment alone, the event is the step at which it acts, less a
-step. Memory is what tensors hold at most: on a CPU by torch's profiler, in a run of its own.
+lower quartiles over steps, as other work on a machine only adds to them; of what acts at a moment
+alone, the event is the step at which it acts, less a step. Memory is what tensors hold at most: on
+a CPU by torch's profiler, in a run of its own.
 """
 
 import argparse
@@ -197,6 +198,10 @@ def peak_on_cpu(base: dict[str, Any], fragments: list[dict[str, Any]]) -> int:
     return peak
 
 
+def _undisturbed(seconds: list[float]) -> float:
+    return statistics.quantiles(seconds, n=4)[0]
+
+
 def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
     """Return, for each remedy, ratios to the run without."""
     options = {"width": 64, "depth": 2} if accelerator == "gpu" else {"width": 16, "depth": 1}
@@ -210,9 +215,9 @@ def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
         memory: list[float] = []
         for _ in range(turns):
             plain, with_it = run(base, []), run(base, fragments)
-            step = statistics.median(plain.seconds)
+            step = _undisturbed(plain.seconds)
             others = with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :]
-            own = statistics.median(others)
+            own = _undisturbed(others)
             steps.append(own / step)
             events.append((with_it.seconds[EVENT] - own) / step)
             if accelerator == "gpu":
