@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python benchmarks/remedies.py [--accelerator gpu] [--turns N] [--json FILE]
 
 A ResNet is trained on digits in steps of 128, with each remedy and without, in turns. Times are
-lower quartiles over steps, as other work on a machine only adds to them; of what acts at a moment
-alone, the event is the step at which it acts, less a step. Memory is what tensors hold at most: on
+the fastest tenth of all turns' steps, as other work on a machine only adds to them; of what acts at
+a moment alone, the event is the fastest step at which it acts, less a step. Memory is what tensors hold at most: on
 a CPU by torch's profiler, in a run of its own.
 """
 
@@ -199,7 +199,7 @@ def peak_on_cpu(base: dict[str, Any], fragments: list[dict[str, Any]]) -> int:
 
 
 def _undisturbed(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=4)[0]
+    return statistics.quantiles(seconds, n=10)[0]
 
 
 def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
@@ -207,26 +207,25 @@ def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
     options = {"width": 64, "depth": 2} if accelerator == "gpu" else {"width": 16, "depth": 1}
     base = config(accelerator, options)
     run(base, [])  # warms up
-    plain_peak = peak_on_cpu(base, []) if accelerator == "cpu" else 0
     found = {}
     for name, fragments in remedies(options).items():
-        steps: list[float] = []
+        plain: list[float] = []
+        others: list[float] = []
         events: list[float] = []
         memory: list[float] = []
         for _ in range(turns):
-            plain, with_it = run(base, []), run(base, fragments)
-            step = _undisturbed(plain.seconds)
-            others = with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :]
-            own = _undisturbed(others)
-            steps.append(own / step)
-            events.append((with_it.seconds[EVENT] - own) / step)
+            without, with_it = run(base, []), run(base, fragments)
+            plain += without.seconds
+            others += with_it.seconds[:EVENT] + with_it.seconds[EVENT + 1 :]
+            events.append(with_it.seconds[EVENT])
             if accelerator == "gpu":
-                memory.append(with_it.memory / plain.memory)
+                memory.append(with_it.memory / without.memory)
         if accelerator == "cpu":
-            memory.append(peak_on_cpu(base, fragments) / plain_peak)
+            memory.append(peak_on_cpu(base, fragments) / peak_on_cpu(base, []))
+        step, own = _undisturbed(plain), _undisturbed(others)
         found[name] = {
-            "step": round(statistics.median(steps), 3),
-            "event": round(statistics.median(events), 2),
+            "step": round(own / step, 3),
+            "event": round((min(events) - own) / step, 2),
             "memory": round(statistics.median(memory), 3),
         }
         print(name, found[name], flush=True)
@@ -237,7 +236,7 @@ def command() -> None:
     """Measure, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "gpu"])
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json")
     arguments = parser.parse_args()
     device = torch.cuda.get_device_name() if arguments.accelerator == "gpu" else "cpu, one thread"
