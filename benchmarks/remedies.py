@@ -4,8 +4,8 @@
 
 A ResNet is trained on digits in steps of 128, with each remedy and without, in turns. Times are
 the fastest tenth of all turns' steps, as other work on a machine only adds to them; of what acts at
-a moment alone, the event is the fastest step at which it acts, less a step. Memory is what tensors hold at most: on
-a CPU by torch's profiler, in a run of its own.
+a moment alone, the event is the fastest step at which it acts, less a step. Memory is what tensors
+hold at most: on a CPU by torch's profiler, in a run of its own.
 """
 
 import argparse
@@ -207,6 +207,7 @@ def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
     options = {"width": 64, "depth": 2} if accelerator == "gpu" else {"width": 16, "depth": 1}
     base = config(accelerator, options)
     run(base, [])  # warms up
+    plain_peak = peak_on_cpu(base, []) if accelerator == "cpu" else 0
     found = {}
     for name, fragments in remedies(options).items():
         plain: list[float] = []
@@ -221,7 +222,7 @@ def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
             if accelerator == "gpu":
                 memory.append(with_it.memory / without.memory)
         if accelerator == "cpu":
-            memory.append(peak_on_cpu(base, fragments) / peak_on_cpu(base, []))
+            memory.append(peak_on_cpu(base, fragments) / plain_peak)
         step, own = _undisturbed(plain), _undisturbed(others)
         found[name] = {
             "step": round(own / step, 3),
