@@ -269,6 +269,42 @@ REGISTRY: dict[str, Entry] = {
         ),
         identity=_intervention("L2Init", levels={"0ep": 0.0}, norm="l1", to="fresh"),
     ),
+    "Prune": Entry(
+        acting=_intervention("Prune", at=["1ep", "6st"], share=0.3),
+        identity=_intervention("Prune", at=["1ep"], share=0.0),
+    ),
+    "random pruning of each layer": Entry(
+        acting=_merge(
+            _intervention(
+                "Prune", every="3st", scope="layerwise", by="random", shares={"head": 0.1}
+            ),
+            _optimizer("torch.optim.Adam", lr=0.01, weight_decay=0.01),
+        ),
+        identity=_intervention("Prune", at=[], exclude=["head"]),
+    ),
+    "lottery tickets": Entry(
+        acting={
+            "trainer": {
+                "callbacks+": [
+                    {"class_path": "callbacks.Prune", "init_args": {"every": "3st"}},
+                    {"class_path": "callbacks.ShuffleMasks", "init_args": {"at": ["6st"]}},
+                    {"class_path": "callbacks.Rewind", "init_args": {"every": "3st", "to": "1st"}},
+                ]
+            }
+        },
+        identity=None,
+    ),
+    "ShuffleMasks": Entry(
+        acting={
+            "trainer": {
+                "callbacks+": [
+                    {"class_path": "callbacks.Prune", "init_args": {"at": ["3st"], "share": 0.5}},
+                    {"class_path": "callbacks.ShuffleMasks", "init_args": {"at": ["5st"]}},
+                ]
+            }
+        },
+        identity=None,
+    ),
     "SpectralRegularisation": Entry(
         acting=_intervention("SpectralRegularisation", levels={"1ep": 0.1}),
         identity=_intervention("SpectralRegularisation", levels={"0ep": 0.0}),
@@ -530,6 +566,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "Margins": _diagnostic("Margins", examples=30),
     "NeuralCode": _diagnostic("NeuralCode", examples=40),
     "NormBiases": _diagnostic("NormBiases"),
+    "Sparsity": _diagnostic("Sparsity"),
     "FeatureRank": _diagnostic("FeatureRank", examples=30),
     "CKA": _diagnostic("CKA", examples=30),
     "StageAccuracy": _merge(

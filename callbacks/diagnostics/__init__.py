@@ -21,6 +21,7 @@ from callbacks.diagnostics.memorisation_gradients import MemorisationGradients
 from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.redundant_units import RedundantUnits
+from callbacks.diagnostics.sparsity import Sparsity
 from callbacks.diagnostics.stage_accuracy import StageAccuracy
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
 from callbacks.diagnostics.trainability import Trainability
@@ -51,6 +52,7 @@ __all__ = [
     "Probe",
     "ProbeDiagnostic",
     "RedundantUnits",
+    "Sparsity",
     "StageAccuracy",
     "TimeToAccuracy",
     "Trainability",

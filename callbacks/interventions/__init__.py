@@ -21,12 +21,14 @@ from callbacks.interventions.optimizer_reset import OptimizerReset
 from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
 from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
+from callbacks.interventions.prune import Prune
 from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.selective_weight_reset import SelectiveWeightReset
 from callbacks.interventions.self_distillation import SelfDistillation
 from callbacks.interventions.self_normalized_reset import SelfNormalizedReset
 from callbacks.interventions.shrink_perturb import ShrinkPerturb
+from callbacks.interventions.shuffle_masks import ShuffleMasks
 from callbacks.interventions.spectral_regularisation import SpectralRegularisation
 from callbacks.interventions.stepwise_shrink_perturb import StepwiseShrinkPerturb
 from callbacks.interventions.weight_decay_schedule import WeightDecaySchedule
@@ -56,12 +58,14 @@ __all__ = [
     "ParsevalRegularisation",
     "PartialReset",
     "PlasticityInjection",
+    "Prune",
     "ReDo",
     "Rewind",
     "SelectiveWeightReset",
     "SelfDistillation",
     "SelfNormalizedReset",
     "ShrinkPerturb",
+    "ShuffleMasks",
     "SpectralRegularisation",
     "StepwiseShrinkPerturb",
     "WeightDecaySchedule",

@@ -76,6 +76,9 @@ class Intervention(Timed, Callback):
             state: what `state_dict` returned; empty if the checkpoint has none.
         """
 
+    def hold(self, trainer: Trainer, module: LightningModule) -> None:
+        """Restore what must hold whatever an intervention has just done, with gradients off."""
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and Clock.add_to(trainer, pl_module).last is None:
             # It may have been in another Trainer; a checkpoint is loaded after this.
@@ -143,6 +146,7 @@ class OneShot(Intervention):
         before = copy_if_averaged(trainer, module)
         with torch.no_grad():
             self.apply(trainer, module, draws)
+            _hold_all(trainer, module)
             sync_weight_averages(trainer, module, before)
         check_ranks(trainer, module, name)
         log(trainer, name, 1)
@@ -231,9 +235,17 @@ class EachStep(Level):
         with torch.no_grad():
             draws = Draws(clock.seed, clock.initial_seed, name, clock.now)
             self.apply(trainer, pl_module, value, draws)
+            _hold_all(trainer, pl_module)
         clock.has_acted(self, value)
         if batch_idx == 0 or clock.begins(self):
             check_ranks(trainer, pl_module, name)
+
+
+def _hold_all(trainer: Trainer, module: LightningModule) -> None:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+    for callback in callbacks:
+        if isinstance(callback, Intervention):
+            callback.hold(trainer, module)
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:

@@ -101,6 +101,12 @@ from plasticity_lab.measurements.sharpness import (
     loss_near,
     sam_sharpness,
 )
+from plasticity_lab.measurements.sparsity import (
+    chance_overlap,
+    mask_overlap,
+    prunable_weights,
+    surviving_share,
+)
 from plasticity_lab.measurements.subspace import curvature_overlap, share_within, subspace_overlap
 from plasticity_lab.measurements.tangent_kernel import (
     alignment,
@@ -144,6 +150,7 @@ __all__ = [
     "block_names",
     "block_outputs",
     "categorise",
+    "chance_overlap",
     "cluster_accuracies",
     "codes",
     "cosine",
@@ -186,6 +193,7 @@ __all__ = [
     "lowest_tenth",
     "magnitudes",
     "margins",
+    "mask_overlap",
     "mean_gradient_norm",
     "mean_loss",
     "mean_squared_norm",
@@ -197,6 +205,7 @@ __all__ = [
     "precision",
     "prediction_churn",
     "preserve_state",
+    "prunable_weights",
     "record_last_features",
     "rectified",
     "redo_scores",
@@ -215,6 +224,7 @@ __all__ = [
     "stable_rank",
     "steps_to_level",
     "subspace_overlap",
+    "surviving_share",
     "tangent_kernels",
     "trainability",
     "trained_parameters",

@@ -25,6 +25,13 @@ from plasticity_lab.surgery.initialisation import check_redraw, init_parameters,
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters, select_layers
+from plasticity_lab.surgery.masks import (
+    hold_masks,
+    mask_gradients,
+    prune_masks,
+    shuffle_masks,
+    zero_pruned,
+)
 from plasticity_lab.surgery.norm_statistics import (
     batch_norm_layers,
     estimate_norm_statistics,
@@ -91,6 +98,7 @@ __all__ = [
     "estimate_norm_statistics",
     "fresh_copy",
     "frozen_batch_norms",
+    "hold_masks",
     "incoming_magnitudes",
     "init_parameters",
     "initial_means",
@@ -101,6 +109,7 @@ __all__ = [
     "linear_layers",
     "load_weights",
     "lowest_share",
+    "mask_gradients",
     "matrix_layers",
     "mean_activation",
     "orthogonalise",
@@ -111,6 +120,7 @@ __all__ = [
     "partial_reset",
     "power_iteration",
     "project_norms",
+    "prune_masks",
     "random_mask",
     "read_weights",
     "record_silences",
@@ -124,6 +134,7 @@ __all__ = [
     "select_layers",
     "select_units",
     "shrink_perturb",
+    "shuffle_masks",
     "snapshot",
     "spectral_penalty",
     "trace_units",
@@ -132,4 +143,5 @@ __all__ = [
     "update_thresholds",
     "update_utility",
     "weights_hash",
+    "zero_pruned",
 ]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.runs.main import main
+from tests.registry import VARIANTS
 from tests.runs import tiny
 from tests.test_bad_input import refused
 
@@ -55,6 +56,26 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a step never reached": (
         one("OptimizerReset", at=["12st"]),
         r"OptimizerReset\(what=all\): at: \[12st\]: 12st is never reached",
+    ),
+    "more than all weights": (
+        one("Prune", at=["1ep"], share=1.2),
+        r"share: 1.2: set a share in \[0, 1\]",
+    ),
+    "shares of layers of all together": (
+        one("Prune", at=["1ep"], shares={"head": 0.1}),
+        "shares: .*: are of layers; set scope: layerwise",
+    ),
+    "a layer to leave out that there is not": (
+        one("Prune", at=["1ep"], exclude=["tail"]),
+        "tail: matches nothing; there are conv, norm, dropout, head",
+    ),
+    "pruned weights that a rule moves": (
+        {**one("Prune", at=["1ep"]), **VARIANTS["SAM"]},
+        "rule: SAM: moves pruned weights away from 0",
+    ),
+    "masks shuffled before there are any": (
+        one("ShuffleMasks", at=["1ep"]),
+        "ShuffleMasks: no callbacks.Prune stands before it",
     ),
     "an injection at each stage": (
         one("PlasticityInjection", at=["stages"]),
