@@ -270,14 +270,12 @@ REGISTRY: dict[str, Entry] = {
         identity=_intervention("L2Init", levels={"0ep": 0.0}, norm="l1", to="fresh"),
     ),
     "Prune": Entry(
-        acting=_intervention("Prune", at=["1ep", "6st"], share=0.3),
+        acting=_intervention("Prune", at=["1ep", "6st"], share=0.3, scope="layerwise"),
         identity=_intervention("Prune", at=["1ep"], share=0.0),
     ),
-    "random pruning of each layer": Entry(
+    "random pruning": Entry(
         acting=_merge(
-            _intervention(
-                "Prune", every="3st", scope="layerwise", by="random", shares={"head": 0.1}
-            ),
+            _intervention("Prune", every="3st", by="random"),
             _optimizer("torch.optim.Adam", lr=0.01, weight_decay=0.01),
         ),
         identity=_intervention("Prune", at=[], exclude=["head"]),

@@ -25,6 +25,7 @@ NUMBERS = (0.25, 0.5, 0.75, 1, 2, 3, 7, 64, 128)
 OTHERS: dict[str, list[Any]] = {
     "fractions": [[0.2, 0.4], [0.2, 0.3]],
     "counts": [[10, 20], [10, 30]],
+    "shares": [{"head": 0.1}, {"head": 0.2}],
 }
 """Values of arguments whose type does not say what they can be."""
 

@@ -33,7 +33,7 @@ def test_everything_is_in_the_table() -> None:
         if not inspect.isabstract(getattr(interventions, name))
     }
     # What depends on other things than the network: stages, an average, a network of its own.
-    others = {"StageAccuracy", "HareTortoise", "PlasticityInjection"}
+    others = {"StageAccuracy", "HareTortoise", "PlasticityInjection", "ShuffleMasks"}
     assert {*METHODS} == (acting | {*DIAGNOSTICS}) - others
     shown = "".join(NETWORKS)
     # Those left out are made of the same layers as one that is shown.

@@ -92,7 +92,8 @@ def check_planned(file: Path) -> None:
     text, work = file.read_text(), opened(file)
     assert text.startswith("# ")
     words = " ".join(text.replace("\n# ", " ").split())
-    assert any(name in words for name in ("et al.", "Ash & Adams", "Frankle & Carbin", "Pawlak")), "a paper"
+    papers = ("et al.", "Ash & Adams", "Frankle & Carbin", "Pawlak")
+    assert any(name in words for name in papers), "a paper"
     # Where coefficients are chosen first, it is the study that chooses them.
     assert work.study.name.removesuffix(SELECTION) == file.stem.replace("_", "-")
     check_claims(work)
