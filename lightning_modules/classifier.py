@@ -5,6 +5,7 @@ from torch import nn
 
 from lightning_modules.objectives import Classification
 from lightning_modules.supervised import Supervised
+from plasticity_lab.surgery.filter_pruning import FilterScore
 from plasticity_lab.surgery.schemes import Scheme
 
 
@@ -21,6 +22,7 @@ class ImageClassifier(Supervised):
         initialisation: as `Supervised`.
         initial_weights: as `Supervised`.
         initial_weights_except: as `Supervised`.
+        initial_weights_filters: as `Supervised`.
         seed: as `Supervised`.
     """
 
@@ -35,6 +37,7 @@ class ImageClassifier(Supervised):
         initialisation: Scheme = "own",
         initial_weights: str | None = None,
         initial_weights_except: list[str] | None = None,
+        initial_weights_filters: FilterScore | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(
@@ -47,5 +50,6 @@ class ImageClassifier(Supervised):
             initialisation=initialisation,
             initial_weights=initial_weights,
             initial_weights_except=initial_weights_except,
+            initial_weights_filters=initial_weights_filters,
             seed=seed,
         )

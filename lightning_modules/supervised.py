@@ -20,6 +20,7 @@ from lightning_modules.optimizers import UPGD
 from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
+from plasticity_lab.surgery.filter_pruning import FilterScore
 from plasticity_lab.surgery.initialisation import detach_computed, init_parameters
 from plasticity_lab.surgery.preserve_buffers import preserve_buffers
 from plasticity_lab.surgery.schemes import Scheme
@@ -50,6 +51,10 @@ class Supervised(LightningModule):
             They are part of what the run is, by their content.
         initial_weights_except: layers that begin from their own initial values nevertheless, such
             as `[head]` for other classes.
+        initial_weights_filters: take the weights from a wider network of the same architecture: of
+            each layer that has fewer filters here those with the largest `l1` norm (Li et al. 2017)
+            or the largest gain in batch norm (`norm_gain`, network slimming); see
+            `surgery.narrow_weights`. None takes weights of the same network alone.
         seed: the run's seed (`seed_everything`), set by train.py.
 
     Example:
@@ -75,13 +80,16 @@ class Supervised(LightningModule):
         initialisation: Scheme = "own",
         initial_weights: str | None = None,
         initial_weights_except: list[str] | None = None,
+        initial_weights_filters: FilterScore | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.optimizer, self.lr_scheduler = network, optimizer, lr_scheduler
         self.objective, self.rule = objective, rule or Backpropagation()
         self._loss_again: Callable[[], Tensor] | None = None
-        self.initial_weights = InitialWeights(initial_weights, initial_weights_except)
+        self.initial_weights = InitialWeights(
+            initial_weights, initial_weights_except, initial_weights_filters
+        )
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         init_parameters(network, seed, initialisation)
@@ -97,7 +105,8 @@ class Supervised(LightningModule):
 
     def on_fit_start(self) -> None:
         """Begin from the weights of a file, unless training resumes or has begun."""
-        if not self.initial_weights.begin(self.network):
+        data = getattr(self.trainer, "datamodule", None)
+        if not self.initial_weights.begin(self.network, data):
             return
         # It has copied the network when it was set up.
         for callback in self.trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer

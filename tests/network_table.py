@@ -118,6 +118,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "L2Init": _LEVELS,
     "SpectralRegularisation": _LEVELS,
     "ParsevalRegularisation": _LEVELS,
+    "NormGainPenalty": _LEVELS,
     "FeatureNormPenalty": _LEVELS,
     "SelectiveWeightReset": {**_AT, "factor": 0.1, "utility": "gradient"},
     "SelfNormalizedReset": {"levels": {"1st": 0.1}, "longest": 1},

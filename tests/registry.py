@@ -311,6 +311,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("ParsevalRegularisation", levels={"1ep": 0.1}, norm_gains=True),
         identity=_intervention("ParsevalRegularisation", levels={"0ep": 0.0}),
     ),
+    "NormGainPenalty": Entry(
+        acting=_intervention("NormGainPenalty", levels={"1ep": 0.1}),
+        identity=_intervention("NormGainPenalty", levels={"0ep": 0.0}),
+    ),
     "FeatureNormPenalty": Entry(
         acting=_intervention("FeatureNormPenalty", levels={"1ep": 0.1}),
         identity=_intervention("FeatureNormPenalty", levels={"0ep": 0.0}),

@@ -15,6 +15,7 @@ from callbacks.interventions.layerwise_reset import LayerwiseReset
 from callbacks.interventions.learning_rate_factor import LearningRateFactor
 from callbacks.interventions.learning_rate_restart import LearningRateRestart
 from callbacks.interventions.loss_penalty import LossPenalty
+from callbacks.interventions.norm_gain_penalty import NormGainPenalty
 from callbacks.interventions.norm_recalibration import NormRecalibration
 from callbacks.interventions.normalise_and_project import NormaliseAndProject
 from callbacks.interventions.optimizer_reset import OptimizerReset
@@ -51,6 +52,7 @@ __all__ = [
     "LearningRateRestart",
     "Level",
     "LossPenalty",
+    "NormGainPenalty",
     "NormRecalibration",
     "NormaliseAndProject",
     "OneShot",

@@ -1,5 +1,6 @@
 """The residual networks that were made for CIFAR-10."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -29,9 +30,11 @@ class CifarResNet(nn.Module):
         norm: `batch` in the paper, `group` (groups of 16 channels), `layer`, or `none`, which also
             gives the convolutions a bias.
         activation: `relu` in the paper, `leaky_relu`, `gelu` or `tanh`.
+        inner: channels between the two convolutions of each block, bottom to top, in place of those
+            of its stage: of a network whose filters are pruned (Li et al. 2017).
 
     Raises:
-        UserError: for another depth.
+        UserError: for another depth, or another number of `inner` than there are blocks.
 
     Example:
         ```yaml
@@ -51,6 +54,7 @@ class CifarResNet(nn.Module):
         shortcut: Literal["padding", "projection"] = "padding",
         norm: Norm = "batch",
         activation: Elementwise = "relu",
+        inner: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         check_sizes(width=width)
@@ -58,13 +62,25 @@ class CifarResNet(nn.Module):
             raise UserError(
                 "depth", value=depth, problem="is not 6n + 2", fix="set 20, 32, 44, 56 or 110"
             )
+        count = (depth - 2) // 6
+        if inner is not None and len(inner) != 3 * count:
+            raise UserError(
+                "inner",
+                value=list(inner),
+                problem=f"are {len(inner)}, and there are {3 * count} blocks",
+                fix="set one number for each",
+            )
+        check_sizes(inner=min(inner or [1]))
         self.stem = conv_block(in_channels, width, 3, 1, norm, activation)
         channels = width
         for stage in range(3):
             layers = nn.Sequential()
-            for index in range((depth - 2) // 6):
+            for index in range(count):
                 outputs, stride = width * 2**stage, 2 if stage > 0 and index == 0 else 1
-                block = PostActivation(channels, outputs, stride, norm, activation, shortcut)
+                between = inner[stage * count + index] if inner else outputs
+                block = PostActivation(
+                    channels, outputs, stride, norm, activation, shortcut, between
+                )
                 layers.append(block)
                 channels = outputs
             self.add_module(f"layer{stage + 1}", layers)

@@ -40,7 +40,8 @@ class ZeroChannels(nn.Module):
 class PostActivation(nn.Module):
     """Two 3x3 convolutions and a shortcut, activated after the sum (He et al. 2015).
 
-    https://arxiv.org/abs/1512.03385
+    https://arxiv.org/abs/1512.03385. Between the two there are `inner` channels, by default as many
+    as at its end.
     """
 
     def __init__(
@@ -51,13 +52,12 @@ class PostActivation(nn.Module):
         norm: Norm,
         activation: Elementwise = "relu",
         shortcut: Literal["projection", "padding"] = "projection",
+        inner: int | None = None,
     ) -> None:
         super().__init__()
-        self.conv1, self.norm1 = (
-            conv(inputs, outputs, 3, stride, norm),
-            normalisation(norm, outputs),
-        )
-        self.conv2, self.norm2 = conv(outputs, outputs, 3, 1, norm), normalisation(norm, outputs)
+        inner = inner or outputs
+        self.conv1, self.norm1 = conv(inputs, inner, 3, stride, norm), normalisation(norm, inner)
+        self.conv2, self.norm2 = conv(inner, outputs, 3, 1, norm), normalisation(norm, outputs)
         self.stride, self.shortcut = stride, nn.Sequential()
         if inputs != outputs and shortcut == "padding":
             self.shortcut = nn.Sequential(ZeroChannels(outputs - inputs))

@@ -1,5 +1,6 @@
 """VGG for small images."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from lightning_modules.networks.layers import (
     ImageSize,
     Norm,
     check_halvings,
+    check_sizes,
     conv_block,
     units_after,
     units_before,
@@ -40,13 +42,17 @@ class VGG(nn.Module):
         depth: layers with weights in the paper's count, which has three linear ones: 11, 13, 16 or
             19.
         width: factor on all channel numbers.
+        channels: of each convolution, bottom to top, in place of the paper's: of a network whose
+            filters are pruned. VGG-16-A of Li et al. 2017 is `[32, 64, 128, 128, 256, 256, 256,
+            256, 256, 256, 256, 256, 256]`.
         norm: after each convolution: `batch`, `group` (groups of 16 channels), `layer`, or `none`,
             which also gives the convolutions a bias.
         activation: `relu`, `leaky_relu`, `gelu`, `tanh`, `crelu` (the channels are those before it,
             twice as many come out) or `crelu_half` (half as many before it).
 
     Raises:
-        UserError: for images of fewer than 16 pixels in height or width.
+        UserError: for images of fewer than 16 pixels in height or width, or another number of
+            channels than there are convolutions.
 
     Example:
         ```yaml
@@ -64,6 +70,7 @@ class VGG(nn.Module):
         width: float = 1.0,
         norm: Norm = "batch",
         activation: Activation = "relu",
+        channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if depth not in _STAGES:
@@ -73,17 +80,18 @@ class VGG(nn.Module):
                 "width", value=width, problem="a factor on 64 channels", fix="set 1 for the paper's"
             )
         check_halvings(image_size, len(_CHANNELS) - 1)
-        channels, number = in_channels, 0
-        for stage, (count, base) in enumerate(zip(_STAGES[depth], _CHANNELS, strict=True), 1):
-            outputs = units_before(activation, round(base * width))
+        widths = _widths(_STAGES[depth], channels)
+        inputs, number = in_channels, 0
+        for stage, count in enumerate(_STAGES[depth], 1):
             for _ in range(count):
+                outputs = units_before(activation, round(widths[number] * width))
                 number += 1
-                block = conv_block(channels, outputs, 3, 1, norm, activation)
+                block = conv_block(inputs, outputs, 3, 1, norm, activation)
                 self.add_module(f"conv{number}", block)
-                channels = units_after(activation, outputs)
+                inputs = units_after(activation, outputs)
             if stage < len(_CHANNELS):
                 block.append(nn.MaxPool2d(2))
-        self.head = nn.Linear(channels, num_classes)
+        self.head = nn.Linear(inputs, num_classes)
         self.blocks = (*(f"conv{place}" for place in range(1, number + 1)), "head")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,3 +100,19 @@ class VGG(nn.Module):
             x = self.get_submodule(name)(x)
         logits: Tensor = self.head(x.mean((2, 3)))
         return logits
+
+
+def _widths(stages: Sequence[int], channels: Sequence[int] | None) -> list[int]:
+    """Return the channels of each convolution."""
+    paper = [base for count, base in zip(stages, _CHANNELS, strict=True) for _ in range(count)]
+    if channels is None:
+        return paper
+    if len(channels) != len(paper):
+        raise UserError(
+            "channels",
+            value=list(channels),
+            problem=f"are {len(channels)}, and there are {len(paper)} convolutions",
+            fix="set one number for each",
+        )
+    check_sizes(channels=min(channels))
+    return list(channels)

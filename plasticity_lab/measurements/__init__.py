@@ -26,6 +26,7 @@ from plasticity_lab.measurements.fisher_trace import (
     fisher_trace,
     fisher_trace_per_example,
 )
+from plasticity_lab.measurements.flops import count_flops
 from plasticity_lab.measurements.forgetting_statistics import (
     NEVER,
     UNIT,
@@ -154,6 +155,7 @@ __all__ = [
     "cluster_accuracies",
     "codes",
     "cosine",
+    "count_flops",
     "curvature_overlap",
     "dead",
     "detached_parameters",

@@ -80,7 +80,7 @@ class Run:
             validate_run.check_evaluation(self.trainer, self.place.directory, self.config.command)
         checkpoint = read_checkpoint(self.place.checkpoint) if self.place.checkpoint else None
         if isinstance(self.model, Supervised):
-            self.model.initial_weights.check(self.model.network, checkpoint)
+            self.model.initial_weights.check(self.model.network, self.data, checkpoint)
         if checkpoint and self.place.checkpoint:
             check_network(checkpoint, self.model.state_dict(), self.place.checkpoint)
             if self.config.command == "fit":

@@ -11,7 +11,7 @@ from plasticity_lab.studies.study_run import Run
 if TYPE_CHECKING:
     from plasticity_lab.studies.study_context import StudyContext
 
-_KEYS = ("initial_weights", "initial_weights_except")
+_KEYS = ("initial_weights", "initial_weights_except", "initial_weights_filters")
 
 
 def is_trained(work: "StudyContext") -> bool:

@@ -12,6 +12,7 @@ from plasticity_lab.surgery.continual_backprop import (
     update_utility,
 )
 from plasticity_lab.surgery.dash import direction_aware_shrink
+from plasticity_lab.surgery.filter_pruning import narrow_weights, slimmed_channels
 from plasticity_lab.surgery.fire import isometry, orthogonalise
 from plasticity_lab.surgery.fixed_norm import FixedNorm
 from plasticity_lab.surgery.fresh_copy import copy_network, fresh_copy
@@ -32,6 +33,7 @@ from plasticity_lab.surgery.masks import (
     shuffle_masks,
     zero_pruned,
 )
+from plasticity_lab.surgery.norm_gains import norm_gains
 from plasticity_lab.surgery.norm_statistics import (
     batch_norm_layers,
     estimate_norm_statistics,
@@ -112,6 +114,8 @@ __all__ = [
     "mask_gradients",
     "matrix_layers",
     "mean_activation",
+    "narrow_weights",
+    "norm_gains",
     "orthogonalise",
     "outgoing",
     "outgoing_magnitudes",
@@ -135,6 +139,7 @@ __all__ = [
     "select_units",
     "shrink_perturb",
     "shuffle_masks",
+    "slimmed_channels",
     "snapshot",
     "spectral_penalty",
     "trace_units",

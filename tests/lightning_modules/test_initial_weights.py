@@ -185,3 +185,46 @@ def test_a_file_without_weights_is_refused(content: Any, problem: str) -> None:
 def test_layers_to_leave_out_of_nothing_are_refused() -> None:
     with pytest.raises(SystemExit):
         fit(*tiny({"model": {"init_args": {"initial_weights_except": ["head"]}}}))
+
+
+def wide_and_narrow(widths: list[int], **arguments: Any) -> dict[str, Any]:
+    node = {
+        "class_path": "lightning_modules.networks.MLP",
+        "init_args": {"widths": widths, "norm": "none"},
+    }
+    return {"model": {"init_args": {"network": node, **arguments}}}
+
+
+def test_a_narrower_network_begins_from_the_largest_filters() -> None:
+    wide = fit(*tiny(STILL, wide_and_narrow([12, 8])), "--run_dir", "wide")
+    file = str(Path("wide/checkpoints/last.ckpt").absolute())
+    narrow = wide_and_narrow([5, 8], initial_weights=file, initial_weights_filters="l1")
+    finished = fit(*tiny(STILL, narrow))
+    weights = wide.model.network.state_dict()
+    kept = weights["hidden1.linear.weight"].abs().sum(1).topk(5).indices.sort().values
+    network = finished.model.network
+    assert torch.equal(network.hidden1.linear.weight, weights["hidden1.linear.weight"][kept])
+    assert torch.equal(network.hidden1.linear.bias, weights["hidden1.linear.bias"][kept])
+    assert torch.equal(network.hidden2.linear.weight, weights["hidden2.linear.weight"][:, kept])
+    assert torch.equal(network.head.weight, weights["head.weight"])
+
+
+@pytest.mark.parametrize(
+    ("widths", "arguments", "problem"),
+    [
+        ([5, 8], {}, "of another network"),
+        ([12, 8], {"initial_weights": None}, "initial_weights_filters: l1: there are no weights"),
+        ([12, 9], {}, "of another network"),
+        ([5, 8], {"initial_weights_filters": "norm_gain"}, "has no batch norm with gains behind"),
+    ],
+)
+def test_filters_that_cannot_be_chosen_are_refused(
+    widths: list[int], arguments: dict[str, Any], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit(*tiny(STILL, wide_and_narrow([12, 8])), "--run_dir", "wide")
+    filters = {"initial_weights": "wide/checkpoints/last.ckpt", "initial_weights_filters": "l1"}
+    if not arguments and widths[0] == 5:
+        filters.pop("initial_weights_filters")
+    with pytest.raises(SystemExit):
+        fit(*tiny(STILL, wide_and_narrow(widths, **{**filters, **arguments})))
+    assert problem in capsys.readouterr().err
