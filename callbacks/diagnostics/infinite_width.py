@@ -1,5 +1,6 @@
 """What the network would have learned if its layers were infinitely wide."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,9 +41,10 @@ class InfiniteWidthReference(ProbeDiagnostic):
     The kernels are of all training examples of the first data stage, as inputs without augmentation
     and deficits, in float64; in later stages nothing is logged. `difference` counts the steps of
     the run since it began, at the rates that they were taken, and is left out where some were not
-    followed. Weight decay is no part of the infinitely wide network, whatever the optimizer's is.
-    The kernels are computed once in a session: seconds for 1,000 examples of `dense`; of
-    convolutions that times the positions of an image (`flatten`), or their square (`average`).
+    followed, and where the infinitely wide network diverges beyond float64. Weight decay is no part
+    of the infinitely wide network, whatever the optimizer's is. The kernels are computed once in a
+    session: seconds for 1,000 examples of `dense`; of convolutions that times the positions of an
+    image (`flatten`), or their square (`average`).
 
     Args:
         examples: at least as many as there are training examples in the first data stage.
@@ -137,7 +139,10 @@ class InfiniteWidthReference(ProbeDiagnostic):
         if sum(steps.taken for steps in self._steps) == look.step:
             factor = _rate_factor(look)
             steps = [Steps(factor * rate, taken) for rate, taken in self._steps]
-            measured[name] = _distance(outputs, reference.predict(steps))
+            distance = _distance(outputs, reference.predict(steps))
+            # At a rate that is too high for it the infinitely wide network diverges.
+            if math.isfinite(distance):
+                measured[name] = distance
 
         # How well each does.
         targets = look.objective.target_matrix(test.targets, outputs.shape[1]).double()

@@ -150,8 +150,9 @@ class KernelDescent:
         return self._combine(cross_kernel, learned)
 
     def _combine(self, cross_kernel: Tensor, learned: Tensor) -> Tensor:
-        combined: Tensor = cross_kernel.double() @ self.vectors
-        return combined @ (learned[:, None] * self._projected)
+        components = learned[:, None] * self._projected
+        combined: Tensor = (cross_kernel.double() @ self.vectors) @ components
+        return combined
 
     def _converged(self) -> Tensor:
         least = len(self.values) * torch.finfo(torch.float64).eps * self.values[-1]
