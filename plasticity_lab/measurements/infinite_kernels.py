@@ -92,9 +92,10 @@ def nngp_and_ntk(
             )
             for matrix, part in zip((nngp, ntk), block, strict=True):
                 matrix[left, right] = part
-    if symmetric:
-        for matrix in (nngp, ntk):
-            matrix.copy_(matrix.triu() + matrix.triu(1).T)
+                if symmetric and left == right:
+                    matrix[left, right] = part.triu() + part.triu(1).T
+                elif symmetric:
+                    matrix[right, left] = part.T
     return InfiniteKernels(nngp, ntk)
 
 

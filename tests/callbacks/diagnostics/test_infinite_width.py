@@ -130,7 +130,7 @@ MOMENTUM = {"model": {"init_args": {"optimizer": {"init_args": {"momentum": 0.9}
     ("fragments", "message"),
     [
         ([measuring()], "network: SmallNet: its infinitely wide limit is not known"),
-        ([CLASSIFIER, measuring()], "objective: Classification: is no squared error"),
+        ([CLASSIFIER, measuring()], "objective: Classification: is not squared error"),
         ([WIDE, measuring(examples=99)], "examples: 99: training begins with 100; set 100 or more"),
         ([WIDE, measuring(regularisations=[-1.0])], r"regularisations: \[-1.0\]: name some, 0 or"),
         ([WIDE, measuring(test_examples=0)], "test_examples: 0: set 1 or more"),
