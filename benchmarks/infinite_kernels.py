@@ -4,7 +4,8 @@
 
 Both kernels of the training images among themselves, for networks of three hidden layers of ReLU.
 Each is computed in a process of its own, whose peak memory is that of the process, less what it has
-before it begins; seconds are those of the processor. Convolutions are measured on fewer images: the time is that of pairs of images.
+before it begins; seconds are those of the processor. Convolutions are measured on fewer images: the
+time is that of pairs of images.
 """
 
 import argparse
