@@ -195,6 +195,17 @@ def test_blocks_change_nothing_but_rounding(kind: Any, activation: DualActivatio
         torch.testing.assert_close(found, expected[:4, 4:], rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("kind", ["dense", "flatten", "average"])
+def test_an_example_is_at_angle_zero_to_itself(kind: Any) -> None:
+    """Its cosine with itself is 1, where rounding would cost the root of the precision."""
+    images = torch.randn(40, 3, 1, 1, generator=torch.Generator().manual_seed(0)).double()
+    variance = 2.0 if kind == "dense" else 18.0
+    kernels = nngp_and_ntk(InfiniteNetwork(3, kind, weight_variance=variance), images)
+    length = images.square().mean((1, 2, 3))
+    torch.testing.assert_close(kernels.nngp.diagonal(), length, rtol=1e-14, atol=0)
+    torch.testing.assert_close(kernels.ntk.diagonal(), 4 * length, rtol=1e-14, atol=0)
+
+
 def test_a_convolution_of_one_pixel_is_dense() -> None:
     """Only the centre of its kernel sees the image, a ninth of the variance."""
     dense = nngp_and_ntk(InfiniteNetwork(2, weight_variance=2, bias_variance=0.1), INPUTS)
