@@ -1,7 +1,6 @@
 """What the network would have learned if its layers were infinitely wide."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,13 +76,14 @@ class InfiniteWidthReference(ProbeDiagnostic):
 
     impaired: bool = field(default=False, init=False)
     test_examples: int = 1000
-    regularisations: Sequence[float] = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+    regularisations: tuple[float, ...] = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
     def __post_init__(self) -> None:
         """Check the arguments."""
         super().__post_init__()
         if self.test_examples < 1:
             raise UserError("test_examples", value=self.test_examples, fix="set 1 or more")
+        self.regularisations = tuple(self.regularisations)
         if not self.regularisations or min(self.regularisations) < 0:
             raise UserError(
                 "regularisations", value=list(self.regularisations), fix="name some, 0 or more"
