@@ -2,7 +2,7 @@
 
 from lightning_modules.classifier import ImageClassifier
 from lightning_modules.loss_terms import LossTerm
-from lightning_modules.objectives import Classification, Objective, Regression
+from lightning_modules.objectives import Classification, Objective, Regression, SquaredError
 from lightning_modules.supervised import Supervised
 from lightning_modules.training_rules import SAM, Backpropagation, TrainingRule
 
@@ -14,6 +14,7 @@ __all__ = [
     "LossTerm",
     "Objective",
     "Regression",
+    "SquaredError",
     "Supervised",
     "TrainingRule",
 ]

@@ -183,3 +183,52 @@ class Regression(Objective):
     def mean(self, outputs: Tensor) -> Tensor:
         """Return the outputs."""
         return outputs
+
+
+class SquaredError(Objective):
+    """Squared error of class labels: outputs (batch, classes) and one-hot labels less 1 / classes.
+
+    As in Lee et al. 2020, https://arxiv.org/abs/2007.15801: half the sum over classes, the mean
+    over examples, so that by the neural tangent kernel a step of descent changes the outputs by
+    (rate / examples) times the kernel times the error. The predictive distribution is Gaussian with
+    variance 1 in every output.
+
+    Examples:
+        >>> SquaredError().loss(torch.tensor([[0.5, -0.5], [0.5, -0.5]]), torch.tensor([0, 1]))
+        tensor(0.5000)
+    """
+
+    def check(self, targets: Tensor, classes: int | None) -> None:
+        """Refuse targets that are not classes."""
+        if classes is None:
+            raise UserError(
+                "objective",
+                value="SquaredError",
+                problem="the data have no classes",
+                fix="use Regression",
+            )
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Return the accuracy."""
+        return {"accuracy": Accuracy()}
+
+    @property
+    def predictive(self) -> Predictive:
+        """A Gaussian with mean `outputs` and variance 1."""
+        return Gaussian()
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return half the squared distance, the mean over examples."""
+        return self.per_example_loss(outputs, targets).mean()
+
+    def per_example_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return half the squared distance of each example, (batch,)."""
+        return (outputs - self.target_matrix(targets, outputs.shape[1])).square().sum(1) / 2
+
+    def target_matrix(self, targets: Tensor, num_outputs: int) -> Tensor:
+        """Return one-hot labels less 1 / classes, float (batch, classes)."""
+        return F.one_hot(targets, num_outputs) - 1 / num_outputs
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """Return the outputs."""
+        return outputs

@@ -79,6 +79,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "`MLP`, layer norm, GELU": _ours("MLP", widths=[8, 8], norm="layer", activation="gelu"),
     "`ConvN`": _ours("ConvN", depth=4),
     "`Linear`": _ours("Linear"),
+    "`WideNetwork`": _ours("WideNetwork", width=8),
     "`ViT`": _ours("ViT", patch=8, depth=1, width=12, heads=2),
     "`TorchvisionNetwork`, `mobilenet_v3_small`": _ours(
         "TorchvisionNetwork", name="mobilenet_v3_small", options={"width_mult": 0.1}

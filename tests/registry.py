@@ -101,6 +101,7 @@ NETWORKS = {
     "CifarResNet",
     "ConvN",
     "BoundaryNormNetwork",
+    "CentredNetwork",
     "DepthCNN",
     "InjectableNetwork",
     "LeNet300",
@@ -111,6 +112,7 @@ NETWORKS = {
     "TorchvisionNetwork",
     "VGG",
     "ViT",
+    "WideNetwork",
 }
 """What is trained; tested in tests/lightning_modules/test_networks.py."""
 
@@ -556,6 +558,24 @@ def _diagnostic(name: str, **arguments: Any) -> dict[str, Any]:
     return _intervention(name, every="1ep", **arguments)
 
 
+WIDE: dict[str, Any] = {
+    "model": {
+        "class_path": "lightning_modules.Supervised",
+        "init_args": {
+            "objective": {"class_path": "lightning_modules.SquaredError"},
+            "network": {
+                "class_path": "lightning_modules.networks.WideNetwork",
+                "init_args": {"width": 16},
+            },
+            "optimizer": {
+                "class_path": "torch.optim.SGD",
+                "init_args": {"lr": 0.1, "momentum": 0.0, "weight_decay": 1e-3},
+            },
+        },
+    }
+}
+"""A network of known infinitely wide limit, trained as that can be."""
+
 DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "HessianEigenvalues": _diagnostic("HessianEigenvalues", examples=30, tolerance=0.1),
     "FisherInformation": _diagnostic("FisherInformation", examples=30, early=True),
@@ -564,6 +584,9 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "Forgetting": _diagnostic("Forgetting"),
     "GradientNorms": _diagnostic("GradientNorms", examples=30, batch_size=10),
     "HessianSpectrum": _diagnostic("HessianSpectrum", examples=20, steps=10, draws=2, signs=2),
+    "InfiniteWidthReference": _merge(
+        _diagnostic("InfiniteWidthReference", examples=100, test_examples=50), WIDE
+    ),
     "KernelAlignment": _diagnostic("KernelAlignment", examples=20),
     "Margins": _diagnostic("Margins", examples=30),
     "NeuralCode": _diagnostic("NeuralCode", examples=40),
@@ -593,6 +616,6 @@ DIAGNOSTIC_NODES: list[dict[str, Any]] = [
     node
     for fragment in DIAGNOSTICS.values()
     for node in fragment["trainer"]["callbacks+"]
-    if "data" not in fragment
+    if "data" not in fragment and "model" not in fragment
 ]
-"""All but those that need data of their own."""
+"""All but those that need data or a model of their own."""

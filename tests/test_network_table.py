@@ -32,13 +32,20 @@ def test_everything_is_in_the_table() -> None:
         for name in interventions.__all__
         if not inspect.isabstract(getattr(interventions, name))
     }
-    # What depends on other things than the network: stages, an average, a network of its own.
-    others = {"StageAccuracy", "HareTortoise", "PlasticityInjection", "ShuffleMasks"}
+    # What depends on other things than the network: stages, an average, an objective, a network
+    # of its own.
+    others = {
+        "StageAccuracy",
+        "HareTortoise",
+        "PlasticityInjection",
+        "ShuffleMasks",
+        "InfiniteWidthReference",
+    }
     assert {*METHODS} == (acting | {*DIAGNOSTICS}) - others
     shown = "".join(NETWORKS)
     # Those left out are made of the same layers as one that is shown.
     assert {name for name in REGISTERED if f"`{name}`" not in shown} == {
-        *("DepthCNN", "LeNet300", "InjectableNetwork", "BoundaryNormNetwork")
+        *("DepthCNN", "LeNet300", "InjectableNetwork", "BoundaryNormNetwork", "CentredNetwork")
     }
 
 

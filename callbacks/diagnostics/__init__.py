@@ -14,6 +14,7 @@ from callbacks.diagnostics.gradient_noise import GradientNoise
 from callbacks.diagnostics.gradient_norms import GradientNorms
 from callbacks.diagnostics.hessian_eigenvalues import HessianEigenvalues
 from callbacks.diagnostics.hessian_spectrum import HessianSpectrum
+from callbacks.diagnostics.infinite_width import InfiniteWidthReference
 from callbacks.diagnostics.kernel_alignment import KernelAlignment
 from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.margins import Margins
@@ -43,6 +44,7 @@ __all__ = [
     "GradientNorms",
     "HessianEigenvalues",
     "HessianSpectrum",
+    "InfiniteWidthReference",
     "KernelAlignment",
     "Look",
     "Margins",

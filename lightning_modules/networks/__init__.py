@@ -7,6 +7,7 @@ wants it: pixels of a square, or height and width), named in YAML.
 """
 
 from lightning_modules.networks.boundary_norm import BoundaryNormNetwork
+from lightning_modules.networks.centred import CentredNetwork
 from lightning_modules.networks.cifar_resnet import CifarResNet
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN
 from lightning_modules.networks.injectable import InjectableHead, InjectableNetwork
@@ -17,12 +18,14 @@ from lightning_modules.networks.timm_network import TimmNetwork
 from lightning_modules.networks.torchvision_network import TorchvisionNetwork
 from lightning_modules.networks.vgg import VGG
 from lightning_modules.networks.vit import ViT
+from lightning_modules.networks.wide import WideNetwork
 
 __all__ = [
     "MLP",
     "VGG",
     "AllCNN",
     "BoundaryNormNetwork",
+    "CentredNetwork",
     "CifarResNet",
     "ConvN",
     "DepthCNN",
@@ -34,4 +37,5 @@ __all__ = [
     "TimmNetwork",
     "TorchvisionNetwork",
     "ViT",
+    "WideNetwork",
 ]

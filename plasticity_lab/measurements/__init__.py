@@ -11,6 +11,7 @@ from plasticity_lab.measurements.activations import activated, rectified
 from plasticity_lab.measurements.churn import output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
+from plasticity_lab.measurements.dual_activations import Dual, dual_activation
 from plasticity_lab.measurements.error_norms import error_norms
 from plasticity_lab.measurements.feature_rank import effective_rank, srank, stable_rank
 from plasticity_lab.measurements.features import (
@@ -53,6 +54,19 @@ from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
 from plasticity_lab.measurements.gram import cosine, gram
 from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
 from plasticity_lab.measurements.infer_penalty import infer_penalty
+from plasticity_lab.measurements.infinite_kernels import InfiniteKernels, nngp_and_ntk
+from plasticity_lab.measurements.infinite_network import InfiniteNetwork
+from plasticity_lab.measurements.infinite_reference import (
+    InfiniteReference,
+    Regularised,
+    infinite_reference,
+)
+from plasticity_lab.measurements.kernel_regression import (
+    KernelDescent,
+    Steps,
+    choose_regularisation,
+    kernel_regression,
+)
 from plasticity_lab.measurements.lanczos import (
     Eigenpairs,
     Lanczos,
@@ -131,13 +145,20 @@ __all__ = [
     "UNIT",
     "Categorical",
     "Covariance",
+    "Dual",
     "Eigenpairs",
     "ForgettingStatistics",
     "Gaussian",
+    "InfiniteKernels",
+    "InfiniteNetwork",
+    "InfiniteReference",
+    "KernelDescent",
     "Lanczos",
     "Nodes",
     "Predictive",
+    "Regularised",
     "SquaredNorms",
+    "Steps",
     "Trace",
     "TrainabilityComparison",
     "TrainingBudget",
@@ -152,6 +173,7 @@ __all__ = [
     "block_outputs",
     "categorise",
     "chance_overlap",
+    "choose_regularisation",
     "cluster_accuracies",
     "codes",
     "cosine",
@@ -161,6 +183,7 @@ __all__ = [
     "detached_parameters",
     "distance",
     "dormant",
+    "dual_activation",
     "duplicate_units",
     "effective_rank",
     "eigh_descending",
@@ -184,6 +207,8 @@ __all__ = [
     "hessian_vector_product",
     "hutchinson",
     "infer_penalty",
+    "infinite_reference",
+    "kernel_regression",
     "lanczos",
     "lanczos_quadrature",
     "largest_eigenpairs",
@@ -201,6 +226,7 @@ __all__ = [
     "mean_squared_norm",
     "memorisation_gradients",
     "negative_share",
+    "nngp_and_ntk",
     "norm",
     "norm_biases",
     "output_change",

@@ -17,6 +17,7 @@ from lightning_modules.networks import (
     Linear,
     ResNet,
     ViT,
+    WideNetwork,
 )
 from lightning_modules.networks.residual import PostActivation, PreActivation, every
 from plasticity_lab.errors import UserError
@@ -48,11 +49,21 @@ NETWORKS: dict[str, nn.Module] = {
     "cifar resnet projection": CifarResNet(3, 10, 8, shortcut="projection", norm="none"),
     "vit": ViT(3, 10, 32, patch=8, depth=2, width=12),
     "vit mu": ViT(3, 10, 32, patch=16, depth=1, width=12, preset="mu_small"),
+    "wide": WideNetwork(3, 10, 32, width=20, depth=2, bias_variance=0.1),
+    "wide standard erf": WideNetwork(3, 10, 32, 20, activation="erf", parametrisation="standard"),
+    "wide flatten": WideNetwork(3, 10, 32, 8, kind="flatten", readout_bias_variance=0.1),
+    "wide average": WideNetwork(3, 10, 32, 8, 2, "average", bias_variance=0.1),
 }
 
 
 def test_every_network_is_here() -> None:
-    elsewhere = {"TimmNetwork", "TorchvisionNetwork", "BoundaryNormNetwork", "InjectableNetwork"}
+    elsewhere = {
+        "TimmNetwork",
+        "TorchvisionNetwork",
+        "BoundaryNormNetwork",
+        "CentredNetwork",
+        "InjectableNetwork",
+    }
     named = {type(network).__name__ for network in NETWORKS.values()}
     assert named | elsewhere == registry.NETWORKS
 

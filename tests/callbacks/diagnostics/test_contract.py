@@ -72,6 +72,8 @@ DRAWS = {
 EVERYTHING = {"trainer": {"callbacks+": DIAGNOSTIC_NODES}}
 OF_STAGES = DIAGNOSTICS["StageAccuracy"]
 WAYS["stages"] = {"data": OF_STAGES["data"]}
+OF_WIDTH = DIAGNOSTICS["InfiniteWidthReference"]
+WAYS["wide"] = {"model": OF_WIDTH["model"]}
 EVERYTHING_OF_STAGES = {
     "trainer": {
         "callbacks+": [
@@ -117,7 +119,8 @@ def test_every_diagnostic_is_registered() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_diagnostic_is_invisible(name: str) -> None:
-    check_invisible("stages" if "data" in DIAGNOSTICS[name] else "fp32", DIAGNOSTICS[name])
+    ways = {"StageAccuracy": "stages", "InfiniteWidthReference": "wide"}
+    check_invisible(ways.get(name, "fp32"), DIAGNOSTICS[name])
 
 
 @pytest.mark.parametrize(
@@ -125,12 +128,18 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
     [way if way == "fp32" else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
 )
 def test_all_together_are_invisible(way: str) -> None:
-    check_invisible(way, EVERYTHING_OF_STAGES if way == "stages" else EVERYTHING)
+    of_their_own = {"stages": EVERYTHING_OF_STAGES, "wide": OF_WIDTH}
+    check_invisible(way, of_their_own.get(way, EVERYTHING))
 
 
 @pytest.mark.slow
 def test_a_resume_is_bitwise_in_stages() -> None:
     check_resumes(WAYS["stages"], EVERYTHING_OF_STAGES, EVERY_KIND, every=3)
+
+
+@pytest.mark.slow
+def test_a_resume_is_bitwise_of_a_wide_network() -> None:
+    check_resumes(OF_WIDTH, EVERY_KIND, every=3)
 
 
 @pytest.mark.slow
