@@ -96,6 +96,21 @@ REGRESSION: dict[str, Any] = {
 }
 """The tiny run with the targets of a teacher."""
 
+TAUGHT: dict[str, Any] = {
+    **REGRESSION,
+    "model": {
+        "class_path": "lightning_modules.Supervised",
+        "init_args": {
+            **REGRESSION["model"]["init_args"],
+            "network": {
+                "class_path": "lightning_modules.networks.MLP",
+                "init_args": {"widths": [30], "norm": "none"},
+            },
+        },
+    },
+}
+"""The same with a student of as many layers as its teacher."""
+
 NETWORKS = {
     "AllCNN",
     "CifarResNet",
@@ -108,6 +123,7 @@ NETWORKS = {
     "Linear",
     "MLP",
     "ResNet",
+    "TeacherMLP",
     "TimmNetwork",
     "TorchvisionNetwork",
     "VGG",
@@ -590,6 +606,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "KernelAlignment": _diagnostic("KernelAlignment", examples=20),
     "Margins": _diagnostic("Margins", examples=30),
     "NeuralCode": _diagnostic("NeuralCode", examples=40),
+    "NodeCorrelation": _merge(_diagnostic("NodeCorrelation", examples=30), TAUGHT),
     "NormBiases": _diagnostic("NormBiases"),
     "Sparsity": _diagnostic("Sparsity"),
     "FeatureRank": _diagnostic("FeatureRank", examples=30),

@@ -40,12 +40,20 @@ def test_everything_is_in_the_table() -> None:
         "PlasticityInjection",
         "ShuffleMasks",
         "InfiniteWidthReference",
+        "NodeCorrelation",
     }
     assert {*METHODS} == (acting | {*DIAGNOSTICS}) - others
     shown = "".join(NETWORKS)
     # Those left out are made of the same layers as one that is shown.
     assert {name for name in REGISTERED if f"`{name}`" not in shown} == {
-        *("DepthCNN", "LeNet300", "InjectableNetwork", "BoundaryNormNetwork", "CentredNetwork")
+        *(
+            "DepthCNN",
+            "LeNet300",
+            "InjectableNetwork",
+            "BoundaryNormNetwork",
+            "CentredNetwork",
+            "TeacherMLP",
+        )
     }
 
 

@@ -20,6 +20,7 @@ from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.margins import Margins
 from callbacks.diagnostics.memorisation_gradients import MemorisationGradients
 from callbacks.diagnostics.neural_code import NeuralCode
+from callbacks.diagnostics.node_correlation import NodeCorrelation
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.redundant_units import RedundantUnits
 from callbacks.diagnostics.sparsity import Sparsity
@@ -50,6 +51,7 @@ __all__ = [
     "Margins",
     "MemorisationGradients",
     "NeuralCode",
+    "NodeCorrelation",
     "NormBiases",
     "Probe",
     "ProbeDiagnostic",

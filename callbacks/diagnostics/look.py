@@ -48,6 +48,7 @@ class Look:
         optimizer_for: function from a copy of the network to the run's optimizer, built anew for
             it with the rates that it was configured with; None if that is not known.
         holder: what holds the network, as `redraw` takes it.
+        teacher: the network that gives it targets; None without one.
 
     Examples:
         >>> probe = Probe(torch.randn(8, 3), torch.randint(2, (8,)), torch.arange(8))
@@ -73,6 +74,7 @@ class Look:
     rule: TrainingRule | None = None
     optimizer_for: Callable[[nn.Module], Optimizer] | None = None
     holder: nn.Module | None = None
+    teacher: nn.Module | None = None
 
     @property
     def objective(self) -> Objective:

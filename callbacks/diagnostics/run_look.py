@@ -94,6 +94,7 @@ def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
         stage_members=data.stages.members,
         test_probe=partial(test_probe, data, stage),
         stage_probes=StageProbes(data),
+        teacher=getattr(data.dataset, "teacher", None),
     )
 
 

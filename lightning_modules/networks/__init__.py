@@ -14,6 +14,7 @@ from lightning_modules.networks.injectable import InjectableHead, InjectableNetw
 from lightning_modules.networks.lottery import ConvN, LeNet300
 from lightning_modules.networks.mlp import MLP, Linear
 from lightning_modules.networks.resnet import ResNet
+from lightning_modules.networks.teacher import TeacherMLP
 from lightning_modules.networks.timm_network import TimmNetwork
 from lightning_modules.networks.torchvision_network import TorchvisionNetwork
 from lightning_modules.networks.vgg import VGG
@@ -34,6 +35,7 @@ __all__ = [
     "LeNet300",
     "Linear",
     "ResNet",
+    "TeacherMLP",
     "TimmNetwork",
     "TorchvisionNetwork",
     "ViT",

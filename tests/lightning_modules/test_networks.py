@@ -16,6 +16,7 @@ from lightning_modules.networks import (
     LeNet300,
     Linear,
     ResNet,
+    TeacherMLP,
     ViT,
     WideNetwork,
 )
@@ -38,6 +39,7 @@ NETWORKS: dict[str, nn.Module] = {
     "mlp norm": MLP(3, 10, 32, widths=[20]),
     "mlp crelu layer": MLP(3, 10, 32, widths=[20, 10], norm="layer", activation="crelu"),
     "linear": Linear(3, 10, 32),
+    "teacher": TeacherMLP(3, 10, 32, widths=[8, 6]),
     "resnet layer": ResNet(3, 10, depth=1, width=8, norm="layer", activation="leaky_relu"),
     "resnet pre crelu": ResNet(3, 10, depth=1, width=8, block="pre", activation="crelu_half"),
     "vgg": VGG(3, 10, 32, depth=11, width=0.125),

@@ -72,7 +72,7 @@ EVERYDAY = [
     REPOSITORY / "configs/studies" / f"{name}.yaml"
     for name in ("digits_blur_removal", "cifar10_16_weight_decay_timing", "cifar10_layer_reset")
 ]
-SCALES = ("digits", "mnist", "cifar10_16", "cifar10_5000", "cifar10", "cifar100")
+SCALES = ("gaussian", "digits", "mnist", "cifar10_16", "cifar10_5000", "cifar10", "cifar100")
 
 
 def scale(file: Path) -> int:
@@ -117,7 +117,7 @@ def run_arms(file: Path) -> None:
         distinct.setdefault(re.sub(r"\d", "", json.dumps(config, default=str)), config)
     for config in distinct.values():
         data = config["data"]["init_args"]
-        if "Digits" not in data["dataset"]["class_path"]:
+        if not data["dataset"]["class_path"].endswith(("Digits", "TeacherTargets")):
             subset = data["dataset"]["init_args"].get("subset")
             classes = 100 if data["dataset"]["init_args"].get("name") == "CIFAR100" else 10
             data["dataset"] = {

@@ -74,6 +74,8 @@ OF_STAGES = DIAGNOSTICS["StageAccuracy"]
 WAYS["stages"] = {"data": OF_STAGES["data"]}
 OF_WIDTH = DIAGNOSTICS["InfiniteWidthReference"]
 WAYS["wide"] = {"model": OF_WIDTH["model"]}
+OF_TEACHERS = DIAGNOSTICS["NodeCorrelation"]
+WAYS["teacher"] = {part: OF_TEACHERS[part] for part in ("model", "data")}
 EVERYTHING_OF_STAGES = {
     "trainer": {
         "callbacks+": [
@@ -119,7 +121,11 @@ def test_every_diagnostic_is_registered() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_diagnostic_is_invisible(name: str) -> None:
-    ways = {"StageAccuracy": "stages", "InfiniteWidthReference": "wide"}
+    ways = {
+        "StageAccuracy": "stages",
+        "InfiniteWidthReference": "wide",
+        "NodeCorrelation": "teacher",
+    }
     check_invisible(ways.get(name, "fp32"), DIAGNOSTICS[name])
 
 
@@ -128,7 +134,7 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
     [way if way == "fp32" else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
 )
 def test_all_together_are_invisible(way: str) -> None:
-    of_their_own = {"stages": EVERYTHING_OF_STAGES, "wide": OF_WIDTH}
+    of_their_own = {"stages": EVERYTHING_OF_STAGES, "wide": OF_WIDTH, "teacher": OF_TEACHERS}
     check_invisible(way, of_their_own.get(way, EVERYTHING))
 
 
