@@ -82,7 +82,7 @@ class Supervised(LightningModule):
         self.objective, self.rule = objective, rule or Backpropagation()
         self._loss_again: Callable[[], Tensor] | None = None
         self.initial_weights = InitialWeights(initial_weights, initial_weights_except)
-        self.seed = seed
+        self.seed = self.rule.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         init_parameters(network, seed, initialisation)
         detach_computed(network)
@@ -123,7 +123,8 @@ class Supervised(LightningModule):
 
     def _losses(self, batch: Any) -> Losses:
         """Return outputs of a batch, the loss of the task, and what is minimised."""
-        return losses_with_terms(self, batch, self.objective.loss, loss_terms(self._trainer))
+        terms, forward_pass = loss_terms(self._trainer), self.rule.forward_pass(self.network)
+        return losses_with_terms(self, batch, self.objective.loss, terms, forward_pass)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Let the rule add a batch's gradients."""

@@ -524,6 +524,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),
     "Flatness": _diagnostic("Flatness", examples=30, draws=2, noise=[0.1]),
     "Forgetting": _diagnostic("Forgetting"),
+    "GradientAlignment": _diagnostic("GradientAlignment", examples=30),
     "GradientNorms": _diagnostic("GradientNorms", examples=30, batch_size=10),
     "HessianSpectrum": _diagnostic("HessianSpectrum", examples=20, steps=10, draws=2, signs=2),
     "KernelAlignment": _diagnostic("KernelAlignment", examples=20),
