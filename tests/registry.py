@@ -472,6 +472,15 @@ NOT_SWITCHED = {
 }
 """Exported, but nothing that YAML switches on in a run."""
 
+
+def _rule(name: str, **arguments: Any) -> dict[str, Any]:
+    init_args = {
+        "objective": {"class_path": "lightning_modules.Classification"},
+        "rule": {"class_path": f"lightning_modules.{name}", "init_args": arguments},
+    }
+    return {"model": {"class_path": "lightning_modules.Supervised", "init_args": init_args}}
+
+
 DATASETS = {
     "ClassSubset",
     "Digits",
@@ -499,15 +508,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "adam": _optimizer("torch.optim.Adam", lr=0.01),
     "Muon": _optimizer("lightning_modules.optimizers.MuonAdamW", lr=0.01),
     "UPGD": _optimizer("lightning_modules.optimizers.UPGD", lr=0.05, sigma=0.01),
-    "SAM": {
-        "model": {
-            "class_path": "lightning_modules.Supervised",
-            "init_args": {
-                "objective": {"class_path": "lightning_modules.Classification"},
-                "rule": {"class_path": "lightning_modules.SAM", "init_args": {"rho": 0.1}},
-            },
-        }
-    },
+    "SAM": _rule("SAM", rho=0.1),
+    "DirectFeedbackAlignment": _rule("DirectFeedbackAlignment"),
+    "FeedbackAlignment": _rule("FeedbackAlignment"),
     "no validation": {"trainer": {"limit_val_batches": 0}},
     "streaming": _data(resident=False, workers=2),
 }

@@ -72,7 +72,8 @@ class FeedbackAlignment(FeedbackRule):
     def _random(self, name: str, weight: Tensor) -> Tensor:
         def draw() -> Tensor:
             draws = generator(self.seed, "FeedbackAlignment", name)
-            matrix = torch.empty(weight.shape).uniform_(-1, 1, generator=draws)
+            matrix = torch.empty(weight.shape, dtype=torch.float32)
+            matrix.uniform_(-1, 1, generator=draws)
             return matrix.div(math.sqrt(_fan_in(weight)))
 
         return self.fixed(name, weight.shape, weight, draw)

@@ -41,10 +41,11 @@ def feedback_matrix(
                 [0.3333, 0.3333, 0.3333]])
     """
     if kind == "zero":
-        return torch.zeros(outputs, units)
-    matrix = torch.empty(outputs, units).uniform_(-1, 1, generator=draws)
+        return torch.zeros(outputs, units, dtype=torch.float32)
+    # Draws of another type, such as the default of 64-true, would be other numbers.
+    matrix = torch.empty(outputs, units, dtype=torch.float32).uniform_(-1, 1, generator=draws)
     if kind == "binary":
-        return torch.where(matrix < 0, -1.0, 1.0).div(math.sqrt(3 * units))
+        return (1 - 2 * (matrix < 0).float()).div(math.sqrt(3 * units))
     return matrix.div(math.sqrt(units))
 
 
