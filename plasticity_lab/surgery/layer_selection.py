@@ -121,10 +121,12 @@ def outermost(network: nn.Module, patterns: Sequence[str]) -> list[str]:
         >>> outermost(nn.Sequential(nn.Sequential(nn.Linear(3, 2))), ["0*"])
         ['0']
     """
-    names = [name for name in matching(network, patterns) if name]
-    return [
-        name for name in names if not any(other != name and part_of(name, other) for other in names)
-    ]
+    names: list[str] = []
+    for name in matching(network, patterns):
+        # A layer's parts follow it; the network itself is none.
+        if name and not (names and part_of(name, names[-1])):
+            names.append(name)
+    return names
 
 
 def part_of(name: str, prefix: str) -> bool:
