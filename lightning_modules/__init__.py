@@ -4,12 +4,20 @@ from lightning_modules.classifier import ImageClassifier
 from lightning_modules.loss_terms import LossTerm
 from lightning_modules.objectives import Classification, Objective, Regression, SquaredError
 from lightning_modules.supervised import Supervised
-from lightning_modules.training_rules import SAM, Backpropagation, TrainingRule
+from lightning_modules.training_rules import (
+    SAM,
+    Backpropagation,
+    DirectFeedbackAlignment,
+    FeedbackAlignment,
+    TrainingRule,
+)
 
 __all__ = [
     "SAM",
     "Backpropagation",
     "Classification",
+    "DirectFeedbackAlignment",
+    "FeedbackAlignment",
     "ImageClassifier",
     "LossTerm",
     "Objective",

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
@@ -14,7 +14,13 @@ class LossTerm(ABC):
 
     `Supervised` asks every callback of its trainer that is one, for each batch and for each pass of
     a rule that passes again. What is logged (`train/loss`, metrics) stays that of the task.
+
+    Attributes:
+        of_outputs: whether a term depends on the network by the outputs of the forward pass alone.
+            A rule whose network passes other signals back than gradients takes no other terms.
     """
+
+    of_outputs: ClassVar[bool] = False
 
     def recording(self, module: LightningModule) -> AbstractContextManager[None]:
         """Return a context for the forward pass, in which features may be recorded."""
@@ -56,6 +62,7 @@ def losses_with_terms(
     batch: Any,
     loss: Callable[[Tensor, Tensor], Tensor],
     terms: Iterable[LossTerm],
+    forward_pass: AbstractContextManager[None],
 ) -> Losses:
     """Return outputs and losses of a batch.
 
@@ -64,11 +71,13 @@ def losses_with_terms(
         batch: (inputs, targets, …).
         loss: of the task, from outputs and targets.
         terms: what is added.
+        forward_pass: a context for the forward pass alone.
     """
     terms = list(terms)
     with ExitStack() as stack:
         for term in terms:
             stack.enter_context(term.recording(module))
+        stack.enter_context(forward_pass)
         outputs: Tensor = module(batch[0])
     task = minimised = loss(outputs, batch[1])
     for term in terms:

@@ -90,7 +90,7 @@ class Supervised(LightningModule):
         self.initial_weights = InitialWeights(
             initial_weights, initial_weights_except, initial_weights_filters
         )
-        self.seed = seed
+        self.seed = self.rule.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
         init_parameters(network, seed, initialisation)
         detach_computed(network)
@@ -132,7 +132,8 @@ class Supervised(LightningModule):
 
     def _losses(self, batch: Any) -> Losses:
         """Return outputs of a batch, the loss of the task, and what is minimised."""
-        return losses_with_terms(self, batch, self.objective.loss, loss_terms(self._trainer))
+        terms, forward_pass = loss_terms(self._trainer), self.rule.forward_pass(self.network)
+        return losses_with_terms(self, batch, self.objective.loss, terms, forward_pass)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Let the rule add a batch's gradients."""

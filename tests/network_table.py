@@ -148,6 +148,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "TimeToAccuracy": {"accuracy": 0.01},
     "Trainability": {**_PROBE, "steps": 2, "batch_size": 6, "repeats": 1},
     "WeightDistance": _EVERY,
+    "GradientAlignment": _PROBE,
     "GradientNorms": {**_PROBE, "batch_size": 4},
     "Margins": _PROBE,
     "Flatness": {**_PROBE, "draws": 1, "noise": [0.1]},

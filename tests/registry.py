@@ -528,6 +528,15 @@ NOT_SWITCHED = {
 }
 """Exported, but nothing that YAML switches on in a run."""
 
+
+def _rule(name: str, **arguments: Any) -> dict[str, Any]:
+    init_args = {
+        "objective": {"class_path": "lightning_modules.Classification"},
+        "rule": {"class_path": f"lightning_modules.{name}", "init_args": arguments},
+    }
+    return {"model": {"class_path": "lightning_modules.Supervised", "init_args": init_args}}
+
+
 DATASETS = {
     "ClassSubset",
     "Digits",
@@ -555,15 +564,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "adam": _optimizer("torch.optim.Adam", lr=0.01),
     "Muon": _optimizer("lightning_modules.optimizers.MuonAdamW", lr=0.01),
     "UPGD": _optimizer("lightning_modules.optimizers.UPGD", lr=0.05, sigma=0.01),
-    "SAM": {
-        "model": {
-            "class_path": "lightning_modules.Supervised",
-            "init_args": {
-                "objective": {"class_path": "lightning_modules.Classification"},
-                "rule": {"class_path": "lightning_modules.SAM", "init_args": {"rho": 0.1}},
-            },
-        }
-    },
+    "SAM": _rule("SAM", rho=0.1),
+    "DirectFeedbackAlignment": _rule("DirectFeedbackAlignment"),
+    "FeedbackAlignment": _rule("FeedbackAlignment"),
     "no validation": {"trainer": {"limit_val_batches": 0}},
     "streaming": _data(resident=False, workers=2),
 }
@@ -598,6 +601,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),
     "Flatness": _diagnostic("Flatness", examples=30, draws=2, noise=[0.1]),
     "Forgetting": _diagnostic("Forgetting"),
+    "GradientAlignment": _diagnostic("GradientAlignment", examples=30),
     "GradientNorms": _diagnostic("GradientNorms", examples=30, batch_size=10),
     "HessianSpectrum": _diagnostic("HessianSpectrum", examples=20, steps=10, draws=2, signs=2),
     "InfiniteWidthReference": _merge(

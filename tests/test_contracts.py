@@ -98,6 +98,7 @@ RUNS = {
 EVERYDAY = [
     "plateau",
     "SAM",
+    "DirectFeedbackAlignment",
     "streaming",
     "Blur",
     "stages that end the run",

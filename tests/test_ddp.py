@@ -11,7 +11,7 @@ from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL, DRIFT, intervention
 from tests.processes import run_directory, run_ranks, start
-from tests.registry import REGISTRY
+from tests.registry import REGISTRY, VARIANTS
 from tests.runs import logged, tiny
 
 AUGMENTED = REGISTRY["CropFlip"].acting
@@ -101,6 +101,16 @@ def test_two_ranks_with_half_the_batch_are_one_process_with_the_whole() -> None:
     assert values.keys() == expected.keys()
     for tag in values:
         assert dict(values[tag]) == pytest.approx(dict(expected[tag]), rel=1e-4), tag
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["DirectFeedbackAlignment", "FeedbackAlignment"])
+def test_two_ranks_have_the_feedback_of_one(name: str) -> None:
+    (single,), _ = ranks(1, PLAIN, VARIANTS[name])
+    half = ("--data.init_args.batch_size", "16")
+    two, _ = ranks(2, PLAIN, VARIANTS[name], arguments=half)
+    assert two[0]["state"] == two[1]["state"], "ranks end bitwise equal"
+    assert close(single["weights"], two[0]["weights"])
 
 
 @pytest.mark.slow

@@ -204,6 +204,8 @@ SWITCHED = {
     *NETWORKS,
     *optimizers.__all__,
     "Dashboard",
+    "DirectFeedbackAlignment",
+    "FeedbackAlignment",
     "SAM",
 }
 QUESTIONS = ("parameters", "normalisation statistics", "optimizer state", "learning-rate clock")

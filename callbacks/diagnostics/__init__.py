@@ -10,6 +10,7 @@ from callbacks.diagnostics.fisher_information import FisherInformation
 from callbacks.diagnostics.flatness import Flatness
 from callbacks.diagnostics.forgetting import Forgetting
 from callbacks.diagnostics.fresh_reference import FreshReference
+from callbacks.diagnostics.gradient_alignment import GradientAlignment
 from callbacks.diagnostics.gradient_noise import GradientNoise
 from callbacks.diagnostics.gradient_norms import GradientNorms
 from callbacks.diagnostics.hessian_eigenvalues import HessianEigenvalues
@@ -41,6 +42,7 @@ __all__ = [
     "Flatness",
     "Forgetting",
     "FreshReference",
+    "GradientAlignment",
     "GradientNoise",
     "GradientNorms",
     "HessianEigenvalues",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from callbacks.diagnostics.look import Look
 from lightning_modules.build_optimizer import twin_module
+from lightning_modules.training_rules import Backpropagation
 from plasticity_lab.randomness import RandomState, seeded_device_rng
 from plasticity_lab.surgery.preserve_buffers import preserve_buffers
 
@@ -29,7 +30,7 @@ class FreshTwin:
         self.network = look.fresh_copy(PURPOSE, begun)
         self.module = twin_module(module, look.network, self.network)
         self.optimizer = look.make_optimizer(self.network)
-        self._objective, self._rule = look.objective, look.rule
+        self._objective, self._rule = look.objective, look.rule or Backpropagation()
 
     def train(self, trainer: Trainer, batch: Any, key: tuple[int, ...]) -> Tensor:
         """Add a batch's gradients; return its outputs in training.
@@ -48,16 +49,14 @@ class FreshTwin:
                 with state.again():
                     return self._pass(trainer, batch)[0]
 
-            if self._rule is None:
-                loss.backward()  # type: ignore[no-untyped-call]
-            else:
-                with preserve_buffers(self.network):
-                    self._rule.backward(self.network, loss, loss_again)
+            with preserve_buffers(self.network):
+                self._rule.backward(self.network, loss, loss_again)
         return outputs.detach()
 
     def _pass(self, trainer: Trainer, batch: Any) -> tuple[Tensor, Tensor]:
         with trainer.precision_plugin.train_step_context():
-            outputs = self.module(batch[0])
+            with self._rule.forward_pass(self.network):
+                outputs = self.module(batch[0])
             loss = self._objective.loss(outputs, batch[1]) / trainer.accumulate_grad_batches
         return loss, outputs
 

@@ -53,6 +53,8 @@ class SelfDistillation(OneShot, LossTerm):
         ```
     """
 
+    of_outputs = True
+
     def __init__(
         self, at: list[Time] | None = None, strength: float = 1.0, every: Time | None = None
     ) -> None:

@@ -8,6 +8,7 @@ there and back, and leaves gradients, statistics and random streams as they were
 """
 
 from plasticity_lab.measurements.activations import activated, rectified
+from plasticity_lab.measurements.alignment_angles import alignment_angles
 from plasticity_lab.measurements.churn import output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
@@ -176,6 +177,7 @@ __all__ = [
     "activated",
     "activations",
     "alignment",
+    "alignment_angles",
     "angle",
     "auc",
     "best_matches",

@@ -31,8 +31,6 @@ def validate_run(
         checkpoint: what the run starts from; None for a new run.
     """
     check_trainer(trainer, module)
-    if isinstance(module, Supervised):
-        module.rule.check(trainer)
 
     # The data.
     data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
@@ -43,6 +41,10 @@ def validate_run(
             module.objective.check(data.splits.train.targets, data.num_classes)
             check_fit(module.network, data.splits.train.shape, data.num_outputs)
             _check_doubles(module, data, trainer)
+
+    # The training rule, which may run the network.
+    if isinstance(module, Supervised):
+        module.rule.check(trainer, module)
 
     # The callbacks.
     check_resumable(trainer)

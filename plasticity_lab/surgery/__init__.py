@@ -12,6 +12,8 @@ from plasticity_lab.surgery.continual_backprop import (
     update_utility,
 )
 from plasticity_lab.surgery.dash import direction_aware_shrink
+from plasticity_lab.surgery.direct_feedback import direct_feedback, feedback_matrix
+from plasticity_lab.surgery.feedback_transport import carriers, feedback_transport
 from plasticity_lab.surgery.filter_pruning import narrow_weights, slimmed_channels
 from plasticity_lab.surgery.fire import isometry, orthogonalise
 from plasticity_lab.surgery.fixed_norm import FixedNorm
@@ -87,6 +89,7 @@ __all__ = [
     "as_matrix",
     "batch_norm_layers",
     "below_mean",
+    "carriers",
     "check_redraw",
     "check_weights",
     "choose_replaced",
@@ -96,8 +99,11 @@ __all__ = [
     "construct",
     "copy_network",
     "corrected_utility",
+    "direct_feedback",
     "direction_aware_shrink",
     "estimate_norm_statistics",
+    "feedback_matrix",
+    "feedback_transport",
     "fresh_copy",
     "frozen_batch_norms",
     "hold_masks",

@@ -41,7 +41,7 @@ def select_layers(
     chosen = {
         name: layer
         for name, layer in network.named_modules()
-        if any(_part_of(name, selected) for selected in names)
+        if any(part_of(name, selected) for selected in names)
     }
     holding = {name: layer for name, layer in chosen.items() if held(layer)}
     if not own_parameters(holding):
@@ -114,7 +114,23 @@ def matching(network: nn.Module, patterns: Sequence[str]) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
-def _part_of(name: str, prefix: str) -> bool:
+def outermost(network: nn.Module, patterns: Sequence[str]) -> list[str]:
+    """Return the names that match patterns, without parts of others; UserError as `matching`.
+
+    Examples:
+        >>> outermost(nn.Sequential(nn.Sequential(nn.Linear(3, 2))), ["0*"])
+        ['0']
+    """
+    names: list[str] = []
+    for name in matching(network, patterns):
+        # A layer's parts follow it; the network itself is none.
+        if name and not (names and part_of(name, names[-1])):
+            names.append(name)
+    return names
+
+
+def part_of(name: str, prefix: str) -> bool:
+    """Whether a layer is another one or lies in it, by their names."""
     return name == prefix or name.startswith(f"{prefix}.")
 
 

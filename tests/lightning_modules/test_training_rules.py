@@ -193,5 +193,5 @@ def test_scaled_losses_are_refused() -> None:
 
     trainer: Any = Half()
     with pytest.raises(UserError, match="precision: 16-mixed: SAM would see losses"):
-        Rule().check(trainer)
-    Backpropagation().check(trainer)
+        Rule().check(trainer, LightningModule())
+    Backpropagation().check(trainer, LightningModule())

@@ -24,7 +24,10 @@ from tests.test_contracts import EVERY_KIND, check_resumes
 WAYS: dict[str, dict[str, Any]] = {
     **{
         name: VARIANTS[name]
-        for name in ("fp32", "bf16", "accumulation", "adam", "SAM", "streaming")
+        for name in (
+            *("fp32", "bf16", "accumulation", "adam", "streaming"),
+            *("SAM", "DirectFeedbackAlignment", "FeedbackAlignment"),
+        )
     },
     "all interventions": ALL,
     "frozen": {

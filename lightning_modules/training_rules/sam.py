@@ -1,59 +1,13 @@
-"""How gradients come about."""
+"""Sharpness-aware minimisation."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
+from lightning_modules.training_rules.training_rule import TrainingRule
 from plasticity_lab.errors import UserError
-
-
-class TrainingRule(ABC):
-    """What fills `.grad` of a network's parameters, from which an optimizer then makes its step.
-
-    Optimizer, schedule, precision, accumulation, interventions and diagnostics stay as they are.
-    Your own: subclass, implement `backward`, name the class in YAML as `rule` of
-    `lightning_modules.Supervised`.
-
-    Attributes:
-        passes_again: whether `backward` calls `loss_again`.
-    """
-
-    passes_again: ClassVar[bool] = False
-
-    @abstractmethod
-    def backward(self, network: nn.Module, loss: Tensor, loss_again: Callable[[], Tensor]) -> None:
-        """Add the gradients of a batch to `.grad`; whatever else is changed is to be restored.
-
-        Args:
-            network: in training mode.
-            loss: of the batch, with its graph.
-            loss_again: computes it anew at the present weights, with the random draws of the first
-                pass; buffers end as the first pass has left them.
-        """
-
-    def exact(self) -> AbstractContextManager[None]:
-        """Return a context in which backpropagation through the network gives true gradients.
-
-        Diagnostics measure in it. A rule whose network passes other signals back leaves that off
-        there.
-        """
-        return nullcontext()
-
-    def check(self, trainer: Trainer) -> None:  # noqa: B027  # most work in any run
-        """Raise UserError for a trainer that the rule cannot work with."""
-
-
-class Backpropagation(TrainingRule):
-    """The gradient of the loss."""
-
-    def backward(self, network: nn.Module, loss: Tensor, loss_again: Callable[[], Tensor]) -> None:
-        """Backpropagate."""
-        loss.backward()  # type: ignore[no-untyped-call]
 
 
 class SAM(TrainingRule):
@@ -84,7 +38,7 @@ class SAM(TrainingRule):
             raise UserError("rho", value=rho, fix="set 0 (backpropagation) or more")
         self.rho = rho
 
-    def check(self, trainer: Trainer) -> None:
+    def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse float16, whose losses are scaled, and several ranks, which are untested."""
         if str(trainer.precision).startswith("16"):
             raise UserError(
