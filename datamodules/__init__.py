@@ -22,6 +22,7 @@ from datamodules.growth.uniform_growth import UniformGrowth
 from datamodules.image_data import ImageDataModule
 from datamodules.loading.batch import Batch
 from datamodules.transforms.augmentation import Augmentation
+from datamodules.transforms.class_patch import ClassPatch
 from datamodules.transforms.context import BatchContext
 from datamodules.transforms.crop_flip import CropFlip
 from datamodules.transforms.deficit import Deficit
@@ -39,6 +40,7 @@ __all__ = [
     "BatchContext",
     "Blur",
     "ClassGrowth",
+    "ClassPatch",
     "ClassStream",
     "ClassSubset",
     "CropFlip",

@@ -146,6 +146,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_deficit("LabelNoise", "50%", "100%", fraction=0.5),
         identity=_deficit("LabelNoise", fraction=0),
     ),
+    "ClassPatch": Entry(
+        acting=_deficit("ClassPatch", "0ep", "2ep", size=5),
+        identity=_deficit("ClassPatch", size=5, patched=0),
+    ),
     "WhiteNoise": Entry(
         acting=_deficit("WhiteNoise", "0ep", "2ep"), identity=_deficit("WhiteNoise", "2st", "2st")
     ),
