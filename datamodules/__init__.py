@@ -9,6 +9,7 @@ from datamodules.datasets.image_dataset import ImageDataset
 from datamodules.datasets.split import Split, TensorSplit
 from datamodules.datasets.teacher_targets import TeacherTargets
 from datamodules.datasets.torchvision_images import TorchvisionImages
+from datamodules.datasets.whitened import WhitenedImages
 from datamodules.growth.base import Growth
 from datamodules.growth.class_growth import ClassGrowth
 from datamodules.growth.class_stream import ClassStream
@@ -72,4 +73,5 @@ __all__ = [
     "UniformGrowth",
     "VerticalFlip",
     "WhiteNoise",
+    "WhitenedImages",
 ]

@@ -548,6 +548,7 @@ DATASETS = {
     "GaussianInputs",
     "TeacherTargets",
     "TorchvisionImages",
+    "WhitenedImages",
 }
 """Where images come from; tested in tests/datamodules."""
 

@@ -148,6 +148,7 @@ from plasticity_lab.measurements.trainability import (
 from plasticity_lab.measurements.unit_activity import unit_activity
 from plasticity_lab.measurements.weight_distance import angle, distance, relative_distance
 from plasticity_lab.measurements.wrong_labels import auc, precision
+from plasticity_lab.measurements.zca import zca_matrix
 
 __all__ = [
     "NEVER",
@@ -278,4 +279,5 @@ __all__ = [
     "varying",
     "weight_norm",
     "whole_units",
+    "zca_matrix",
 ]
