@@ -14,10 +14,10 @@ from plasticity_lab.studies.state_hash import state_hash
 from tests.processes import run, start
 from tests.runs import logged, tiny
 
-KILLS = 4
+KILLS = 3
 LONG = {
     "trainer": {
-        "max_epochs": 60,
+        "max_epochs": 40,
         "callbacks+": [
             {"class_path": "tests.probes.Slowly"},
             {
@@ -30,7 +30,7 @@ LONG = {
 
 
 def final(directory: Path) -> tuple[str, str, object]:
-    checkpoint = torch.load(directory / "checkpoints" / "epoch=0059.ckpt", weights_only=True)
+    checkpoint = torch.load(directory / "checkpoints" / "epoch=0039.ckpt", weights_only=True)
     return (
         state_hash(checkpoint["state_dict"]),
         state_hash(checkpoint["optimizer_states"]),
@@ -56,7 +56,7 @@ def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
     moment, kills, progress = random.Random(0), 0, set()
     while kills < KILLS:
         process = start("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
-        if kills % 4:  # the first comes while it starts
+        if kills % KILLS:  # the first comes while it starts
             wait_for_training(process, killed)
         deadline = time.monotonic() + moment.uniform(0.0, 5.0)
         while process.poll() is None and time.monotonic() < deadline:

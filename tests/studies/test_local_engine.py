@@ -140,7 +140,9 @@ def test_an_arm_that_cannot_be_trained_is_said_before_any_is() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(
+    "precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.long)]
+)
 def test_sharing_changes_nothing(precision: str) -> None:
     shared = small(ARMS, set={"trainer.precision": precision})
     alone = small(ARMS, share=False, root="alone", set={"trainer.precision": precision})

@@ -109,7 +109,7 @@ def test_a_job_that_is_taken_away_is_tried_again(
     assert work.finished() == [0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_that_is_stopped_is_cancelled(capsys: pytest.CaptureFixture[str]) -> None:
     work = small(few("plain"), seeds=1, set=TRACE)
 

@@ -121,9 +121,10 @@ def test_every_diagnostic_is_registered() -> None:
     } == {*DIAGNOSTICS}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_a_diagnostic_is_invisible(name: str) -> None:
+    """Which one it is, where all together are not."""
     ways = {
         "StageAccuracy": "stages",
         "InfiniteWidthReference": "wide",
