@@ -24,6 +24,7 @@ import callbacks
 from callbacks.diagnostics.base import check_diagnostic
 from callbacks.diagnostics.run_look import blank_look
 from callbacks.interventions.base import Intervention
+from datamodules import Digits
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
@@ -136,6 +137,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "KernelAlignment": {**_PROBE, "examples": 2},
     "Forgetting": _EVERY,
     "FeatureRank": _PROBE,
+    "FewShot": {**_PROBE, "dataset": Digits(), "episodes": 4},
     "DormantUnits": _PROBE,
     "RedundantUnits": _PROBE,
     "CKA": _PROBE,

@@ -602,6 +602,9 @@ WIDE: dict[str, Any] = {
 
 DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "HessianEigenvalues": _diagnostic("HessianEigenvalues", examples=30, tolerance=0.1),
+    "FewShot": _diagnostic(
+        "FewShot", examples=30, dataset=_node("Digits"), episodes=4, transform="CL2N"
+    ),
     "FisherInformation": _diagnostic("FisherInformation", examples=30, early=True),
     "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),
     "Flatness": _diagnostic("Flatness", examples=30, draws=2, noise=[0.1]),

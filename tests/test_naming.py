@@ -11,7 +11,7 @@ import pytest
 
 import callbacks
 import datamodules
-from datamodules import Batch, BatchContext, Deficit, StageCriterion
+from datamodules import Batch, BatchContext, ClassSubset, Deficit, Digits, StageCriterion
 from plasticity_lab.errors import UserError
 from plasticity_lab.naming import TIMES
 from plasticity_lab.project import BESIDE
@@ -26,6 +26,7 @@ OTHERS: dict[str, list[Any]] = {
     "fractions": [[0.2, 0.4], [0.2, 0.3]],
     "counts": [[10, 20], [10, 30]],
     "shares": [{"head": 0.1}, {"head": 0.2}],
+    "dataset": [Digits(), ClassSubset(Digits(), ["1"]), ClassSubset(Digits(), ["2"])],
 }
 """Values of arguments whose type does not say what they can be."""
 
@@ -102,6 +103,7 @@ def variants(name: str, argument: str) -> list[Any]:
         "fractions": "counts",
         "counts": "fractions",
         "step": "counts",
+        "classes": "dataset",
     }
     without = {excluded[argument]: None} if argument in excluded else {}
     annotation = typing.get_type_hints(kind.__init__)[argument]

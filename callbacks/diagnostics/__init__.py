@@ -6,6 +6,7 @@ from callbacks.diagnostics.cka import CKA
 from callbacks.diagnostics.dashboard import Dashboard
 from callbacks.diagnostics.dormant_units import DormantUnits
 from callbacks.diagnostics.feature_rank import FeatureRank
+from callbacks.diagnostics.few_shot import FewShot
 from callbacks.diagnostics.fisher_information import FisherInformation
 from callbacks.diagnostics.flatness import Flatness
 from callbacks.diagnostics.forgetting import Forgetting
@@ -38,6 +39,7 @@ __all__ = [
     "Diagnostic",
     "DormantUnits",
     "FeatureRank",
+    "FewShot",
     "FisherInformation",
     "Flatness",
     "Forgetting",

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from callbacks.diagnostics.novel_examples import NovelExamples
 from callbacks.diagnostics.stage_probes import StageProbes
 from callbacks.probe import Probe
+from datamodules import ExampleDataset
 from lightning_modules.objectives import Classification, Objective
 from lightning_modules.training_rules import TrainingRule
 from plasticity_lab.errors import UserError
@@ -41,6 +43,8 @@ class Look:
         stage_members: function from a stage to the indices of its training examples.
         test_probe: function from a number of examples to a probe of the test split.
         stage_probes: examples of the validation split as each data stage has them.
+        novel_examples: function from another data set, or names of classes that the run's
+            `ClassSubset` leaves out, to their test examples; None if the data are not known.
         optimizers: the run's; none without a run.
         learning_rate: at which the first parameter group is trained; None without a run.
         frozen_norms: names of batch-norm layers that training keeps in evaluation mode.
@@ -68,6 +72,7 @@ class Look:
     stage_members: Callable[[int], Tensor] | None = None
     test_probe: Callable[[int], Probe] | None = None
     stage_probes: StageProbes | None = None
+    novel_examples: Callable[[ExampleDataset | None, list[str]], NovelExamples] | None = None
     optimizers: Sequence[Optimizer] = ()
     learning_rate: float | None = None
     frozen_norms: frozenset[str] = field(default=frozenset())

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from callbacks.clock import Clock, run_schedule, run_seed
 from callbacks.diagnostics.look import Look
+from callbacks.diagnostics.novel_examples import novel_examples
 from callbacks.diagnostics.stage_probes import StageProbes
 from callbacks.network import unwrap
 from callbacks.probe import Probe, loader_probe, test_probe, training_probe
@@ -95,6 +96,7 @@ def with_data(look: Look, data: ImageDataModule, stage: int) -> Look:
         test_probe=partial(test_probe, data, stage),
         stage_probes=StageProbes(data),
         teacher=getattr(data.dataset, "teacher", None),
+        novel_examples=partial(novel_examples, data, stage),
     )
 
 

@@ -47,6 +47,11 @@ class ExampleDataset(ABC):
     ) -> None:
         self.subset, self.validation = subset, validation
 
+    def __repr__(self) -> str:
+        """Return class and attributes, by which a diagnostic of one is told from others."""
+        given = ", ".join(f"{key}={value!r}" for key, value in vars(self).items())
+        return f"{type(self).__name__}({given})"
+
     @abstractmethod
     def read(self, split: Literal["train", "test"]) -> Split:
         """Return the whole train or test split."""
