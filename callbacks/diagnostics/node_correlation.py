@@ -44,7 +44,8 @@ class NodeCorrelation(ProbeDiagnostic):
     outgoing weights of the best students and of all others; `nodes/initial_rank/<block>`, how many
     students were better before training than the ones that are best now, as a share of all, the
     median over teacher units: near 0 if luck decides. A picture shows correlations against outgoing
-    norms. The correlations at the first measurement are kept in checkpoints.
+    norms. The correlations before training are kept in checkpoints; a run that measures none has no
+    ranks.
 
     Args:
         threshold: in (0, 1].
@@ -106,6 +107,15 @@ class NodeCorrelation(ProbeDiagnostic):
                 ),
                 fix="use as many layers for both",
             )
+        blocks = [
+            block for block, _ in recorded(look.network, look.probe.inputs[:1], ACTIVATIONS, _units)
+        ]
+        if len(set(blocks)) < len(blocks):
+            raise UserError(
+                "NodeCorrelation",
+                problem="a block of the network has several activations",
+                fix="use a network with one in each, such as MLP",
+            )
         if shapes[0] != shapes[1]:
             raise UserError(
                 "NodeCorrelation",
@@ -132,7 +142,7 @@ class NodeCorrelation(ProbeDiagnostic):
             }
             if layer.block in self._initial:
                 ranks = match_ranks(self._initial[layer.block], matches.student)
-                values["initial_rank"] = ranks.double().median() / correlation.shape[1]
+                values["initial_rank"] = ranks.double().quantile(0.5) / correlation.shape[1]
             norms = _norms(look.network, units, layer.block, correlation.shape[1])
             if norms is not None:
                 best = torch.zeros(len(norms), dtype=torch.bool)

@@ -71,6 +71,8 @@ class Intervention(Timed, Callback):
     def check_state(self, module: LightningModule, state: Mapping[str, Any]) -> None:
         """Raise UserError for the state of a checkpoint from which this run cannot go on.
 
+        A checkpoint whose state has a true `still_acts` is refused without the intervention.
+
         Args:
             module: what is trained.
             state: what `state_dict` returned; empty if the checkpoint has none.
@@ -78,6 +80,9 @@ class Intervention(Timed, Callback):
 
     def hold(self, trainer: Trainer, module: LightningModule) -> None:
         """Restore what must hold whatever an intervention has just done, with gradients off."""
+
+    def hold_gradients(self) -> None:
+        """Restore what must hold of gradients whatever a penalty has just added to them."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and Clock.add_to(trainer, pl_module).last is None:

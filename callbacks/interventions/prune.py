@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_parameters_kept
+from callbacks.interventions.weight_averages import averages
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.layer_selection import layers_with_state, matching, own_parameters
@@ -33,9 +34,11 @@ class Prune(OneShot):
     control that draws the surviving weights again; with `ShuffleMasks` between them the control of
     a mask whose entries are permuted. Prune before the others to prune by trained magnitudes.
 
-    Masks hold whatever other interventions do: after each of them pruned weights are 0 again.
-    Gradients of pruned weights are 0, before clipping, and so is what the optimizer holds for them.
-    Copies of the network that diagnostics train on are not masked.
+    Masks hold whatever other interventions do: after each of them pruned weights are 0 again, their
+    averages too. Gradients of pruned weights are 0, before clipping, and so is what the optimizer
+    holds for them. Several in one run share what survives. A checkpoint with masks is not resumed
+    without them. Copies of the network that diagnostics train on are not masked. Of torch's
+    attention the output projection is pruned, its other projections are not.
 
     Changes: parameters: weights of linear and convolutional layers; optimizer state of those that
     are pruned. Keeps: biases, normalisation layers and their statistics, frozen weights, step
@@ -94,8 +97,9 @@ class Prune(OneShot):
         self._masks = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the masks."""
-        return {"masks": {name: mask.cpu() for name, mask in self._masks.items()}}
+        """Return the masks, which hold for the rest of the run."""
+        masks = {name: mask.cpu() for name, mask in self._masks.items()}
+        return {"masks": masks, "still_acts": bool(masks)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the masks of a checkpoint."""
@@ -106,7 +110,12 @@ class Prune(OneShot):
         check_parameters_kept("Prune", trainer)
         if not self._weights(module):
             raise UserError("Prune", problem="the network has no linear or convolutional layer")
-        matching(unwrap(module), list(self.shares))
+        for pattern in self.shares:
+            layers = matching(unwrap(module), [pattern])
+            if not any(_belongs(name, layers) for name in self._weights(module)):
+                raise UserError(
+                    "shares", value=pattern, problem="chooses no weights that are pruned"
+                )
         rule: Any = getattr(module, "rule", None)
         if getattr(rule, "passes_again", False):
             raise UserError(
@@ -133,31 +142,47 @@ class Prune(OneShot):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        mask_gradients(self._held)
+        self.hold_gradients()
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Remove a share of what survives."""
         weights = self._weights(module)
         scores = {name: self._scores(name, weight, draws) for name, weight in weights.items()}
-        masks = {
-            name: self._masks.get(name, torch.ones_like(weight, dtype=torch.bool))
-            for name, weight in weights.items()
-        }
         share = self.share if self.scope == "global" else self._layer_shares(module, weights)
-        self._masks = prune_masks(scores, masks, share)
+        surviving = self._surviving(trainer, weights)
+        self._masks = {**self._masks, **prune_masks(scores, surviving, share)}
         self._note_parameters(module)
 
-    def shuffle(self, module: LightningModule, draws: Draws) -> None:
-        """Permute the entries of each mask."""
+    def _surviving(self, trainer: Trainer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what survives this and all other callbacks that prune."""
+        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in weights.items()}
+        for callback in callbacks:
+            if isinstance(callback, Prune):
+                for name in masks.keys() & callback._masks.keys():
+                    masks[name] &= callback._masks[name]
+        return masks
+
+    def shuffle(self, module: LightningModule, draws: Draws) -> bool:
+        """Permute the entries of each mask; return whether there are any."""
         self._masks = shuffle_masks(self._masks, draws.generator)
         self._note_parameters(module)
+        return bool(self._masks)
 
     def hold(self, trainer: Trainer, module: LightningModule) -> None:
-        """Set pruned weights, and what the optimizer holds for them, to 0."""
+        """Set pruned weights, their averages, and what the optimizer holds for them, to 0."""
         zero_pruned(trainer.optimizers, self._held)
+        for average in averages(trainer):
+            averaged = dict(unwrap(average).named_parameters())
+            zero_pruned([], {averaged[name]: mask for name, mask in self._masks.items()})
+
+    def hold_gradients(self) -> None:
+        """Set the gradients of pruned weights to 0."""
+        mask_gradients(self._held)
 
     def _note_parameters(self, module: LightningModule) -> None:
-        weights = self._weights(module)
+        # Frozen ones too, of which some may have been trained when they were pruned.
+        weights = dict(unwrap(module).named_parameters())
         self._masks = {name: mask.to(module.device) for name, mask in self._masks.items()}
         self._held.clear()
         self._held.update({weights[name]: mask for name, mask in self._masks.items()})

@@ -46,6 +46,11 @@ class ShuffleMasks(OneShot):
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Permute the masks."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        for callback in callbacks:
-            if isinstance(callback, Prune):
-                callback.shuffle(module, draws)
+        shuffled = [one.shuffle(module, draws) for one in callbacks if isinstance(one, Prune)]
+        if not any(shuffled):
+            raise UserError(
+                "ShuffleMasks: at",
+                value=f"epoch {draws.where.epoch}",
+                problem="nothing has been pruned by then",
+                fix="set a later moment",
+            )

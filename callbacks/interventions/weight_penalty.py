@@ -2,9 +2,10 @@
 
 from abc import abstractmethod
 
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
+from callbacks.interventions.base import Intervention
 from callbacks.interventions.scaled_gradients import check_gradients_unscaled
 from callbacks.interventions.strength import Strength
 
@@ -42,3 +43,7 @@ class WeightPenalty(Strength):
     ) -> None:
         if self.strength:
             self.add_gradient(trainer, pl_module, self.strength)
+            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+            for callback in callbacks:
+                if isinstance(callback, Intervention):
+                    callback.hold_gradients()

@@ -24,14 +24,15 @@ class ClassPatch(Deficit):
 
     Li, Wei & Ma 2019, https://arxiv.org/abs/1907.04595, section 5. To the patch of a normalised
     image z + s c is added: one common pattern z ~ N(0, 1.25^2), a pattern c of the class, uniform
-    in [-0.1, 0.1], and a sign s drawn anew each time, so that no linear classifier sees it. A fixed
-    share `patched` of the examples has it. Of these, each time, a share `alone` are nothing but the
-    patch, on an image of mean colour, with c multiplied by 1.75 u, u uniform in [0, 1].
+    in [-0.1, 0.1], and a sign s drawn anew each time, so that no linear classifier sees it. Each
+    example has it with probability `patched`, always the same ones. Of these, each time, a share
+    `alone` are nothing but the patch, on an image of mean colour, with c multiplied by 1.75 u, u
+    uniform in [0, 1].
 
     Args:
         size: of the patch in pixels, height and width; the paper's is 7 of 32.
         during: as `Deficit`; for a whole run `[0ep, 100%]`.
-        patched: share of the examples, in [0, 1]; 0 is the identity. The paper's is 0.8.
+        patched: probability of an example, in [0, 1]; 0 is the identity. The paper's is 0.8.
         alone: share of these that show the patch alone, in [0, 1]; the paper's is 0.2.
 
     Raises:

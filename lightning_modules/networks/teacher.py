@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks.layers import ImageSize, check_sizes, height_and_width
+from plasticity_lab.errors import UserError
 
 VALUES = (-0.5, -0.25, 0.0, 0.25, 0.5)
 """What entries of a row are drawn from."""
@@ -18,6 +19,16 @@ class TeacherLinear(nn.Linear):
     Entries are drawn from -1/2, -1/4, 0, 1/4 and 1/2, biases uniformly from [-1/2, 1/2]; each row
     and its bias are divided by the row's length (Tian et al. 2019, in their code).
     """
+
+    def __init__(self, inputs: int, units: int) -> None:
+        if units >= len(VALUES) ** inputs:
+            raise UserError(
+                "widths",
+                value=units,
+                problem=f"of {inputs} inputs there are {len(VALUES) ** inputs - 1} distinct rows",
+                fix="set fewer units, or more below them",
+            )
+        super().__init__(inputs, units)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

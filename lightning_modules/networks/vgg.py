@@ -81,6 +81,7 @@ class VGG(nn.Module):
             )
         check_halvings(image_size, len(_CHANNELS) - 1)
         widths = _widths(_STAGES[depth], channels)
+        check_sizes(channels=round(min(widths) * width))
         inputs, number = in_channels, 0
         for stage, count in enumerate(_STAGES[depth], 1):
             for _ in range(count):
@@ -114,5 +115,4 @@ def _widths(stages: Sequence[int], channels: Sequence[int] | None) -> list[int]:
             problem=f"are {len(channels)}, and there are {len(paper)} convolutions",
             fix="set one number for each",
         )
-    check_sizes(channels=min(channels))
     return list(channels)

@@ -65,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
     print(f"{'parameters':>12}{'FLOPs':>16}{'ratio':>8}{'epochs':>8}")
     for file, size in zip(files, sizes, strict=True):
         ratio = whole.flops / size.flops
-        epochs = int(whole.epochs * ratio)
+        epochs = whole.epochs * whole.flops // size.flops
         print(f"{size.parameters:12,}{size.flops:16,}{ratio:8.3f}{epochs:8}  {file}")
     print("epochs: in which each costs as much as the first in its own (Scratch-B)")
     return 0

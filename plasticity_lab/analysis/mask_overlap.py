@@ -16,9 +16,7 @@ from plasticity_lab.measurements.sparsity import chance_overlap, mask_overlap, s
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:
-    """Return the weights of a checkpoint that pruning may have set to 0, by name.
-
-    Those are weights of two or more dimensions of which some are exactly 0.
+    """Return the weights of a checkpoint of two or more dimensions by name.
 
     Raises:
         UserError: for a missing file, or a network without such weights.
@@ -37,6 +35,12 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     return weights
 
 
+def _pruned(states: list[dict[str, Tensor]]) -> list[dict[str, Tensor]]:
+    """Leave out the layers of which nothing is pruned in any checkpoint."""
+    names = {name for state in states for name, one in state.items() if (one == 0).any()}
+    return [{name: one for name, one in state.items() if name in names} for state in states]
+
+
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; a user's mistake ends in one line and exit code 2."""
     parser = CommandParser(prog="mask_overlap", description=__doc__, allow_abbrev=False)
@@ -45,7 +49,7 @@ def main(args: Sequence[str] | None = None) -> int:
         files = parser.parse_args(args).checkpoints
         if len(files) < 2:
             raise UserError("checkpoints", fix="name two or more")
-        states = [read_weights(file) for file in files]
+        states = _pruned([read_weights(file) for file in files])
         pairs = list(combinations(range(len(files)), 2))
         try:
             overlaps = [mask_overlap(states[first], states[second]) for first, second in pairs]
@@ -53,7 +57,10 @@ def main(args: Sequence[str] | None = None) -> int:
             raise UserError("checkpoints", problem=error, fix="name the same network") from error
         chances = [chance_overlap(states[first], states[second]) for first, second in pairs]
     for file, state in zip(files, states, strict=True):
-        print(f"{file}: {surviving_share(state):.2%} of the weights survive")
+        print(
+            f"{file}: {surviving_share(state):.2%} of the weights survive, "
+            "in layers that are pruned"
+        )
     print(f"survivors of both over survivors of either, mean over {len(pairs)} pairs:")
     print(f"  measured: {sum(overlaps) / len(pairs):.4f}")
     print(f"  by chance, with as many of each layer: {sum(chances) / len(pairs):.4f}")

@@ -47,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
     for name, count in channels.items():
         smallest = float(torch.as_tensor(gains[name]).abs().min())
         print(f"{count:6} of {len(gains[name]):5}  {name}  (smallest gain {smallest:.2g})")
-    print(f"channels: [{', '.join(map(str, channels.values()))}]")
+    print(f"channels, with width 1: [{', '.join(map(str, channels.values()))}]")
     return 0
 
 

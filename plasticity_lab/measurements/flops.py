@@ -17,7 +17,8 @@ def count_flops(network: nn.Module, inputs: Tensor) -> int:
 
     As Liu et al. 2019, https://arxiv.org/abs/1810.05270, count them: two for each multiplication
     with a weight, two for each number that batch norm takes, one for each that ReLU takes, and one
-    for each number in the windows of pooling. By them Scratch-B gives a pruned network as much
+    for each number in the windows of pooling over two dimensions (adaptive pooling counts where its
+    output is one position). By them Scratch-B gives a pruned network as much
     computation as the whole one has, epochs x FLOPs of the whole / FLOPs of the pruned. Weights
     that a mask has set to 0 count: pruned filters must be gone.
 

@@ -74,9 +74,22 @@ def check_history(trainer: Trainer, module: LightningModule, states: Mapping[str
     clock = Clock()
     clock.load_state_dict(states["Clock"])
     clock.check_history(trainer)
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if isinstance(callback, Intervention):
-            callback.check_state(module, states.get(callback.state_key, {}))
+    interventions = [
+        callback
+        for callback in trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
+        if isinstance(callback, Intervention)
+    ]
+    for callback in interventions:
+        callback.check_state(module, states.get(callback.state_key, {}))
+
+    keys = {callback.state_key for callback in interventions}
+    for key, state in states.items():
+        if key not in keys and isinstance(state, Mapping) and state.get("still_acts"):
+            raise UserError(
+                "callbacks",
+                problem=f"the checkpoint's {key} still acts, and this run does not have it",
+                fix="keep it, with the same arguments; its moments may differ",
+            )
 
 
 def _check_precision(module: Supervised, trainer: Trainer) -> None:

@@ -128,8 +128,15 @@ def _keep(weights: dict[str, Tensor], layer: str, units: Units, count: int, kept
             if value is not None:
                 weights[f"{norm}.{part}"] = value[places]
     for consumer, inputs in units.consumers.items():
+        value = _entry(weights, consumer, "weight")
+        if value is None or value.shape[1] != count * inputs.shape[1]:
+            raise UserError(
+                layer,
+                problem=f"what it feeds, {consumer}, has other inputs in the wide network",
+                fix="use weights of the same architecture, trained on images of the same size",
+            )
         places = _places(layer, inputs, units.count, count)[kept].flatten().sort().values
-        weights[f"{consumer}.weight"] = weights[f"{consumer}.weight"][:, places]
+        weights[f"{consumer}.weight"] = value[:, places]
 
 
 def _places(layer: str, places: Tensor, narrow: int, wide: int) -> Tensor:

@@ -48,7 +48,7 @@ def test_slimming_says_how_many_channels_are_kept(capsys: pytest.CaptureFixture[
     assert slimming.main(["run.ckpt", "--share", "0.5"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["1", "of", "4", "a"]
-    assert lines[-1] == "channels: [1, 2]"
+    assert lines[-1] == "channels, with width 1: [1, 2]"
 
 
 @pytest.mark.parametrize(

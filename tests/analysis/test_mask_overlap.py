@@ -16,7 +16,7 @@ def test_pairs_of_checkpoints_are_compared(capsys: pytest.CaptureFixture[str]) -
     write("b.ckpt", torch.tensor([[1.0, 0.0, 0.0, 4.0], [3.0, 0.0, 0.0, 0.0]]))
     assert main(["a.ckpt", "b.ckpt"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "a.ckpt: 37.50% of the weights survive"
+    assert lines[0] == "a.ckpt: 37.50% of the weights survive, in layers that are pruned"
     assert lines[3].split() == ["measured:", "0.5000"]
     # Of 8 weights 3 survive in each: 9/8 in both, 6 - 9/8 in either.
     assert lines[4].endswith(": 0.2308")

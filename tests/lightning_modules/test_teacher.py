@@ -1,9 +1,11 @@
 """Teachers of Tian et al. 2019."""
 
+import pytest
 import torch
 
 from lightning_modules.networks import TeacherMLP
 from lightning_modules.networks.teacher import VALUES, TeacherLinear
+from plasticity_lab.errors import UserError
 
 
 def test_rows_are_distinct_draws_of_length_one() -> None:
@@ -17,6 +19,12 @@ def test_rows_are_distinct_draws_of_length_one() -> None:
     halves = torch.tensor(VALUES) / 0.5
     assert ((rows[..., None] - halves).abs().amin(-1) < 1e-5).logical_or(rows.abs() < 1).all()
     assert layer.bias.abs().max() <= 0.5 / 0.25
+
+
+def test_more_rows_than_there_are_are_refused() -> None:
+    TeacherLinear(1, 4)
+    with pytest.raises(UserError, match="widths: 5: of 1 inputs there are 4 distinct rows"):
+        TeacherMLP(1, 3, 1, widths=[5])
 
 
 def test_the_papers_teacher_has_four_hidden_layers() -> None:

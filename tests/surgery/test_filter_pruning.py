@@ -93,6 +93,16 @@ def test_filters_in_a_residual_sum_are_not_chosen() -> None:
     assert len(kept["layer1.0.conv2.weight"]) == 16
 
 
+def test_a_wide_network_of_another_kind_is_refused() -> None:
+    narrow = ConvN(3, 10, 32, width=0.125)
+    for wide in (ConvN(3, 10, 16, width=0.25), VGG(3, 10, 32, depth=11, width=0.25)):
+        state = wide.state_dict()
+        if isinstance(wide, VGG):
+            narrow = VGG(3, 10, 32, depth=13, width=0.125)  # type: ignore[assignment]
+        with pytest.raises(UserError, match="has other inputs in the wide network"):
+            narrow_weights(narrow, IMAGE, state)
+
+
 def test_slimming_has_one_threshold_and_leaves_each_layer_a_channel() -> None:
     gains = {
         "a": torch.tensor([0.1, -0.5, 0.3, 0.2]),

@@ -77,6 +77,10 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
         one("ShuffleMasks", at=["1ep"]),
         "ShuffleMasks: no callbacks.Prune stands before it",
     ),
+    "a share of what is not pruned": (
+        one("Prune", at=["1ep"], scope="layerwise", shares={"norm": 0.1}),
+        "shares: norm: chooses no weights that are pruned",
+    ),
     "an injection at each stage": (
         one("PlasticityInjection", at=["stages"]),
         "at: stages: a head is injected once; name one moment",
