@@ -1,6 +1,5 @@
 """What the network would have learned if its layers were infinitely wide."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +39,7 @@ class InfiniteWidthReference(ProbeDiagnostic):
     The kernels are of all training examples of the first data stage, as inputs without augmentation
     and deficits, in float64; in later stages nothing is logged. `difference` counts the steps of
     the run since it began, at the rates that they were taken, and is left out where some were not
-    followed, and where the infinitely wide network diverges beyond float64. Weight decay is no part
+    followed, and where the infinitely wide network diverges beyond float32. Weight decay is no part
     of the infinitely wide network, whatever the optimizer's is. The kernels are computed once in a
     session: seconds for 1,000 examples of `dense`; of convolutions that times the positions of an
     image (`flatten`), or their square (`average`).
@@ -140,8 +139,9 @@ class InfiniteWidthReference(ProbeDiagnostic):
             factor = _rate_factor(look)
             steps = [Steps(factor * rate, taken) for rate, taken in self._steps]
             distance = _distance(outputs, reference.predict(steps))
-            # At a rate that is too high for it the infinitely wide network diverges.
-            if math.isfinite(distance):
+            # At a rate that is too high for it the infinitely wide network diverges, beyond the
+            # float32 of event files at last.
+            if distance < torch.finfo(torch.float32).max:
                 measured[name] = distance
 
         # How well each does.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from plasticity_lab.studies.study_context import StudyContext
 def measured(
     folders: Sequence[Path], values: Sequence[Mapping[str, Any]], metric: str, over: str
 ) -> pd.DataFrame:
-    """Return one row for each run that has a metric, with its value; None if none has.
+    """Return one row for each run that has a finite value of a metric.
 
     A row holds the run's variables and, in `value`, its values over time as one. Shares
     (accuracies) are in percent.
@@ -27,7 +28,7 @@ def measured(
     rows = []
     for folder, variables in zip(folders, values, strict=True):
         value = summary(folder, metric, over)
-        if value is not None:
+        if value is not None and isfinite(value):
             rows.append({**variables, "value": value})
     return pd.DataFrame(rows)
 

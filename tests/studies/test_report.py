@@ -42,6 +42,9 @@ def test_last_epochs_are_averaged(tmp_path: Path) -> None:
         [tmp_path, tmp_path / "none"], [{"seed": 0}, {"seed": 1}], "val/accuracy", "last 2 epochs"
     )
     assert runs.seed.tolist() == [0], "what is not there is left out"
+    (tmp_path / "far").mkdir()
+    scalars.write(tmp_path / "far", {"val/loss": [(0, 1.0), (1, float("inf"))]})
+    assert measured([tmp_path / "far"], [{"seed": 0}], "val/loss", "last epoch").empty
     assert runs.value.tolist() == pytest.approx([70 / 3]), "both epochs"
     points = curves([tmp_path], [{"seed": 0}], "val/accuracy")
     assert points.step.tolist() == [0, 1, 2]
