@@ -54,6 +54,7 @@ from plasticity_lab.measurements.gradient_covariance import Covariance, gradient
 from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
 from plasticity_lab.measurements.gram import cosine, gram
 from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
+from plasticity_lab.measurements.image_halves import join_halves
 from plasticity_lab.measurements.infer_penalty import infer_penalty
 from plasticity_lab.measurements.infinite_kernels import InfiniteKernels, nngp_and_ntk
 from plasticity_lab.measurements.infinite_network import InfiniteNetwork
@@ -124,6 +125,11 @@ from plasticity_lab.measurements.sharpness import (
     gaussian_direction,
     loss_near,
     sam_sharpness,
+)
+from plasticity_lab.measurements.source_variance import (
+    half_image_variances,
+    relative_source_variance,
+    source_variance,
 )
 from plasticity_lab.measurements.sparsity import (
     chance_overlap,
@@ -216,10 +222,12 @@ __all__ = [
     "gradients",
     "gram",
     "group_by_block",
+    "half_image_variances",
     "hessian_vector_product",
     "hutchinson",
     "infer_penalty",
     "infinite_reference",
+    "join_halves",
     "kernel_regression",
     "lanczos",
     "lanczos_quadrature",
@@ -254,6 +262,7 @@ __all__ = [
     "redo_scores",
     "redundancy",
     "relative_distance",
+    "relative_source_variance",
     "sam_sharpness",
     "saturated_units",
     "share_within",
@@ -261,6 +270,7 @@ __all__ = [
     "slope_shares",
     "slopes",
     "smoothed_density",
+    "source_variance",
     "spectral_density",
     "srank",
     "stability",
