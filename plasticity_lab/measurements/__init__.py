@@ -11,6 +11,7 @@ from plasticity_lab.measurements.activations import activated, rectified
 from plasticity_lab.measurements.alignment_angles import alignment_angles
 from plasticity_lab.measurements.churn import output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
+from plasticity_lab.measurements.deep_linear import path_modes, two_layer_mode
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
 from plasticity_lab.measurements.dual_activations import Dual, dual_activation
 from plasticity_lab.measurements.error_norms import error_norms
@@ -253,6 +254,7 @@ __all__ = [
     "norm_biases",
     "outgoing_norms",
     "output_change",
+    "path_modes",
     "precision",
     "prediction_churn",
     "preserve_state",
@@ -281,6 +283,7 @@ __all__ = [
     "tangent_kernels",
     "trainability",
     "trained_parameters",
+    "two_layer_mode",
     "unflatten",
     "unit_activity",
     "unit_products",
