@@ -80,7 +80,6 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "`ConvN`": _ours("ConvN", depth=4),
     "`Linear`": _ours("Linear"),
     "`WideNetwork`": _ours("WideNetwork", width=8),
-    "`TwoPathNetwork`": _ours("TwoPathNetwork", options={"depth": 1, "width": 2}),
     "`ViT`": _ours("ViT", patch=8, depth=1, width=12, heads=2),
     "`TorchvisionNetwork`, `mobilenet_v3_small`": _ours(
         "TorchvisionNetwork", name="mobilenet_v3_small", options={"width_mult": 0.1}
