@@ -32,6 +32,7 @@ from datamodules.transforms.label_deficits import LabelNoise, LabelPermutation
 from datamodules.transforms.label_remap import LabelRemap
 from datamodules.transforms.pixel_permutation import PixelPermutation
 from datamodules.transforms.random_labels import RandomLabels
+from datamodules.transforms.sensor_deficits import Dissociation, SensorDeficit
 from datamodules.transforms.stage_transform import StageTransform
 from datamodules.transforms.target_affine import TargetAffine
 
@@ -48,6 +49,7 @@ __all__ = [
     "DataStages",
     "Deficit",
     "Digits",
+    "Dissociation",
     "ExampleDataset",
     "ExampleStream",
     "FolderImages",
@@ -60,6 +62,7 @@ __all__ = [
     "LabelRemap",
     "PixelPermutation",
     "RandomLabels",
+    "SensorDeficit",
     "SmoothTransition",
     "Split",
     "StageCriterion",

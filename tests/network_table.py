@@ -143,6 +143,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "CKA": _PROBE,
     "NeuralCode": {**_PROBE, "examples": 9},
     "NormBiases": _EVERY,
+    "SourceVariance": {**_PROBE, "fixed": 1},
     "Sparsity": _EVERY,
     "Churn": _PROBE,
     "FreshReference": {**_EVERY, "updates": 1},

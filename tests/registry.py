@@ -126,6 +126,7 @@ NETWORKS = {
     "TeacherMLP",
     "TimmNetwork",
     "TorchvisionNetwork",
+    "TwoPathNetwork",
     "VGG",
     "ViT",
     "WideNetwork",
@@ -149,6 +150,30 @@ REGISTRY: dict[str, Entry] = {
     "ClassPatch": Entry(
         acting=_deficit("ClassPatch", "0ep", "2ep", size=5),
         identity=_deficit("ClassPatch", size=5, patched=0),
+    ),
+    "SensorDeficit": Entry(
+        acting=_deficit("SensorDeficit", deficit="datamodules.Blur", options={"size": 4}),
+        identity=_deficit("SensorDeficit", deficit="datamodules.Blur", options={"size": 16}),
+    ),
+    "Dissociation": Entry(
+        acting=_deficit("Dissociation", "2st", "7st"),
+        identity=_deficit("Dissociation", "3ep", "3ep"),
+    ),
+    "a sensor deficit after augmentation": Entry(
+        acting=_merged(
+            _crop_flip(padding=2),
+            _data(
+                deficits=[
+                    _node(
+                        "SensorDeficit",
+                        deficit="datamodules.WhiteNoise",
+                        sensor="left",
+                        levels={"0ep": 0.5, "6st": None},
+                    )
+                ]
+            ),
+        ),
+        identity=None,
     ),
     "WhiteNoise": Entry(
         acting=_deficit("WhiteNoise", "0ep", "2ep"), identity=_deficit("WhiteNoise", "2st", "2st")
@@ -620,6 +645,7 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     "NeuralCode": _diagnostic("NeuralCode", examples=40),
     "NodeCorrelation": _merge(_diagnostic("NodeCorrelation", examples=30), TAUGHT),
     "NormBiases": _diagnostic("NormBiases"),
+    "SourceVariance": _diagnostic("SourceVariance", examples=20, fixed=2),
     "Sparsity": _diagnostic("Sparsity"),
     "FeatureRank": _diagnostic("FeatureRank", examples=30),
     "CKA": _diagnostic("CKA", examples=30),

@@ -53,6 +53,7 @@ def test_everything_is_in_the_table() -> None:
             "BoundaryNormNetwork",
             "CentredNetwork",
             "TeacherMLP",
+            "TwoPathNetwork",
         )
     }
 

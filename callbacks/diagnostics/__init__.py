@@ -25,6 +25,7 @@ from callbacks.diagnostics.neural_code import NeuralCode
 from callbacks.diagnostics.node_correlation import NodeCorrelation
 from callbacks.diagnostics.norm_biases import NormBiases
 from callbacks.diagnostics.redundant_units import RedundantUnits
+from callbacks.diagnostics.source_variance import SourceVariance
 from callbacks.diagnostics.sparsity import Sparsity
 from callbacks.diagnostics.stage_accuracy import StageAccuracy
 from callbacks.diagnostics.time_to_accuracy import TimeToAccuracy
@@ -60,6 +61,7 @@ __all__ = [
     "Probe",
     "ProbeDiagnostic",
     "RedundantUnits",
+    "SourceVariance",
     "Sparsity",
     "StageAccuracy",
     "TimeToAccuracy",

@@ -1,4 +1,7 @@
-"""How images look at each moment of a run: as their task has them, impaired, then augmented."""
+"""How images look at each moment of a run: as their task has them, impaired, then augmented.
+
+Deficits of sensors come last.
+"""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -18,13 +21,13 @@ Doing: TypeAlias = Sequence[tuple[Timed, Answer]]
 
 
 class BatchTransforms:
-    """What a stage's task makes of examples, then deficits, and then augmentation.
+    """What a stage's task makes of examples, then deficits, augmentation, and those of sensors.
 
     It knows no time: what each does at a moment is told by a `RunSchedule`.
 
     Args:
         deficits: what can be wrong, in the order in which it acts.
-        augmentation: applied after them; None is none.
+        augmentation: applied after them, but before those of sensors; None is none.
         of_stages: what tells one stage's task from another's, in the order in which it acts.
     """
 
@@ -71,9 +74,8 @@ class BatchTransforms:
                 batch = part(batch, context._replace(level=level))
         return batch
 
-    def apply(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
-        """Return a training batch of a task as the network sees it, but for normalisation."""
-        batch = self.impair(batch, context, doing)
+    def augment(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
+        """Return a batch with the share of its images augmented that is augmented now."""
         share = self.augmented(doing)
         if self.augmentation is None or share == 0:
             return batch
@@ -89,6 +91,14 @@ class BatchTransforms:
             inputs = torch.where(augmented, inputs, batch.inputs)
         return batch._replace(inputs=inputs)
 
+    def apply(self, batch: Batch, context: BatchContext, doing: Doing) -> Batch:
+        """Return a training batch of a task as the network sees it, but for normalisation."""
+        of_images = [entry for entry in doing if not _is_of_sensors(entry[0])]
+        of_sensors = [entry for entry in doing if _is_of_sensors(entry[0])]
+        batch = self.impair(batch, context, of_images)
+        batch = self.augment(batch, context, doing)
+        return self.impair(batch, context, of_sensors)
+
     def apply_all_deficits(self, batch: Batch, context: BatchContext) -> Batch:
         """Return a batch with every deficit, active or not, and not augmented.
 
@@ -97,3 +107,7 @@ class BatchTransforms:
         return self.impair(
             batch, context, [(deficit, deficit.at_all_times) for deficit in self.deficits]
         )
+
+
+def _is_of_sensors(part: Timed) -> bool:
+    return isinstance(part, Deficit) and part.of_sensors

@@ -17,7 +17,8 @@ class Deficit(Transform):
     Your own: subclass, implement `__call__`, name the class in YAML.
 
     A deficit is a pure function: whatever it draws comes from `randomness.generator(context.seed,
-    …)`, and its strength now, if it has `levels`, is `context.level`. It acts before augmentation.
+    …)`, and its strength now, if it has `levels`, is `context.level`. It acts before augmentation,
+    unless it is one of sensors.
 
     Args:
         during: `[start, stop]`, stop excluded; `[0ep, 0ep]` is never, `[0ep, 100%]` always.
@@ -29,10 +30,12 @@ class Deficit(Transform):
 
     Attributes:
         augmented: whether training images are still augmented while it acts.
+        of_sensors: whether it is a deficit of what sees the images, which acts after augmentation.
     """
 
     section = "deficits"
     augmented = True
+    of_sensors = False
 
     def __init__(
         self,

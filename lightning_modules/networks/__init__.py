@@ -17,6 +17,7 @@ from lightning_modules.networks.resnet import ResNet
 from lightning_modules.networks.teacher import TeacherMLP
 from lightning_modules.networks.timm_network import TimmNetwork
 from lightning_modules.networks.torchvision_network import TorchvisionNetwork
+from lightning_modules.networks.two_path import TwoPathNetwork
 from lightning_modules.networks.vgg import VGG
 from lightning_modules.networks.vit import ViT
 from lightning_modules.networks.wide import WideNetwork
@@ -38,6 +39,7 @@ __all__ = [
     "TeacherMLP",
     "TimmNetwork",
     "TorchvisionNetwork",
+    "TwoPathNetwork",
     "ViT",
     "WideNetwork",
 ]

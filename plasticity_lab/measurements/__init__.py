@@ -11,6 +11,7 @@ from plasticity_lab.measurements.activations import activated, rectified
 from plasticity_lab.measurements.alignment_angles import alignment_angles
 from plasticity_lab.measurements.churn import output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
+from plasticity_lab.measurements.deep_linear import path_modes, two_layer_mode
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
 from plasticity_lab.measurements.dual_activations import Dual, dual_activation
 from plasticity_lab.measurements.error_norms import error_norms
@@ -67,6 +68,7 @@ from plasticity_lab.measurements.gradient_covariance import Covariance, gradient
 from plasticity_lab.measurements.gradient_norms import mean_gradient_norm
 from plasticity_lab.measurements.gram import cosine, gram
 from plasticity_lab.measurements.hvp import gradient, hessian_vector_product
+from plasticity_lab.measurements.image_halves import join_halves
 from plasticity_lab.measurements.infer_penalty import infer_penalty
 from plasticity_lab.measurements.infinite_kernels import InfiniteKernels, nngp_and_ntk
 from plasticity_lab.measurements.infinite_network import InfiniteNetwork
@@ -137,6 +139,11 @@ from plasticity_lab.measurements.sharpness import (
     gaussian_direction,
     loss_near,
     sam_sharpness,
+)
+from plasticity_lab.measurements.source_variance import (
+    half_image_variances,
+    relative_source_variance,
+    source_variance,
 )
 from plasticity_lab.measurements.sparsity import (
     chance_overlap,
@@ -235,10 +242,12 @@ __all__ = [
     "gradients",
     "gram",
     "group_by_block",
+    "half_image_variances",
     "hessian_vector_product",
     "hutchinson",
     "infer_penalty",
     "infinite_reference",
+    "join_halves",
     "kernel_regression",
     "lanczos",
     "lanczos_quadrature",
@@ -267,6 +276,7 @@ __all__ = [
     "norm_biases",
     "outgoing_norms",
     "output_change",
+    "path_modes",
     "precision",
     "prediction_churn",
     "preserve_state",
@@ -276,6 +286,7 @@ __all__ = [
     "redo_scores",
     "redundancy",
     "relative_distance",
+    "relative_source_variance",
     "sam_sharpness",
     "saturated_units",
     "share_within",
@@ -283,6 +294,7 @@ __all__ = [
     "slope_shares",
     "slopes",
     "smoothed_density",
+    "source_variance",
     "spectral_density",
     "srank",
     "stability",
@@ -294,6 +306,7 @@ __all__ = [
     "trainability",
     "trained_parameters",
     "transform_features",
+    "two_layer_mode",
     "unflatten",
     "unit_activity",
     "unit_products",

@@ -17,6 +17,7 @@ from lightning_modules.networks import (
     Linear,
     ResNet,
     TeacherMLP,
+    TwoPathNetwork,
     ViT,
     WideNetwork,
 )
@@ -49,6 +50,8 @@ NETWORKS: dict[str, nn.Module] = {
     "conv-2 crelu group": ConvN(3, 10, 32, norm="group", activation="crelu_half"),
     "cifar resnet": CifarResNet(3, 10, depth=8),
     "cifar resnet projection": CifarResNet(3, 10, 8, shortcut="projection", norm="none"),
+    "two paths": TwoPathNetwork(3, 10, 32, options={"width": 8, "depth": 1}),
+    "two paths n-layer": TwoPathNetwork(3, 10, 32, DepthCNN, merged_after="conv3"),
     "vit": ViT(3, 10, 32, patch=8, depth=2, width=12),
     "vit mu": ViT(3, 10, 32, patch=16, depth=1, width=12, preset="mu_small"),
     "wide": WideNetwork(3, 10, 32, width=20, depth=2, bias_variance=0.1),
