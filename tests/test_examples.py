@@ -22,10 +22,17 @@ FUNCTIONS = [
 ]
 RESULTS = {
     "Covariance",
+    "Dual",
     "Eigenpairs",
+    "Episodes",
+    "InfiniteKernels",
+    "InfiniteReference",
+    "Matches",
     "Nodes",
     "Predictive",
+    "Regularised",
     "Site",
+    "Steps",
     "Trace",
     "Tridiagonal",
     "UnitTrace",

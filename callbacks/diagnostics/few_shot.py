@@ -38,6 +38,9 @@ class FewShot(ProbeDiagnostic):
     those of the training split whose mean feature `CL2N` subtracts, and by which statistics of
     batch norm are estimated; the paper's mean is of all.
 
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known.
+
     Args:
         classes: names of new classes, of those that the run's `ClassSubset` leaves out; their test
             examples are classified.

@@ -25,7 +25,8 @@ class GradientAlignment(ProbeDiagnostic):
     degrees a small step descends; random directions lie near 90. A block without gradient or
     without signal has no angle.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says.
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the papers'
+    convention is not known.
 
     Example:
         ```yaml

@@ -44,6 +44,9 @@ class InfiniteWidthReference(ProbeDiagnostic):
     session: seconds for 1,000 examples of `dense`; of convolutions that times the positions of an
     image (`flatten`), or their square (`average`).
 
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    networks have none.
+
     Args:
         examples: at least as many as there are training examples in the first data stage.
         test_examples: of the test split; all, if there are no more.

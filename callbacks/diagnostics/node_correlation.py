@@ -47,6 +47,9 @@ class NodeCorrelation(ProbeDiagnostic):
     norms. The correlations before training are kept in checkpoints; a run that measures none has no
     ranks.
 
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
+    convention is not known.
+
     Args:
         threshold: in (0, 1].
 

@@ -30,7 +30,7 @@ class SourceVariance(ProbeDiagnostic):
     `source_variance/silent`, the share of units that follow neither, which the others leave out.
     `source_variances` is a picture of them. 2 * fixed forward passes over the probe.
 
-    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the authors'
+    Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
     code uses running ones.
 
     Args:

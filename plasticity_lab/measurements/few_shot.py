@@ -124,8 +124,9 @@ def mean_and_interval(accuracies: Tensor) -> tuple[float, float]:
         accuracies: of each episode, (episodes,).
 
     Examples:
-        >>> mean_and_interval(torch.tensor([0.5, 0.7]))
-        (0.6, 0.138...)
+        >>> mean, half_width = mean_and_interval(torch.tensor([0.5, 0.7]))
+        >>> round(mean, 3), round(half_width, 3)
+        (0.6, 0.139)
     """
     values = accuracies.double()
     half_width = NORMAL_QUANTILE * float(values.std(correction=0)) / sqrt(len(values))
