@@ -25,6 +25,8 @@ NUMBERS = (0.25, 0.5, 0.75, 1, 2, 3, 7, 64, 128)
 OTHERS: dict[str, list[Any]] = {
     "fractions": [[0.2, 0.4], [0.2, 0.3]],
     "counts": [[10, 20], [10, 30]],
+    "deficit": ["datamodules.Blur", "datamodules.ClassPatch"],
+    "options": [{"size": 4}, {"size": 8}],
     "shares": [{"head": 0.1}, {"head": 0.2}],
     "dataset": [Digits(), ClassSubset(Digits(), ["1"]), ClassSubset(Digits(), ["2"])],
 }
@@ -69,6 +71,8 @@ def build(node: dict[str, Any], **changed: Any) -> Any:
             arguments[key] = [Time(text) for text in value]
         if key in ("every", "to") and value in ("0ep", "1ep", "2st"):
             arguments[key] = Time(value)
+        if key == "deficit":
+            arguments[key] = class_of(value)
         if key == "until":
             arguments[key] = StageCriterion(value["train_accuracy"])
     return class_of(node["class_path"])(**arguments)
