@@ -246,11 +246,15 @@ class EachStep(Level):
             check_ranks(trainer, pl_module, name)
 
 
-def _hold_all(trainer: Trainer, module: LightningModule) -> None:
+def interventions_of(trainer: Trainer) -> list[Intervention]:
+    """Return a run's interventions, in the order of its callbacks."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-    for callback in callbacks:
-        if isinstance(callback, Intervention):
-            callback.hold(trainer, module)
+    return [callback for callback in callbacks if isinstance(callback, Intervention)]
+
+
+def _hold_all(trainer: Trainer, module: LightningModule) -> None:
+    for intervention in interventions_of(trainer):
+        intervention.hold(trainer, module)
 
 
 def check_interventions(trainer: Trainer, module: LightningModule) -> None:

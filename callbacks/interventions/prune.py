@@ -13,7 +13,8 @@ from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.interventions.weight_averages import averages
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.layer_selection import layers_with_state, matching, own_parameters
+from plasticity_lab.measurements.sparsity import prunable_weights
+from plasticity_lab.surgery.layer_selection import matching
 from plasticity_lab.surgery.masks import (
     hold_masks,
     mask_gradients,
@@ -21,7 +22,6 @@ from plasticity_lab.surgery.masks import (
     shuffle_masks,
     zero_pruned,
 )
-from plasticity_lab.surgery.weight_matrices import linear_layers
 from plasticity_lab.timing import Time
 
 
@@ -206,10 +206,8 @@ class Prune(OneShot):
         excluded = matching(network, self.exclude)
         return {
             name: weight
-            for name, weight in own_parameters(linear_layers(layers_with_state(network))).items()
-            if name.rpartition(".")[2] == "weight"
-            and weight.requires_grad
-            and not _belongs(name, excluded)
+            for name, weight in prunable_weights(network).items()
+            if weight.requires_grad and not _belongs(name, excluded)
         }
 
 

@@ -2,10 +2,10 @@
 
 from abc import abstractmethod
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch.optim import Optimizer
 
-from callbacks.interventions.base import Intervention
+from callbacks.interventions.base import interventions_of
 from callbacks.interventions.scaled_gradients import check_gradients_unscaled
 from callbacks.interventions.strength import Strength
 
@@ -43,7 +43,5 @@ class WeightPenalty(Strength):
     ) -> None:
         if self.strength:
             self.add_gradient(trainer, pl_module, self.strength)
-            callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-            for callback in callbacks:
-                if isinstance(callback, Intervention):
-                    callback.hold_gradients()
+            for intervention in interventions_of(trainer):
+                intervention.hold_gradients()

@@ -107,7 +107,6 @@ def outgoing_norms(network: nn.Module, units: Units) -> Tensor:
     squares = torch.zeros(units.count, dtype=torch.float64)
     for name, places in units.consumers.items():
         weight = network.get_submodule(name).get_parameter("weight").detach().double().cpu()
-        columns = weight.square().flatten(2).sum((0, 2)) if weight.ndim > 2 else None
-        columns = weight.square().sum(0) if columns is None else columns
+        columns = weight.square().transpose(0, 1).flatten(1).sum(1)
         squares += columns[places].sum(1)
     return squares.sqrt().float()

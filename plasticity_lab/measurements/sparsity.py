@@ -8,7 +8,7 @@ from plasticity_lab.surgery.layer_selection import layers_with_state, own_parame
 from plasticity_lab.surgery.weight_matrices import linear_layers
 
 
-def prunable_weights(network: nn.Module) -> dict[str, Tensor]:
+def prunable_weights(network: nn.Module) -> dict[str, nn.Parameter]:
     """Return the weights of linear and convolutional layers by name: those that pruning counts.
 
     Examples:
@@ -17,9 +17,7 @@ def prunable_weights(network: nn.Module) -> dict[str, Tensor]:
     """
     parameters = own_parameters(linear_layers(layers_with_state(network)))
     return {
-        name: value.detach()
-        for name, value in parameters.items()
-        if name.rpartition(".")[2] == "weight"
+        name: value for name, value in parameters.items() if name.rpartition(".")[2] == "weight"
     }
 
 

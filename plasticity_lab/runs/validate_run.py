@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from callbacks.clock import Clock, check_times, run_schedule
 from callbacks.diagnostics import TimeToAccuracy
 from callbacks.diagnostics.base import Diagnostic, check_diagnostics
-from callbacks.interventions.base import Intervention, check_interventions
+from callbacks.interventions.base import check_interventions, interventions_of
 from datamodules import ImageDataModule
 from lightning_modules import Supervised
 from lightning_modules.fitting import check_fit
@@ -74,11 +74,7 @@ def check_history(trainer: Trainer, module: LightningModule, states: Mapping[str
     clock = Clock()
     clock.load_state_dict(states["Clock"])
     clock.check_history(trainer)
-    interventions = [
-        callback
-        for callback in trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        if isinstance(callback, Intervention)
-    ]
+    interventions = interventions_of(trainer)
     for callback in interventions:
         callback.check_state(module, states.get(callback.state_key, {}))
 

@@ -101,7 +101,7 @@ def _narrower(shapes: Mapping[str, torch.Size], weights: Mapping[str, Tensor]) -
 
 
 def _entry(weights: Mapping[str, Tensor], layer: str, part: str) -> Tensor | None:
-    return weights.get(f"{layer}.{part}" if layer else part)
+    return weights.get(f"{layer}.{part}")
 
 
 def _scores(layer: str, units: Units, weights: Mapping[str, Tensor], score: FilterScore) -> Tensor:

@@ -128,7 +128,8 @@ def hold_masks(optimizer: Optimizer, masks: Mapping[nn.Parameter, Tensor]) -> Ca
 
     Before a step their gradients are set to 0 (those that a closure makes in it are not:
     `mask_gradients`); after it they are, and what the optimizer holds for them. That undoes
-    momentum, decay, noise and updates that mix weights.
+    momentum, decay, noise and updates that mix weights. An optimizer that calls its closure several
+    times in a step, as L-BFGS, moves them within it.
 
     Args:
         optimizer: any of torch's interface.
