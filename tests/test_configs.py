@@ -125,8 +125,9 @@ def test_everything_is_measured_by_one_file() -> None:
     callbacks: list[Callback] = finished.trainer.callbacks
     listed = {type(callback).__name__ for callback in callbacks}
     none = {"Diagnostic", "ProbeDiagnostic", "Look", "Probe"}
-    of_stages = {"StageAccuracy"}  # which the data of this file do not have
-    assert {*diagnostics.__all__} - none - of_stages <= listed
+    # Which need data, a network or an objective of their own.
+    of_some_runs = {"StageAccuracy", "FewShot", "NodeCorrelation", "InfiniteWidthReference"}
+    assert {*diagnostics.__all__} - none - of_some_runs <= listed
     families = {
         tag.split("/")[1]
         for tag in logged(finished.place.directory)
@@ -143,4 +144,7 @@ def test_everything_is_measured_by_one_file() -> None:
         "code",
         "effective_rank",
         "dormant",
+        "surviving_weights",
+        "source_variance",
+        "alignment_angle",
     }

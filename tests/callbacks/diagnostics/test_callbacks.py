@@ -240,8 +240,12 @@ UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.Spar
 
 @pytest.mark.slow
 def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
-    of_last_layer = ("callbacks.FeatureRank", "callbacks.CKA")
-    nodes = [node for node in DIAGNOSTIC_NODES if node["class_path"] not in of_last_layer]
+    of_last_layer = {"FeatureRank", "CKA", "FewShot", "SourceVariance"}
+    nodes = [
+        node
+        for node in DIAGNOSTIC_NODES
+        if node["class_path"].removeprefix("callbacks.") not in of_last_layer
+    ]
     finished = fit(*tiny({"trainer": {"callbacks+": nodes}}, UNUSED))
     assert (
         len([tag for tag in logged(finished.place.directory) if tag.startswith("diagnostics/")])
