@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from easyfsl.methods import PrototypicalNetworks
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor
+from torch import Tensor, nn
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import (
@@ -109,6 +110,23 @@ def test_accuracies_are_those_of_plain_loops(classifier: Classifier, shots: int)
     expected = by_loops(values, drawn, classifier)
     assert episode_accuracies(values, drawn, classifier).tolist() == pytest.approx(expected)
     assert 0.3 < sum(expected) / 8 < 0.95
+
+
+@pytest.mark.parametrize("transform", ["UN", "L2N", "CL2N"])
+def test_distances_are_those_of_easyfsl(transform: FeatureTransform) -> None:
+    values, drawn = features().double(), episodes(5, count=4)
+    mean = values.mean(0)
+    reference = PrototypicalNetworks(
+        nn.Identity(),
+        feature_centering=mean if transform == "CL2N" else None,
+        feature_normalization=None if transform == "UN" else 2.0,
+    )
+    found = centroid_distances(transform_features(values, transform, mean), drawn)
+    labels = torch.arange(5).repeat_interleave(5)
+    for number in range(4):
+        known, asked = drawn.support[number].flatten(), drawn.queries[number].flatten()
+        reference.process_support_set(values[known], labels)
+        torch.testing.assert_close(found[number], -reference(values[asked]))
 
 
 def test_chunks_are_joined_in_order() -> None:

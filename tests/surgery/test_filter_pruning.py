@@ -1,9 +1,11 @@
 """Filters of a wide network in a narrower one."""
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+import torch_pruning
 from torch import Tensor, nn
 
 from lightning_modules.networks import VGG, CifarResNet, ConvN
@@ -77,6 +79,27 @@ def test_removed_filters_are_as_filters_that_feed_nothing(name: str, score: Any)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         assert torch.allclose(narrow.eval()(images), wide(images), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["VGG", "ResNet"])
+def test_filters_are_removed_as_by_torch_pruning(name: str) -> None:
+    wide, narrow = map(copy.deepcopy, PAIRS[name])
+    weights = {name: tensor.clone() for name, tensor in disturbed(wide).state_dict().items()}
+    counts = {name: len(tensor) for name, tensor in narrow.state_dict().items() if tensor.ndim}
+    graph = torch_pruning.DependencyGraph().build_dependency(wide, IMAGE)
+    for layer, units in trace_units(wide, IMAGE).units.items():
+        # The filters with the smallest L1 norms of the wide network, of which torch_pruning
+        # removes what belongs to them.
+        surplus = units.count - counts[f"{layer}.weight"]
+        smallest = weights[f"{layer}.weight"].abs().sum((1, 2, 3)).argsort()[:surplus]
+        if surplus:
+            graph.get_pruning_group(
+                wide.get_submodule(layer), torch_pruning.prune_conv_out_channels, smallest.tolist()
+            ).prune()
+    pruned = wide.state_dict()
+    found = narrow_weights(narrow, IMAGE, weights)
+    assert found.keys() == pruned.keys()
+    assert all(torch.equal(found[name], pruned[name]) for name in pruned)
 
 
 def test_the_same_network_has_the_same_weights() -> None:
