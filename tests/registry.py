@@ -626,7 +626,9 @@ WIDE: dict[str, Any] = {
 """A network of known infinitely wide limit, trained as that can be."""
 
 DIAGNOSTICS: dict[str, dict[str, Any]] = {
-    "HessianEigenvalues": _diagnostic("HessianEigenvalues", examples=30, tolerance=0.1),
+    "HessianEigenvalues": _diagnostic(
+        "HessianEigenvalues", examples=30, tolerance=0.1, next_span=True
+    ),
     "FewShot": _diagnostic(
         "FewShot", examples=30, dataset=_node("Digits"), episodes=4, transform="CL2N"
     ),

@@ -27,15 +27,19 @@ class HessianEigenvalues(ProbeDiagnostic):
     `hessian/f_top`, the gradient's share within the span of as many eigenvectors as there are
     classes (outputs); `hessian/overlap`, g·Hg / (|g| |Hg|); `hessian/subspace_overlap/last`, how
     much of that span is in that of the measurement before, and `hessian/subspace_overlap/early`, in
-    that of the first one after training began; `hessian/products`, what it took. Costs some 20 to
-    60 products, each two to three gradients of the probe, and memory for as many vectors of all
-    parameters. Both spans are kept in checkpoints, in float16: 2 x classes x parameters.
+    that of the first one after training began; `hessian/products`, what it took. With `next_span`
+    also `hessian/next_subspace_overlap/last` and `/early`, the same of the span of the next as many
+    eigenvectors, the paper's control: that of the largest ones lasts, that of the next does not.
+    Costs some 20 to 60 products, each two to three gradients of the probe, and memory for as many
+    vectors of all parameters, about twice that with `next_span`. The spans are kept in checkpoints,
+    in float16: 2 x classes x parameters, or twice that.
 
     Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
     convention is not known; most of its networks have no batch norm.
 
     Args:
         tolerance: of the eigenvalues, relative to themselves.
+        next_span: whether the next as many eigenvectors are followed too.
 
     Raises:
         UserError: for a tolerance outside (0, 1), or a network without second derivatives.
@@ -47,10 +51,18 @@ class HessianEigenvalues(ProbeDiagnostic):
         ```
     """
 
-    charts = ("hessian/eigenvalue", "hessian/f_top", "hessian/overlap", "hessian/subspace_overlap")
+    charts = (
+        "hessian/eigenvalue",
+        "hessian/f_top",
+        "hessian/overlap",
+        "hessian/subspace_overlap",
+        "hessian/next_subspace_overlap",
+    )
     tags = (
         "hessian/eigenvalue/<number>",
         "hessian/f_top",
+        "hessian/next_subspace_overlap/early",
+        "hessian/next_subspace_overlap/last",
         "hessian/overlap",
         "hessian/products",
         "hessian/subspace_overlap/early",
@@ -59,6 +71,7 @@ class HessianEigenvalues(ProbeDiagnostic):
 
     examples: int = 512
     tolerance: float = 1e-3
+    next_span: bool = False
 
     def __post_init__(self) -> None:
         """Check the arguments."""
@@ -80,27 +93,37 @@ class HessianEigenvalues(ProbeDiagnostic):
         parameters, loss = look.parameters, look.loss
         product, slope = hessian_vector_product(loss, parameters), gradient(loss, parameters)
         start = torch.randn(len(slope), generator=look.generator("lanczos")).to(slope.device)
-        count = min(look.outputs().shape[1], len(slope))
+        classes = min(look.outputs().shape[1], len(slope))
+        count = min(2 * classes, len(slope)) if self.next_span else classes
         top = largest_eigenpairs(product, start, count, self.tolerance)
+        span = top.vectors[:, :classes]
         measured: dict[str, Any] = {
             f"hessian/eigenvalue/{place}": value
-            for place, value in enumerate(top.values.tolist(), 1)
+            for place, value in enumerate(top.values[:classes].tolist(), 1)
         }
         measured["hessian/products"] = top.products
         if slope.any():
-            measured["hessian/f_top"] = share_within(slope, top.vectors)
+            measured["hessian/f_top"] = share_within(slope, span)
             measured["hessian/overlap"] = curvature_overlap(slope, product(slope))
-
-        # How far the span has turned since earlier measurements.
-        span = top.vectors.to(torch.float16).cpu()
-        for reference, earlier_span in self._spans.items():
-            if earlier_span.shape == span.shape:
-                overlap = subspace_overlap(earlier_span.double(), span.double())
-                measured[f"hessian/subspace_overlap/{reference}"] = overlap
-        self._spans["last"] = span
-        if look.step:
-            self._spans.setdefault("early", span)
+        measured |= self._turned("subspace_overlap", "", span, look.step)
+        if count > classes:
+            following = top.vectors[:, classes:]
+            measured |= self._turned("next_subspace_overlap", "next_", following, look.step)
         return measured
+
+    def _turned(self, name: str, kept: str, span: Tensor, step: int) -> dict[str, float]:
+        """Return how much of a span is in those of earlier measurements, and keep it."""
+        span = span.to(torch.float16).cpu()
+        overlaps = {}
+        for reference in ("last", "early"):
+            earlier = self._spans.get(f"{kept}{reference}")
+            if earlier is not None and earlier.shape == span.shape:
+                overlap = subspace_overlap(earlier.double(), span.double())
+                overlaps[f"hessian/{name}/{reference}"] = overlap
+        self._spans[f"{kept}last"] = span
+        if step:
+            self._spans.setdefault(f"{kept}early", span)
+        return overlaps
 
     def state_dict(self) -> dict[str, Any]:
         """Return the spans that are compared with."""

@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 import torch
 
+from callbacks.diagnostics import HessianEigenvalues
 from callbacks.diagnostics.base import Diagnostic
 from plasticity_lab.measurements.fisher_trace import fisher_trace
 from plasticity_lab.measurements.functional import detached_parameters, mean_loss
 from plasticity_lab.measurements.hvp import gradient
+from plasticity_lab.measurements.subspace import subspace_overlap
 from plasticity_lab.measurements.tangent_kernel import tangent_kernels
 from plasticity_lab.randomness import generator
 from plasticity_lab.timing import Position, Time
@@ -132,7 +134,7 @@ def dense(finished: Any, examples: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_curvature_is_that_of_the_network() -> None:
-    finished, tags = measured("HessianEigenvalues", examples=60)
+    finished, tags = measured("HessianEigenvalues", examples=60, next_span=True)
     hessian, slope = dense(finished, 60)
     values, vectors = torch.linalg.eigh((hessian + hessian.T) / 2)
     for place in range(1, 4):
@@ -146,9 +148,20 @@ def test_curvature_is_that_of_the_network() -> None:
         float(slope @ image / slope.norm() / image.norm()), rel=1e-3
     )
     for reference, expected in (("last", [3, 7, 11]), ("early", [7, 11])):
-        assert [
-            step for step, _ in tags[f"diagnostics/hessian/subspace_overlap/{reference}"]
-        ] == expected
+        for name in ("subspace_overlap", "next_subspace_overlap"):
+            overlaps = tags[f"diagnostics/hessian/{name}/{reference}"]
+            assert [step for step, _ in overlaps] == expected
+    spans = next(
+        callback.state_dict()
+        for callback in finished.trainer.callbacks
+        if isinstance(callback, HessianEigenvalues)
+    )
+    for name, following in (("last", vectors[:, -10:]), ("next_last", vectors[:, -20:-10])):
+        assert subspace_overlap(spans[name].double(), following) == pytest.approx(1, abs=0.02)
+    for name, kept in (("subspace_overlap", ""), ("next_subspace_overlap", "next_")):
+        early, last = spans[f"{kept}early"].double(), spans[f"{kept}last"].double()
+        overlap = float((early.T @ last).norm() ** 2 / 10)
+        assert tags[f"diagnostics/hessian/{name}/early"][-1][1] == pytest.approx(overlap, rel=1e-5)
 
 
 @pytest.mark.slow
