@@ -3,7 +3,7 @@
 Run by `python -m plasticity_lab.analysis.ensemble A.ckpt B.ckpt …`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,15 +13,12 @@ from torchmetrics import Metric
 
 from datamodules import ImageDataModule
 from lightning_modules import Supervised
+from plasticity_lab.analysis.finished_run import batches_of_test_split, build_run
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.command_line import CommandParser, errors_in_one_line
 from plasticity_lab.errors import UserError
 from plasticity_lab.known_warnings import silence_known_warnings
-from plasticity_lab.runs.build import build
-from plasticity_lab.runs.file_names import CONFIG
-from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import RunLocation, home_of
 
 
 class Scores(NamedTuple):
@@ -75,17 +72,13 @@ def ensemble(checkpoints: Sequence[Path]) -> list[Scores]:
 
 def _built(checkpoint: Path) -> Run:
     """Return the run of a checkpoint with its weights."""
-    if not checkpoint.is_file():
-        raise UserError(checkpoint, problem="no such file", fix="name a checkpoint")
-    home = home_of(checkpoint)
-    run = build(parse(["test", "--config", str(home / CONFIG)]), RunLocation(home, None, None))
+    run = build_run(checkpoint)
     if not isinstance(run.model, Supervised) or not isinstance(run.data, ImageDataModule):
         raise UserError(
             checkpoint,
             problem="is not of Supervised on ImageDataModule",
             fix="name runs of these",
         )
-    run.data.trainer = run.trainer
     state = read_checkpoint(checkpoint)
     check_network(state, run.model.state_dict(), checkpoint)
     run.model.load_state_dict(state["state_dict"])
@@ -97,14 +90,8 @@ def _outputs(run: Run) -> tuple[Tensor, Tensor]:
     """Return outputs and targets of the whole test split, on the CPU."""
     data: Any = run.data
     model: Any = run.model.to(data.device).eval()
-    rows = [(model(inputs).cpu(), targets.cpu()) for inputs, targets in _batches(data)]
+    rows = [(model(inputs).cpu(), targets.cpu()) for inputs, targets in batches_of_test_split(data)]
     return torch.cat([row for row, _ in rows]), torch.cat([one for _, one in rows])
-
-
-def _batches(data: Any) -> Iterator[tuple[Tensor, Tensor]]:
-    for raw in data.test_dataloader():
-        batch = data.on_after_batch_transfer(raw.on(data.device), 0)
-        yield batch.inputs, batch.targets
 
 
 def _scores(name: str, objective: Any, outputs: Tensor, targets: Tensor) -> Scores:

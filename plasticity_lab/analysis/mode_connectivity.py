@@ -4,7 +4,8 @@ Run by `python -m plasticity_lab.analysis.mode_connectivity A.ckpt B.ckpt`.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,14 @@ from torch import Tensor
 
 from callbacks.probe import training_probe
 from datamodules import ImageDataModule
+from plasticity_lab.analysis.finished_run import batches_of_test_split, build_run
 from plasticity_lab.analysis.interpolation import Point, barriers, interpolate_path
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.command_line import CommandParser, errors_in_one_line
 from plasticity_lab.errors import UserError
 from plasticity_lab.files import write_atomically
 from plasticity_lab.known_warnings import silence_known_warnings
-from plasticity_lab.runs.build import build
-from plasticity_lab.runs.file_names import CONFIG
-from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
-from plasticity_lab.runs.run_directory import RunLocation, home_of
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers
 
 EXAMPLES = 10_000
@@ -81,14 +79,6 @@ def _parser() -> CommandParser:
     return parser
 
 
-def _build(checkpoint: Path) -> Run:
-    """Return the run of a checkpoint, built but not run."""
-    home = home_of(checkpoint)
-    run = build(parse(["test", "--config", str(home / CONFIG)]), RunLocation(home, None, None))
-    run.data.trainer = run.trainer
-    return run
-
-
 def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str, list[Point]]:
     """Evaluate the line between two checkpoints on the test split of the first one's run.
 
@@ -100,17 +90,12 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
     if missing := [path for path in (first, second) if not path.is_file()]:
         raise UserError(missing[0], problem="no such file", fix="name a checkpoint")
     states = [read_checkpoint(path) for path in (first, second)]
-    built = _build(first)
+    built = build_run(first)
     _check_kind(built)
     data: Any = built.data
     module = built.model.to(data.device)
     for path, state in zip((first, second), states, strict=True):
         check_network(state, module.state_dict(), path)
-
-    def pairs() -> Iterable[tuple[Tensor, Tensor]]:
-        for raw in data.test_dataloader():
-            batch = data.on_after_batch_transfer(raw.on(data.device), 0)
-            yield batch.inputs, batch.targets
 
     # Batch norm's statistics are estimated again from some training examples.
     batches: Sequence[Tensor] = ()
@@ -118,7 +103,9 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
         images = training_probe(data, EXAMPLES, False, data.now).inputs
         batches = torch.split(images, data.batch_size)
     ends = [_moved(state["state_dict"], data.device) for state in states]
-    return interpolate_path(module, ends[0], ends[1], points, pairs, batches)
+    return interpolate_path(
+        module, ends[0], ends[1], points, partial(batches_of_test_split, data), batches
+    )
 
 
 def _check_kind(run: Run) -> None:
