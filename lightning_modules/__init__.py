@@ -3,6 +3,7 @@
 from lightning_modules.classifier import ImageClassifier
 from lightning_modules.loss_terms import LossTerm
 from lightning_modules.objectives import Classification, Objective, Regression, SquaredError
+from lightning_modules.pass_contexts import PassContext
 from lightning_modules.supervised import Supervised
 from lightning_modules.training_rules import (
     SAM,
@@ -21,6 +22,7 @@ __all__ = [
     "ImageClassifier",
     "LossTerm",
     "Objective",
+    "PassContext",
     "Regression",
     "SquaredError",
     "Supervised",

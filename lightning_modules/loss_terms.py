@@ -62,7 +62,7 @@ def losses_with_terms(
     batch: Any,
     loss: Callable[[Tensor, Tensor], Tensor],
     terms: Iterable[LossTerm],
-    forward_pass: AbstractContextManager[None],
+    contexts: Iterable[AbstractContextManager[None]],
 ) -> Losses:
     """Return outputs and losses of a batch.
 
@@ -71,13 +71,14 @@ def losses_with_terms(
         batch: (inputs, targets, …).
         loss: of the task, from outputs and targets.
         terms: what is added.
-        forward_pass: a context for the forward pass alone.
+        contexts: for the forward pass alone.
     """
     terms = list(terms)
     with ExitStack() as stack:
         for term in terms:
             stack.enter_context(term.recording(module))
-        stack.enter_context(forward_pass)
+        for context in contexts:
+            stack.enter_context(context)
         outputs: Tensor = module(batch[0])
     task = minimised = loss(outputs, batch[1])
     for term in terms:

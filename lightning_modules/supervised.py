@@ -17,6 +17,7 @@ from lightning_modules.initial_weights import InitialWeights
 from lightning_modules.loss_terms import Losses, loss_terms, losses_with_terms
 from lightning_modules.objectives import Objective
 from lightning_modules.optimizers import UPGD
+from lightning_modules.pass_contexts import pass_contexts
 from lightning_modules.training_rules import Backpropagation, TrainingRule
 from plasticity_lab.errors import UserError
 from plasticity_lab.randomness import RandomState
@@ -132,8 +133,9 @@ class Supervised(LightningModule):
 
     def _losses(self, batch: Any) -> Losses:
         """Return outputs of a batch, the loss of the task, and what is minimised."""
-        terms, forward_pass = loss_terms(self._trainer), self.rule.forward_pass(self.network)
-        return losses_with_terms(self, batch, self.objective.loss, terms, forward_pass)
+        terms, contexts = loss_terms(self._trainer), pass_contexts(self._trainer, self)
+        contexts.append(self.rule.forward_pass(self.network))
+        return losses_with_terms(self, batch, self.objective.loss, terms, contexts)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Let the rule add a batch's gradients."""

@@ -129,6 +129,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "FisherPenalty": _LEVELS,
     "InFeR": _LEVELS,
     "ChurnPenalty": {**_LEVELS, "examples": 10},
+    "PreActivationNoise": _LEVELS,
     "NormRecalibration": _EVERY,
     "FisherInformation": {**_PROBE, "examples": 20},
     "HessianEigenvalues": {**_PROBE, "tolerance": 0.5},

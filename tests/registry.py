@@ -405,6 +405,10 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("ChurnPenalty", levels={"1ep": 10.0, "10st": 0.0}, examples=10),
         identity=_intervention("ChurnPenalty", levels={"0ep": 0.0}),
     ),
+    "PreActivationNoise": Entry(
+        acting=_intervention("PreActivationNoise", levels={"1ep": 0.4, "10st": 0.0}),
+        identity=_intervention("PreActivationNoise", levels={"0ep": 0.0}),
+    ),
     "FisherPenalty": Entry(
         acting=_intervention("FisherPenalty", levels={"1ep": 0.1}),
         identity=_intervention("FisherPenalty", levels={"0ep": 0.0}),

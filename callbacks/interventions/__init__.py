@@ -22,6 +22,7 @@ from callbacks.interventions.optimizer_reset import OptimizerReset
 from callbacks.interventions.parseval_regularisation import ParsevalRegularisation
 from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
+from callbacks.interventions.pre_activation_noise import PreActivationNoise
 from callbacks.interventions.prune import Prune
 from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
@@ -60,6 +61,7 @@ __all__ = [
     "ParsevalRegularisation",
     "PartialReset",
     "PlasticityInjection",
+    "PreActivationNoise",
     "Prune",
     "ReDo",
     "Rewind",

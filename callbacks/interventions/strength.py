@@ -7,7 +7,7 @@ from plasticity_lab.errors import UserError
 
 
 class Strength(Level):
-    """Keeps the strength of a penalty, 0 before its first moment.
+    """Keeps the strength of a penalty, or of noise, 0 before its first moment.
 
     Args:
         levels: `{moment: strength}`, 0 or more; 0 is the identity.

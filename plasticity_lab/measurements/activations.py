@@ -6,25 +6,24 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import features
 from plasticity_lab.measurements.parameter_groups import block_names
-from plasticity_lab.surgery.activation_functions import ACTIVATIONS, RELUS
+from plasticity_lab.surgery.activation_functions import (
+    ACTIVATIONS,
+    OF_FEATURES,
+    OF_MAPS,
+    RELUS,
+    unit_dim,
+)
 
 BEFORE = "input"
 """Stands for the block of what is activated before any block."""
 
 Take = Callable[[int, Tensor], Tensor]
 Output = TypeVar("Output")
-
-_OF_FEATURES = {F.linear}
-"""Whose outputs have features last."""
-
-_OF_MAPS = {F.conv1d, F.conv2d, F.conv3d, F.batch_norm, F.group_norm}
-"""Whose outputs have channels second."""
 
 
 def activated(network: nn.Module, images: Tensor, take: Take) -> dict[str, list[Tensor]]:
@@ -109,11 +108,10 @@ class Call:
 
     def arranged(self, values: Tensor) -> Tensor:
         """Return values of the output's shape with units second in maps, last in tokens."""
-        if values.ndim == 4 and self.of_maps is False:
-            return values.movedim(3, 1)
-        if values.ndim == 3 and self.of_maps is True:
-            return values.movedim(1, 2)
-        return values
+        if values.ndim not in (3, 4):
+            return values
+        by_convention = unit_dim(values.ndim, None)
+        return values.movedim(unit_dim(values.ndim, self.of_maps), by_convention)
 
 
 @torch.no_grad()
@@ -178,8 +176,8 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
-        if func in _OF_FEATURES or func in _OF_MAPS:
-            self._of_maps = func in _OF_MAPS
+        if func in OF_FEATURES or func in OF_MAPS:
+            self._of_maps = func in OF_MAPS
         if func not in self.functions:
             return func(*args, **named)
         # Some work in place.

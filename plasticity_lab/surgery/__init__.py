@@ -56,6 +56,7 @@ from plasticity_lab.surgery.partial_reset import (
     random_mask,
 )
 from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
+from plasticity_lab.surgery.pre_activation_noise import noise_before_activations
 from plasticity_lab.surgery.project_norms import project_norms
 from plasticity_lab.surgery.rescale import rescale
 from plasticity_lab.surgery.selective_reset import (
@@ -121,6 +122,7 @@ __all__ = [
     "matrix_layers",
     "mean_activation",
     "narrow_weights",
+    "noise_before_activations",
     "norm_gains",
     "orthogonalise",
     "outgoing",

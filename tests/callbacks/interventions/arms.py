@@ -45,6 +45,7 @@ DRIFT = [
     intervention("FisherPenalty", levels={"1st": 0.01}),
     intervention("InFeR", levels={"2st": 0.01}),
     intervention("ChurnPenalty", levels={"1st": 0.1}, examples=8),
+    intervention("PreActivationNoise", levels={"1st": 0.1}),
     intervention("StepwiseShrinkPerturb", levels={"1st": 0.001}),
     intervention("StepwiseShrinkPerturb", levels={"2st": 0.001}, shrink=0.999, noise="fresh"),
     intervention("NormaliseAndProject", levels={"3st": 1}),
