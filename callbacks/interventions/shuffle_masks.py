@@ -3,7 +3,7 @@
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.prune import Prune
+from callbacks.interventions.masked_weights import MaskedWeights
 from plasticity_lab.errors import UserError
 
 
@@ -36,7 +36,7 @@ class ShuffleMasks(OneShot):
         """Refuse a run in which nothing is pruned before it."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         earlier = callbacks[: callbacks.index(self)]
-        if not any(isinstance(callback, Prune) for callback in earlier):
+        if not any(isinstance(callback, MaskedWeights) for callback in earlier):
             raise UserError(
                 "ShuffleMasks",
                 problem="no callbacks.Prune stands before it in the list",
@@ -46,7 +46,9 @@ class ShuffleMasks(OneShot):
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Permute the masks."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        shuffled = [one.shuffle(module, draws) for one in callbacks if isinstance(one, Prune)]
+        shuffled = [
+            one.shuffle(module, draws) for one in callbacks if isinstance(one, MaskedWeights)
+        ]
         if not any(shuffled):
             raise UserError(
                 "ShuffleMasks: at",
