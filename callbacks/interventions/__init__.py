@@ -23,6 +23,7 @@ from callbacks.interventions.parseval_regularisation import ParsevalRegularisati
 from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
 from callbacks.interventions.prune import Prune
+from callbacks.interventions.prune_unmatched_units import PruneUnmatchedUnits
 from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.selective_weight_reset import SelectiveWeightReset
@@ -61,6 +62,7 @@ __all__ = [
     "PartialReset",
     "PlasticityInjection",
     "Prune",
+    "PruneUnmatchedUnits",
     "ReDo",
     "Rewind",
     "SelectiveWeightReset",

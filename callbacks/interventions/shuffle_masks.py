@@ -10,6 +10,8 @@ from plasticity_lab.errors import UserError
 class ShuffleMasks(OneShot):
     """Permutes the masks of `Prune` within each weight tensor: as many survive in each layer.
 
+    Those of `PruneUnmatchedUnits` too, of which single weights then survive.
+
     The control for which weights a ticket keeps, apart from how many of each layer (Frankle et al.
     2021, https://arxiv.org/abs/2009.08576; "random sparsity" of open_lth). Weights that survive now
     and did not before are 0, as all pruned ones: list it between `Prune` and the `Rewind` or
