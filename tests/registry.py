@@ -320,6 +320,18 @@ REGISTRY: dict[str, Entry] = {
         acting=_intervention("Prune", at=["1ep", "6st"], share=0.3, scope="layerwise"),
         identity=_intervention("Prune", at=["1ep"], share=0.0),
     ),
+    "PruneUnmatchedUnits": Entry(
+        acting=_merge(
+            _intervention("PruneUnmatchedUnits", at=["1ep", "6st"], count=1, examples=30), TAUGHT
+        ),
+        identity=None,
+    ),
+    "random units of a layer": Entry(
+        acting=_merge(
+            _intervention("PruneUnmatchedUnits", every="3st", by="random", examples=30), TAUGHT
+        ),
+        identity=None,
+    ),
     "random pruning": Entry(
         acting=_merge(
             _intervention("Prune", every="3st", by="random"),

@@ -33,6 +33,7 @@ RESULTS = {
     "Regularised",
     "Site",
     "Steps",
+    "TaughtLayer",
     "Trace",
     "Tridiagonal",
     "UnitTrace",

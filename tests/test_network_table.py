@@ -41,6 +41,7 @@ def test_everything_is_in_the_table() -> None:
         "ShuffleMasks",
         "InfiniteWidthReference",
         "NodeCorrelation",
+        "PruneUnmatchedUnits",
     }
     assert {*METHODS} == (acting | {*DIAGNOSTICS}) - others
     shown = "".join(NETWORKS)

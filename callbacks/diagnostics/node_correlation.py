@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
@@ -11,24 +11,14 @@ from torch import Tensor, nn
 from callbacks.diagnostics.base import Measured, ProbeDiagnostic
 from callbacks.diagnostics.look import Look
 from plasticity_lab.errors import UserError
-from plasticity_lab.measurements.activations import Call, recorded
 from plasticity_lab.measurements.node_correlation import (
     best_matches,
     match_ranks,
-    node_correlation,
     outgoing_norms,
     unspecialised,
 )
-from plasticity_lab.surgery.activation_functions import ACTIVATIONS
-from plasticity_lab.surgery.fresh_copy import copy_network
+from plasticity_lab.measurements.teacher_layers import check_teacher, taught_layers
 from plasticity_lab.surgery.units import Units, trace_units
-
-
-class _Layer(NamedTuple):
-    """A hidden layer of student and teacher: its block, and correlations of their units."""
-
-    block: str
-    correlation: Tensor
 
 
 @dataclass(repr=False, eq=False, kw_only=True)
@@ -89,47 +79,13 @@ class NodeCorrelation(ProbeDiagnostic):
 
     def check(self, look: Look) -> None:
         """Refuse a run without a teacher, or one with other layers."""
-        if look.teacher is None:
-            raise UserError(
-                "NodeCorrelation",
-                problem="there is no teacher",
-                fix="use datamodules.TeacherTargets, or remove it",
-            )
-        shapes = [
-            [
-                tuple(units.shape[2:])
-                for _, units in recorded(network, look.probe.inputs[:1], ACTIVATIONS, _units)
-            ]
-            for network in (look.network, look.teacher)
-        ]
-        if len(shapes[0]) != len(shapes[1]) or not shapes[0]:
-            raise UserError(
-                "NodeCorrelation",
-                problem=(
-                    f"the network has {len(shapes[0])} activations and its teacher {len(shapes[1])}"
-                ),
-                fix="use as many layers for both",
-            )
-        blocks = [
-            block for block, _ in recorded(look.network, look.probe.inputs[:1], ACTIVATIONS, _units)
-        ]
-        if len(set(blocks)) < len(blocks):
-            raise UserError(
-                "NodeCorrelation",
-                problem="a block of the network has several activations",
-                fix="use a network with one in each, such as MLP",
-            )
-        if shapes[0] != shapes[1]:
-            raise UserError(
-                "NodeCorrelation",
-                problem="activations of the network and its teacher have other heights and widths",
-                fix="use networks of the same kind",
-            )
+        check_teacher("NodeCorrelation", look.network, look.teacher, look.probe.inputs)
 
     @torch.no_grad()
     def measure(self, look: Look) -> Measured:
         """Return correlations, norms and ranks, and the picture."""
-        layers = self._layers(look)
+        assert look.teacher is not None
+        layers = taught_layers(look.network, look.teacher, look.probe.inputs)
         if not self._initial and look.step == 0:
             self._initial = {layer.block: layer.correlation.cpu() for layer in layers}
         units = list(trace_units(look.network, look.probe.inputs[:1]).units.values())
@@ -159,18 +115,6 @@ class NodeCorrelation(ProbeDiagnostic):
             measured["nodes/matches"] = plot_matches(points, look.step)
         return measured
 
-    def _layers(self, look: Look) -> list[_Layer]:
-        assert look.teacher is not None
-        inputs = look.probe.inputs
-        teacher = copy_network(look.teacher).to(inputs.device).eval()
-        outputs = [
-            recorded(network, inputs, ACTIVATIONS, _units) for network in (look.network, teacher)
-        ]
-        return [
-            _Layer(block, node_correlation(taught, learned))
-            for (block, learned), (_, taught) in zip(*outputs, strict=True)
-        ]
-
     def state_dict(self) -> dict[str, Any]:
         """Return the correlations before training."""
         return {"initial": self._initial}
@@ -178,10 +122,6 @@ class NodeCorrelation(ProbeDiagnostic):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore a checkpoint's correlations."""
         self._initial = dict(state_dict["initial"])
-
-
-def _units(number: int, call: Call) -> Tensor:
-    return call.units
 
 
 def _norms(network: nn.Module, units: list[Units], block: str, count: int) -> Tensor | None:

@@ -24,6 +24,7 @@ from callbacks.interventions.partial_reset import PartialReset
 from callbacks.interventions.plasticity_injection import PlasticityInjection
 from callbacks.interventions.pre_activation_noise import PreActivationNoise
 from callbacks.interventions.prune import Prune
+from callbacks.interventions.prune_unmatched_units import PruneUnmatchedUnits
 from callbacks.interventions.redo import ReDo
 from callbacks.interventions.rewind import Rewind
 from callbacks.interventions.selective_weight_reset import SelectiveWeightReset
@@ -63,6 +64,7 @@ __all__ = [
     "PlasticityInjection",
     "PreActivationNoise",
     "Prune",
+    "PruneUnmatchedUnits",
     "ReDo",
     "Rewind",
     "SelectiveWeightReset",

@@ -1,31 +1,23 @@
 """Weights pruned for good."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.redraw_checks import check_parameters_kept
-from callbacks.interventions.weight_averages import averages
+from callbacks.interventions.base import Draws
+from callbacks.interventions.masked_weights import MaskedWeights
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.sparsity import prunable_weights
 from plasticity_lab.surgery.layer_selection import matching
-from plasticity_lab.surgery.masks import (
-    hold_masks,
-    mask_gradients,
-    prune_masks,
-    shuffle_masks,
-    zero_pruned,
-)
+from plasticity_lab.surgery.masks import prune_masks
 from plasticity_lab.timing import Time
 
 
-class Prune(OneShot):
+class Prune(MaskedWeights):
     """Removes a share of the surviving weights, which are exactly 0 from then on.
 
     Magnitude pruning: weights of smallest magnitude go (Frankle & Carbin 2019,
@@ -87,27 +79,10 @@ class Prune(OneShot):
             )
         self.share, self.scope, self.by = share, scope, by
         self.shares, self.exclude = shares or {}, exclude or []
-        self._masks: dict[str, Tensor] = {}
-        # The same masks by parameter, as the hooks of optimizers read them.
-        self._held: dict[nn.Parameter, Tensor] = {}
-        self._releases: list[Callable[[], None]] = []
-
-    def begin(self) -> None:
-        """Forget the masks."""
-        self._masks = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the masks, which hold for the rest of the run."""
-        masks = {name: mask.cpu() for name, mask in self._masks.items()}
-        return {"masks": masks, "still_acts": bool(masks)}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the masks of a checkpoint."""
-        self._masks = dict(state_dict["masks"])
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse what has nothing to prune, and rules that move weights before the step."""
-        check_parameters_kept("Prune", trainer)
+        super().check(trainer, module)
         if not self._weights(module):
             raise UserError("Prune", problem="the network has no linear or convolutional layer")
         for pattern in self.shares:
@@ -116,76 +91,14 @@ class Prune(OneShot):
                 raise UserError(
                     "shares", value=pattern, problem="chooses no weights that are pruned"
                 )
-        rule: Any = getattr(module, "rule", None)
-        if getattr(rule, "passes_again", False):
-            raise UserError(
-                "rule",
-                value=type(rule).__name__,
-                problem="moves pruned weights away from 0 for its second pass",
-                fix="remove Prune, or the rule",
-            )
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._note_parameters(pl_module)
-        self._releases = [hold_masks(optimizer, self._held) for optimizer in trainer.optimizers]
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for release in self._releases:
-            release()
-        self._releases = []
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        self.on_train_end(trainer, pl_module)
-
-    def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
-    ) -> None:
-        self.hold_gradients()
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Remove a share of what survives."""
         weights = self._weights(module)
         scores = {name: self._scores(name, weight, draws) for name, weight in weights.items()}
         share = self.share if self.scope == "global" else self._layer_shares(module, weights)
-        surviving = self._surviving(trainer, weights)
-        self._masks = {**self._masks, **prune_masks(scores, surviving, share)}
-        self._note_parameters(module)
-
-    def _surviving(self, trainer: Trainer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return what survives this and all other callbacks that prune."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in weights.items()}
-        for callback in callbacks:
-            if isinstance(callback, Prune):
-                for name in masks.keys() & callback._masks.keys():
-                    masks[name] &= callback._masks[name]
-        return masks
-
-    def shuffle(self, module: LightningModule, draws: Draws) -> bool:
-        """Permute the entries of each mask; return whether there are any."""
-        self._masks = shuffle_masks(self._masks, draws.generator)
-        self._note_parameters(module)
-        return bool(self._masks)
-
-    def hold(self, trainer: Trainer, module: LightningModule) -> None:
-        """Set pruned weights, their averages, and what the optimizer holds for them, to 0."""
-        zero_pruned(trainer.optimizers, self._held)
-        for average in averages(trainer):
-            averaged = dict(unwrap(average).named_parameters())
-            zero_pruned([], {averaged[name]: mask for name, mask in self._masks.items()})
-
-    def hold_gradients(self) -> None:
-        """Set the gradients of pruned weights to 0."""
-        mask_gradients(self._held)
-
-    def _note_parameters(self, module: LightningModule) -> None:
-        # Frozen ones too, of which some may have been trained when they were pruned.
-        weights = dict(unwrap(module).named_parameters())
-        self._masks = {name: mask.to(module.device) for name, mask in self._masks.items()}
-        self._held.clear()
-        self._held.update({weights[name]: mask for name, mask in self._masks.items()})
+        surviving = self.surviving(trainer, weights)
+        self.prune(module, prune_masks(scores, surviving, share))
 
     def _scores(self, name: str, weight: Tensor, draws: Draws) -> Tensor:
         if self.by == "magnitude":

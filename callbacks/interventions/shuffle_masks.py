@@ -3,12 +3,14 @@
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
-from callbacks.interventions.prune import Prune
+from callbacks.interventions.masked_weights import MaskedWeights
 from plasticity_lab.errors import UserError
 
 
 class ShuffleMasks(OneShot):
     """Permutes the masks of `Prune` within each weight tensor: as many survive in each layer.
+
+    Those of `PruneUnmatchedUnits` too, of which single weights then survive.
 
     The control for which weights a ticket keeps, apart from how many of each layer (Frankle et al.
     2021, https://arxiv.org/abs/2009.08576; "random sparsity" of open_lth). Weights that survive now
@@ -36,7 +38,7 @@ class ShuffleMasks(OneShot):
         """Refuse a run in which nothing is pruned before it."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         earlier = callbacks[: callbacks.index(self)]
-        if not any(isinstance(callback, Prune) for callback in earlier):
+        if not any(isinstance(callback, MaskedWeights) for callback in earlier):
             raise UserError(
                 "ShuffleMasks",
                 problem="no callbacks.Prune stands before it in the list",
@@ -46,7 +48,9 @@ class ShuffleMasks(OneShot):
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Permute the masks."""
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
-        shuffled = [one.shuffle(module, draws) for one in callbacks if isinstance(one, Prune)]
+        shuffled = [
+            one.shuffle(module, draws) for one in callbacks if isinstance(one, MaskedWeights)
+        ]
         if not any(shuffled):
             raise UserError(
                 "ShuffleMasks: at",

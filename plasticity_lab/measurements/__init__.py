@@ -113,6 +113,7 @@ from plasticity_lab.measurements.node_correlation import (
     Matches,
     best_matches,
     match_ranks,
+    matched_units,
     node_correlation,
     outgoing_norms,
     unspecialised,
@@ -158,6 +159,11 @@ from plasticity_lab.measurements.tangent_kernel import (
     energy,
     tangent_kernels,
 )
+from plasticity_lab.measurements.teacher_layers import (
+    TaughtLayer,
+    check_teacher,
+    taught_layers,
+)
 from plasticity_lab.measurements.trainability import (
     TrainabilityComparison,
     TrainingBudget,
@@ -191,6 +197,7 @@ __all__ = [
     "Regularised",
     "SquaredNorms",
     "Steps",
+    "TaughtLayer",
     "Trace",
     "TrainabilityComparison",
     "TrainingBudget",
@@ -209,6 +216,7 @@ __all__ = [
     "centroid_distances",
     "chance_overlap",
     "check_episodes",
+    "check_teacher",
     "choose_regularisation",
     "cluster_accuracies",
     "codes",
@@ -263,6 +271,7 @@ __all__ = [
     "margins",
     "mask_overlap",
     "match_ranks",
+    "matched_units",
     "matching_probabilities",
     "mean_and_interval",
     "mean_gradient_norm",
@@ -303,6 +312,7 @@ __all__ = [
     "subspace_overlap",
     "surviving_share",
     "tangent_kernels",
+    "taught_layers",
     "trainability",
     "trained_parameters",
     "transform_features",

@@ -59,6 +59,27 @@ def best_matches(correlation: Tensor) -> Matches:
     return Matches(*correlation.max(1))
 
 
+def matched_units(correlation: Tensor, count: int) -> Tensor:
+    """Return which student units are among the best of some teacher unit, bool (students,).
+
+    The lucky ones of Tian et al. 2019, https://arxiv.org/abs/1905.13405. A student may be among the
+    best of several teacher units, so that there are `count` for each teacher unit or fewer. Of
+    equal correlations the first students come first.
+
+    Args:
+        correlation: as `node_correlation` returns it.
+        count: how many students of each teacher unit, 1 or more; with as many as there are, all.
+
+    Examples:
+        >>> matched_units(torch.tensor([[0.2, 0.9, 0.5], [0.1, 0.8, -1.0]]), 1)
+        tensor([False,  True, False])
+    """
+    best = correlation.argsort(dim=1, descending=True, stable=True)[:, :count]
+    matched = torch.zeros_like(correlation[0], dtype=torch.bool)
+    matched[best.flatten()] = True
+    return matched
+
+
 def match_ranks(correlation: Tensor, students: Tensor) -> Tensor:
     """Return how many students were better for each teacher unit, int64 (teachers,).
 

@@ -25,6 +25,7 @@ from plasticity_lab.surgery.initial_weights import (
     weights_hash,
 )
 from plasticity_lab.surgery.initialisation import check_redraw, init_parameters, redraw
+from plasticity_lab.surgery.kept_units import hidden_units, unit_masks
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters, select_layers
@@ -107,6 +108,7 @@ __all__ = [
     "feedback_transport",
     "fresh_copy",
     "frozen_batch_norms",
+    "hidden_units",
     "hold_masks",
     "incoming_magnitudes",
     "init_parameters",
@@ -151,6 +153,7 @@ __all__ = [
     "snapshot",
     "spectral_penalty",
     "trace_units",
+    "unit_masks",
     "update_bn",
     "update_silences",
     "update_thresholds",

@@ -1,11 +1,13 @@
 """Units of students and teachers."""
 
+import pytest
 import torch
 from torch import nn
 
 from plasticity_lab.measurements import (
     best_matches,
     match_ranks,
+    matched_units,
     node_correlation,
     outgoing_norms,
     unspecialised,
@@ -34,6 +36,16 @@ def test_the_best_are_told_from_those_that_do_nothing_of_the_teachers() -> None:
     assert unspecialised(correlation, 0.5).tolist() == [False, False, True]
     assert match_ranks(correlation, torch.tensor([2, 0])).tolist() == [1, 2]
     assert match_ranks(correlation, torch.tensor([0, 1])).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 30])
+def test_the_matched_are_the_best_of_each_teacher_unit(count: int) -> None:
+    correlation = torch.randn(4, 30, generator=torch.Generator().manual_seed(0)).round(decimals=1)
+    best: set[int] = set()
+    for row in (-correlation).tolist():
+        best |= {*sorted(range(30), key=row.__getitem__)[:count]}
+    assert {*matched_units(correlation, count).nonzero()[:, 0].tolist()} == best
+    assert len(best) <= min(4 * count, 30)
 
 
 def test_norms_are_of_all_that_a_unit_feeds() -> None:
