@@ -1,7 +1,10 @@
 """Every study that ships."""
 
+import importlib
+import inspect
 import json
 import re
+from collections.abc import Iterator, ValuesView
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -139,8 +142,35 @@ def run_arms(file: Path) -> None:
         fit("--config", "arm.yaml", *QUICK)
 
 
+def nodes(content: Any) -> Iterator[dict[str, Any]]:
+    """Yield what names a class, at any depth."""
+    if isinstance(content, dict) and "{" not in content.get("class_path", "{"):
+        yield content
+    inner = content.values() if isinstance(content, dict) else content
+    if isinstance(inner, list | ValuesView):
+        for part in inner:
+            yield from nodes(part)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_a_study_names_is_there(file: Path) -> None:
+    """Of those of paper size too, which CI does not plan."""
+    for node in nodes(yaml.safe_load(file.read_text())):
+        module, _, name = node["class_path"].rpartition(".")
+        taken = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        assert {*node.get("init_args", {})} <= {*taken}, node
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("file", SMALLEST, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    # That of remedies in streams has so many arms that they take minutes.
+    [
+        pytest.param(file, marks=pytest.mark.long if "remedies_stream" in file.stem else ())
+        for file in SMALLEST
+    ],
+    ids=lambda file: file.stem,
+)
 def test_a_study_is_planned_and_its_arms_run(file: Path) -> None:
     """One test, since to open a study takes as long as to run its arms."""
     check_planned(file)
@@ -151,8 +181,14 @@ def test_a_study_is_planned_and_its_arms_run(file: Path) -> None:
 @pytest.mark.parametrize(
     "file",
     [
-        # Those of remedies have so many arms that each takes a quarter of a minute to open.
-        pytest.param(file, marks=pytest.mark.long if "remedies" in file.stem else ())
+        # Those of paper size and of remedies have so many arms that each takes up to a quarter of a
+        # minute to open.
+        pytest.param(
+            file,
+            marks=pytest.mark.long
+            if scale(file) >= SCALES.index("cifar10") or "remedies" in file.stem
+            else (),
+        )
         for file in FILES
         if file not in SMALLEST
     ],

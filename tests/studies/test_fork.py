@@ -50,7 +50,7 @@ def test_segments_are_the_run(name: str) -> None:
     check(RUNS[name])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in RUNS if name not in (*EVERYDAY, "HareTortoise")])
 def test_segments_are_the_run_with(name: str) -> None:
     """But with averages of weights, which studies do not divide."""

@@ -162,7 +162,8 @@ def command(*arguments: str) -> list[str]:
 @pytest.mark.parametrize("attempts", [2, pytest.param(8, marks=pytest.mark.long)])
 def test_kills_lose_at_most_the_segment_in_flight(attempts: int) -> None:
     """Runner and workers are killed at random moments; the same command then completes them."""
-    arms = few("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth")
+    names = ("plain", "blurred for 1", "blurred for 2", "shrunk by half", "shrunk by a fifth")
+    arms = few(*names[: attempts + 1])
     work, killed = small(arms, seeds=2), 0
 
     def done() -> dict[str, int]:

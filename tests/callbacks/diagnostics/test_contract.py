@@ -153,11 +153,6 @@ def test_a_resume_is_bitwise_of_a_wide_network() -> None:
 
 
 @pytest.mark.slow
-def test_a_resume_is_bitwise() -> None:
-    check_resumes(EVERYTHING, EVERY_KIND, every=99, first=5)
-
-
-@pytest.mark.slow
 def test_a_resume_is_bitwise_from_every_kind_of_checkpoint() -> None:
     """With all interventions, from an eighth of the checkpoints."""
     check_resumes(EVERYTHING, ALL, EVERY_KIND, every=8)
@@ -172,7 +167,12 @@ def test_segments_of_a_study_are_the_run() -> None:
 @pytest.mark.parametrize(
     "way",
     [
-        pytest.param({"trainer": {"precision": "bf16-mixed"}}, id="bf16"),
+        pytest.param(
+            # Minutes on processors that emulate it.
+            {"trainer": {"precision": "bf16-mixed"}},
+            id="bf16",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             {"model": {"init_args": {"compile": True}}}, id="compiled", marks=pytest.mark.long
         ),
