@@ -12,13 +12,12 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from datamodules import ImageDataModule
-from lightning_modules import Supervised
+from lightning_modules import Objective, Supervised
 from plasticity_lab.analysis.finished_run import batches_of_test_split, build_run
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.command_line import CommandParser, errors_in_one_line
 from plasticity_lab.errors import UserError
 from plasticity_lab.known_warnings import silence_known_warnings
-from plasticity_lab.runs.run import Run
 
 
 class Scores(NamedTuple):
@@ -46,34 +45,44 @@ def ensemble(checkpoints: Sequence[Path]) -> list[Scores]:
         checkpoints: in the directories of their runs, which have the test split of the first one.
 
     Raises:
-        UserError: for fewer than two, runs of other kinds, or with another test split.
+        UserError: for fewer than two, runs of other kinds or with other objectives, or with another
+            test split.
     """
     if len(checkpoints) < 2:
         raise UserError("checkpoints", fix="name two or more")
-    outputs, names = [], []
-    targets: Tensor | None = None
-    for file in checkpoints:
-        run = _built(file)
-        found, own_targets = _outputs(run)
-        if targets is not None and not own_targets.equal(targets):
+    evaluated = [_evaluate(file) for file in checkpoints]
+    first = evaluated[0]
+    for file, other in zip(checkpoints, evaluated, strict=True):
+        if other.stage != first.stage or not other.targets.equal(first.targets):
             raise UserError(
                 file,
                 problem="has another test split than the first",
-                fix="name runs on the same data",
+                fix="name runs on the same data, at the same data stage",
             )
-        targets = own_targets
-        objective = run.model.objective
-        outputs.append(found)
-        names.append(str(file))
-    assert targets is not None
-    means = [*zip(names, outputs, strict=True), ("the mean", torch.stack(outputs).mean(0))]
-    return [_scores(name, objective, values, targets) for name, values in means]
+        same_kind = type(other.objective) is type(first.objective)
+        if not same_kind or vars(other.objective) != vars(first.objective):
+            raise UserError(
+                file, problem="has another objective than the first", fix="name runs of one kind"
+            )
+    named = [(str(file), one.outputs) for file, one in zip(checkpoints, evaluated, strict=True)]
+    named.append(("the mean", torch.stack([one.outputs for one in evaluated]).mean(0)))
+    return [_scores(name, first.objective, outputs, first.targets) for name, outputs in named]
 
 
-def _built(checkpoint: Path) -> Run:
-    """Return the run of a checkpoint with its weights."""
+class _Evaluated(NamedTuple):
+    """What a network gives for the test split, at the data stage that it was trained on last."""
+
+    objective: Objective
+    stage: int
+    outputs: Tensor
+    targets: Tensor
+
+
+@torch.no_grad()
+def _evaluate(checkpoint: Path) -> _Evaluated:
     run = build_run(checkpoint)
-    if not isinstance(run.model, Supervised) or not isinstance(run.data, ImageDataModule):
+    data: Any = run.data
+    if not isinstance(run.model, Supervised) or not isinstance(data, ImageDataModule):
         raise UserError(
             checkpoint,
             problem="is not of Supervised on ImageDataModule",
@@ -82,16 +91,12 @@ def _built(checkpoint: Path) -> Run:
     state = read_checkpoint(checkpoint)
     check_network(state, run.model.state_dict(), checkpoint)
     run.model.load_state_dict(state["state_dict"])
-    return run
 
-
-@torch.no_grad()
-def _outputs(run: Run) -> tuple[Tensor, Tensor]:
-    """Return outputs and targets of the whole test split, on the CPU."""
-    data: Any = run.data
-    model: Any = run.model.to(data.device).eval()
+    model = run.model.to(data.device).eval()
     rows = [(model(inputs).cpu(), targets.cpu()) for inputs, targets in batches_of_test_split(data)]
-    return torch.cat([row for row, _ in rows]), torch.cat([one for _, one in rows])
+    outputs, targets = (torch.cat(part) for part in zip(*rows, strict=True))
+    stage = data.shown_stage if data.differs_by_stage else 0
+    return _Evaluated(run.model.objective, stage, outputs, targets)
 
 
 def _scores(name: str, objective: Any, outputs: Tensor, targets: Tensor) -> Scores:

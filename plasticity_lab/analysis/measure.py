@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from pytorch_lightning.loggers import TensorBoardLogger
 
-from callbacks import Clock
 from callbacks.diagnostics.base import (
     Diagnostic,
     ProbeDiagnostic,
@@ -23,6 +22,7 @@ from callbacks.diagnostics.look import Look
 from callbacks.diagnostics.run_look import blank_look, look_at_module, multiplied, with_data
 from callbacks.probe import NO_PROBE, training_probe
 from datamodules import ImageDataModule
+from plasticity_lab.analysis.finished_run import clock_of
 from plasticity_lab.checkpoint_files import check_network, read_checkpoint
 from plasticity_lab.command_line import CommandParser, called, errors_in_one_line, program
 from plasticity_lab.errors import UserError
@@ -128,7 +128,8 @@ def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
     run.data.trainer = run.trainer
     model = run.model.to(run.trainer.strategy.root_device).train()
 
-    now = _position(state)
+    # After the batch that was trained last.
+    now = (clock_of(state).last or Position(0, 0))._replace(step=state["global_step"])
     rate = None
     if state["optimizer_states"]:
         rate = float(state["optimizer_states"][0]["param_groups"][0]["lr"])
@@ -148,17 +149,6 @@ def _look(run: Run, state: Mapping[str, Any], checkpoint: Path) -> Look:
             fix="list the diagnostics when the run is trained",
         )
     return with_data(look, run.data, now.stage)
-
-
-def _position(state: Mapping[str, Any]) -> Position:
-    """Return where a checkpoint is: after the batch that was trained last."""
-    if "Clock" not in state["callbacks"]:
-        raise UserError("checkpoint", problem="was not written by a run of plasticity_lab")
-    clock = Clock()
-    clock.load_state_dict(state["callbacks"]["Clock"])
-    clock.check_readable()
-    last = clock.last or Position(0, 0)
-    return last._replace(step=state["global_step"])
 
 
 def _measured(

@@ -100,7 +100,8 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
     # Batch norm's statistics are estimated again from some training examples.
     batches: Sequence[Tensor] = ()
     if batch_norm_layers(module):
-        images = training_probe(data, EXAMPLES, False, data.now).inputs
+        images = training_probe(data, EXAMPLES, False, data.now, data.shown_stage).inputs
+        images = built.trainer.precision_plugin.convert_input(images)
         batches = torch.split(images, data.batch_size)
     ends = [_moved(state["state_dict"], data.device) for state in states]
     return interpolate_path(

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,8 +18,9 @@ from plasticity_lab.analysis.interpolation import (
     interpolate,
     interpolate_path,
 )
-from plasticity_lab.analysis.mode_connectivity import main, table
+from plasticity_lab.analysis.mode_connectivity import linear_mode_connectivity, main, table
 from plasticity_lab.surgery.norm_statistics import update_bn
+from tests.analysis.test_ensemble import TASKS
 from tests.regressions import regression
 from tests.runs import fit, logged, tiny
 
@@ -207,3 +209,14 @@ def test_regressions_have_no_error_to_compare(capsys: pytest.CaptureFixture[str]
         main([str(end), str(end)])
     assert stopped.value.code == 2
     assert "data: MeanGrey: has no classes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "fragment", [TASKS, {"trainer": {"precision": "64-true"}}], ids=["tasks", "64-true"]
+)
+def test_ends_are_tested_as_their_runs_test_them(fragment: dict[str, Any]) -> None:
+    fit(*tiny(fragment), "--run_dir", "run")
+    accuracy = logged(Path("run"))["test/accuracy"][-1][1]
+    file = Path("run/checkpoints/last.ckpt")
+    for point in linear_mode_connectivity(file, file, 2)["interpolated"]:
+        assert point.error == pytest.approx(1 - accuracy, abs=1e-6)
