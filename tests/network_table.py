@@ -24,10 +24,10 @@ import callbacks
 from callbacks.diagnostics.base import check_diagnostic
 from callbacks.diagnostics.run_look import blank_look
 from callbacks.interventions.base import Intervention
-from datamodules import Digits
 from plasticity_lab.errors import UserError
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
+from tests.flipped_digits import FlippedDigits
 from tests.runs import REPOSITORY, TINY
 
 PAGE = REPOSITORY / "docs" / "concepts" / "networks.md"
@@ -138,7 +138,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "KernelAlignment": {**_PROBE, "examples": 2},
     "Forgetting": _EVERY,
     "FeatureRank": _PROBE,
-    "FewShot": {**_PROBE, "dataset": Digits(), "episodes": 4},
+    "FewShot": {**_PROBE, "dataset": FlippedDigits(), "episodes": 4},
     "DormantUnits": _PROBE,
     "RedundantUnits": _PROBE,
     "CKA": _PROBE,

@@ -646,7 +646,11 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
         "HessianEigenvalues", examples=30, tolerance=0.1, next_span=True
     ),
     "FewShot": _diagnostic(
-        "FewShot", examples=30, dataset=_node("Digits"), episodes=4, transform="CL2N"
+        "FewShot",
+        examples=30,
+        dataset={"class_path": "tests.flipped_digits.FlippedDigits"},
+        episodes=4,
+        transform="CL2N",
     ),
     "FisherInformation": _diagnostic("FisherInformation", examples=30, early=True),
     "GradientNoise": _diagnostic("GradientNoise", examples=30, batch_size=10),

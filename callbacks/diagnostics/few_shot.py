@@ -57,13 +57,13 @@ class FewShot(ProbeDiagnostic):
             batch or on a checkpoint, as `few_shot/pixels/…`.
 
     Raises:
-        UserError: for numbers below 1, fewer than 2 ways, too few classes or too few examples of a
-            class, and classes that are not there or that the run is trained on.
+        UserError: for numbers below 1, fewer than 2 ways or episodes, too few classes or too few
+            examples of a class, and classes that are not there or that the run is trained on.
 
     Example:
         ```yaml
         class_path: callbacks.FewShot
-        init_args: {every: 10ep, dataset: {class_path: datamodules.Digits}, transform: CL2N}
+        init_args: {every: 10ep, classes: ["5", "6", "7", "8", "9"], transform: CL2N}
         ```
     """
 
@@ -96,9 +96,9 @@ class FewShot(ProbeDiagnostic):
             raise UserError("ways", value=self.ways, fix="set 2 or more")
         if not self.shots or len(set(self.shots)) < len(self.shots) or min(self.shots) < 1:
             raise UserError("shots", value=self.shots, fix="set numbers from 1 on, each once")
-        for name in ("queries", "episodes"):
-            if getattr(self, name) < 1:
-                raise UserError(name, value=getattr(self, name), fix="set 1 or more")
+        for name, least in (("queries", 1), ("episodes", 2)):
+            if getattr(self, name) < least:
+                raise UserError(name, value=getattr(self, name), fix=f"set {least} or more")
 
     def begin(self) -> None:
         """Read no new classes yet."""

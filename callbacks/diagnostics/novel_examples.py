@@ -39,10 +39,17 @@ def novel_examples(
         classes: names of classes of that one; none of another data set.
 
     Raises:
-        UserError: for a class that the run is trained on or that is not there, and for inputs of
-            another shape than the run's.
+        UserError: for a class that the run is trained on or that is not there, the run's own data
+            set, and for inputs of another shape than the run's.
     """
     split = dataset.read("test") if dataset else _own_classes(data, classes)
+    if dataset and split.fingerprint == _whole_test_split(data).fingerprint:
+        raise UserError(
+            "dataset",
+            value=type(dataset).__name__,
+            problem="is what the run is trained on",
+            fix="name another one, or classes: that a ClassSubset leaves out",
+        )
     _check(split, data.splits.train)
     inputs = split.tensor().to(data.device)
     batch = Batch(inputs, split.targets.to(data.device), torch.arange(len(split)).to(data.device))
@@ -50,6 +57,12 @@ def novel_examples(
         if not isinstance(part, LabelTransform):
             batch = part(batch, data.context("test")._replace(level=part.task(stage)))
     return NovelExamples(data.normalise(batch.inputs), split.targets, split.classes)
+
+
+def _whole_test_split(data: ImageDataModule) -> Split:
+    """Return the test split of a run's data set, before its `ClassSubset` chooses classes."""
+    inner = data.dataset.dataset if isinstance(data.dataset, ClassSubset) else None
+    return inner.read("test") if inner else data.splits.test
 
 
 def _own_classes(data: ImageDataModule, classes: list[str]) -> Split:

@@ -34,7 +34,8 @@ class SourceVariance(ProbeDiagnostic):
     code uses running ones.
 
     Args:
-        fixed: number of examples whose halves are held fixed, 1 to `examples`.
+        fixed: number of examples whose halves are held fixed, 1 to `examples`; all, if the split
+            has no more.
 
     Raises:
         UserError: for another number, inputs that are not images, or a network without last layer.
@@ -65,7 +66,7 @@ class SourceVariance(ProbeDiagnostic):
     def check(self, look: Look) -> None:
         """Refuse inputs without halves, and a network without a last layer."""
         if look.probe.inputs.ndim != 4:
-            raise UserError(type(self).__name__, problem="needs images", fix="remove it")
+            raise UserError("data", problem="are no images, which have halves", fix="remove it")
         check_last_layer(look.network, look.probe.inputs)
 
     def measure(self, look: Look) -> Measured:

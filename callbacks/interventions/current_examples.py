@@ -13,8 +13,9 @@ from datamodules import ImageDataModule
 def current_examples(trainer: Trainer, module: LightningModule, count: int, draws: Draws) -> Tensor:
     """Draw inputs of the present training data, the same on every rank, (examples, …).
 
-    They are of the present stage, with the deficits that are active and without augmentation. With
-    other data than an `ImageDataModule` they are those of a diagnostic's probe, at all moments.
+    They are of the present stage, with the deficits that are active and without augmentation, in
+    the precision of the network's parameters. With other data than an `ImageDataModule` they are
+    those of a diagnostic's probe, at all moments.
 
     Args:
         trainer: of a run that has begun.
@@ -27,4 +28,5 @@ def current_examples(trainer: Trainer, module: LightningModule, count: int, draw
         return loader_probe(trainer, module, count, draws.seed).inputs
     members = data.stages.members(data.now.stage)
     stored = choose(data, data.splits.train, members, count, draws.generator("examples"))
-    return data.normalise(data.impaired(stored, "probe", data.now).inputs)
+    inputs = data.normalise(data.impaired(stored, "probe", data.now).inputs)
+    return inputs.to(next(module.parameters()).dtype)

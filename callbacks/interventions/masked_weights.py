@@ -99,8 +99,9 @@ class MaskedWeights(OneShot):
         return masks
 
     def prune(self, module: LightningModule, masks: Masks) -> None:
-        """Let masks hold from now on, in place of those it had for the same weights."""
-        self._masks = {**self._masks, **masks}
+        """Let masks hold from now on, besides those it had for the same weights."""
+        both = {name: mask & self._masks.get(name, mask) for name, mask in masks.items()}
+        self._masks = {**self._masks, **both}
         self._note_parameters(module)
 
     def shuffle(self, module: LightningModule, draws: Draws) -> bool:

@@ -4,6 +4,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.prune_unmatched_units import PruneUnmatchedUnits
 from callbacks.interventions.redraw_checks import check_can_redraw
 from callbacks.interventions.unit_recycling import UnitRecycling
 from callbacks.network import unwrap
@@ -35,7 +36,8 @@ class PlasticityInjection(OneShot):
         at: one moment.
 
     Raises:
-        UserError: for several moments; without an `InjectableNetwork`; beside what recycles units;
+        UserError: for several moments; without an `InjectableNetwork`; beside what recycles units
+            or prunes them;
             with several processes.
 
     Example:
@@ -66,7 +68,8 @@ class PlasticityInjection(OneShot):
             )
         callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         for callback in callbacks:
-            if isinstance(getattr(callback, "recycling", None), UnitRecycling):
+            recycles = isinstance(getattr(callback, "recycling", None), UnitRecycling)
+            if recycles or isinstance(callback, PruneUnmatchedUnits):
                 raise UserError(
                     type(callback).__name__,
                     problem="looks for units once, and PlasticityInjection changes where they go",

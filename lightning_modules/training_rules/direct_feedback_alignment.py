@@ -50,8 +50,8 @@ class DirectFeedbackAlignment(FeedbackRule):
     """
 
     def __init__(self, layers: list[str] | None = None, feedback: FeedbackKind = "uniform") -> None:
-        super().__init__()
-        self.layers, self.feedback = layers, feedback
+        super().__init__(layers)
+        self.feedback = feedback
 
     def forward_pass(self, network: nn.Module) -> AbstractContextManager[None]:
         """Cut the graph at the chosen layers."""

@@ -43,8 +43,8 @@ class FeedbackAlignment(FeedbackRule):
     def __init__(
         self, layers: list[str] | None = None, feedback: Literal["random", "sign"] = "random"
     ) -> None:
-        super().__init__()
-        self.layers, self.feedback = layers, feedback
+        super().__init__(layers)
+        self.feedback = feedback
 
     def forward_pass(self, network: nn.Module) -> AbstractContextManager[None]:
         """Replace the transport of the chosen layers."""

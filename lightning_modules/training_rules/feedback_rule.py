@@ -18,9 +18,18 @@ class FeedbackRule(TrainingRule):
 
     What is drawn for it is fixed, keyed by the run's seed and a layer's name: no parameter, in no
     checkpoint, the same on all ranks and after a resume.
+
+    Args:
+        layers: names or patterns of the layers that it acts on; None is the rule's own choice.
+
+    Raises:
+        UserError: for an empty list.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layers: list[str] | None) -> None:
+        if layers == []:
+            raise UserError("layers", value="[]", fix="name layers, or remove it")
+        self.layers = layers
         self._drawn: dict[tuple[object, ...], Tensor] = {}
 
     def backward(self, network: nn.Module, loss: Tensor, loss_again: Callable[[], Tensor]) -> None:

@@ -111,7 +111,7 @@ def largest_eigenpairs(
     start: Tensor,
     count: int,
     tolerance: float = 1e-3,
-    max_steps: int = 200,
+    max_steps: int | None = None,
 ) -> Eigenpairs:
     """Return the algebraically largest eigenvalues and their vectors.
 
@@ -123,7 +123,7 @@ def largest_eigenpairs(
         start: a random vector, (size,).
         count: how many, at most size.
         tolerance: relative to the eigenvalue itself.
-        max_steps: products after which it stops anyway.
+        max_steps: products after which it stops anyway; None is 200, or thrice `count` if more.
 
     Examples:
         >>> network, inputs = nn.Linear(3, 2), torch.randn(8, 3)
@@ -136,7 +136,8 @@ def largest_eigenpairs(
     """
     run = Lanczos(product, start)
     can_step, steps = True, 0
-    while can_step and steps < max_steps:
+    most = max(200, 3 * count) if max_steps is None else max_steps
+    while can_step and steps < most:
         can_step, steps = run.step(), steps + 1
         if steps < count:
             continue

@@ -65,10 +65,10 @@ def half_image_variances(network: nn.Module, images: Tensor, fixed: int) -> Tens
     Args:
         network: in evaluation mode.
         images: (examples, channels, height, width), as the network takes them.
-        fixed: number of images whose halves are held fixed.
+        fixed: number of images whose halves are held fixed, 1 or more; all, if there are no more.
 
     Returns:
-        float64 (fixed, units), as `relative_source_variance`.
+        float64 (images held fixed, units), as `relative_source_variance`.
 
     Examples:
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))

@@ -92,7 +92,7 @@ def check_teacher(who: str, network: nn.Module, teacher: nn.Module | None, input
 
 
 def _called(teacher: nn.Module, inputs: Tensor) -> nn.Module:
-    return copy_network(teacher).to(inputs.device).eval()
+    return copy_network(teacher).to(inputs.device, inputs.dtype).eval()
 
 
 def _hidden(network: nn.Module, inputs: Tensor) -> list[tuple[str, Tensor]]:

@@ -59,7 +59,7 @@ def feedback_transport(
     with ExitStack() as stack:
         for name, layer in layers.items():
             inputs: list[Tensor] = []
-            before = layer.register_forward_pre_hook(_detach(inputs))
+            before = layer.register_forward_pre_hook(_detach(inputs), with_kwargs=True)
             after = layer.register_forward_hook(_attach(name, inputs, called, feedback))
             stack.callback(before.remove)
             stack.callback(after.remove)
@@ -91,10 +91,11 @@ def _check_padding(name: str, layer: Carrier) -> None:
         )
 
 
-def _detach(inputs: list[Tensor]) -> Callable[[nn.Module, Any], tuple[Tensor]]:
-    def hook(layer: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
-        inputs.append(arguments[0])
-        return (arguments[0].detach(),)
+def _detach(inputs: list[Tensor]) -> Callable[[nn.Module, Any, Any], tuple[Any, Any]]:
+    def hook(layer: nn.Module, arguments: Any, named: Any) -> tuple[Any, Any]:
+        given: Tensor = arguments[0] if arguments else named["input"]
+        inputs.append(given)
+        return (given.detach(),), {}
 
     return hook
 

@@ -205,6 +205,8 @@ def callback(name: str) -> dict[str, Any]:
 
 REFUSED = {
     "a layer that is not there": (rule(DFA, layers=["hiden*"]), {}, "layers: hiden.: matches not"),
+    "no layer": (rule(DFA, layers=[]), {}, "layers: .*: name layers, or remove it"),
+    "no layer at all": (rule(FA, layers=[]), {}, "layers: .*: name layers, or remove it"),
     "the last layer": (rule(DFA, layers=["head"]), {}, "layers: head: gives out the outputs of"),
     "everything": (rule(DFA, layers=["*"]), {}, "layers: head: gives out the outputs of"),
     "layers without weights": (rule(FA, layers=["hidden1.activation"]), {}, "have no linear lay"),

@@ -90,6 +90,13 @@ def test_largest_eigenpairs_are_the_algebraically_largest() -> None:
     assert pairs.products < 40
 
 
+def test_many_eigenpairs_are_found_however_many_products_they_take() -> None:
+    values = torch.cat([torch.linspace(-0.01, 0.01, 200), torch.linspace(1, 10, 200)]).double()
+    matrix = symmetric(values)
+    pairs = largest_eigenpairs(lambda vector: matrix @ vector, draw(400), 200)
+    assert torch.allclose(pairs.values, values.flip(0)[:200], rtol=1e-3)
+
+
 def test_looser_tolerance_takes_fewer_products_and_holds() -> None:
     values = torch.logspace(1, -4, 300, dtype=torch.float64)
     matrix = symmetric(values)

@@ -98,3 +98,25 @@ def test_what_it_cannot_do_is_refused() -> None:
         feedback_transport(carriers(attention), lambda name, weight: weight.detach()),
     ):
         attention(*(torch.ones(3, 1, 4),) * 3)
+
+
+class ByKeyword(nn.Module):
+    """Calls its layers by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.below, self.above = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.above(input=self.below(input=inputs).relu())
+        return outputs
+
+
+def test_layers_may_be_called_by_keyword() -> None:
+    inputs, twin = torch.ones(2, 3), ByKeyword()
+    plain = torch.autograd.grad(twin(inputs).sum(), twin.below.weight)[0]
+    with feedback_transport(carriers(twin), lambda name, weight: 2 * weight):
+        twin(inputs).sum().backward()
+    passed = twin.below.weight.grad
+    assert passed is not None
+    assert torch.allclose(passed, 2 * plain)

@@ -38,6 +38,7 @@ from plasticity_lab.randomness import generator
 from plasticity_lab.studies.metrics import scale
 from plasticity_lab.timing import Time
 from tests.callbacks.diagnostics.measured import as_measured, check_invisible, diagnostic
+from tests.flipped_digits import FlippedDigits
 from tests.runs import BRIEF, fit, logged, tiny
 
 TAG = "diagnostics/few_shot/"
@@ -140,8 +141,8 @@ def test_new_examples_go_through_the_transforms_of_their_stage() -> None:
 
 def test_new_classes_of_another_data_set_are_those_of_its_test_split() -> None:
     data = base()
-    found = novel_examples(data, 0, Digits(), [])
-    split = Digits().read("test")
+    found = novel_examples(data, 0, FlippedDigits(), [])
+    split = FlippedDigits().read("test")
     assert torch.equal(found.inputs, data.normalise(split.tensor()))
     assert torch.equal(found.labels, split.targets)
 
@@ -164,6 +165,9 @@ def test_what_is_no_new_class_is_refused() -> None:
         novel_examples(base(), 0, None, ["eight"])
     with pytest.raises(UserError, match="trained on all classes of its data set"):
         novel_examples(ImageDataModule(Digits()), 0, None, ["8"])
+    for run_on in (base(), ImageDataModule(Digits())):
+        with pytest.raises(UserError, match="dataset: Digits: is what the run is trained on"):
+            novel_examples(run_on, 0, Digits(), [])
     with pytest.raises(UserError, match=r"the run's inputs are \(1, 16, 16\)"):
         novel_examples(base(), 0, Values(["a"]), [])
     with pytest.raises(UserError, match="dataset: has no classes"):
@@ -179,7 +183,7 @@ def test_what_is_no_new_class_is_refused() -> None:
         ({"classes": NEW, "shots": [1, 1]}, "shots"),
         ({"classes": NEW, "shots": [0]}, "shots"),
         ({"classes": NEW, "queries": 0}, "queries: 0: set 1 or more"),
-        ({"classes": NEW, "episodes": 0}, "episodes: 0: set 1 or more"),
+        ({"classes": NEW, "episodes": 1}, "episodes: 1: set 2 or more"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], message: str) -> None:

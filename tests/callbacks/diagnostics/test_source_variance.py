@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from callbacks import Look, Probe, SourceVariance
+from callbacks.diagnostics.base import check_diagnostic
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Time
 
@@ -62,5 +63,6 @@ def test_a_number_of_pairs_that_the_probe_has_not_is_refused(fixed: int) -> None
 
 def test_vectors_have_no_halves() -> None:
     network: Any = nn.Linear(4, 2)
-    with pytest.raises(UserError, match="SourceVariance: needs images"):
-        SourceVariance(EVERY, examples=2, fixed=1).check(look(network, 4))
+    vectors = look(network, 4)
+    with pytest.raises(UserError, match=r"^SourceVariance: data: are no images, which have halves"):
+        check_diagnostic(SourceVariance(EVERY, examples=2, fixed=1), vectors)

@@ -161,6 +161,21 @@ def test_later_moments_choose_among_those_that_are_left(by: str) -> None:
         assert 1 <= int(after.sum()) <= teachers
 
 
+def test_what_is_pruned_stays_pruned_after_a_shuffle() -> None:
+    shuffle = intervention("ShuffleMasks", at=["4st"])
+    steps = weights_of(run(pruned(at=["4st", "8st"]), shuffle))
+    for name in (f"{layer}.weight" for layer in network_layers()):
+        # A step after the shuffle all that survives has moved from 0.
+        assert not (steps[-1][name] != 0)[steps[6][name] == 0].any()
+
+
+def test_double_precision_is_that_of_its_examples() -> None:
+    double = {"trainer": {"precision": "64-true", "callbacks+": [pruned()]}}
+    finished = fit(*tiny(BRIEF, MOMENTUM, double))
+    assert finished.model.network.head.weight.dtype == torch.float64
+    assert (finished.model.network.head.weight == 0).any()
+
+
 def test_with_as_many_as_there_are_nothing_changes() -> None:
     assert state(run(pruned(count=15))) == state(run())
 

@@ -9,7 +9,7 @@ from callbacks import ReDo
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements import dormant
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
-from tests.runs import logged, tiny
+from tests.runs import BRIEF, fit, logged, tiny
 from tests.test_bad_input import refused
 
 NETWORK: dict[str, Any] = {
@@ -50,6 +50,12 @@ def test_it_recycles_units_and_says_how_many() -> None:
     kept = (after["head.weight"] != 0).any(0)
     assert after["head.weight"][:, kept].equal(before["head.weight"][:, kept])
     assert after["head.bias"].equal(before["head.bias"])
+
+
+def test_double_precision_is_that_of_its_examples() -> None:
+    redo = intervention("ReDo", at=["2st"], tau=0.9)
+    finished = fit(*tiny(BRIEF, {"trainer": {"precision": "64-true", "callbacks+": [redo]}}))
+    assert logged(finished.place.directory)["interventions/ReDo"] == [(2, 1.0)]
 
 
 def test_it_says_so_where_no_unit_is_dormant() -> None:
