@@ -31,8 +31,8 @@ class HessianEigenvalues(ProbeDiagnostic):
     also `hessian/next_subspace_overlap/last` and `/early`, the same of the span of the next as many
     eigenvectors, the paper's control: that of the largest ones lasts, that of the next does not.
     Costs some 20 to 60 products, each two to three gradients of the probe, and memory for as many
-    vectors of all parameters; with `next_span`, or for many classes, up to 200 or more. The spans are kept in checkpoints,
-    in float16: 2 x classes x parameters, or twice that.
+    vectors of all parameters; with `next_span`, or for many classes, up to 200 or more. The spans
+    are kept in checkpoints, in float16: 2 x classes x parameters, or twice that.
 
     Batch norm: statistics are estimated on the probe, as `ProbeDiagnostic` says; the paper's
     convention is not known; most of its networks have no batch norm.
