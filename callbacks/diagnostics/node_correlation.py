@@ -79,7 +79,7 @@ class NodeCorrelation(ProbeDiagnostic):
 
     def check(self, look: Look) -> None:
         """Refuse a run without a teacher, or one with other layers."""
-        check_teacher("NodeCorrelation", look.network, look.teacher, look.probe.inputs)
+        check_teacher(look.network, look.teacher, look.probe.inputs)
 
     @torch.no_grad()
     def measure(self, look: Look) -> Measured:

@@ -116,7 +116,10 @@ class Prune(MaskedWeights):
 
     def _weights(self, module: LightningModule) -> dict[str, nn.Parameter]:
         network = unwrap(module)
-        excluded = matching(network, self.exclude)
+        try:
+            excluded = matching(network, self.exclude)
+        except UserError as error:
+            raise UserError("exclude", error.value, error.problem, error.fix) from None
         return {
             name: weight
             for name, weight in prunable_weights(network).items()

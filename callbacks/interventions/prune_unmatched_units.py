@@ -88,7 +88,10 @@ class PruneUnmatchedUnits(MaskedWeights):
         shape = data.splits.train.shape if isinstance(data, ImageDataModule) else ()
         example = torch.zeros(1, *shape, dtype=parameter.dtype, device=parameter.device)
         with preserve_state(network):
-            check_teacher("PruneUnmatchedUnits", network, _teacher(trainer), example)
+            try:
+                check_teacher(network, _teacher(trainer), example)
+            except UserError as error:
+                raise error.within("PruneUnmatchedUnits") from error
         self._units(network, example)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:

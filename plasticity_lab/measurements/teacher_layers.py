@@ -47,46 +47,45 @@ def taught_layers(network: nn.Module, teacher: nn.Module, inputs: Tensor) -> lis
     ]
 
 
-def check_teacher(who: str, network: nn.Module, teacher: nn.Module | None, inputs: Tensor) -> None:
-    """Raise UserError, in the name of `who`, unless a student's layers are as its teacher's.
+def check_teacher(network: nn.Module, teacher: nn.Module | None, inputs: Tensor) -> None:
+    """Raise UserError unless a student's layers are as its teacher's.
 
     There is a teacher, it has as many activations, each block of the student has one, and their
     outputs have the same heights and widths.
 
     Args:
-        who: what compares them.
         network: the student, in evaluation mode.
         teacher: None if there is none.
         inputs: an example or more, whose values do not matter.
 
     Examples:
         >>> network = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> check_teacher("I", network, network, torch.zeros(1, 3))
+        >>> check_teacher(network, network, torch.zeros(1, 3))
     """
     if teacher is None:
         raise UserError(
-            who,
-            problem="there is no teacher",
+            "data",
+            problem="have no teacher",
             fix="use datamodules.TeacherTargets, or remove it",
         )
     learned, taught = (_hidden(one, inputs[:1]) for one in (network, _called(teacher, inputs)))
     if len(learned) != len(taught) or not learned:
         raise UserError(
-            who,
-            problem=f"the network has {len(learned)} activations and its teacher {len(taught)}",
+            "network",
+            problem=f"has {len(learned)} activations and its teacher {len(taught)}",
             fix="use as many layers for both",
         )
     if len({block for block, _ in learned}) < len(learned):
         raise UserError(
-            who,
-            problem="a block of the network has several activations",
+            "network",
+            problem="a block of it has several activations",
             fix="use a network with one in each, such as MLP",
         )
     pairs = zip(learned, taught, strict=True)
     if any(here.shape[2:] != there.shape[2:] for (_, here), (_, there) in pairs):
         raise UserError(
-            who,
-            problem="activations of the network and its teacher have other heights and widths",
+            "network",
+            problem="its activations and its teacher's have other heights and widths",
             fix="use networks of the same kind",
         )
 

@@ -8,6 +8,7 @@ from plasticity_lab.command_line import errors_in_one_line
 from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.project import find_own_classes
 from plasticity_lab.runs.build import build
+from plasticity_lab.runs.kept_arguments import kept_arguments
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.runs.run import Run
 
@@ -21,6 +22,9 @@ def run(args: Sequence[str]) -> Run:
     config = parse(args)
     built = build(config)
     built.check()
+    if built.trainer.is_global_zero:
+        for line in kept_arguments(config.given, config.settings):
+            print(line)
     match config.command:
         case "fit" if config.settings.print_timeline:
             if built.trainer.is_global_zero:

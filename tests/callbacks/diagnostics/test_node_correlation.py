@@ -101,9 +101,9 @@ def test_ranks_are_of_the_network_before_training() -> None:
 
 def test_without_a_teacher_of_as_many_layers_it_is_refused() -> None:
     diagnostic = NodeCorrelation(Time("1ep"))
-    with pytest.raises(UserError, match="there is no teacher"):
+    with pytest.raises(UserError, match="have no teacher"):
         diagnostic.check(Look(network([5]), PROBE))
-    with pytest.raises(UserError, match="has 2 activations and its teacher 1"):
+    with pytest.raises(UserError, match="network: has 2 activations and its teacher 1"):
         diagnostic.check(Look(network([5, 5]), PROBE, teacher=network([5])))
     maps = Probe(torch.zeros(2, 1, 16, 16), torch.zeros(2, 4), torch.arange(2))
     flat = MLP(1, 4, 16, [5], norm="none")

@@ -192,8 +192,8 @@ def test_it_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> No
     doubled = {"init_args": {"widths": [12, 16], "norm": "none", "activation": "crelu"}}
     crelu = {"network": {"class_path": f"{NETWORKS}.MLP", **doubled}}
     cases = {
-        "PruneUnmatchedUnits: there is no teacher": [one],
-        "PruneUnmatchedUnits: the network has 1 activations and its teacher 2": [
+        "PruneUnmatchedUnits: data: have no teacher": [one],
+        "PruneUnmatchedUnits: network: has 1 activations and its teacher 2": [
             *(MOMENTUM, {"model": {"init_args": narrow}}, one)
         ],
         "PruneUnmatchedUnits: .* are not those of one layer": [

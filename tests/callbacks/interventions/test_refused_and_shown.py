@@ -67,7 +67,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a layer to leave out that there is not": (
         one("Prune", at=["1ep"], exclude=["tail"]),
-        "tail: matches nothing; there are conv, norm, dropout, head",
+        "exclude: tail: matches nothing; there are conv, norm, dropout, head",
     ),
     "pruned weights that a rule moves": (
         {**one("Prune", at=["1ep"]), **VARIANTS["SAM"]},
