@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from copy import copy
 from typing import Literal
 
 import torch
@@ -29,7 +30,8 @@ class TeacherTargets(ExampleDataset):
     targets from stage to stage.
 
     Args:
-        dataset: where the inputs come from; its own targets are left out.
+        dataset: where the inputs come from; its own targets are left out, its subset and validation
+            count.
         teacher: any module from inputs to (batch, numbers): one number or several. Its sizes stand
             in the config, as no data fill them in.
         function: targets are the teacher's outputs f(x) (`identity`; Tian et al. 2019,
@@ -59,13 +61,15 @@ class TeacherTargets(ExampleDataset):
         function: Literal["identity", "sine"] = "identity",
         frequency: float = 1e5,
     ) -> None:
-        super().__init__()
+        super().__init__(dataset.subset, dataset.validation)
         self.dataset, self.teacher = dataset, teacher
         self.function, self.frequency = function, frequency
 
     def read(self, split: Literal["train", "test"]) -> Split:
-        """Return the inputs' split, as it is."""
-        return self.dataset.read(split)
+        """Return the inputs' split without its classes; targets follow the seed, in `splits`."""
+        inputs = copy(self.dataset.read(split))
+        inputs.classes = ()
+        return inputs
 
     def normalisation(
         self, train: Split, resident: bool, workers: int

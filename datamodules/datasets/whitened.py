@@ -40,7 +40,7 @@ class WhitenedImages(ImageDataset):
     """
 
     def __init__(self, dataset: ImageDataset, regularisation: float = 0.1) -> None:
-        super().__init__()
+        super().__init__(dataset.subset, dataset.validation)
         if not regularisation > 0:
             raise UserError("regularisation", value=regularisation, fix="set a number above 0")
         self.dataset, self.regularisation = dataset, regularisation

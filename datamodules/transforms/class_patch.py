@@ -36,8 +36,8 @@ class ClassPatch(Deficit):
         alone: share of these that show the patch alone, in [0, 1]; the paper's is 0.2.
 
     Raises:
-        UserError: for a patch larger than the images, shares outside [0, 1], or a task without
-            classes.
+        UserError: for a patch that does not fit the images, shares outside [0, 1], or a task
+            without classes.
 
     Example:
         ```yaml
@@ -66,7 +66,10 @@ class ClassPatch(Deficit):
         side = min(train.shape[1:])
         if not 1 <= self.size <= side:
             raise UserError(
-                "size", value=self.size, problem=f"the images have {side} pixels", fix="set fewer"
+                "size",
+                value=self.size,
+                problem=f"the images have {side} pixels",
+                fix=f"set 1 to {side}",
             )
 
     def __call__(self, batch: Batch, context: BatchContext) -> Batch:

@@ -10,6 +10,7 @@ from datamodules.transforms.context import BatchContext
 from datamodules.transforms.deficit import Deficit
 from datamodules.transforms.label_deficits import LabelNoise, LabelPermutation
 from datamodules.transforms.requirements import need_images
+from plasticity_lab.class_options import read_options
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.image_halves import join_halves
 from plasticity_lab.randomness import generator
@@ -27,13 +28,14 @@ class SensorDeficit(Deficit):
 
     Args:
         deficit: its class, which changes images alone.
-        options: its other arguments.
+        options: its other arguments, apart from `during` and `levels`.
         sensor: the half that is impaired.
         during: as `Deficit`.
         levels: in place of `during`, the strengths of the deficit, as it takes them.
 
     Raises:
-        UserError: for a deficit that cannot be built so, or does not act on images.
+        UserError: for a deficit that cannot be built so, or does not act on images, and for options
+            of another type.
 
     Example:
         ```yaml
@@ -53,9 +55,10 @@ class SensorDeficit(Deficit):
         levels: dict[str, int | float | None] | None = None,
     ) -> None:
         super().__init__(during, levels)
-        given = {"during": during} if levels is None else {"levels": levels}
+        given = {"during": during} if levels is None else read_options(deficit, {"levels": levels})
+        others = read_options(deficit, options, taken=("during", "levels"))
         try:
-            self.deficit = deficit(**{**given, **(options or {})})
+            self.deficit = deficit(**given, **others)
         except TypeError as error:
             raise UserError(f"{deficit.__name__}: options", options, str(error)) from error
         if self.deficit.of_sensors or isinstance(self.deficit, LabelNoise | LabelPermutation):

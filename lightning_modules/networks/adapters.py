@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from lightning_modules.networks.layers import ImageSize
+from plasticity_lab.class_options import read_options
 from plasticity_lab.errors import UserError
 
 _CONTAINERS = ("features", "encoder", "layers", "blocks", "trunk_output", "stages")
@@ -65,12 +66,14 @@ def build_inner(
         image_size: height and width of the images, one number for squares.
 
     Raises:
-        UserError: in one line, if it cannot be built so.
+        UserError: in one line, if it cannot be built so, or for options that are sizes or of
+            another type.
     """
     sizes = {"in_channels": in_channels, "num_classes": num_classes, "image_size": image_size}
     accepted = signature(kind).parameters
     arguments = {name: value for name, value in sizes.items() if name in accepted}
-    return build(kind, kind.__name__, arguments, options, image_size)
+    others = read_options(kind, options, taken=arguments)
+    return build(kind, kind.__name__, arguments, others, image_size)
 
 
 def block_paths(

@@ -39,7 +39,8 @@ def size_of(file: Path) -> Size:
         file: a whole config, such as the `config.yaml` of a run.
 
     Raises:
-        UserError: for a config that cannot be built, or data whose shape is not known.
+        UserError: for a config that cannot be built, data whose shape is not known, or a network
+            without operations that count.
     """
     run = build(parse(["fit", "--config", str(file)]))
     data: Any = run.data
@@ -50,7 +51,14 @@ def size_of(file: Path) -> Size:
     network = unwrap(run.model)
     inputs = torch.zeros(1, *data.splits.train.shape)
     parameters = sum(one.numel() for one in network.parameters() if one.requires_grad)
-    return Size(parameters, count_flops(network, inputs), run.trainer.max_epochs or 0)
+    operations = count_flops(network, inputs)
+    if not operations:
+        raise UserError(
+            file,
+            problem=f"no operation of {type(network).__name__} is counted",
+            fix="compare networks of linear layers or convolutions",
+        )
+    return Size(parameters, operations, run.trainer.max_epochs or 0)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -65,9 +73,9 @@ def main(args: Sequence[str] | None = None) -> int:
     print(f"{'parameters':>12}{'FLOPs':>16}{'ratio':>8}{'epochs':>8}")
     for file, size in zip(files, sizes, strict=True):
         ratio = whole.flops / size.flops
-        epochs = whole.epochs * whole.flops // size.flops
+        epochs = max(1, whole.epochs * whole.flops // size.flops)
         print(f"{size.parameters:12,}{size.flops:16,}{ratio:8.3f}{epochs:8}  {file}")
-    print("epochs: in which each costs as much as the first in its own (Scratch-B)")
+    print("epochs: in which each costs as much as the first in its own, at least 1 (Scratch-B)")
     return 0
 
 

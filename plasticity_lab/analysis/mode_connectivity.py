@@ -4,6 +4,7 @@ Run by `python -m plasticity_lab.analysis.mode_connectivity A.ckpt B.ckpt`.
 """
 
 import json
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -72,8 +73,8 @@ def _parser() -> CommandParser:
         "--points", type=int, default=30, help="networks on the line, ends included"
     )
     json_help = (
-        "a new file for the numbers, with the picture beside it; by default the picture goes to "
-        "the first checkpoint's run"
+        "a new file for the numbers, with the picture beside it; by default the picture is "
+        "mode_connectivity.png, also new, in the first checkpoint's run"
     )
     parser.add_argument("--json", type=Path, default=None, help=json_help)
     return parser
@@ -136,30 +137,38 @@ def main(args: Sequence[str] | None = None) -> int:
     silence_known_warnings()
     with errors_in_one_line("mode_connectivity"):
         options = _parser().parse_args(args)
-        if options.json:
-            _check_target(options.json)
+        picture = _picture(options)
         curves = linear_mode_connectivity(options.first, options.second, options.points)
     print(table(curves))
     if options.json:
-        picture = options.json.with_suffix(".png")
         content: dict[str, Any] = {"first": str(options.first), "second": str(options.second)}
         for kind, curve in curves.items():
             points = [point._asdict() for point in curve]
             content[kind] = {"barrier": barriers(curve), "points": points}
         with write_atomically(options.json) as unfinished:
             unfinished.write_text(json.dumps(content, indent=2) + "\n")
-    else:
-        picture = options.first.absolute().parent.parent / "mode_connectivity.png"
     draw(curves, picture)
     print(f"picture: {picture}")
     return 0
 
 
-def _check_target(file: Path) -> None:
-    """Raise UserError for a file that cannot be written, or that would be replaced."""
-    if file.suffix != ".json" or not file.parent.is_dir():
+def _picture(options: Namespace) -> Path:
+    """Return where the picture goes.
+
+    Raises:
+        UserError: for a file that cannot be written, or that would be replaced.
+    """
+    file: Path | None = options.json
+    if file is None:
+        first: Path = options.first
+        picture = first.absolute().parent.parent / "mode_connectivity.png"
+        targets = [picture]
+    elif file.suffix != ".json" or not file.parent.is_dir():
         raise UserError("json", value=file, problem="name a file .json in an existing folder")
-    for target in (file, file.with_suffix(".png")):
+    else:
+        picture = file.with_suffix(".png")
+        targets = [file, picture]
+    for target in targets:
         if target.exists():
             raise UserError(
                 "json",
@@ -167,6 +176,7 @@ def _check_target(file: Path) -> None:
                 problem="is there already, and is left alone",
                 fix="name a new file",
             )
+    return picture
 
 
 if __name__ == "__main__":

@@ -150,8 +150,9 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         in printed
     )
     assert printed.splitlines()[-1] == "picture: line.png"
+    picture = runs[0] / "mode_connectivity.png"
     assert main([str(first), str(first), "--points", "2"]) == 0
-    assert (runs[0] / "mode_connectivity.png").exists()
+    drawn = picture.read_bytes()
 
     def refused(*arguments: object) -> str:
         capsys.readouterr()
@@ -163,6 +164,11 @@ def test_two_runs_are_connected_from_the_command_line(capsys: pytest.CaptureFixt
         (message,) = capsys.readouterr().err.splitlines()
         return message
 
+    assert f"json: {picture}: is there already, and is left alone; name a new file" in refused(
+        first, second
+    )
+    assert picture.read_bytes() == drawn
+    picture.unlink()
     assert "json: line.json: is there already, and is left alone; name a new file" in refused(
         first, second, "--json", "line.json"
     )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from datamodules import Batch, BatchContext
+from datamodules import Batch, BatchContext, Digits
 from datamodules.transforms.class_patch import ClassPatch, class_patterns, patched_examples
 from plasticity_lab.errors import UserError
 from plasticity_lab.timing import Time
@@ -71,6 +71,13 @@ def test_a_fifth_of_the_patched_are_alone_and_others_each_time() -> None:
     assert 15 < int(first.sum()) < 50
     patched = patched_examples(0.8, 200, 3, "train", torch.device("cpu"))
     assert not first[~patched].any()
+
+
+@pytest.mark.parametrize("size", [0, 17])
+def test_the_patch_fits_the_images(size: int) -> None:
+    message = f"size: {size}: the images have 16 pixels; set 1 to 16"
+    with pytest.raises(UserError, match=message):
+        ClassPatch(size, ALWAYS).check(Digits().read("train"))
 
 
 @pytest.mark.parametrize("arguments", [{"patched": 1.5}, {"alone": -0.1}])

@@ -14,6 +14,7 @@ from datamodules import (
     TargetAffine,
     TaskStream,
     TeacherTargets,
+    WhitenedImages,
 )
 from lightning_modules.networks import MLP
 from plasticity_lab.errors import UserError
@@ -127,6 +128,22 @@ BAD: dict[str, tuple[Any, str]] = {
     "a subset of all": (
         lambda: ClassSubset(Digits(subset=10), ["1"]),
         "dataset: Digits: its subset and validation would be of all classes; set those of",
+    ),
+    "whitened, a subset of all": (
+        lambda: ClassSubset(WhitenedImages(Digits(subset=10)), ["1"]),
+        "dataset: WhitenedImages: its subset and validation would be of all classes",
+    ),
+    "whitened, a validation split of all": (
+        lambda: ClassSubset(WhitenedImages(Digits(validation=0.5)), ["1"]),
+        "dataset: WhitenedImages: its subset and validation would be of all classes",
+    ),
+    "taught, a subset of all": (
+        lambda: ClassSubset(TeacherTargets(Digits(subset=10), teacher()), ["1"]),
+        "dataset: TeacherTargets: its subset and validation would be of all classes",
+    ),
+    "classes of a teacher's values": (
+        lambda: ClassSubset(TeacherTargets(Digits(), teacher()), ["1"]).splits(0),
+        "classes: 1: the data have no such class; the nearest are none: it has no classes",
     ),
     "a teacher of another size": (
         lambda: TeacherTargets(Digits(), construct(MLP, 3, 1, 32)).splits(0),

@@ -9,6 +9,7 @@ from datamodules import (
     Batch,
     BatchContext,
     Blur,
+    ClassPatch,
     CropFlip,
     Dissociation,
     LabelNoise,
@@ -99,8 +100,22 @@ def test_dissociation_is_drawn_by_seed_and_batch() -> None:
         (LabelNoise, {"fraction": 0.5}, "deficit: LabelNoise: is not a deficit of whole images"),
         (Blur, {"sizes": 4}, "Blur: options: {'sizes': 4}: .*unexpected keyword"),
         (Blur, {}, "set either size and during"),
+        (Blur, {"size": "x"}, r"Blur: size: x: is no int \| None; set one"),
+        (Blur, {"size": 4.5}, r"Blur: size: 4.5: is no int \| None; set one"),
+        (ClassPatch, {"size": None}, "ClassPatch: size: null: is no int; set one"),
+        (
+            Blur,
+            {"size": 4, "during": ["1ep", "2ep"]},
+            r"Blur: options: during: .*: is set outside of options; remove it from them",
+        ),
+        (Blur, {"levels": {"0ep": 4}}, "Blur: options: levels: .*: is set outside of options"),
     ],
 )
 def test_what_has_no_half_is_refused(deficit: Any, options: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         SensorDeficit(deficit, options, during=ALWAYS)
+
+
+def test_levels_are_of_the_deficits_type() -> None:
+    with pytest.raises(UserError, match=r"Blur: levels: .*4\.5.*: is no dict\[str, int \| None\]"):
+        SensorDeficit(Blur, levels={"0ep": 4.5})

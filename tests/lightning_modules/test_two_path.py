@@ -83,6 +83,9 @@ def test_pathways_start_from_different_weights() -> None:
         ({"merged_after": "head"}, "merged_after: head: set one of stem, layer1"),
         ({"network": DepthCNN}, "merged_after: layer2: set one of conv1"),
         ({"options": {"widths": 3}}, "ResNet: options"),
+        ({"options": {"block": "prae"}}, "ResNet: block: prae: is no Literal"),
+        ({"options": {"width": 4.5}}, "ResNet: width: 4.5: is no int; set one"),
+        ({"options": {"num_classes": 5}}, "ResNet: options: num_classes: 5: is set outside"),
     ],
 )
 def test_what_it_cannot_be_is_refused(arguments: dict[str, object], message: str) -> None:
