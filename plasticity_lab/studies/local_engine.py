@@ -1,5 +1,6 @@
 """Trains the segments of a study on this machine: a fresh process for each, several at once."""
 
+import signal
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -113,14 +114,15 @@ class LocalExecutor:
     def _forget(self, worker: Worker) -> None:
         worker.process.join(LEAVE)
         if worker.process.exitcode is None:
+            # If the server of worker processes is gone too, nobody tells how it ended.
             worker.process.kill()
-            worker.process.join()
+            worker.process.join(LEAVE)
         worker.reader.close()
         self.workers.discard(worker)
 
     def _unreported(self, worker: Worker) -> Outcome:
         """Return the outcome of a worker that is gone without having sent one."""
-        code = worker.process.exitcode or 0
+        code = -signal.SIGKILL if worker.process.exitcode is None else worker.process.exitcode
         if code >= 0:
             return Outcome(Cause.FAILED, f"ended by exit code {code}")
         if cause_of_signal(-code) is Cause.KILLED and memory_kills() > worker.memory_kills:

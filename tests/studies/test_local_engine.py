@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing import Pipe
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -21,6 +22,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.studies import local_engine, workers
 from plasticity_lab.studies.commands import gc, run, status, summary
 from plasticity_lab.studies.dry_run import check_arms
+from plasticity_lab.studies.outcome import cause_of_signal
 from plasticity_lab.studies.plan import segments
 from plasticity_lab.studies.scalars import read_all
 from plasticity_lab.studies.stored_states import StoredStates
@@ -156,6 +158,33 @@ def test_sharing_changes_nothing(precision: str) -> None:
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, str(REPOSITORY / "study.py"), *arguments]
+
+
+class Gone:
+    """A process whose end nobody tells."""
+
+    exitcode = None
+
+    def join(self, timeout: float) -> None:
+        """Wait in vain."""
+
+    def kill(self) -> None:
+        """Kill it in vain."""
+
+
+def test_a_worker_that_ends_with_the_server_of_workers_has_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local_engine, "start_forkserver", lambda: None)
+    reader, writer = Pipe(duplex=False)
+    gone: Any = Gone()
+    worker = local_engine.Worker(gone, reader, None, memory_kills=10**9)
+    executor = local_engine.LocalExecutor()
+    assert executor.poll(worker) is None
+    writer.close()
+    outcome = executor.poll(worker)
+    assert outcome is not None
+    assert outcome.cause is cause_of_signal(signal.SIGKILL)
 
 
 @pytest.mark.slow
