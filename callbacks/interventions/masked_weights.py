@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.base import Draws, OneShot, interventions_of
 from callbacks.interventions.redraw_checks import check_parameters_kept
 from callbacks.interventions.weight_averages import averages
 from callbacks.network import unwrap
@@ -90,12 +90,11 @@ class MaskedWeights(OneShot):
 
     def surviving(self, trainer: Trainer, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return what survives this and all other callbacks that prune, by the weights' names."""
-        callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper of Trainer
         masks = {name: torch.ones_like(one, dtype=torch.bool) for name, one in weights.items()}
-        for callback in callbacks:
-            if isinstance(callback, MaskedWeights):
-                for name in masks.keys() & callback._masks.keys():
-                    masks[name] &= callback._masks[name]
+        for other in interventions_of(trainer):
+            if isinstance(other, MaskedWeights):
+                for name in masks.keys() & other._masks.keys():
+                    masks[name] &= other._masks[name]
         return masks
 
     def prune(self, module: LightningModule, masks: Masks) -> None:

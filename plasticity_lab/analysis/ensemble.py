@@ -14,7 +14,7 @@ from torchmetrics import Metric
 from datamodules import ImageDataModule
 from lightning_modules import Objective, Supervised
 from plasticity_lab.analysis.finished_run import batches_of_test_split, build_run
-from plasticity_lab.checkpoint_files import check_network, read_checkpoint
+from plasticity_lab.checkpoint_files import check_network
 from plasticity_lab.command_line import CommandParser, errors_in_one_line
 from plasticity_lab.errors import UserError
 from plasticity_lab.known_warnings import silence_known_warnings
@@ -80,7 +80,7 @@ class _Evaluated(NamedTuple):
 
 @torch.no_grad()
 def _evaluate(checkpoint: Path) -> _Evaluated:
-    run = build_run(checkpoint)
+    run, state = build_run(checkpoint)
     data: Any = run.data
     if not isinstance(run.model, Supervised) or not isinstance(data, ImageDataModule):
         raise UserError(
@@ -88,7 +88,6 @@ def _evaluate(checkpoint: Path) -> _Evaluated:
             problem="is not of Supervised on ImageDataModule",
             fix="name runs of these",
         )
-    state = read_checkpoint(checkpoint)
     check_network(state, run.model.state_dict(), checkpoint)
     run.model.load_state_dict(state["state_dict"])
 

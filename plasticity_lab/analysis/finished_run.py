@@ -17,8 +17,8 @@ from plasticity_lab.runs.run import Run
 from plasticity_lab.runs.run_directory import RunLocation, home_of
 
 
-def build_run(checkpoint: Path) -> Run:
-    """Return the run of a checkpoint as its config says, with initial weights, not run.
+def build_run(checkpoint: Path) -> tuple[Run, dict[str, Any]]:
+    """Return the run of a checkpoint as its config says, with initial weights, and the checkpoint.
 
     Its data are at the stage of the checkpoint, and its network has the run's precision.
 
@@ -31,9 +31,10 @@ def build_run(checkpoint: Path) -> Run:
     run = build(parse(["test", "--config", str(home / CONFIG)]), RunLocation(home, None, None))
     run.trainer.precision_plugin.convert_module(run.model)
     run.data.trainer = run.trainer
+    state = read_checkpoint(checkpoint)
     if isinstance(run.data, ImageDataModule):
-        run.data.history = clock_of(read_checkpoint(checkpoint)).history
-    return run
+        run.data.history = clock_of(state).history
+    return run, state
 
 
 def clock_of(state: Mapping[str, Any]) -> Clock:

@@ -90,8 +90,8 @@ def linear_mode_connectivity(first: Path, second: Path, points: int) -> dict[str
         raise UserError("points", value=points, fix="set 2 or more")
     if missing := [path for path in (first, second) if not path.is_file()]:
         raise UserError(missing[0], problem="no such file", fix="name a checkpoint")
-    states = [read_checkpoint(path) for path in (first, second)]
-    built = build_run(first)
+    built, first_state = build_run(first)
+    states = first_state, read_checkpoint(second)
     _check_kind(built)
     data: Any = built.data
     module = built.model.to(data.device)

@@ -46,7 +46,7 @@ def test_two_steps_are_those_of_the_noisy_network(accumulate: int, sam: bool) ->
 
 
 def test_no_measurement_sees_it() -> None:
-    """Where weights are held still, only what is said of training differs."""
+    """Where weights are held still, only what is logged of training differs."""
     plain_net = {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False}}
     parts = [
         intervention("LearningRateFactor", levels={"0ep": 0.0}),
