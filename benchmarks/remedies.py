@@ -149,6 +149,8 @@ def config(accelerator: str, options: dict[str, Any]) -> dict[str, Any]:
             "max_epochs": 3,
             "limit_train_batches": 10,
             "limit_val_batches": 0,
+            "limit_test_batches": 1,
+            "enable_checkpointing": False,
             "accelerator": accelerator,
             "enable_progress_bar": False,
             "enable_model_summary": False,

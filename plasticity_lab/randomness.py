@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 
 def derive_seed(seed: int, purpose: str, *counters: int | str) -> int:
@@ -31,6 +32,16 @@ def generator(seed: int, purpose: str, *counters: int | str) -> torch.Generator:
     2^-32.)
     """
     return torch.Generator().manual_seed(derive_seed(seed, purpose, *counters))
+
+
+def normal_like(value: Tensor, seed: int, purpose: str, *counters: int | str) -> Tensor:
+    """Return standard normal noise of a tensor's shape, drawn on its device.
+
+    For noise of all weights at each step: drawn on the CPU, it takes several times a GPU's step.
+    Kinds of devices draw other noise.
+    """
+    draws = torch.Generator(value.device).manual_seed(derive_seed(seed, purpose, *counters))
+    return torch.randn(value.shape, generator=draws, device=value.device)
 
 
 @contextmanager

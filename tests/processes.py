@@ -15,9 +15,10 @@ from tests.runs import REPOSITORY
 
 def start(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     """Start `python train.py` in the working directory."""
+    paths = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
         [sys.executable, str(REPOSITORY / "train.py"), *arguments],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", **environment},
+        env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -7,8 +7,7 @@ import pytest
 from callbacks import interventions
 from plasticity_lab.studies import local_engine
 from plasticity_lab.studies.commands import run as train
-from tests.callbacks.diagnostics.test_contract import EVERYTHING
-from tests.registry import REGISTRY, VARIANTS
+from tests.registry import DIAGNOSTIC_NODES, REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
 from tests.studies.small import ARMS, small
 from tests.studies.test_local_engine import ends
@@ -17,6 +16,20 @@ from tests.test_contracts import EVERY_KIND, IDENTITIES, check_resumes
 GPU: dict[str, Any] = {
     "trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}
 }
+
+
+REFUSE_FLOAT16 = {"FisherPenalty", "FreshReference"}
+"""Their own gradients would need a scale."""
+
+
+def diagnostics_under(precision: str) -> dict[str, Any]:
+    """Return all diagnostics that take a precision."""
+    taken = [
+        node
+        for node in DIAGNOSTIC_NODES
+        if precision != "16-mixed" or node["class_path"].rpartition(".")[2] not in REFUSE_FLOAT16
+    ]
+    return {"trainer": {"callbacks+": taken, "precision": precision}}
 
 
 @pytest.mark.gpu
@@ -42,20 +55,26 @@ def test_resume_is_bitwise_in_mixed_precision(precision: str) -> None:
     )
 
 
+# The scale of float16 begins so high that the first steps are left out, perhaps a whole epoch's.
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
 @pytest.mark.parametrize("name", [name for name in interventions.__all__ if name in REGISTRY])
 def test_an_intervention_resumes_bitwise(name: str, precision: str) -> None:
     """From one checkpoint in the middle; a scaled loss shows in what looks at gradients."""
     mixed = {"trainer": {"precision": precision}}
+    if precision == "16-mixed" and name in REFUSE_FLOAT16:
+        with pytest.raises(SystemExit):
+            fit(*tiny(REGISTRY[name].acting, GPU, mixed))
+        return
     check_resumes(REGISTRY[name].acting, GPU, mixed, EVERY_KIND, every=99, first=5)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["16-mixed", "bf16-mixed"])
-def test_diagnostics_are_invisible_in_mixed_precision(precision: str) -> None:
-    mixed = {"trainer": {"precision": precision}}
-    assert state(fit(*tiny(EVERYTHING, GPU, mixed))) == state(fit(*tiny(GPU, mixed)))
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed", "bf16-mixed"])
+def test_diagnostics_are_invisible(precision: str) -> None:
+    measured = fit(*tiny(diagnostics_under(precision), GPU))
+    assert state(measured) == state(fit(*tiny(GPU, {"trainer": {"precision": precision}})))
 
 
 @pytest.mark.gpu
@@ -82,8 +101,9 @@ def test_identity_is_bitwise_nothing(name: str) -> None:
 
 
 @pytest.mark.gpu
-def test_diagnostics_are_invisible() -> None:
-    assert state(fit(*tiny(EVERYTHING, GPU))) == state(fit(*tiny(GPU)))
+@pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
+def test_diagnostics_resume_bitwise(precision: str) -> None:
+    check_resumes(diagnostics_under(precision), GPU, EVERY_KIND, every=99, first=5)
 
 
 @pytest.mark.gpu

@@ -10,6 +10,7 @@ from callbacks.interventions.base import Draws, EachStep
 from callbacks.interventions.redraw_checks import check_can_redraw, check_initial_values
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
+from plasticity_lab.randomness import normal_like
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
@@ -87,7 +88,7 @@ class StepwiseShrinkPerturb(EachStep):
     ) -> dict[str, Tensor]:
         if self.noise == "gaussian":
             return {
-                name: torch.randn(parameter.shape, generator=draws.generator(name))
+                name: normal_like(parameter, *draws.key(name))
                 for name, parameter in parameters.items()
             }
         network = unwrap(module)

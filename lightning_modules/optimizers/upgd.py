@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from plasticity_lab.randomness import generator
+from plasticity_lab.randomness import normal_like
 
 _AVERAGES, _BETAS, _EPS = ("exp_avg", "exp_avg_sq"), (0.9, 0.999), 1e-5
 """Of the adaptive form."""
@@ -118,8 +118,8 @@ class UPGD(Optimizer):
     def _noise(self, group: dict[str, Any], value: Tensor, number: int) -> Tensor:
         noise = torch.zeros_like(value)
         if group["sigma"]:
-            draws = generator(self.seed, "UPGD", group["steps"], number)
-            noise.copy_(torch.randn(value.shape, generator=draws)).mul_(group["sigma"])
+            drawn = normal_like(value, self.seed, "UPGD", group["steps"], number)
+            noise.copy_(drawn).mul_(group["sigma"])
         return noise
 
     def _direction(self, value: Tensor) -> Tensor:

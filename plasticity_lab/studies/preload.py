@@ -24,12 +24,14 @@ def warm_up() -> None:
     """Build and check a run of digits, without training or keeping anything.
 
     Nothing here may start threads or use CUDA, which no fork survives; so no gradient is computed.
-    (Lightning lets torch count devices without initialising CUDA.)
+    (Lightning lets torch count devices without initialising CUDA. Where it looks for a cluster, and
+    mpi4py is installed, it starts MPI, whose look at the machine initialises CUDA.)
     """
     torch.set_num_threads(1)
     environment = dict(os.environ)
     logging.disable(logging.INFO)
     arguments = ["fit", "--config", str(CONFIGS / "digits.yaml"), "--trainer.accelerator", "cpu"]
+    arguments += ["--trainer.plugins", "[{class_path: LightningEnvironment}]"]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="ignore"):
         build(parse(arguments), RunLocation(Path(folder), None, None)).check()
         read_scalars(Path(folder))

@@ -83,6 +83,10 @@ def _error_of_training(task: Task, signs: SignsOfLife) -> BaseException | None:
             return error
         except BaseException:
             traceback.print_exc()
+            # Of a message of many lines, as CUDA's are, the first says why.
+            lines = str(error).strip().splitlines()
+            if len(lines) > 1:
+                print(f"{type(error).__name__}: {lines[0]}")
             return error
     return None
 

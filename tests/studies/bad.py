@@ -145,4 +145,4 @@ class Broken(Timed, Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.current_epoch == 2:
-            raise RuntimeError("broken at epoch 2")
+            raise RuntimeError("broken at epoch 2\nThe second line is about debugging.")

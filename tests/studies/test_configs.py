@@ -76,7 +76,10 @@ EVERYDAY = [
     REPOSITORY / "configs/studies" / f"{name}.yaml"
     for name in ("digits_blur_removal", "cifar10_16_weight_decay_timing", "cifar10_layer_reset")
 ]
-SCALES = ("gaussian", "digits", "mnist", "cifar10_16", "cifar10_5000", "cifar10", "cifar100")
+SCALES = (
+    *("gaussian", "digits", "mnist", "cifar10_16", "cifar10_5000", "cifar10_10000"),
+    *("cifar10", "cifar100"),
+)
 
 
 def scale(file: Path) -> int:
