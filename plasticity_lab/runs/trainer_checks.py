@@ -248,10 +248,11 @@ def check_optimizer(module: Supervised, device: torch.device) -> None:
             )
 
     def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = torch.stack([(parameter * parameter).sum() for parameter in parameters]).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        # By hand, as autograd's first pass initialises CUDA, which a process must not that forks
+        # the workers of a study.
+        for parameter in parameters:
+            parameter.grad = 2 * parameter.detach()
+        return torch.stack([parameter.detach().square().sum() for parameter in parameters]).sum()
 
     try:
         optimizer.step(closure)  # type: ignore[arg-type]  # any optimizer of torch returns what it returns

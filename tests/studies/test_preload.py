@@ -47,14 +47,19 @@ def test_a_worker_starts_with_what_is_built_and_nothing_that_no_fork_survives() 
 
 
 @pytest.mark.slow
-def test_mpi_is_not_started_where_it_is_installed() -> None:
-    """What it looks at initialises CUDA, and no worker could use a GPU."""
+def test_what_initialises_cuda_is_not_called() -> None:
+    """Else no worker could use a GPU: autograd's first pass, and MPI, which looks at the machine."""
     Path("mpi4py").mkdir()
     Path("mpi4py/__init__.py").touch()
     Path("mpi4py/MPI.py").write_text("raise SystemExit('MPI was started')")
+    without_passes = """
+import torch.autograd, torch.autograd.graph
+def engine(*args, **options):
+    raise SystemExit("autograd's engine was started")
+torch.autograd._engine_run_backward = torch.autograd.graph._engine_run_backward = engine
+import plasticity_lab.studies.preload
+"""
     path = os.pathsep.join([str(Path.cwd()), str(CODE)])
     subprocess.run(
-        [sys.executable, "-c", "import plasticity_lab.studies.preload"],
-        env={**os.environ, "PYTHONPATH": path},
-        check=True,
+        [sys.executable, "-c", without_passes], env={**os.environ, "PYTHONPATH": path}, check=True
     )
