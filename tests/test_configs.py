@@ -75,6 +75,10 @@ def test_an_intervention_acts(arm: str) -> None:
         "10",
         "--trainer.limit_train_batches",
         "1",
+        "--trainer.limit_test_batches",
+        "1",
+        "--trainer.enable_checkpointing",
+        "false",
     )
     crop = ("--data.init_args.augmentation", "CropFlip") if "augmentation" in arm else ()
     files = (

@@ -11,7 +11,7 @@ from tests.registry import DIAGNOSTIC_NODES, REGISTRY, VARIANTS
 from tests.runs import fit, state, tiny
 from tests.studies.small import ARMS, small
 from tests.studies.test_local_engine import ends
-from tests.test_contracts import EVERY_KIND, IDENTITIES, check_resumes
+from tests.test_contracts import EVERY_KIND, FEW_OF_EVERY_KIND, IDENTITIES, check_resumes
 
 GPU: dict[str, Any] = {
     "trainer": {"accelerator": "gpu", "devices": 1, "deterministic": True, "benchmark": False}
@@ -67,7 +67,7 @@ def test_an_intervention_resumes_bitwise(name: str, precision: str) -> None:
         with pytest.raises(SystemExit):
             fit(*tiny(REGISTRY[name].acting, GPU, mixed))
         return
-    check_resumes(REGISTRY[name].acting, GPU, mixed, EVERY_KIND, every=99, first=5)
+    check_resumes(REGISTRY[name].acting, GPU, mixed, FEW_OF_EVERY_KIND, every=99, first=5)
 
 
 @pytest.mark.gpu
@@ -103,7 +103,7 @@ def test_identity_is_bitwise_nothing(name: str) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["32-true", "16-mixed"])
 def test_diagnostics_resume_bitwise(precision: str) -> None:
-    check_resumes(diagnostics_under(precision), GPU, EVERY_KIND, every=99, first=5)
+    check_resumes(diagnostics_under(precision), GPU, FEW_OF_EVERY_KIND, every=99, first=5)
 
 
 @pytest.mark.gpu

@@ -48,7 +48,7 @@ def test_a_worker_starts_with_what_is_built_and_nothing_that_no_fork_survives() 
 
 @pytest.mark.slow
 def test_what_initialises_cuda_is_not_called() -> None:
-    """Else no worker could use a GPU: autograd's first pass, and MPI, which looks at the machine."""
+    """Else no worker could use a GPU: autograd's first pass, and MPI's look at the machine."""
     Path("mpi4py").mkdir()
     Path("mpi4py/__init__.py").touch()
     Path("mpi4py/MPI.py").write_text("raise SystemExit('MPI was started')")

@@ -19,7 +19,7 @@ from tests.callbacks.interventions.arms import ALL
 from tests.registry import DIAGNOSTIC_NODES, DIAGNOSTICS, VARIANTS
 from tests.runs import fit, logged, pictures, state, tiny
 from tests.studies.test_fork import check as check_segments
-from tests.test_contracts import EVERY_KIND, check_resumes
+from tests.test_contracts import FEW_OF_EVERY_KIND, check_resumes
 
 WAYS: dict[str, dict[str, Any]] = {
     **{
@@ -135,7 +135,20 @@ def test_a_diagnostic_is_invisible(name: str) -> None:
 
 @pytest.mark.parametrize(
     "way",
-    [way if way == "fp32" else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
+    [
+        *(["fp32"]),
+        *(
+            pytest.param(
+                way,
+                # These two differ from SGD and from direct feedback in what no diagnostic looks at.
+                marks=pytest.mark.long
+                if way in ("adam", "FeedbackAlignment")
+                else pytest.mark.slow,
+            )
+            for way in WAYS
+            if way != "fp32"
+        ),
+    ],
 )
 def test_all_together_are_invisible(way: str) -> None:
     of_their_own = {"stages": EVERYTHING_OF_STAGES, "wide": OF_WIDTH, "teacher": OF_TEACHERS}
@@ -144,18 +157,18 @@ def test_all_together_are_invisible(way: str) -> None:
 
 @pytest.mark.slow
 def test_a_resume_is_bitwise_in_stages() -> None:
-    check_resumes(WAYS["stages"], EVERYTHING_OF_STAGES, EVERY_KIND, every=99, first=5)
+    check_resumes(WAYS["stages"], EVERYTHING_OF_STAGES, FEW_OF_EVERY_KIND, every=99, first=3)
 
 
 @pytest.mark.slow
 def test_a_resume_is_bitwise_of_a_wide_network() -> None:
-    check_resumes(OF_WIDTH, EVERY_KIND, every=3)
+    check_resumes(OF_WIDTH, FEW_OF_EVERY_KIND, every=4)
 
 
 @pytest.mark.slow
 def test_a_resume_is_bitwise_from_every_kind_of_checkpoint() -> None:
-    """With all interventions, from an eighth of the checkpoints."""
-    check_resumes(EVERYTHING, ALL, EVERY_KIND, every=8)
+    """With all interventions, from a fourth of a few checkpoints."""
+    check_resumes(EVERYTHING, ALL, FEW_OF_EVERY_KIND, every=4)
 
 
 @pytest.mark.slow
