@@ -19,6 +19,7 @@ from datamodules.datasets.split import Split
 from datamodules.epoch_plan import EpochPlan
 from datamodules.examples_over_time import ExamplesOverTime
 from datamodules.growth.data_stages import DataStages
+from datamodules.growth.stages import GrowingStages
 from datamodules.loading.batch import Batch, LoadedBatch
 from datamodules.loading.loader import EpochLoader
 from datamodules.transforms.augmentation import Augmentation
@@ -220,6 +221,22 @@ class ImageDataModule(ExamplesOverTime):
             batch = self.as_trained(raw, "training pass", epoch, loaded.number, self._rank)
             yield self._finish(batch)
 
+    def arrivals(self) -> Iterator[tuple[int, Batch]]:
+        """Yield this rank's share of the training data by the stage that brought them, in order.
+
+        As the network sees them now, without augmentation: the number of the stage, and a batch, of
+        which a rank's share may be empty.
+        """
+        now, ranks = self.now, self.trainer.world_size if self.trainer else 1
+        stages = self.stages.stages
+        brought = [self.stages.members(now.stage)]
+        if isinstance(stages, GrowingStages):
+            brought = list(stages.added[: now.stage + 1])
+        for stage, members in enumerate(brought):
+            for part in torch.split(members.sort().values, self.batch_size):
+                stored = self._stored(part[self._rank :: ranks])
+                yield stage, self._finish(self.impaired(stored, "arrivals", now))
+
     def drawn_batch(self, examples: int, purpose: str, *counters: int | str) -> Batch:
         """Return training examples of the present epoch as the network sees them now.
 
@@ -230,13 +247,16 @@ class ImageDataModule(ExamplesOverTime):
         """
         members, draws = self._order(self.now.epoch), generator(self.seed, purpose, *counters)
         chosen = members[torch.randperm(len(members), generator=draws)[:examples]]
+        return self._finish(self.as_trained(self._stored(chosen), purpose, *counters))
+
+    def _stored(self, chosen: Tensor) -> Batch:
+        """Return training examples as they are stored."""
         train = self.splits.train
-        stored = Batch(
+        return Batch(
             train.__getitems__(chosen.tolist()).to(self.device),
             train.targets[chosen].to(self.device),
             chosen.to(self.device),
         )
-        return self._finish(self.as_trained(stored, purpose, *counters))
 
     def on_after_batch_transfer(self, batch: LoadedBatch, dataloader_idx: int) -> Batch:
         """Turn pixels into what the network sees."""

@@ -273,7 +273,7 @@ REGISTRY: dict[str, Entry] = {
     ),
     "DASH": Entry(
         acting=_merge(
-            _intervention("DASH", at=["stages", "6st"], least=0.2, average=0.3),
+            _intervention("DASH", at=["stages", "6st"], least=0.2),
             _growth("UniformGrowth", counts=[40, 100], at=["1ep"]),
         ),
         identity=_intervention("DASH", at=["1ep"], least=1.0),

@@ -1,5 +1,9 @@
 """Weights shrunk where they point away from the descent of new data."""
 
+import itertools
+from operator import itemgetter
+from typing import Literal
+
 import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
@@ -24,11 +28,11 @@ class DASH(OneShot):
     cosine between it and the negative gradient of the loss on the present training data, clamped to
     [`least`, 1]. Features that the new data would learn anyhow stay, memorised noise goes.
 
-    The gradient is taken at one pass over the training data as training sees them, augmentation
-    included, in evaluation mode, as the authors do (the port in the code of FIRE is in training
-    mode): of the mean loss over all of them, or an average over batches. The authors take a batch
-    for each chunk of data that has arrived, in order and without augmentation, and average with
-    0.3, so that new chunks count more than old ones; with one chunk that is the mean loss.
+    The gradient G is an average over the stages in which the present training data have arrived, in
+    order: G <- (1 - average) G + average (-g), g the gradient of the mean loss over what a stage
+    has brought, without augmentation. So new data count more than old ones; with one stage it is
+    the mean loss. The network is in evaluation mode, as the authors' is (that of the port in the
+    code of FIRE is in training mode).
 
     Changes: parameters of linear and convolutional layers, each row, each kernel and each bias by a
     factor. Keeps: normalisation layers and their statistics, optimizer state, the learning-rate
@@ -38,9 +42,10 @@ class DASH(OneShot):
         at: moments; the paper's is every arrival of data, `stages`.
         least: smallest factor, in [0, 1]; 1 is the identity. The paper's is 0.3, and 0.05 in the
             benchmark of FIRE.
-        average: None, or the weight in (0, 1] of a batch in an average that runs over the batches,
-            G <- (1 - average) G + average (-g), as in the benchmark of FIRE: with 0.3 the last few
-            batches count alone. With one batch it has no effect.
+        average: weight in (0, 1] of the next one; the paper's is 0.3.
+        over: `stages`, or the `batches` of one pass over the training data as training sees them,
+            augmentation included, as in the benchmark of FIRE, where with 0.3 the last few batches
+            count alone.
         every: in place of `at`, again and again.
 
     Raises:
@@ -57,16 +62,18 @@ class DASH(OneShot):
         self,
         at: list[Time] | None = None,
         least: float = 0.3,
-        average: float | None = None,
+        average: float = 0.3,
+        over: Literal["stages", "batches"] = "stages",
         every: Time | None = None,
     ) -> None:
         super().__init__(at, every)
         if not 0 <= least <= 1:
             raise UserError("least", value=least, fix="set a factor in [0, 1]")
-        if average is not None and not 0 < average <= 1:
-            raise UserError("average", value=average, fix="set a share in (0, 1], or null")
+        if not 0 < average <= 1:
+            raise UserError("average", value=average, fix="set a share in (0, 1]")
         self.least = least
         self.average = average
+        self.over = over
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
         """Refuse runs whose data cannot be passed over again, and networks without matrices."""
@@ -94,26 +101,29 @@ class DASH(OneShot):
     def _descent(
         self, trainer: Trainer, module: Supervised, layers: dict[str, nn.Module]
     ) -> dict[str, Tensor]:
-        """Return the negative gradient of the loss on the present training data."""
+        """Return the averaged negative gradient of the loss on the present training data."""
         data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]  # set by a helper of Trainer
         parameters = {
             name: value for name, value in own_parameters(layers).items() if value.requires_grad
         }
-        sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
+        passed = data.arrivals() if self.over == "stages" else enumerate(data.training_pass())
+        descent = {name: torch.zeros_like(value) for name, value in parameters.items()}
         # In full precision: small gradients would be 0 in float16, and cosines with them.
         with preserve_state(module):
-            for batch in data.training_pass():
-                loss = module.objective.loss(module(batch.inputs), batch.targets)
-                slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
-                for name, slope in zip(parameters, slopes, strict=True):
-                    if slope is None:
+            for _, batches in itertools.groupby(passed, key=itemgetter(0)):
+                sums = {name: torch.zeros_like(value) for name, value in parameters.items()}
+                examples = torch.zeros((), device=module.device)
+                for _, batch in batches:
+                    if not len(batch.inputs):
                         continue
-                    with torch.no_grad():
-                        if self.average is None:
+                    loss = module.objective.loss(module(batch.inputs), batch.targets)
+                    slopes = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+                    examples += len(batch.inputs)
+                    for name, slope in zip(parameters, slopes, strict=True):
+                        if slope is not None:
                             sums[name] -= slope * len(batch.inputs)
-                        else:
-                            sums[name].lerp_(-slope, self.average)
-        # Cosines do not ask for the number of examples, or of ranks.
-        return {
-            name: trainer.strategy.reduce(total, reduce_op="sum") for name, total in sums.items()
-        }
+                everywhere = trainer.strategy.reduce(examples, reduce_op="sum")
+                for name, total in sums.items():
+                    whole = trainer.strategy.reduce(total, reduce_op="sum") / everywhere
+                    descent[name].lerp_(whole, self.average)
+        return descent

@@ -1,5 +1,7 @@
 """DASH in a run, against a gradient that is taken by hand."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,6 +23,37 @@ def test_shrinks_by_the_gradient_of_all_training_data_without_dropout() -> None:
     slopes = dict(zip(names, torch.autograd.grad(loss, values), strict=True))
     for name, value in network.named_parameters():
         factors = cosines(value.detach(), -slopes[name]).clamp(0.3, 1)
+        got = finished.model.network.get_parameter(name)
+        torch.testing.assert_close(got.detach(), value.detach() * factors, atol=1e-6, rtol=1e-4)
+
+
+GROWING: dict[str, Any] = {
+    "growth": {
+        "class_path": "datamodules.UniformGrowth",
+        "init_args": {"counts": [98, 100], "at": ["1ep"]},
+    },
+    "augmentation": {"class_path": "datamodules.CropFlip"},
+}
+"""Four steps an epoch, as without it."""
+
+
+def test_what_a_stage_has_brought_counts_for_three_tenths_in_order_without_augmentation() -> None:
+    finished = run(intervention("DASH", at=["11st"]), FROZEN, model=NETWORK, **GROWING)
+    plain = run(FROZEN, model=NETWORK, **GROWING)
+    network, data = plain.model.network.eval(), plain.trainer.datamodule
+    old, new = data.stages.stages.added
+    names, values = zip(*network.named_parameters(), strict=True)
+    average = [torch.zeros_like(value) for value in values]
+    for members in (old, new):
+        pixels = data.splits.train.__getitems__(members.tolist()).float()
+        inputs = (pixels - data.normalisation.mean[:, None, None]) / data.normalisation.std[
+            :, None, None
+        ]
+        loss = F.cross_entropy(network(inputs), data.splits.train.targets[members])
+        slopes = torch.autograd.grad(loss, values)
+        average = [0.7 * one - 0.3 * slope for one, slope in zip(average, slopes, strict=True)]
+    for name, value, direction in zip(names, values, average, strict=True):
+        factors = cosines(value.detach(), direction).clamp(0.3, 1)
         got = finished.model.network.get_parameter(name)
         torch.testing.assert_close(got.detach(), value.detach() * factors, atol=1e-6, rtol=1e-4)
 
