@@ -609,6 +609,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "adam": _optimizer("torch.optim.Adam", lr=0.01),
     "Muon": _optimizer("lightning_modules.optimizers.MuonAdamW", lr=0.01),
+    "PerWeightAdam": _optimizer("lightning_modules.optimizers.PerWeightAdam", lr=0.01),
     "UPGD": _optimizer("lightning_modules.optimizers.UPGD", lr=0.05, sigma=0.01),
     "SAM": _rule("SAM", rho=0.1),
     "DirectFeedbackAlignment": _rule("DirectFeedbackAlignment"),

@@ -11,7 +11,7 @@ from tests.datamodules.test_datasets import make_folder
 from tests.runs import REPOSITORY, fit, logged
 
 CONFIGS = REPOSITORY / "configs"
-FOLDERS = ("growth", "deficits", "interventions", "optimizers")
+FOLDERS = ("growth", "deficits", "interventions", "optimizers", "training_rules")
 ARMS = sorted(
     path.relative_to(CONFIGS).as_posix()
     for folder in FOLDERS

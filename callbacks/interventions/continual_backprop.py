@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from callbacks.interventions.base import Draws
 from callbacks.interventions.recycling_each_step import RecyclingEachStep
 from callbacks.interventions.training_activity import of_units, other_dims
 from callbacks.network import unwrap
@@ -33,7 +34,8 @@ class ContinualBackprop(RecyclingEachStep):
 
     Changes: parameters of the replaced units; their normalisation statistics; optimizer state,
     where the moments at these positions begin anew. Keeps: all other units; biases of the layers
-    above; Adam's step counts; the learning-rate clock.
+    above; Adam's step counts (with `PerWeightAdam` those of the replaced units begin anew);
+    the learning-rate clock.
 
     Args:
         levels: `{moment: replacement rate}`, in [0, 1]; 0 is the identity. The paper's are 1e-4 for
@@ -42,6 +44,9 @@ class ContinualBackprop(RecyclingEachStep):
         decay: of running means, in [0, 1).
         utility: `contribution`, mean |h| * mean |w_out|; or `adaptable`, where h is centred, and
             the product is divided by mean |w_in|.
+        accumulate: whether parts of units that are due are kept for later steps, as the authors do
+            for permuted MNIST. False is the default of their code for fully connected networks:
+            below one, a unit is replaced with that probability, else the whole part.
         layers: names and patterns of layers; without them all layers whose units are unambiguous.
 
     Raises:
@@ -61,6 +66,7 @@ class ContinualBackprop(RecyclingEachStep):
         maturity: int = 100,
         decay: float = 0.99,
         utility: Literal["contribution", "adaptable"] = "contribution",
+        accumulate: bool = True,
         layers: list[str] | None = None,
     ) -> None:
         super().__init__(levels, layers, bias="zero")
@@ -73,6 +79,7 @@ class ContinualBackprop(RecyclingEachStep):
         self.maturity = maturity
         self.decay = decay
         self.utility = utility
+        self.accumulate = accumulate
 
     def begin(self) -> None:
         """Know no unit yet."""
@@ -94,7 +101,7 @@ class ContinualBackprop(RecyclingEachStep):
         return torch.stack([of_units(output.abs().mean(dims), site), means])
 
     def choose(
-        self, module: LightningModule, units: Units, measured: Tensor, value: float
+        self, module: LightningModule, units: Units, measured: Tensor, value: float, draws: Draws
     ) -> Tensor | None:
         """Update the utility of the units, and choose those of lowest."""
         network = unwrap(module)
@@ -104,7 +111,8 @@ class ContinualBackprop(RecyclingEachStep):
         if self.utility == "adaptable":
             utility = utility / incoming_magnitudes(network, units)
         update_utility(known, utility, mean, self.decay)
-        return choose_replaced(known, value, self.maturity, self.decay)
+        drawn = None if self.accumulate else draws.generator(f"due in {units.layer}")
+        return choose_replaced(known, value, self.maturity, self.decay, drawn)
 
     def units_state(self) -> dict[str, Any]:
         """Return what is known of the units."""

@@ -19,11 +19,11 @@ class ParsevalRegularisation(WeightPenalty):
     https://arxiv.org/abs/2412.07224: strength times the sum over weights of |W W' - s I|^2, of
     linear layers and convolutions, kernels reshaped to (outputs, rest).
 
-    The authors' code: hidden layers, `scale: 2`, strength 1e-3 or 1e-4 times (64 / width)^2. FIRE's
-    (Han et al. 2026): `head: true`, `norm_gains: true`, `scale: 1`, strength 1e-3 (ResNet-18) to
-    1e-5 (ViT). The penalty is in every step's gradient and in no logged loss. Changes: the gradient
-    of the parameters. Keeps: normalisation statistics, the learning-rate clock, optimizer state
-    (but for what gradients do to it).
+    By default as the authors' code: hidden layers, `scale: 2`; its strength is 1e-3 or 1e-4 times
+    (64 / width)^2. FIRE's (Han et al. 2026): `head: true`, `norm_gains: true`, `scale: 1`, strength
+    1e-3 (ResNet-18) to 1e-5 (ViT). The penalty is in every step's gradient and in no logged loss.
+    Changes: the gradient of the parameters. Keeps: normalisation statistics, the learning-rate
+    clock, optimizer state (but for what gradients do to it).
 
     Args:
         levels: `{moment: strength}`, 0 or more; 0 is the identity.
@@ -46,7 +46,7 @@ class ParsevalRegularisation(WeightPenalty):
     def __init__(
         self,
         levels: dict[str, float],
-        scale: float = 1.0,
+        scale: float = 2.0,
         head: bool = False,
         norm_gains: bool = False,
     ) -> None:

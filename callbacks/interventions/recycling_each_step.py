@@ -57,7 +57,7 @@ class RecyclingEachStep(EachStep):
 
     @abstractmethod
     def choose(
-        self, module: LightningModule, units: Units, measured: Tensor, value: float
+        self, module: LightningModule, units: Units, measured: Tensor, value: float, draws: Draws
     ) -> Tensor | None:
         """Return which units of a layer are to be reset after a step, bool (units,); None of none.
 
@@ -66,6 +66,7 @@ class RecyclingEachStep(EachStep):
             units: of the layer.
             measured: means of what `measure` has returned, (numbers, units).
             value: the one that holds.
+            draws: of the step.
         """
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
@@ -141,7 +142,7 @@ class RecyclingEachStep(EachStep):
         self._sums = {}
         chosen = {}
         for layer, numbers in measured.items():
-            marks = self.choose(module, units[layer], numbers, value)
+            marks = self.choose(module, units[layer], numbers, value, draws)
             if marks is not None and marks.any():
                 chosen[layer] = marks
         self.recycling.reset(trainer, module, units, chosen, draws)

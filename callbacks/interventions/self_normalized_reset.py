@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor
 
+from callbacks.interventions.base import Draws
 from callbacks.interventions.recycling_each_step import RecyclingEachStep
 from callbacks.interventions.training_activity import of_units, other_dims
 from plasticity_lab.errors import UserError
@@ -98,7 +99,7 @@ class SelfNormalizedReset(RecyclingEachStep):
         return of_units(fired.float(), site)[None]
 
     def choose(
-        self, module: LightningModule, units: Units, measured: Tensor, value: float
+        self, module: LightningModule, units: Units, measured: Tensor, value: float, draws: Draws
     ) -> Tensor | None:
         """Return the units that have been silent for too long."""
         known = self._silences.get(units.layer)

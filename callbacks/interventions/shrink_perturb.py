@@ -13,6 +13,7 @@ from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_selection import copy_buffers, layers_with_state, own_parameters
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
+from plasticity_lab.surgery.weight_matrices import linear_layers
 from plasticity_lab.timing import Time
 
 
@@ -33,8 +34,9 @@ class ShrinkPerturb(OneShot):
         perturb: factor of the noise, 0 or more.
         noise: a `fresh` initialisation (the released code), `gaussian` of standard deviation 1 (the
             paper's text), or the run's own `initial` values.
-        scope: `all` parameters, batch norm's included (the released code), or `weights` of more
-            than one dimension only (DASH).
+        scope: `all` parameters, batch norm's included (the released code), or those of `linear` and
+            convolutional layers alone, biases included. Shin et al. 2024 (DASH) compare with
+            `shrink: 0.3, perturb: 0.01, noise: gaussian, scope: linear`.
         norm_statistics: `reset` to those of a new layer, or `keep`.
         optimizer_state: `reset`, or `keep`.
         every: in place of `at`, again and again.
@@ -55,7 +57,7 @@ class ShrinkPerturb(OneShot):
         shrink: float = 1.0,
         perturb: float = 0.0,
         noise: Literal["fresh", "gaussian", "initial"] = "fresh",
-        scope: Literal["all", "weights"] = "all",
+        scope: Literal["all", "linear"] = "all",
         norm_statistics: Literal["reset", "keep"] = "keep",
         optimizer_state: Literal["reset", "keep"] = "keep",
         every: Time | None = None,
@@ -87,11 +89,8 @@ class ShrinkPerturb(OneShot):
         if self._draws:
             key = draws.initial_key if self.noise == "initial" else draws.key
             fresh = redraw(network, layers, key, holder=module)
-        scope = {
-            name: part
-            for name, part in own_parameters(layers).items()
-            if part.requires_grad and (self.scope == "all" or part.ndim > 1)
-        }
+        taken = layers if self.scope == "all" else linear_layers(layers)
+        scope = {name: part for name, part in own_parameters(taken).items() if part.requires_grad}
         if self.noise == "gaussian":
             noise = {
                 name: torch.randn(part.shape, generator=draws.generator(name))

@@ -79,14 +79,15 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, size = heads, width // heads
         self.scale = 1 / size if preset == "mu_small" else size**-0.5
-        self.qkv = Projection(width, 3 * width, preset)
+        # Apart, so that what acts on layers can tell queries and keys from values.
+        self.q, self.k, self.v = (Projection(width, width, preset) for _ in range(3))
         self.out = Projection(width, width, preset)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, width) to the same shape."""
         batch, tokens, width = x.shape
-        split = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
-        q, k, v = split.permute(2, 0, 3, 1, 4)
+        heads = (batch, tokens, self.heads, width // self.heads)
+        q, k, v = (layer(x).view(heads).transpose(1, 2) for layer in (self.q, self.k, self.v))
         mixed = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         merged: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
         return merged

@@ -89,17 +89,25 @@ def corrected_utility(known: UnitUtility, decay: float) -> Tensor:
 
 
 @torch.no_grad()
-def choose_replaced(known: UnitUtility, rate: float, maturity: int, decay: float) -> Tensor | None:
+def choose_replaced(
+    known: UnitUtility,
+    rate: float,
+    maturity: int,
+    decay: float,
+    draws: torch.Generator | None = None,
+) -> Tensor | None:
     """Return which units are to be replaced, bool (units,) on the CPU; None of none.
 
     They are those of lowest utility among the mature ones, and begin anew in `known`. In each step
-    `rate` of the mature units are due; what is less than a whole unit is kept for later steps.
+    `rate` of the mature units are due; what is less than a whole unit is kept for later steps, or
+    with `draws` not kept: below one, a unit is due with that probability, else the whole part is.
 
     Args:
         known: what is known of them; those chosen have age, utility and mean 0 afterwards.
         rate: of replacement, in [0, 1]; 0 replaces none.
         maturity: steps that a unit must be older than.
         decay: of running means.
+        draws: in place of keeping parts of units.
 
     Examples:
         >>> known = UnitUtility.fresh(2)
@@ -108,11 +116,15 @@ def choose_replaced(known: UnitUtility, rate: float, maturity: int, decay: float
         tensor([ True, False])
     """
     mature = known.age > maturity
-    known.replacements += rate * int(mature.sum())
-    count = min(int(known.replacements), int(mature.sum()))
+    due = rate * int(mature.sum())
+    if draws is None:
+        known.replacements += due
+        count = min(int(known.replacements), int(mature.sum()))
+        known.replacements -= count
+    else:
+        count = int(due) if due >= 1 else int(torch.rand((), generator=draws) < due)
     if count == 0:
         return None
-    known.replacements -= count
     utility = corrected_utility(known, decay).cpu()
     lowest = utility.masked_fill(~mature, torch.inf).argsort(stable=True)[:count]
     chosen = torch.zeros(len(mature), dtype=torch.bool)

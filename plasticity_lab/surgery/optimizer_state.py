@@ -10,6 +10,9 @@ from torch.optim import Optimizer
 SCHEDULED_KEYS = ("lr", "momentum", "betas")
 """What schedules write into parameter groups: rates; `OneCycleLR` and `CyclicLR` momentum too."""
 
+_COUNTS = "steps"
+"""Of `PerWeightAdam`, of a parameter's shape."""
+
 
 def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[Tensor]) -> None:
     """Drop the state of some parameters (moments, step counts), as if they had just been added.
@@ -85,7 +88,7 @@ def clear_optimizer_state(
     """Set what an optimizer holds for single weights to 0, in place.
 
     What it holds in another shape than a parameter's, such as Adam's step count, is for all weights
-    of the parameter, and is kept.
+    of the parameter, and is kept. Counts of single weights (`PerWeightAdam`) are set to 0.
 
     Args:
         optimizer: whose moments are cleared.
@@ -104,7 +107,7 @@ def clear_optimizer_state(
     for parameter, mask in masks.items():
         state = optimizer.state.get(parameter, {})
         for name, value in state.items():
-            if _is_moment(name, value, parameter):
+            if _is_moment(name, value, parameter) or name == _COUNTS:
                 value.masked_fill_(mask.to(value.device), 0)
         if step_counts:
             _clear_count(state)
@@ -115,11 +118,13 @@ def _is_moment(name: str, value: Any, parameter: Tensor) -> bool:
 
     Of a parameter of one value, counts have its shape too; Rprop's `step_size` does not begin at 0.
     """
-    counted = ("step", "step_size", "mu_product")
+    counted = ("step", "step_size", "mu_product", _COUNTS)
     return name not in counted and isinstance(value, Tensor) and value.shape == parameter.shape
 
 
 def _clear_count(state: Mapping[str, Any]) -> None:
+    if isinstance(state.get(_COUNTS), Tensor):
+        state[_COUNTS].zero_()
     if isinstance(state.get("step"), Tensor):
         state["step"].zero_()
     if isinstance(state.get("mu_product"), Tensor):  # of NAdam, over all steps

@@ -9,7 +9,7 @@ from plasticity_lab.surgery.weight_matrices import as_matrix
 
 
 def parseval_penalty(
-    weights: Iterable[Tensor], gains: Iterable[Tensor] = (), scale: float = 1.0
+    weights: Iterable[Tensor], gains: Iterable[Tensor] = (), scale: float = 2.0
 ) -> Tensor:
     """Return the sum over weights of |W W' - s I|^2 and over gains of |g^2 - s|^2, a scalar.
 
@@ -23,8 +23,8 @@ def parseval_penalty(
 
     Examples:
         >>> weight = torch.tensor([[1.0, 2.0], [0.0, 1.0]])
-        >>> parseval_penalty([weight]), parseval_penalty([weight], scale=2.0)
-        (tensor(24.), tensor(18.))
+        >>> parseval_penalty([weight]), parseval_penalty([weight], scale=1.0)
+        (tensor(18.), tensor(24.))
     """
     penalties = []
     for weight in weights:

@@ -165,7 +165,9 @@ def test_a_vit_has_the_size_of_its_formula_and_the_output_of_torchs_encoder(pres
     for part in (network.block1, network.block2):
         # torch has 1/sqrt(d) alone: queries are scaled by what is missing.
         scale = (width // heads) ** -0.5 if preset == "mu_small" else 1
-        weight, bias = part.attention.qkv.weight.clone(), part.attention.qkv.bias.clone()
+        projections = part.attention.q, part.attention.k, part.attention.v
+        weight = torch.cat([one.weight for one in projections])
+        bias = torch.cat([one.bias for one in projections])
         weight[:width] *= scale
         bias[:width] *= scale
         values = {
@@ -190,7 +192,7 @@ def test_presets_draw_by_their_formulas() -> None:
     small: Any = ViT(3, 100, 16, 4, 1, width, 4, preset="mu_small")
     deviations = {
         "head": (0.02, 1 / width),
-        "block1.attention.qkv": (0.02, width**-0.5),
+        "block1.attention.q": (0.02, width**-0.5),
         "block1.mlp.linear2": (0.02, (4 * width) ** -0.5),
     }
     for name, expected in deviations.items():

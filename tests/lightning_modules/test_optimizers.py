@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.optim import AdamW, Muon
 
 from lightning_modules import ImageClassifier
-from lightning_modules.optimizers import UPGD, MuonAdamW
+from lightning_modules.optimizers import UPGD, MuonAdamW, PerWeightAdam
+from plasticity_lab.surgery.optimizer_state import clear_optimizer_state
 
 
 def network(channels_last: bool = False) -> Any:
@@ -186,3 +187,40 @@ def test_upgd_refuses_numbers_outside_their_ranges() -> None:
 def test_upgd_draws_under_the_seed_of_the_run() -> None:
     module = ImageClassifier(network(), optimizer=UPGD, seed=7)
     assert module.configure_optimizers().seed == 7
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_by_weight_is_adam(weight_decay: float) -> None:
+    settings: Any = {"lr": 0.01, "betas": (0.8, 0.95), "weight_decay": weight_decay}
+    ends = []
+    for kind in (PerWeightAdam, torch.optim.Adam):
+        weight = nn.Parameter(torch.linspace(-1, 1, 12, dtype=torch.double).view(3, 4))
+        optimizer = kind([weight], **settings)
+        for step in range(20):
+            weight.grad = (weight.detach() + step).sin()
+            optimizer.step()
+        ends.append(weight.detach())
+    torch.testing.assert_close(*ends, rtol=1e-12, atol=0)
+
+
+def test_weights_whose_state_is_cleared_take_the_first_steps_of_adam_again() -> None:
+    """Where torch's Adam takes one of 3.2 times the rate."""
+    sizes = {}
+    for kind in (PerWeightAdam, torch.optim.Adam):
+        weight = nn.Parameter(torch.zeros(2))
+        optimizer = kind([weight], lr=0.01)
+        for _ in range(2000):
+            weight.grad = torch.tensor([1.0, 1.0])
+            optimizer.step()
+        clear_optimizer_state(optimizer, {weight: torch.tensor([True, False])})
+        before = weight.detach().clone()
+        optimizer.step()
+        sizes[kind] = ((before - weight.detach()) / 0.01).tolist()
+    assert sizes[PerWeightAdam] == pytest.approx([1, 1], rel=1e-3)
+    assert sizes[torch.optim.Adam] == pytest.approx([3.16, 1], rel=0.1)
+
+
+@pytest.mark.parametrize("settings", [{"lr": -1.0}, {"betas": (1.0, 0.9)}, {"eps": 0.0}])
+def test_adam_by_weight_refuses_numbers_outside_their_ranges(settings: Any) -> None:
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        PerWeightAdam([nn.Parameter(torch.zeros(1))], **settings)

@@ -122,3 +122,16 @@ def test_magnitudes_of_flattened_grouped_and_several_consumers() -> None:
             network.flat.weight[:, 4 * unit : 4 * unit + 4].flatten(),
         ]
         assert torch.allclose(found[unit], torch.cat(own).abs().mean())
+
+
+def test_without_keeping_parts_a_unit_is_due_with_the_probability_of_its_part() -> None:
+    def due(rate: float, key: int) -> int:
+        known = UnitUtility.fresh(4)
+        known.age += 5
+        draws = torch.Generator().manual_seed(key)
+        chosen = choose_replaced(known, rate, maturity=1, decay=DECAY, draws=draws)
+        assert known.replacements == 0
+        return 0 if chosen is None else int(chosen.sum())
+
+    assert sum(due(0.05, key) for key in range(1000)) == pytest.approx(200, abs=40)
+    assert {due(0.7, key) for key in range(20)} == {2}, "2.8 units"

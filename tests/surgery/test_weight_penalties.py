@@ -60,10 +60,10 @@ def test_kernels_are_matrices_of_all_inputs_and_positions() -> None:
 
 def test_values_of_the_parseval_penalty() -> None:
     weight, gain = torch.tensor([[1.0, 2.0], [0.0, 1.0]]), torch.tensor([1.0, 2.0])
-    assert parseval_penalty([weight]) == 24
-    assert parseval_penalty([weight], scale=2) == 18
-    assert parseval_penalty([weight], [gain]) == 24 + 9
-    assert parseval_penalty([torch.eye(2, 5)]) == 0
+    assert parseval_penalty([weight], scale=1) == 24
+    assert parseval_penalty([weight]) == parseval_penalty([weight], scale=2) == 18
+    assert parseval_penalty([weight], [gain], scale=1) == 24 + 9
+    assert parseval_penalty([torch.eye(2, 5)], scale=1) == 0
 
 
 def test_the_gradient_of_the_parseval_penalty() -> None:

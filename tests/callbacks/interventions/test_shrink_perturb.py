@@ -48,17 +48,17 @@ def test_it_acts_on_every_parameter_with_a_fresh_initialisation() -> None:
         ), name
 
 
-def test_gaussian_noise_and_weights_only() -> None:
+def test_gaussian_noise_in_linear_and_convolutional_layers_alone_biases_included() -> None:
     old, new = (
         before(),
-        shrunk(shrink=0.6, perturb=0.01, noise="gaussian", scope="weights").model.network,
+        shrunk(shrink=0.6, perturb=0.01, noise="gaussian", scope="linear").model.network,
     )
     for name, parameter in new.named_parameters():
         layer, part = name.rsplit(".", 1)
         noise = torch.randn(
             parameter.shape, generator=generator(0, "ShrinkPerturb", 2, 11, f"{layer}.{part}")
         )
-        expected = 0.6 * old[name] + 0.01 * noise if parameter.ndim > 1 else old[name]
+        expected = old[name] if "norm" in layer else 0.6 * old[name] + 0.01 * noise
         assert torch.allclose(parameter, expected, atol=1e-6), name
 
 
