@@ -295,7 +295,11 @@ REGISTRY: dict[str, Entry] = {
     "PlasticityInjection": Entry(
         acting=_merge(
             _intervention("PlasticityInjection", at=["6st"]),
-            _network("InjectableNetwork", network="tests.networks.SmallNet"),
+            _network(
+                "InjectableNetwork",
+                network="lightning_modules.networks.MLP",
+                options={"widths": [12, 8]},
+            ),
         ),
         identity=None,
     ),
@@ -551,7 +555,6 @@ NOT_SWITCHED = {
     "Batch",
     "Clock",
     "EachStep",
-    "InjectableHead",
     "Level",
     "OneShot",
     "Deficit",

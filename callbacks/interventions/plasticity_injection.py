@@ -4,14 +4,14 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.pre_activation_noise import PreActivationNoise
 from callbacks.interventions.prune_unmatched_units import PruneUnmatchedUnits
 from callbacks.interventions.redraw_checks import check_can_redraw
 from callbacks.interventions.unit_recycling import UnitRecycling
 from callbacks.network import unwrap
-from lightning_modules.networks import InjectableHead
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.construction import tensors_of
 from plasticity_lab.surgery.initialisation import redraw
+from plasticity_lab.surgery.injectable_head import InjectableHead, inject_head
 from plasticity_lab.surgery.layer_selection import layers_with_state
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
 from plasticity_lab.timing import Time
@@ -25,20 +25,24 @@ class PlasticityInjection(OneShot):
     From h(x) the head becomes h(x) + h'(x) - h''(x), where h' and h'' are the same fresh draw. Only
     h' is trained from then on, besides the layers below, into which gradients flow through all
     three. If training gets better after it, a lack of plasticity was the limit. The network must
-    be an `InjectableNetwork`, which holds all three from the beginning.
+    be an `InjectableNetwork`, which holds all three from the beginning, and whose `last` says how
+    many blocks the head has: two layers or more, since of one linear layer it would be an optimizer
+    reset.
 
-    What draws the head again later draws all three, and h' alone stays trained. Changes: parameters
-    of h' and h'', of which h' alone is trained, while h stays as it is;
-    optimizer state of the head's parameters begins anew. Keeps: normalisation statistics outside
-    the head, the learning-rate clock.
+    What draws the head again later draws all three, and h' alone stays trained. It is for one
+    process: DDP averages the gradients of those parameters that are trained when it is set up.
+
+    Changes: parameters of h' and h'', of which h' alone is trained, while h stays as it is;
+    normalisation statistics of h' and h'' begin anew, and those of all three follow the data;
+    optimizer state of the head's parameters begins anew. Keeps: normalisation statistics of h and
+    below it, the learning-rate clock.
 
     Args:
         at: one moment.
 
     Raises:
-        UserError: for several moments; without an `InjectableNetwork`; beside what recycles units
-            or prunes them;
-            with several processes.
+        UserError: for several moments; without an `InjectableNetwork`; beside what recycles units,
+            prunes them or adds noise to them; with several processes.
 
     Example:
         ```yaml
@@ -75,6 +79,12 @@ class PlasticityInjection(OneShot):
                     problem="looks for units once, and PlasticityInjection changes where they go",
                     fix="remove one of the two",
                 )
+            if isinstance(callback, PreActivationNoise):
+                raise UserError(
+                    type(callback).__name__,
+                    problem="adds other noise to each copy of the head of PlasticityInjection",
+                    fix="remove one of the two",
+                )
         if trainer.world_size > 1:
             raise UserError(
                 "devices",
@@ -88,13 +98,10 @@ class PlasticityInjection(OneShot):
         """Inject."""
         network = unwrap(module)
         for name, head in _heads(network).items():
-            layers = [f"{name}.base.{part}".rstrip(".") for part in layers_with_state(head.base)]
+            start = f"{name}.base."
+            layers = [start + part for part in layers_with_state(head.base)]
             fresh = redraw(network, layers, draws.key, holder=module)
-            for copied in (head.trained, head.subtracted):
-                for part, tensor in tensors_of(copied).items():
-                    tensor.copy_(fresh[f"{name}.base.{part}"])
-            head.injected.fill_(True)
-            head.choose_trained()
+            inject_head(head, {full.removeprefix(start): value for full, value in fresh.items()})
             reset_optimizer_state(trainer.optimizers, head.parameters())
 
 

@@ -10,7 +10,7 @@ from lightning_modules.networks.boundary_norm import BoundaryNormNetwork
 from lightning_modules.networks.centred import CentredNetwork
 from lightning_modules.networks.cifar_resnet import CifarResNet
 from lightning_modules.networks.convolutional import AllCNN, DepthCNN
-from lightning_modules.networks.injectable import InjectableHead, InjectableNetwork
+from lightning_modules.networks.injectable import InjectableNetwork
 from lightning_modules.networks.lottery import ConvN, LeNet300
 from lightning_modules.networks.mlp import MLP, Linear
 from lightning_modules.networks.resnet import ResNet
@@ -31,7 +31,6 @@ __all__ = [
     "CifarResNet",
     "ConvN",
     "DepthCNN",
-    "InjectableHead",
     "InjectableNetwork",
     "LeNet300",
     "Linear",

@@ -25,6 +25,7 @@ from plasticity_lab.surgery.initial_weights import (
     weights_hash,
 )
 from plasticity_lab.surgery.initialisation import check_redraw, init_parameters, redraw
+from plasticity_lab.surgery.injectable_head import InjectableHead, inject_head
 from plasticity_lab.surgery.kept_units import hidden_units, unit_masks
 from plasticity_lab.surgery.l2_init import add_l2_init_gradient
 from plasticity_lab.surgery.layer_reset import reset_layers
@@ -74,6 +75,7 @@ from plasticity_lab.surgery.self_normalized_reset import (
 from plasticity_lab.surgery.shrink_perturb import shrink_perturb
 from plasticity_lab.surgery.snapshot import restore, snapshot
 from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
+from plasticity_lab.surgery.split_network import split_network
 from plasticity_lab.surgery.unit_magnitudes import incoming_magnitudes, outgoing_magnitudes
 from plasticity_lab.surgery.unit_marks import Site
 from plasticity_lab.surgery.unit_reset import outgoing, reset_units
@@ -82,6 +84,7 @@ from plasticity_lab.surgery.weight_matrices import as_matrix, linear_layers, mat
 
 __all__ = [
     "FixedNorm",
+    "InjectableHead",
     "Site",
     "UnitTrace",
     "UnitUtility",
@@ -113,6 +116,7 @@ __all__ = [
     "incoming_magnitudes",
     "init_parameters",
     "initial_means",
+    "inject_head",
     "isometry",
     "largest_mask",
     "layers_with_state",
@@ -152,6 +156,7 @@ __all__ = [
     "slimmed_channels",
     "snapshot",
     "spectral_penalty",
+    "split_network",
     "trace_units",
     "unit_masks",
     "update_bn",

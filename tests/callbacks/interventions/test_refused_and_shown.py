@@ -96,11 +96,40 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             **model(
                 network={
                     "class_path": "lightning_modules.networks.InjectableNetwork",
-                    "init_args": {"network": "tests.networks.SmallNet"},
+                    "init_args": {"options": {"widths": [8, 8]}},
                 }
             ),
         },
         "ReDo: looks for units once, and PlasticityInjection changes where they go",
+    ),
+    "an injection beside noise in the head": (
+        {
+            "trainer": {
+                "callbacks+": [
+                    {
+                        "class_path": "callbacks.PreActivationNoise",
+                        "init_args": {"levels": {"1ep": 0.1}},
+                    },
+                    {"class_path": "callbacks.PlasticityInjection", "init_args": {"at": ["1ep"]}},
+                ]
+            },
+            **model(
+                network={
+                    "class_path": "lightning_modules.networks.InjectableNetwork",
+                    "init_args": {"options": {"widths": [8, 8]}},
+                }
+            ),
+        },
+        "PreActivationNoise: adds other noise to each copy of the head of PlasticityInjection",
+    ),
+    "an injection of one linear layer": (
+        model(
+            network={
+                "class_path": "lightning_modules.networks.InjectableNetwork",
+                "init_args": {"options": {"widths": [8, 8]}, "last": 1},
+            }
+        ),
+        r"last: 1: the head of MLP \(head\) is one linear layer, .* optimizer reset; set last: 2",
     ),
     "stages of data that do not grow": (
         one("ShrinkPerturb", at=["stages"]),
