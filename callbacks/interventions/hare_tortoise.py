@@ -7,7 +7,7 @@ from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.weight_averages import averages
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.construction import tensors_of
+from plasticity_lab.surgery.return_to_average import return_to_average
 
 
 class HareTortoise(OneShot):
@@ -48,8 +48,6 @@ class HareTortoise(OneShot):
             )
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
-        """Copy the average."""
+        """Return to the average."""
         (average,) = averages(trainer)
-        tortoise = tensors_of(unwrap(average))
-        for name, tensor in tensors_of(unwrap(module)).items():
-            tensor.copy_(tortoise[name])
+        return_to_average(unwrap(module), unwrap(average))

@@ -61,6 +61,7 @@ from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
 from plasticity_lab.surgery.pre_activation_noise import noise_before_activations
 from plasticity_lab.surgery.project_norms import project_norms
 from plasticity_lab.surgery.rescale import rescale
+from plasticity_lab.surgery.return_to_average import return_to_average
 from plasticity_lab.surgery.selective_reset import (
     below_mean,
     initial_means,
@@ -149,6 +150,7 @@ __all__ = [
     "reset_units",
     "reset_weights",
     "restore",
+    "return_to_average",
     "select_layers",
     "select_units",
     "shrink_perturb",
