@@ -51,6 +51,40 @@ DRIFT = [
     intervention("NormaliseAndProject", levels={"3st": 1}),
 ]
 """What keeps weights, features or outputs from drifting."""
+REMEDIES = [
+    {
+        "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",
+        "init_args": {"decay": 0.5, "use_buffers": True},
+    },
+    intervention("DASH", at=["1st"], least=0.2),
+    intervention("SelfDistillation", at=["1ep"]),
+    intervention("FIRE", at=["3st"], iterations=3, optimizer_state="reset"),
+    intervention("LayerwiseReset", at=["1ep", "2ep"], normalise=False),
+    intervention("PartialReset", at=["4st"], kept="random each time"),
+    intervention("HareTortoise", at=["5st"]),
+]
+"""What else acts once, but for injections."""
+WITH_INJECTION: dict[str, Any] = {
+    "trainer": {
+        "callbacks+": [
+            *REMEDIES[:4],
+            intervention("PlasticityInjection", at=["1ep"]),
+            *REMEDIES[5:],
+        ]
+    },
+    "model": {
+        "init_args": {
+            "network": {
+                "class_path": "lightning_modules.networks.InjectableNetwork",
+                "init_args": {
+                    "network": "lightning_modules.networks.MLP",
+                    "options": {"widths": [12, 8]},
+                },
+            }
+        }
+    },
+}
+"""An injection, which is for one process, in the place of a layerwise reset."""
 LOOKING_AT_ACTIVATIONS = {"callbacks.ContinualBackprop", "callbacks.SelfNormalizedReset"}
 CROPS = {
     "class_path": "datamodules.CropFlip",

@@ -1,5 +1,7 @@
 """Interventions among each other, and beside what Lightning has."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,6 +13,8 @@ from tests.callbacks.interventions.arms import (
     EVERYTHING,
     FROZEN,
     LOOKING_AT_ACTIVATIONS,
+    REMEDIES,
+    WITH_INJECTION,
     intervention,
     run,
 )
@@ -85,6 +89,22 @@ def test_all_at_once_resume_bitwise_under(first: int, variant: str) -> None:
 def test_all_that_holds_back_drift_resumes_bitwise_under(variant: str) -> None:
     drift = {"trainer": {"callbacks+": DRIFT}}
     check_resumes(VARIANTS[variant], drift, EVERY_KIND, every=5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "variant", "fragment"),
+    [
+        (1, "bf16", {"trainer": {"callbacks+": REMEDIES}}),
+        (3, "accumulation", {"trainer": {"callbacks+": REMEDIES}}),
+        (0, "bf16", WITH_INJECTION),
+        (2, "accumulation", WITH_INJECTION),
+    ],
+)
+def test_all_remedies_resume_bitwise_under(
+    first: int, variant: str, fragment: dict[str, Any]
+) -> None:
+    check_resumes(VARIANTS[variant], fragment, FEW_OF_EVERY_KIND, every=4, first=first)
 
 
 @pytest.mark.slow
