@@ -1,13 +1,9 @@
 """Changes of outputs on other examples kept small."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import torch
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor
-from torch.func import functional_call
-from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from callbacks.interventions.loss_penalty import LossPenalty
@@ -15,7 +11,7 @@ from callbacks.interventions.network_checks import check_not_compiled
 from callbacks.interventions.training_activity import unwatched
 from datamodules import ImageDataModule
 from plasticity_lab.errors import UserError
-from plasticity_lab.randomness import RandomState
+from plasticity_lab.measurements.churn import churn_penalty
 
 
 class ChurnPenalty(LossPenalty):
@@ -108,18 +104,5 @@ class ChurnPenalty(LossPenalty):
         where = data.now.epoch, self._batch_idx, module.global_rank
         inputs = data.drawn_batch(self.examples, "ChurnPenalty", *where).inputs
 
-        state = RandomState(module.device)
-        with state.again(), torch.no_grad():
-            previous = {name: value.to(module.device) for name, value in self._previous.items()}
-            before = _outputs(module, inputs, previous)
-        with state.again():
-            now = _outputs(module, inputs, {})
-        return F.mse_loss(now.float(), before.float())
-
-
-def _outputs(module: LightningModule, inputs: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
-    """Return outputs with other parameters; buffers are left as they are."""
-    buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    with unwatched():
-        outputs: Tensor = functional_call(module, {**parameters, **buffers}, (inputs,))
-    return outputs
+        with unwatched():
+            return churn_penalty(module, inputs, self._previous)

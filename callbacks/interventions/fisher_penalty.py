@@ -26,7 +26,8 @@ class FisherPenalty(LossPenalty):
     https://arxiv.org/abs/2012.14193: strength times |mean over the batch of grad log p(y|x)|^2 over
     all trained parameters, where the targets y are drawn from the network's own predictive
     distribution. Its expectation is the trace of the batch's Fisher information divided by the
-    size of the batch. The penalty is that of each step; nothing is reused between steps.
+    size of the batch. The penalty is that of each step; nothing is reused between steps. The
+    authors are said to refresh its gradient only every 10 steps, to save time.
 
     The penalty is in the loss that is minimised and in none that is logged. Changes: the gradient
     of the parameters. Keeps: normalisation statistics, the learning-rate clock, optimizer state

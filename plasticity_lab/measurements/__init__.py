@@ -9,7 +9,7 @@ there and back, and leaves gradients, statistics and random streams as they were
 
 from plasticity_lab.measurements.activations import activated, rectified
 from plasticity_lab.measurements.alignment_angles import alignment_angles
-from plasticity_lab.measurements.churn import output_change, prediction_churn
+from plasticity_lab.measurements.churn import churn_penalty, output_change, prediction_churn
 from plasticity_lab.measurements.cka import linear_cka
 from plasticity_lab.measurements.deep_linear import path_modes, two_layer_mode
 from plasticity_lab.measurements.dormant_units import dead, dormant, magnitudes, redo_scores, shares
@@ -218,6 +218,7 @@ __all__ = [
     "check_episodes",
     "check_teacher",
     "choose_regularisation",
+    "churn_penalty",
     "cluster_accuracies",
     "codes",
     "cosine",

@@ -8,6 +8,7 @@ from torch import nn
 
 from callbacks import ChurnPenalty
 from plasticity_lab.errors import UserError
+from plasticity_lab.measurements import churn_penalty
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.parse import parse
 from plasticity_lab.surgery import copy_network
@@ -19,6 +20,34 @@ from tests.test_bad_input import refused
 
 STRENGTH = 20.0
 PENALTY = intervention("ChurnPenalty", levels={"0ep": STRENGTH}, examples=8)
+
+
+def test_two_lines_of_the_formula() -> None:
+    """Of batch norm and dropout in training mode, of which it leaves no trace."""
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(), nn.Linear(4, 2))
+    other, inputs = copy_network(network), torch.randn(8, 3)
+    weights = {name: value.detach() + 0.1 for name, value in network.named_parameters()}
+    other.load_state_dict(weights, strict=False)
+    kept, drawn = copy_network(network).state_dict(), torch.get_rng_state()
+
+    penalty = churn_penalty(network, inputs, weights)
+    slopes = torch.autograd.grad(penalty, list(network.parameters()))
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
+    with torch.no_grad():
+        earlier = other(inputs)
+    torch.set_rng_state(drawn)
+    expected = (network(inputs) - earlier).square().mean()
+    assert torch.equal(penalty, expected)
+    for slope, known in zip(
+        slopes, torch.autograd.grad(expected, list(network.parameters())), strict=True
+    ):
+        assert torch.allclose(slope, known)
+
+
+def test_nothing_has_changed_from_the_same_weights() -> None:
+    network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(), nn.Linear(4, 2))
+    assert float(churn_penalty(network, torch.randn(5, 3), {}).detach()) == 0
 
 
 @pytest.mark.parametrize(("accumulate", "sam"), [(1, False), (2, True)])
