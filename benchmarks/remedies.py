@@ -81,7 +81,7 @@ def remedies(options: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
         "SpectralRegularisation": [_each("SpectralRegularisation")],
         "ParsevalRegularisation": [_each("ParsevalRegularisation")],
         "FeatureNormPenalty": [_each("FeatureNormPenalty")],
-        "InFeR": [_each("InFeR")],
+        "InFeR": [_each("InFeR"), _wrapped("AuxiliaryHeadsNetwork", options)],
         "ChurnPenalty": [_each("ChurnPenalty")],
         "FisherPenalty": [_each("FisherPenalty")],
         "SAM": [_rule("SAM", rho=0.05)],

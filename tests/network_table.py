@@ -127,7 +127,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "ContinualBackprop": {"levels": {"1st": 0.5}, "maturity": 0},
     "ReDo": {**_AT, "tau": 1.0, "examples": 12},
     "FisherPenalty": _LEVELS,
-    "InFeR": _LEVELS,
     "ChurnPenalty": {**_LEVELS, "examples": 10},
     "PreActivationNoise": _LEVELS,
     "NormRecalibration": _EVERY,

@@ -113,6 +113,7 @@ TAUGHT: dict[str, Any] = {
 
 NETWORKS = {
     "AllCNN",
+    "AuxiliaryHeadsNetwork",
     "CifarResNet",
     "ConvN",
     "BoundaryNormNetwork",
@@ -414,8 +415,11 @@ REGISTRY: dict[str, Entry] = {
         identity=_intervention("SelectiveWeightReset", every="1ep", factor=0.0),
     ),
     "InFeR": Entry(
-        acting=_intervention("InFeR", levels={"1ep": 1.0}),
-        identity=_intervention("InFeR", levels={"0ep": 0.0}),
+        acting=_merge(
+            _intervention("InFeR", levels={"1ep": 1.0}, scale=2.0),
+            _network("AuxiliaryHeadsNetwork", network="tests.networks.SmallNet"),
+        ),
+        identity=None,
     ),
     "ChurnPenalty": Entry(
         acting=_intervention("ChurnPenalty", levels={"1ep": 10.0, "10st": 0.0}, examples=10),

@@ -9,7 +9,7 @@ import torch
 from datamodules import Digits
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
-from tests.callbacks.interventions.arms import ALL, DRIFT, REMEDIES, intervention
+from tests.callbacks.interventions.arms import ALL, ALL_DRIFT, REMEDIES, intervention
 from tests.processes import run_directory, run_ranks, start
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import logged, tiny
@@ -147,10 +147,7 @@ def test_ranks_with_drifted_streams_augmentation_and_batch_norm_end_equal(count:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "fragment",
-    [ALL, {"trainer": {"callbacks+": DRIFT}}, {"trainer": {"callbacks+": REMEDIES}}],
-)
+@pytest.mark.parametrize("fragment", [ALL, ALL_DRIFT, {"trainer": {"callbacks+": REMEDIES}}])
 def test_interventions_draw_alike_on_ranks_whose_streams_have_drifted(
     fragment: dict[str, Any],
 ) -> None:

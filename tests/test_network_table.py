@@ -37,6 +37,7 @@ def test_everything_is_in_the_table() -> None:
     others = {
         "StageAccuracy",
         "HareTortoise",
+        "InFeR",
         "PlasticityInjection",
         "ShuffleMasks",
         "InfiniteWidthReference",
@@ -50,6 +51,7 @@ def test_everything_is_in_the_table() -> None:
         *(
             "DepthCNN",
             "LeNet300",
+            "AuxiliaryHeadsNetwork",
             "InjectableNetwork",
             "BoundaryNormNetwork",
             "CentredNetwork",

@@ -6,6 +6,7 @@ Your own: a module whose constructor takes `in_channels` and `num_classes` (and 
 wants it: pixels of a square, or height and width), named in YAML.
 """
 
+from lightning_modules.networks.auxiliary_heads import AuxiliaryHeadsNetwork
 from lightning_modules.networks.boundary_norm import BoundaryNormNetwork
 from lightning_modules.networks.centred import CentredNetwork
 from lightning_modules.networks.cifar_resnet import CifarResNet
@@ -26,6 +27,7 @@ __all__ = [
     "MLP",
     "VGG",
     "AllCNN",
+    "AuxiliaryHeadsNetwork",
     "BoundaryNormNetwork",
     "CentredNetwork",
     "CifarResNet",

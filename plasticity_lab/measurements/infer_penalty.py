@@ -1,23 +1,26 @@
-"""Features held to what random heads make of the initial ones (InFeR)."""
+"""Auxiliary heads on the last features held to a multiple of what they first gave out (InFeR)."""
 
 from torch import Tensor
-from torch.nn import functional as F
 
 
-def infer_penalty(features: Tensor, initial: Tensor, heads: Tensor, scale: float = 1.0) -> Tensor:
-    """Return the mean over examples of |heads h - scale * heads h_0|^2, a scalar.
+def infer_penalty(outputs: Tensor, initial: Tensor, scale: float = 100.0) -> Tensor:
+    """Return the mean over examples of |g(x) - scale * g_0(x)|^2, a scalar.
 
-    Lyle et al. 2022, https://arxiv.org/abs/2204.09560, with heads that are the same on both sides.
+    Initial feature regularisation, Lyle et al. 2022, https://arxiv.org/abs/2204.09560. Its gradient
+    goes to whatever made the outputs: the heads, and the features that they read.
 
     Args:
-        features: h, (examples, features).
-        initial: h_0, those of the initial network.
-        heads: (heads, features).
-        scale: of the targets, above 0.
+        outputs: g(x), of the heads, (examples, heads).
+        initial: g_0(x), of the initial heads on the initial features of the same examples.
+        scale: of the targets, above 0; 1 lets the penalty begin at 0.
 
     Examples:
-        >>> features, heads = torch.ones(4, 3), torch.eye(3)[:2]
-        >>> infer_penalty(features, torch.zeros(4, 3), heads)
-        tensor(2.)
+        >>> outputs, initial = torch.ones(4, 2, requires_grad=True), torch.full((4, 2), 0.5)
+        >>> penalty = infer_penalty(outputs, initial, scale=4.0)
+        >>> float(penalty.detach())
+        2.0
+        >>> penalty.backward()
+        >>> torch.equal(outputs.grad, 2 * (outputs.detach() - 4.0 * initial) / 4)
+        True
     """
-    return (F.linear(features, heads) - scale * F.linear(initial, heads)).square().sum(1).mean()
+    return (outputs - scale * initial).square().sum(1).mean()

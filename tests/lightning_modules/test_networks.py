@@ -65,6 +65,7 @@ def test_every_network_is_here() -> None:
     elsewhere = {
         "TimmNetwork",
         "TorchvisionNetwork",
+        "AuxiliaryHeadsNetwork",
         "BoundaryNormNetwork",
         "CentredNetwork",
         "InjectableNetwork",

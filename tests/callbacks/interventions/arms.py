@@ -43,7 +43,7 @@ DRIFT = [
     intervention("ParsevalRegularisation", levels={"1st": 0.01}),
     intervention("FeatureNormPenalty", levels={"1st": 0.01}),
     intervention("FisherPenalty", levels={"1st": 0.01}),
-    intervention("InFeR", levels={"2st": 0.01}),
+    intervention("InFeR", levels={"2st": 0.01}, scale=2.0),
     intervention("ChurnPenalty", levels={"1st": 0.1}, examples=8),
     intervention("PreActivationNoise", levels={"1st": 0.1}),
     intervention("StepwiseShrinkPerturb", levels={"1st": 0.001}),
@@ -51,6 +51,14 @@ DRIFT = [
     intervention("NormaliseAndProject", levels={"3st": 1}),
 ]
 """What keeps weights, features or outputs from drifting."""
+AUXILIARY: dict[str, Any] = {
+    "class_path": "lightning_modules.networks.AuxiliaryHeadsNetwork",
+    "init_args": {"network": "tests.networks.SmallNet"},
+}
+ALL_DRIFT: dict[str, Any] = {
+    "trainer": {"callbacks+": DRIFT},
+    "model": {"init_args": {"network": AUXILIARY}},
+}
 REMEDIES = [
     {
         "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",

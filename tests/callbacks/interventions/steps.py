@@ -15,6 +15,8 @@ from tests.runs import tiny
 
 RATE = 0.5
 RHO = 0.1
+SMALL: dict[str, Any] = {"class_path": "tests.networks.SmallNet", "init_args": {"dropout": 0.0}}
+STEEPEST = {"lr": RATE, "weight_decay": 0.0, "momentum": 0.0}
 SAM: dict[str, Any] = {
     "model": {
         "class_path": "lightning_modules.Supervised",
@@ -39,8 +41,13 @@ class Batches(Callback):
 
 
 def first_step(
-    intervention: dict[str, Any], accumulate: int = 1, sam: bool = False, steps: int = 1
-) -> tuple[nn.Module, list[Any], Tensor]:
+    intervention: dict[str, Any],
+    accumulate: int = 1,
+    sam: bool = False,
+    steps: int = 1,
+    network: dict[str, Any] = SMALL,
+    optimizer: dict[str, Any] = STEEPEST,
+) -> tuple[Any, list[Any], Tensor]:
     """Return the initial network, the batches of the first steps, and what weights they end in."""
     settings: dict[str, Any] = {
         "trainer": {
@@ -50,11 +57,8 @@ def first_step(
         },
         "model": {
             "init_args": {
-                "network": {"class_path": "tests.networks.SmallNet", "init_args": {"dropout": 0.0}},
-                "optimizer": {
-                    "class_path": "torch.optim.SGD",
-                    "init_args": {"lr": RATE, "weight_decay": 0.0, "momentum": 0.0},
-                },
+                "network": network,
+                "optimizer": {"class_path": "torch.optim.SGD", "init_args": optimizer},
             }
         },
     }
@@ -62,9 +66,9 @@ def first_step(
     run = build(parse(["fit", *tiny(*([SAM] if sam else []), settings)]), extra=[record])
     run.check()
     model: Any = run.model
-    network = copy.deepcopy(model.network).train()
+    initial = copy.deepcopy(model.network).train()
     run.fit()
-    return network, record.batches, vector(model.network)
+    return initial, record.batches, vector(model.network)
 
 
 def vector(network: nn.Module) -> Tensor:

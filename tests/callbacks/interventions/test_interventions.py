@@ -9,7 +9,7 @@ from plasticity_lab.surgery.construction import construct
 from plasticity_lab.surgery.initialisation import init_parameters
 from tests.callbacks.interventions.arms import (
     ALL,
-    DRIFT,
+    ALL_DRIFT,
     EVERYTHING,
     FROZEN,
     LOOKING_AT_ACTIVATIONS,
@@ -87,8 +87,7 @@ def test_all_at_once_resume_bitwise_under(first: int, variant: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["bf16", "accumulation", "SAM"])
 def test_all_that_holds_back_drift_resumes_bitwise_under(variant: str) -> None:
-    drift = {"trainer": {"callbacks+": DRIFT}}
-    check_resumes(VARIANTS[variant], drift, EVERY_KIND, every=5)
+    check_resumes(VARIANTS[variant], ALL_DRIFT, EVERY_KIND, every=5)
 
 
 @pytest.mark.slow
