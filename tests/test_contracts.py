@@ -47,7 +47,7 @@ def every_kind(steps: int) -> dict[str, Any]:
 
 
 EVERY_KIND = every_kind(steps=1)
-FEW_OF_EVERY_KIND = every_kind(steps=5)
+FEW_OF_EVERY_KIND = every_kind(steps=3)
 """Where one or two are resumed from: most of the time would go into those that are not."""
 
 

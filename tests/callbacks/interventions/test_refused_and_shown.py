@@ -195,7 +195,7 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an average of nothing": (
         one("DASH", at=["1ep"], average=0.0),
-        r"average: 0.0: set a share in \(0, 1\], or null",
+        r"average: 0.0: set a share in \(0, 1\]",
     ),
     "a gradient of somebody else's loss": (
         {**one("DASH", at=["1ep"]), **BORING},

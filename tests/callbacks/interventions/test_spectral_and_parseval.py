@@ -34,7 +34,7 @@ def test_rows_become_orthogonal_but_those_of_the_head() -> None:
     def distance(weight: Tensor) -> float:
         return float((weight @ weight.T - torch.eye(len(weight))).norm())
 
-    strong = intervention("ParsevalRegularisation", levels={"0ep": 1.0})
+    strong = intervention("ParsevalRegularisation", levels={"0ep": 1.0}, scale=1.0)
     pulled, free = run(strong, model=SLOW), run(model=SLOW)
     assert distance(kernels(pulled)) < 0.4 < distance(kernels(free)) / 2
     both = intervention(
