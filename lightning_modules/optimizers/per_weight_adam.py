@@ -71,7 +71,8 @@ class PerWeightAdam(Optimizer):
         if not state:
             for name in ("steps", "exp_avg", "exp_avg_sq"):
                 state[name] = torch.zeros_like(value)
-        gradient = value.grad.add(value, alpha=group["weight_decay"])  # type: ignore[union-attr]  # the caller has looked
+        assert value.grad is not None
+        gradient = value.grad.add(value, alpha=group["weight_decay"])
         state["steps"] += 1
         state["exp_avg"].lerp_(gradient, 1 - first)
         state["exp_avg_sq"].lerp_(gradient.square(), 1 - second)
