@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plasticity_lab.errors import UserError
 from plasticity_lab.project import CONFIGS
 from plasticity_lab.studies import opened_record
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.environment_key import environment_key
-from plasticity_lab.studies.epoch_signatures import epoch_signatures
+from plasticity_lab.studies.epoch_signatures import EpochSignatures, epoch_signatures
 from plasticity_lab.studies.logged_metrics import logged_metrics
 from plasticity_lab.studies.opened_record import Inputs, Opened
-from plasticity_lab.studies.resolve_configs import resolve
+from plasticity_lab.studies.resolve_configs import ResolvedRuns, resolve
 from plasticity_lab.studies.stamps import Stamp, stamp
 from plasticity_lab.studies.study_file import Study
 
@@ -43,7 +44,7 @@ def open_fully(
         arms=resolved.arms,
         arm_of_run=resolved.arm_of_run,
         seeds=resolved.seeds,
-        signatures=[epoch_signatures(arm, code) for arm in resolved.arms],
+        signatures=_signatures(study, resolved, code),
         environments=[environment_key(arm, threads, fetch) for arm in resolved.arms],
         loggers=resolved.loggers,
         tags=[logged_metrics(arm) for arm in resolved.arms],
@@ -51,6 +52,22 @@ def open_fully(
         trusted=bool(trusted),
     )
     return opened, Inputs(settings, stamps | sources.stamps)
+
+
+def _signatures(study: Study, resolved: ResolvedRuns, code: CodeHashes) -> list[EpochSignatures]:
+    """Return what decides the numbers of each arm.
+
+    Raises:
+        UserError: for a value that a callback or a schedule refuses, with a run that has it.
+    """
+    signatures = []
+    for number, arm in enumerate(resolved.arms):
+        try:
+            signatures.append(epoch_signatures(arm, code))
+        except UserError as error:
+            first = resolved.arm_of_run.index(number)
+            raise error.within(study.runs[first].name) from None
+    return signatures
 
 
 def _data_stamps(arms: Sequence[dict[str, Any]]) -> dict[str, Stamp]:

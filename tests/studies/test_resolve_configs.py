@@ -54,3 +54,9 @@ def test_parts_of_what_has_none_are_refused() -> None:
         match=r"init_args\.gamma: model\.init_args\.lr_scheduler is set to None, which has no keys",
     ):
         small({"plain": rate}, seeds=1, set={"model.init_args.lr_scheduler": None})
+
+
+def test_what_a_callback_refuses_is_said_with_its_arm() -> None:
+    twice = acting("PlasticityInjection", at=["1ep", "2ep"])
+    with pytest.raises(UserError, match=r"^injected,seed=0: at: 1ep, 2ep: a head is injected once"):
+        small({"plain": {}, "injected": twice})
