@@ -8,9 +8,10 @@ from plasticity_lab.project import CONFIGS
 from plasticity_lab.studies import opened_record
 from plasticity_lab.studies.code_hashes import CodeHashes, project_sources
 from plasticity_lab.studies.environment_key import environment_key
-from plasticity_lab.studies.epoch_signatures import EpochSignatures, epoch_signatures
+from plasticity_lab.studies.epoch_signatures import epoch_signatures
 from plasticity_lab.studies.logged_metrics import logged_metrics
 from plasticity_lab.studies.opened_record import Inputs, Opened
+from plasticity_lab.studies.plan import EpochSignatures
 from plasticity_lab.studies.resolve_configs import ResolvedRuns, resolve
 from plasticity_lab.studies.stamps import Stamp, stamp
 from plasticity_lab.studies.study_file import Study

@@ -1,6 +1,7 @@
 """Dotted keys of a study's runs: how parts of a study add up, and the config they make."""
 
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 
 from plasticity_lab.errors import UserError
@@ -33,7 +34,7 @@ def added_up(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return dotted keys as the nest that a config file has.
+    """Return dotted keys as the nest that a config file has, of copies of their values.
 
     Raises:
         UserError: if one key names a part of another's value that has no keys.
@@ -51,7 +52,7 @@ def nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
                     problem=f"{parent_key} is set to {inner}, which has no keys",
                     fix="set the whole of it, or its parts",
                 )
-        inner[last] = value
+        inner[last] = deepcopy(value)
     return nest
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
+from plasticity_lab.studies.overrides import nested
 from tests.studies.small import acting, small
 
 DEFICITS = "data.init_args.deficits"
@@ -60,3 +61,10 @@ def test_what_a_callback_refuses_is_said_with_its_arm() -> None:
     twice = acting("PlasticityInjection", at=["1ep", "2ep"])
     with pytest.raises(UserError, match=r"^injected,seed=0: at: 1ep, 2ep: a head is injected once"):
         small({"plain": {}, "injected": twice})
+
+
+def test_parts_of_what_all_runs_have_stay_as_they_were_written() -> None:
+    written = {"optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 0.1}}}
+    keys = {**written, "optimizer.init_args.lr": 0.2}
+    assert nested(keys)["optimizer"]["init_args"] == {"lr": 0.2}
+    assert written["optimizer"]["init_args"] == {"lr": 0.1}
