@@ -90,7 +90,7 @@ def test_an_intervention_acts(arm: str) -> None:
         f"configs/{arm}",
     )
     settings = yaml.safe_load((CONFIGS / arm).read_text())
-    values = logged(fit(*files, *few, "--trainer.limit_val_batches", "1").place.directory)
+    values = logged(fit(*files, *few, "--trainer.limit_val_batches", "0").place.directory)
     if "augmentation" in arm:
         assert values["data/augmented"] == [(step, 0.0) for step in range(5, 10)]
     else:
