@@ -4,12 +4,16 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from tensorboard.summary.writer import event_file_writer
+
+from plasticity_lab.runs import manifest
 
 
 def pytest_configure() -> None:
@@ -17,6 +21,8 @@ def pytest_configure() -> None:
     # Readers take event files in the order of their names, which end in a count: "10" would come
     # before "9".
     event_file_writer._global_uid = event_file_writer.AtomicCounter(1_000_000)
+    # Every run writes down the commit: four processes each, and thousands of runs.
+    manifest._git = cache(manifest._git)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,6 +34,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=f"{mark}: run by {ways[mark]}"))
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture
+def plain_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw figures without room made for labels, which takes longer than all else of them.
+
+    For tests that measure everything many times; those of two ranks draw as users do.
+    """
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda self, figure: None)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -33,7 +34,19 @@ def run(*arguments: str, **environment: str) -> str:
     return output
 
 
-def run_ranks(count: int, *arguments: str) -> str:
+def start_forked(*arguments: str) -> BaseProcess:
+    """Start `train.py` in a process that is forked where imports are done.
+
+    What it prints goes to `rank0.txt`.
+    """
+    process = start_forkserver().Process(
+        target=_rank, args=(arguments, dict(os.environ), Path("rank0.txt").absolute())
+    )
+    process.start()
+    return process
+
+
+def run_ranks(count: int, *arguments: str, fails: bool = False) -> str:
     """Run `train.py` on ranks that are there, as a cluster starts them; return what rank 0 printed.
 
     They are forked where imports are done, which take longer than a small run.
@@ -55,7 +68,7 @@ def run_ranks(count: int, *arguments: str) -> str:
     for process in ranks:
         process.kill()
     printed = [output.read_text() for output in outputs]
-    assert codes == [0] * count, "\n".join(printed)
+    assert codes == [int(fails)] * count, "\n".join(printed)
     return printed[0]
 
 

@@ -672,7 +672,8 @@ DIAGNOSTICS: dict[str, dict[str, Any]] = {
     ),
     "KernelAlignment": _diagnostic("KernelAlignment", examples=20),
     "Margins": _diagnostic("Margins", examples=30),
-    "NeuralCode": _diagnostic("NeuralCode", examples=40),
+    # Its classifiers, of all pairs of classes, take as long as all others together.
+    "NeuralCode": _intervention("NeuralCode", every="3ep", examples=40),
     "NodeCorrelation": _merge(_diagnostic("NodeCorrelation", examples=30), TAUGHT),
     "NormBiases": _diagnostic("NormBiases"),
     "SourceVariance": _diagnostic("SourceVariance", examples=20, fixed=2),

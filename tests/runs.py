@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from plasticity_lab.known_warnings import silence_known_warnings
 from plasticity_lab.runs.build import build
 from plasticity_lab.runs.event_files import read_events, read_scalars
 from plasticity_lab.runs.main import main
@@ -67,6 +68,7 @@ def fit(*arguments: str) -> Any:
 
 def resume(config: Config, checkpoint: Path) -> Run:
     """Resume a run whose command line was parsed before, as `fit … --ckpt_path` does."""
+    silence_known_warnings()
     settings = config.settings.clone()
     settings.ckpt_path = str(checkpoint)
     run = build(config._replace(settings=settings))

@@ -7,7 +7,8 @@ import inspect
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import Any
+from tempfile import mkdtemp
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -15,7 +16,7 @@ import callbacks
 import datamodules
 from callbacks import interventions
 from lightning_modules import networks
-from plasticity_lab.runs.parse import parse
+from plasticity_lab.runs.parse import Config
 from tests.registry import (
     DATASETS,
     DIAGNOSTICS,
@@ -78,17 +79,30 @@ def test_every_intervention_answers_four_questions() -> None:
                 assert question in text, f"{name}: what happens to {question}?"
 
 
-@pytest.mark.parametrize("name", IDENTITIES)
+OF_CALLBACKS = [
+    name
+    for name, fragment in IDENTITIES.items()
+    if fragment.keys() == {"trainer"}
+    and [node["class_path"] for node in fragment["trainer"]["callbacks+"]] == [f"callbacks.{name}"]
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.long) if name in OF_CALLBACKS else name
+        for name in IDENTITIES
+    ],
+)
 def test_identity_is_bitwise_nothing(name: str) -> None:
+    """Of callbacks, which one it is, where all together are not."""
     assert state(fit(*tiny(BRIEF, IDENTITIES[name]))) == plain()
 
 
-@pytest.mark.parametrize("name", REGISTRY)
-def test_acting_changes_weights(name: str) -> None:
-    assert (
-        state(fit(*tiny(BRIEF, REGISTRY[name].acting)))["weights and buffers"]
-        != plain()["weights and buffers"]
-    )
+def test_identities_of_callbacks_together_are_bitwise_nothing() -> None:
+    nodes = [node for name in OF_CALLBACKS for node in IDENTITIES[name]["trainer"]["callbacks+"]]
+    assert len(nodes) > 20
+    assert state(fit(*tiny(BRIEF, {"trainer": {"callbacks+": nodes}}))) == plain()
 
 
 @cache
@@ -100,6 +114,42 @@ RUNS = {
     **VARIANTS,
     **{name: entry.acting for name, entry in REGISTRY.items() if name not in RESUMED_TOGETHER},
 }
+
+
+class Whole(NamedTuple):
+    """An unbroken run that others are resumed from.
+
+    Attributes:
+        config: of the run.
+        home: its directory.
+        kept: a copy of that.
+        state: what it ended in.
+    """
+
+    config: Config
+    home: Path
+    kept: Path
+    state: dict[str, str]
+
+
+def whole(*fragments: dict[str, Any]) -> Whole:
+    finished = fit(*tiny(BRIEF, *fragments))
+    home, kept = finished.place.directory.absolute(), Path(mkdtemp(dir=Path.cwd()))
+    shutil.copytree(home, kept, dirs_exist_ok=True)
+    return Whole(finished.config, home, kept, state(finished))
+
+
+@cache
+def whole_with(name: str) -> Whole:
+    """Train once for all tests of a class."""
+    fragment = REGISTRY[name].acting if name in REGISTRY else VARIANTS[name]
+    return whole(fragment, FEW_OF_EVERY_KIND)
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_acting_changes_weights(name: str) -> None:
+    part = "weights and buffers"
+    assert whole_with(name).state[part] != whole_with("fp32").state[part]
 
 
 EVERYDAY = [
@@ -119,7 +169,7 @@ EVERYDAY = [
 @pytest.mark.parametrize("name", EVERYDAY)
 def test_resume_is_bitwise_with(name: str) -> None:
     """From one checkpoint, another for each; the slow test takes all of all classes."""
-    check_resumes(RUNS[name], FEW_OF_EVERY_KIND, every=99, first=list(RUNS).index(name) % 8)
+    check_resumes_of(whole_with(name), every=99, first=list(RUNS).index(name) % 8)
 
 
 @pytest.mark.slow
@@ -129,20 +179,21 @@ def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None
     if name == "everything at once":
         check_resumes(RUNS[name], EVERY_KIND)
     else:
-        check_resumes(RUNS[name], FEW_OF_EVERY_KIND, turn=list(RUNS).index(name))
+        check_resumes_of(whole_with(name), turn=list(RUNS).index(name))
 
 
-def check_resumes(
-    *fragments: dict[str, Any],
+def check_resumes(*fragments: dict[str, Any], **which: Any) -> None:
+    check_resumes_of(whole(*fragments), **which)
+
+
+def check_resumes_of(
+    unbroken: Whole,
     every: int = 1,
     first: int = 0,
     only: str = "",
     turn: int | None = None,
 ) -> None:
-    arguments = tiny(BRIEF, *fragments)
-    whole, config = fit(*arguments), parse(["fit", *arguments])
-    home, kept = whole.place.directory, Path("kept")
-    shutil.copytree(home, kept)
+    config, home, kept, ended_in = unbroken
     kinds = sorted(file.name for file in (kept / "checkpoints").glob("*.ckpt"))
     assert {name[:4] for name in kinds} >= {"step", "epoc", "last"}
     if turn is not None:
@@ -153,7 +204,7 @@ def check_resumes(
         shutil.rmtree(home)
         shutil.copytree(kept, home)
         resumed = resume(config, home / "checkpoints" / kind)
-        assert resumed.place.directory == home, "went on in another directory"
-        assert state(resumed) == state(whole), kind
+        assert resumed.place.directory.absolute() == home, "went on in another directory"
+        assert state(resumed) == ended_in, kind
         assert logged(home) == logged(kept), kind
         assert pictures(home) == pictures(kept), kind

@@ -10,7 +10,7 @@ from datamodules import Digits
 from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.diagnostics.test_contract import EVERYTHING
 from tests.callbacks.interventions.arms import ALL, ALL_DRIFT, REMEDIES, intervention
-from tests.processes import run_directory, run_ranks, start
+from tests.processes import run_directory, run_ranks
 from tests.registry import REGISTRY, VARIANTS
 from tests.runs import logged, tiny
 
@@ -219,7 +219,7 @@ def test_ranks_that_have_parted_are_noticed() -> None:
         "--data.init_args.batch_size",
         "16",
     )
-    output = start("fit", *tiny(part, ALL), *devices).communicate(timeout=300)[0]
+    output = run_ranks(2, "fit", *tiny(part, ALL), *devices, fails=True)
     assert "LayerReset: the ranks hold different networks after it" in output
 
 

@@ -37,6 +37,8 @@ SMALL = [
     *("--data.init_args.dataset.init_args.subset", "100"),
     *("--trainer.accelerator", "cpu"),
     *("--trainer.enable_progress_bar", "false"),
+    *("--trainer.limit_val_batches", "1"),
+    *("--trainer.limit_test_batches", "1"),
 ]
 """Twelve epochs of one batch."""
 

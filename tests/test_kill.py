@@ -3,16 +3,16 @@
 import random
 import shutil
 import signal
-import subprocess
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 import torch
 
 from plasticity_lab.studies.state_hash import state_hash
-from tests.processes import run, start
-from tests.runs import logged, tiny
+from tests.processes import start, start_forked
+from tests.runs import fit, logged, tiny
 
 KILLS = 3
 LONG = {
@@ -38,13 +38,11 @@ def final(directory: Path) -> tuple[str, str, object]:
     )
 
 
-def wait_for_training(process: "subprocess.Popen[str]", directory: Path) -> None:
+def wait_for_training(process: BaseProcess, directory: Path) -> None:
     """Wait until a session of the run has begun, which a busy machine may take long to do."""
     manifest = directory / "manifest.json"
     before = manifest.stat().st_mtime_ns if manifest.exists() else 0
-    while process.poll() is None and (
-        not manifest.exists() or manifest.stat().st_mtime_ns == before
-    ):
+    while process.is_alive() and (not manifest.exists() or manifest.stat().st_mtime_ns == before):
         time.sleep(0.01)
 
 
@@ -52,25 +50,31 @@ def wait_for_training(process: "subprocess.Popen[str]", directory: Path) -> None
 def test_a_run_killed_again_and_again_ends_as_if_never_killed() -> None:
     """Each kill comes at a random moment, from importing to writing."""
     uninterrupted, killed = Path("whole"), Path("killed")
-    run("fit", *tiny(LONG), "--run_dir", str(uninterrupted))
-    moment, kills, progress = random.Random(0), 0, set()
+    fit(*tiny(LONG), "--run_dir", str(uninterrupted))
+    again = (*tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
+    moment, kills, progress = random.Random(0), 1, set()
+
+    # The first comes while it starts.
+    starting = start("fit", *again)
+    time.sleep(moment.uniform(0.0, 5.0))
+    starting.kill()
+    starting.communicate()
+    assert starting.returncode == -signal.SIGKILL
+
     while kills < KILLS:
-        process = start("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
-        if kills % KILLS:  # the first comes while it starts
-            wait_for_training(process, killed)
-        deadline = time.monotonic() + moment.uniform(0.0, 5.0)
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
+        process = start_forked("fit", *again)
+        wait_for_training(process, killed)
+        process.join(moment.uniform(0.0, 5.0))
+        if process.is_alive():
+            process.kill()
             kills += 1
-        output = process.communicate()[0]
-        assert process.returncode in (0, -signal.SIGKILL), output
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), Path("rank0.txt").read_text()
         progress |= {file.name for file in (killed / "checkpoints").glob("epoch=*")}
         # One that got through is compared, and the next kills hit a run from its beginning.
-        if process.returncode == 0:
+        if process.exitcode == 0:
             assert final(killed) == final(uninterrupted)
             shutil.rmtree(killed)
-    run("fit", *tiny(LONG), "--run_dir", str(killed), "--ckpt_path", "last")
+    fit(*again)
     assert final(killed) == final(uninterrupted)
     assert len(progress) > 1, "the kills hit runs at different places"

@@ -13,10 +13,11 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from tests.processes import run, run_ranks
+from plasticity_lab.runs.main import main
+from tests.processes import run
 from tests.runs import fit, logged, tiny
 from tests.test_bad_input import refused
-from tests.test_contracts import EVERY_KIND, FEW_OF_EVERY_KIND, check_resumes
+from tests.test_contracts import FEW_OF_EVERY_KIND, check_resumes
 
 
 def _callback(name: str, **arguments: Any) -> dict[str, Any]:
@@ -60,10 +61,10 @@ At an epoch's end, it would need values that a checkpoint written between lacks.
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_resume_is_bitwise_from_every_kind_of_checkpoint_with(name: str) -> None:
-    """Each from a third of the checkpoints, by turns."""
-    first = list(EXACT).index(name) % 3
+    """Each from a quarter of a few checkpoints, by turns."""
+    first = list(EXACT).index(name) % 4
     check_resumes(
-        EARLY if name == "EarlyStopping" else EXACT[name], EVERY_KIND, every=3, first=first
+        EARLY if name == "EarlyStopping" else EXACT[name], FEW_OF_EVERY_KIND, every=4, first=first
     )
 
 
@@ -265,10 +266,11 @@ def test_one_line_for_ranks_whose_end_is_not_returned(
 
 
 @pytest.mark.slow
-def test_two_ranks_test_what_one_does() -> None:
+def test_two_ranks_test_what_one_does(capsys: pytest.CaptureFixture[str]) -> None:
     directory = fit(*tiny()).place.directory
     command = ("test", *tiny(), "--ckpt_path", str(directory / "checkpoints" / "last.ckpt"))
-    line = run_ranks(1, *command).splitlines()[-1]
+    main(command)
+    line = capsys.readouterr().out.splitlines()[-1]
     assert re.match("test/accuracy", line)
     two = ("--trainer.devices", "2", "--trainer.strategy", "ddp")
     assert line in run(*command, *two).splitlines(), "as Lightning starts ranks itself"

@@ -12,7 +12,7 @@ from plasticity_lab.surgery.initialisation import init_parameters, redraw
 from tests import own_networks
 from tests.callbacks.interventions.arms import FROZEN, intervention
 from tests.networks import SmallNet
-from tests.runs import fit, state, tiny
+from tests.runs import BRIEF, fit, state, tiny
 from tests.test_bad_input import refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
@@ -53,7 +53,7 @@ def test_training_starts_from_what_the_constructor_sets_under_the_runs_seed(kind
     still = intervention("LearningRateFactor", levels={"0ep": 0.0})
     begun = values(
         fit(
-            *tiny(network(kind), callbacks(still)),
+            *tiny(BRIEF, network(kind), callbacks(still)),
             "--trainer.max_epochs",
             "1",
             "--seed_everything",
@@ -78,7 +78,7 @@ def test_resets_draw_by_the_same_rule_at_whatever_moment(kind: str, at: str) -> 
         intervention("Rewind", at=[at], to="0ep"),
     ):
         expected = initial(kind)
-        for name, value in values(fit(*tiny(network(kind), callbacks(reset, hold)))).items():
+        for name, value in values(fit(*tiny(BRIEF, network(kind), callbacks(reset, hold)))).items():
             assert torch.equal(value, expected.get_parameter(name)), (reset, name)
 
 
@@ -86,10 +86,14 @@ def test_resets_draw_by_the_same_rule_at_whatever_moment(kind: str, at: str) -> 
 def test_a_fresh_reset_is_another_draw_of_the_rule(kind: str) -> None:
     reset = values(
         fit(
-            *tiny(network(kind), callbacks(intervention("LayerReset", at=["11st"], last=2), FROZEN))
+            *tiny(
+                BRIEF,
+                network(kind),
+                callbacks(intervention("LayerReset", at=["11st"], last=2), FROZEN),
+            )
         )
     )
-    model, plain = initial(kind), values(fit(*tiny(network(kind), callbacks(FROZEN))))
+    model, plain = initial(kind), values(fit(*tiny(BRIEF, network(kind), callbacks(FROZEN))))
     drawn = redraw(
         model,
         [name for name, _ in model.named_modules()],
@@ -104,9 +108,9 @@ def test_a_fresh_reset_is_another_draw_of_the_rule(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_l2_init_pulls_to_where_training_began(kind: str) -> None:
     pulled = values(
-        fit(*tiny(network(kind), callbacks(intervention("L2Init", levels={"0ep": 5.0}))))
+        fit(*tiny(BRIEF, network(kind), callbacks(intervention("L2Init", levels={"0ep": 5.0}))))
     )
-    free, start = values(fit(*tiny(network(kind)))), initial(kind)
+    free, start = values(fit(*tiny(BRIEF, network(kind)))), initial(kind)
     chosen = [name for name in pulled if name.endswith("weight") and not name.startswith("norm")]
     for name in chosen:
         initial_value = start.get_parameter(name)

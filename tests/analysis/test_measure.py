@@ -67,6 +67,7 @@ def single(value: float) -> float:
     return float(struct.unpack("f", struct.pack("f", value))[0])
 
 
+@pytest.mark.usefixtures("plain_layout")
 @pytest.mark.parametrize(
     "name",
     [name if name == "plain" else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS],

@@ -39,6 +39,7 @@ def config(*fragments: dict[str, Any]) -> dict[str, Any]:
     return resolve([Run({"seed": 0}, files, {})]).config(0)
 
 
+@pytest.mark.usefixtures("plain_layout")
 @pytest.mark.parametrize(
     "fragments",
     [

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies import local_engine, slurm_engine
+from plasticity_lab.studies import slurm_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.scalars import read_all
@@ -20,7 +20,7 @@ from plasticity_lab.studies.slurm_options import job_executor, read_options
 from plasticity_lab.studies.task import Task
 from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import small
-from tests.studies.test_local_engine import BROKEN, TRACE, ends, few, trained_epochs, until
+from tests.studies.test_local_engine import BROKEN, TRACE, few, until
 
 pytest.importorskip("submitit")
 # submitit starts processes on this machine that it does not wait for.
@@ -35,35 +35,21 @@ def _tests_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_trained_by_a_job_is_the_run() -> None:
-    work = small(few("plain"), seeds=1)
-    assert not run(work, 1, HERE)
-    finished = fit(*tiny(), "--run_dir", "alone")
-    stored = work.store.metadata(work.paths[0].states[-1])["state"]
-    assert stored == fingerprint(finished.trainer, finished.model)
-    assert read_all(work.folder(0)) == logged(Path("alone"))
-    folder = work.store.root / slurm_engine.FOLDER
-    assert not list(folder.iterdir()), "nothing is left of jobs that have ended"
-
-
-@pytest.mark.slow
-def test_a_study_of_jobs_is_the_study() -> None:
-    work = small(few("plain", "shrunk by half"), seeds=1, set=TRACE)
-    assert not run(work, 2, HERE)
-    assert trained_epochs(work) == 4
-    alone = small(few("plain", "shrunk by half"), seeds=1, root="alone")
-    assert not run(alone, 2, local_engine.run)
-    assert ends(work) == ends(alone)
-
-
-@pytest.mark.slow
-def test_a_failure_is_told_with_its_cause() -> None:
-    work = small({"broken": BROKEN}, seeds=1)
-    assert run(work, 1, HERE) == ["broken,seed=0"]
+def test_a_run_trained_by_jobs_is_the_run_and_a_failure_is_told_with_its_cause() -> None:
+    """The two share a job, whose state others go on from."""
+    work = small({"broken": BROKEN, **few("plain")}, seeds=1)
+    assert run(work, 2, HERE) == ["broken,seed=0"]
     (report,) = (work.home / "failed").iterdir()
     assert report.read_text().splitlines()[-1] == (
         "failed 2 times: RuntimeError: broken at epoch 2"
     )
+    finished = fit(*tiny(), "--run_dir", "alone")
+    assert len(work.store.ancestors(work.paths[1].states[-1])) == 2
+    stored = work.store.metadata(work.paths[1].states[-1])["state"]
+    assert stored == fingerprint(finished.trainer, finished.model)
+    assert read_all(work.folder(1)) == logged(Path("alone"))
+    folder = work.store.root / slurm_engine.FOLDER
+    assert not list(folder.iterdir()), "nothing is left of jobs that have ended"
 
 
 def processes(store: Path) -> list[int]:
@@ -79,15 +65,12 @@ def processes(store: Path) -> list[int]:
     return found
 
 
-@pytest.mark.slow
+# What CI tries again is the job that fails above.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        pytest.param(
-            *(signal.SIGKILL, "killed: the job has ended in state"),
-            id="killed",
-            marks=pytest.mark.long,
-        ),
+        pytest.param(signal.SIGKILL, "killed: the job has ended in state", id="killed"),
         pytest.param(signal.SIGUSR2, "killed: ", id="preempted by submitit's signal"),
     ],
 )

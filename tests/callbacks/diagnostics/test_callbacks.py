@@ -166,7 +166,7 @@ def test_curvature_is_that_of_the_network() -> None:
 
 @pytest.mark.slow
 def test_the_spectrum_is_that_of_the_network() -> None:
-    finished, tags = measured("HessianSpectrum", examples=60, steps=40, signs=400)
+    finished, tags = measured("HessianSpectrum", every="3ep", examples=60, steps=40, signs=400)
     hessian, _ = dense(finished, 60)
     values = torch.linalg.eigvalsh((hessian + hessian.T) / 2)
     assert tags["diagnostics/hessian/largest"][-1][1] == pytest.approx(float(values[-1]), rel=1e-3)
@@ -252,6 +252,7 @@ UNUSED = {"model": {"init_args": {"network": {"class_path": "tests.networks.Spar
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_layout")
 def test_a_parameter_without_part_in_the_answers_has_no_gradient() -> None:
     of_last_layer = {"FeatureRank", "CKA", "FewShot", "SourceVariance"}
     nodes = [
@@ -302,6 +303,7 @@ def test_what_cannot_be_measured_is_said_before_training(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("plain_layout")
 def test_a_run_that_diverges_says_so_whatever_is_measured(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

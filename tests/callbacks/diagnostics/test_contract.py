@@ -21,21 +21,26 @@ from tests.runs import fit, logged, pictures, state, tiny
 from tests.studies.test_fork import check as check_segments
 from tests.test_contracts import FEW_OF_EVERY_KIND, check_resumes
 
+pytestmark = pytest.mark.usefixtures("plain_layout")
+
+MIXED = {"bf16": "precision", "accumulation": "accumulate_grad_batches"}
 WAYS: dict[str, dict[str, Any]] = {
     **{
         name: VARIANTS[name]
-        for name in (
-            *("fp32", "bf16", "accumulation", "adam", "streaming"),
-            *("SAM", "DirectFeedbackAlignment", "FeedbackAlignment"),
-        )
+        for name in ("fp32", "adam", "SAM", "DirectFeedbackAlignment", "FeedbackAlignment")
     },
     "all interventions": ALL,
-    "frozen": {
+    "bf16, accumulation": {
+        "trainer": {part: VARIANTS[name]["trainer"][part] for name, part in MIXED.items()}
+    },
+    "frozen, streaming": {
+        **VARIANTS["streaming"],
         "trainer": {
             "callbacks+": [{"class_path": "tests.callbacks.diagnostics.test_contract.Frozen"}]
-        }
+        },
     },
 }
+"""Those whose effects are apart from each other are tested together."""
 
 
 class Frozen(Callback):
@@ -109,6 +114,9 @@ def check_invisible(way: str, fragment: dict[str, Any]) -> None:
     } == logs
     assert (finished.place.directory / "draws.txt").read_text() == draws
     assert any(tag.startswith("diagnostics/") for tag in found), "it measured something"
+    if fragment is EVERYTHING:
+        shown = pictures(finished.place.directory)
+        assert any(tag.startswith("diagnostics/") for tag in shown), "which resumes compare"
 
 
 def test_every_diagnostic_is_registered() -> None:
@@ -205,12 +213,6 @@ def test_first_values_are_those_of_full_precision_uncompiled(way: dict[str, Any]
     expected = first()
     assert expected
     assert first(way) == expected
-
-
-@pytest.mark.slow
-def test_pictures_come_again_on_a_resume() -> None:
-    finished = fit(*tiny(EVERYTHING))
-    assert any(tag.startswith("diagnostics/") for tag in pictures(finished.place.directory))
 
 
 def test_what_it_finds_is_restored_even_after_an_error(request: pytest.FixtureRequest) -> None:
