@@ -238,8 +238,9 @@ def test_the_arms_of_a_larger_study_run(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "share"),
     [
-        ("cifar10_weight_decay_timing", 0.55),
-        ("cifar10_augmentation_timing", 0.55),
+        # Of paper size, which CI does not plan otherwise.
+        pytest.param("cifar10_weight_decay_timing", 0.55, marks=pytest.mark.long),
+        pytest.param("cifar10_augmentation_timing", 0.55, marks=pytest.mark.long),
         ("cifar10_layer_reset", 0.65),  # 350 epochs once and 500 for each of 7 arms: less cannot be
     ],
 )
