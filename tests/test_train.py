@@ -14,6 +14,7 @@ from filelock import FileLock
 from plasticity_lab.runs.command_line import find_configs
 from plasticity_lab.runs.main import main
 from plasticity_lab.runs.run_directory import RunLocation
+from tests.processes import run
 from tests.registry import REGISTRY
 from tests.runs import REPOSITORY, fit, logged, state, tiny
 
@@ -39,6 +40,18 @@ def test_a_run_leaves_config_manifest_events_and_checkpoints() -> None:
         f"{split}/{name}" for split in ("train", "val", "test") for name in ("loss", "accuracy")
     }
     assert [step for step, _ in values["train/loss"]] == [3, 7, 11]
+
+
+@pytest.mark.slow
+def test_the_main_job_runs_as_a_new_user_runs_it() -> None:
+    """With as many threads as torch likes: every other test has one."""
+    output = run(
+        "fit", "--config", "configs/digits.yaml", "--trainer.max_epochs", "2", OMP_NUM_THREADS="2"
+    )
+    assert re.search(
+        r"train accuracy \d\d.\d\d%   test accuracy \d+.\d\d%\nrun directory: .*/runs/digits/",
+        output,
+    )
 
 
 def test_what_is_logged_is_what_an_independent_pass_measures() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.studies import slurm_engine
+from plasticity_lab.studies import local_engine, slurm_engine
 from plasticity_lab.studies.commands import run
 from plasticity_lab.studies.outcome import Cause
 from plasticity_lab.studies.scalars import read_all
@@ -20,7 +20,7 @@ from plasticity_lab.studies.slurm_options import job_executor, read_options
 from plasticity_lab.studies.task import Task
 from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import small
-from tests.studies.test_local_engine import BROKEN, TRACE, few, until
+from tests.studies.test_local_engine import BROKEN, TRACE, ends, few, trained_epochs, until
 
 pytest.importorskip("submitit")
 # submitit starts processes on this machine that it does not wait for.
@@ -50,6 +50,16 @@ def test_a_run_trained_by_jobs_is_the_run_and_a_failure_is_told_with_its_cause()
     assert read_all(work.folder(1)) == logged(Path("alone"))
     folder = work.store.root / slurm_engine.FOLDER
     assert not list(folder.iterdir()), "nothing is left of jobs that have ended"
+
+
+@pytest.mark.slow
+def test_a_study_of_jobs_is_the_study() -> None:
+    work = small(few("plain", "shrunk by half"), seeds=1, set=TRACE)
+    assert not run(work, 2, HERE)
+    assert trained_epochs(work) == 4
+    alone = small(few("plain", "shrunk by half"), seeds=1, root="alone")
+    assert not run(alone, 2, local_engine.run)
+    assert ends(work) == ends(alone)
 
 
 def processes(store: Path) -> list[int]:
