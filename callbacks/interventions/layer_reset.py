@@ -21,9 +21,9 @@ class LayerReset(OneShot):
     later-layer forgetting (Zhou et al. 2022), RIFLE (Li et al. 2020) and Nikishin et al. 2022 are
     choices of layers and times.
 
-    Changes: the layers' parameters; their normalisation statistics (`norm_statistics: reset`);
-    their optimizer state (`optimizer_state: reset`). Keeps: all other layers and their optimizer
-    state; the learning-rate clock.
+    Changes: the layers' parameters, frozen ones too; their normalisation statistics
+    (`norm_statistics: reset`); their optimizer state (`optimizer_state: reset`). Keeps: all other
+    layers and their optimizer state; the learning-rate clock.
 
     Args:
         at: moments.

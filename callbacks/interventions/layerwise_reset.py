@@ -20,7 +20,7 @@ from plasticity_lab.schedule import Answer
 from plasticity_lab.surgery.fixed_norm import FixedNorm
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.layer_reset import reset_layers
-from plasticity_lab.surgery.layer_selection import own_parameters, select_layers
+from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters, part_of
 from plasticity_lab.surgery.norm_statistics import batch_norm_layers, frozen_batch_norms
 from plasticity_lab.surgery.optimizer_state import reset_optimizer_state
 from plasticity_lab.surgery.rescale import rescale
@@ -41,7 +41,8 @@ class LayerwiseReset(OneShot):
     https://proceedings.mlr.press/v187/zaidi23a.html, have (blocks, repetitions) of (2, 1), (5, 1)
     and (5, 2).
 
-    Changes: parameters: those above the boundary are drawn again, those below rescaled;
+    Changes: parameters, frozen ones too: those above the boundary are drawn again, those below
+    rescaled (a layer of no block goes with the block that the network has before it);
     normalisation statistics above the boundary (`norm_statistics: reset`); optimizer state of all
     parameters (`optimizer_state: reset`). Keeps: statistics below; the learning-rate clock.
 
@@ -99,11 +100,11 @@ class LayerwiseReset(OneShot):
         boundaries = self._boundaries(network)
         if self.rescale:
             check_initial_values(module, "rescale: true")
-            kept = self._kept(network, boundaries[-1])
-            check_can_redraw("LayerwiseReset", trainer, module, select_layers(network, layers=kept))
+            kept, _ = _sides(network, boundaries[-1])
+            check_can_redraw("LayerwiseReset", trainer, module, kept)
         if self.normalise:
             self._check_normalised(trainer, network, boundaries)
-        above = select_layers(network, layers=self._above(network, boundaries[0]))
+        _, above = _sides(network, boundaries[0])
         check_can_redraw("LayerwiseReset", trainer, module, above)
 
     def active(self, before: Position | None, now: Position, epochs: int) -> Answer:
@@ -122,16 +123,15 @@ class LayerwiseReset(OneShot):
         network = unwrap(module)
         boundaries = self._boundaries(network)
         boundary = boundaries[min((self._round - 1) // self.repetitions, len(boundaries) - 1)]
-        above = self._above(network, boundary)
+        kept, above = _sides(network, boundary)
         if self.rescale:
-            layers = select_layers(network, layers=self._kept(network, boundary))
-            initial = redraw(network, layers, draws.initial_key, holder=module)
-            rescale(own_parameters(layers), initial)
+            initial = redraw(network, kept, draws.initial_key, holder=module)
+            rescale(own_parameters(kept), initial)
         if self.normalise:
             self._measure(trainer, module, boundary, draws)
         reset_layers(
             network,
-            select_layers(network, layers=above),
+            above,
             key=draws.key,
             norm_statistics=self.norm_statistics == "reset",
             holder=module,
@@ -159,16 +159,6 @@ class LayerwiseReset(OneShot):
         if any(later <= earlier for earlier, later in pairwise(places)):
             raise UserError("blocks", value=", ".join(chosen), fix="name them bottom to top")
         return list(chosen)
-
-    @staticmethod
-    def _above(network: nn.Module, boundary: str) -> list[str]:
-        names = block_names(network)
-        return names[names.index(boundary) + 1 :]
-
-    @staticmethod
-    def _kept(network: nn.Module, boundary: str) -> list[str]:
-        names = block_names(network)
-        return names[: names.index(boundary) + 1]
 
     def _check_normalised(
         self, trainer: Trainer, network: nn.Module, boundaries: Sequence[str]
@@ -205,6 +195,22 @@ class LayerwiseReset(OneShot):
                 layer.train(name not in frozen)
             network(inputs)
         norm.measure(taken[-1])
+
+
+def _sides(network: nn.Module, boundary: str) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+    """Return the layers up to a boundary, and those above it.
+
+    A layer of no block goes with the block that the network has before it, or with the lowest.
+    """
+    names = block_names(network)
+    kept: dict[str, nn.Module] = {}
+    above: dict[str, nn.Module] = {}
+    block = names[0]
+    for name, layer in layers_with_state(network).items():
+        block = next((one for one in names if part_of(name, one)), block)
+        side = kept if names.index(block) <= names.index(boundary) else above
+        side[name] = layer
+    return kept, above
 
 
 def _fixed_norm(network: nn.Module, block: str) -> FixedNorm | None:

@@ -8,9 +8,8 @@ from callbacks.interventions.redraw_checks import check_can_redraw, check_initia
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import redraw
-from plasticity_lab.surgery.layer_selection import own_parameters
 from plasticity_lab.surgery.project_norms import project_norms
-from plasticity_lab.surgery.weight_matrices import matrix_layers
+from plasticity_lab.surgery.weight_matrices import matrices, matrix_layers
 
 
 class NormaliseAndProject(EachStep):
@@ -21,7 +20,8 @@ class NormaliseAndProject(EachStep):
     layer`. Without them it is projection alone.
 
     Weights are those of linear layers and convolutions, each by its Frobenius norm; biases and the
-    gains and offsets of normalisation layers are left alone, and so are weights that begin at 0.
+    gains and offsets of normalisation layers are left alone, and so are weights that begin at 0
+    and frozen ones.
     The last step of a run is not followed by it. Changes: these parameters. Keeps: normalisation
     statistics, optimizer state, learning-rate clock.
 
@@ -63,8 +63,8 @@ class NormaliseAndProject(EachStep):
         if not self._norms:
             initial = redraw(unwrap(module), layers, draws.initial_key, holder=module)
             self._norms = {name: one.norm().to(module.device) for name, one in initial.items()}
-        weights = {name: one for name, one in own_parameters(layers).items() if one.ndim > 1}
-        project_norms(weights, self._norms)
+        trained = {name: one for name, one in matrices(layers).items() if one.requires_grad}
+        project_norms(trained, self._norms)
 
     def _layers(self, module: LightningModule) -> dict[str, nn.Module]:
         try:

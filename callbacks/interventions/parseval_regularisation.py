@@ -7,10 +7,10 @@ from callbacks.interventions.weight_penalty import WeightPenalty
 from callbacks.network import unwrap
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import last_layer
-from plasticity_lab.surgery.layer_selection import NORM_LAYERS, layers_with_state, own_parameters
+from plasticity_lab.surgery.layer_selection import NORM_LAYERS, layers_with_state
 from plasticity_lab.surgery.parseval_penalty import parseval_penalty
 from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
-from plasticity_lab.surgery.weight_matrices import matrix_layers
+from plasticity_lab.surgery.weight_matrices import matrices, matrix_layers
 
 
 class ParsevalRegularisation(WeightPenalty):
@@ -95,7 +95,7 @@ class ParsevalRegularisation(WeightPenalty):
                 for name, layer in layers.items()
                 if name != head and not name.startswith(f"{head}.")
             }
-        weights = [value for value in own_parameters(layers).values() if value.ndim > 1]
+        weights = list(matrices(layers).values())
 
         gains: list[nn.Parameter] = []
         if self.norm_gains:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from callbacks.interventions.base import Draws, OneShot
 from callbacks.interventions.redraw_checks import check_can_redraw
 from callbacks.network import unwrap
+from lightning_modules.networks import AuxiliaryHeadsNetwork, InjectableNetwork, TwoPathNetwork
 from plasticity_lab.errors import UserError
 from plasticity_lab.measurements.features import last_layer
 from plasticity_lab.randomness import generator
@@ -24,6 +25,9 @@ from plasticity_lab.surgery.weight_matrices import linear_layers
 from plasticity_lab.timing import Time
 
 Kept = Literal["random", "random each time", "leading", "largest"]
+
+_SEVERAL = (AuxiliaryHeadsNetwork, InjectableNetwork, TwoPathNetwork)
+"""Networks of which several layers read the input, or give the output."""
 
 
 class PartialReset(OneShot):
@@ -49,7 +53,8 @@ class PartialReset(OneShot):
 
     Raises:
         UserError: for a share outside [0, 1], layers that cannot be drawn again, or a network
-            without a linear or convolutional layer.
+            without a linear or convolutional layer; for `leading`, also with several first or last
+            layers.
 
     Example:
         ```yaml
@@ -79,6 +84,14 @@ class PartialReset(OneShot):
         if not layers:
             problem = "the network has no linear or convolutional layer"
             raise UserError("PartialReset", problem=problem)
+        network = unwrap(module)
+        if self.kept == "leading" and isinstance(network, _SEVERAL):
+            raise UserError(
+                "kept",
+                value="leading",
+                problem=f"{type(network).__name__} has no single first and last layer",
+                fix="use kept: random",
+            )
         check_can_redraw("PartialReset", trainer, module, layers)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:

@@ -4,11 +4,13 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from callbacks.interventions.base import Draws, OneShot
+from callbacks.interventions.normalise_and_project import NormaliseAndProject
 from callbacks.interventions.pre_activation_noise import PreActivationNoise
 from callbacks.interventions.prune_unmatched_units import PruneUnmatchedUnits
 from callbacks.interventions.redraw_checks import check_can_redraw
 from callbacks.interventions.unit_recycling import UnitRecycling
 from callbacks.network import unwrap
+from lightning_modules.build_optimizer import build_optimizer
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.initialisation import redraw
 from plasticity_lab.surgery.injectable_head import InjectableHead, inject_head
@@ -42,7 +44,8 @@ class PlasticityInjection(OneShot):
 
     Raises:
         UserError: for several moments; without an `InjectableNetwork`; beside what recycles units,
-            prunes them or adds noise to them; with several processes.
+            prunes them, adds noise to them or holds norms; with several processes; with an
+            optimizer that sorts parameters by which are trained, as `MuonAdamW` does.
 
     Example:
         ```yaml
@@ -79,6 +82,12 @@ class PlasticityInjection(OneShot):
                     problem="looks for units once, and PlasticityInjection changes where they go",
                     fix="remove one of the two",
                 )
+            if isinstance(callback, NormaliseAndProject):
+                raise UserError(
+                    "NormaliseAndProject",
+                    problem="scales the two fresh copies of PlasticityInjection apart",
+                    fix="remove one of the two",
+                )
             if isinstance(callback, PreActivationNoise):
                 raise UserError(
                     type(callback).__name__,
@@ -93,6 +102,7 @@ class PlasticityInjection(OneShot):
                 fix="use --trainer.devices 1",
             )
         check_can_redraw("PlasticityInjection", trainer, module, layers_with_state(network))
+        _check_groups(module)
 
     def apply(self, trainer: Trainer, module: LightningModule, draws: Draws) -> None:
         """Inject."""
@@ -103,6 +113,33 @@ class PlasticityInjection(OneShot):
             fresh = redraw(network, layers, draws.key, holder=module)
             inject_head(head, {full.removeprefix(start): value for full, value in fresh.items()})
             reset_optimizer_state(trainer.optimizers, head.parameters())
+
+
+def _check_groups(module: LightningModule) -> None:
+    """Refuse an optimizer with other groups after the injection: a resume would mix their state."""
+    heads = _heads(unwrap(module)).values()
+    kind, before = _groups(module)
+    for head in heads:
+        head.injected.logical_not_()
+        head.choose_trained()
+    _, after = _groups(module)
+    for head in heads:
+        head.injected.logical_not_()
+        head.choose_trained()
+    if before != after:
+        raise UserError(
+            "optimizer",
+            value=kind,
+            problem="sorts parameters by which are trained, which PlasticityInjection changes",
+            fix="use another",
+        )
+
+
+def _groups(module: LightningModule) -> tuple[str, list[list[int]]]:
+    """Return the name of a module's optimizer, and which parameters its groups have."""
+    optimizer = build_optimizer(module).optimizer
+    groups = [] if optimizer is None else optimizer.param_groups
+    return type(optimizer).__name__, [[id(value) for value in group["params"]] for group in groups]
 
 
 def _heads(network: torch.nn.Module) -> dict[str, InjectableHead]:

@@ -75,7 +75,9 @@ class ShrinkPerturb(OneShot):
         self.optimizer_state = optimizer_state
 
     def check(self, trainer: Trainer, module: LightningModule) -> None:
-        """Refuse layers that cannot be drawn again."""
+        """Refuse layers that cannot be drawn again, or have no weight of their own."""
+        if self.scope == "linear":
+            linear_layers(layers_with_state(unwrap(module)))
         if self.noise == "initial":
             check_initial_values(module, "noise: initial")
         if self._draws:

@@ -14,7 +14,7 @@ from plasticity_lab.errors import UserError
 from plasticity_lab.surgery.layer_selection import own_parameters
 from plasticity_lab.surgery.penalty_gradient import add_penalty_gradient
 from plasticity_lab.surgery.spectral_penalty import power_iteration, spectral_penalty
-from plasticity_lab.surgery.weight_matrices import as_matrix, matrix_layers
+from plasticity_lab.surgery.weight_matrices import as_matrix, matrices, matrix_layers
 
 
 class SpectralRegularisation(WeightPenalty):
@@ -79,8 +79,8 @@ class SpectralRegularisation(WeightPenalty):
 
     def add_gradient(self, trainer: Trainer, module: LightningModule, strength: float) -> None:
         """Pull by the strength."""
-        parameters = own_parameters(matrix_layers(unwrap(module)))
-        weights = {name: value for name, value in parameters.items() if value.ndim > 1}
+        layers = matrix_layers(unwrap(module))
+        parameters, weights = own_parameters(layers), matrices(layers)
         biases = [value for value in parameters.values() if value.ndim == 1]
 
         vectors = None

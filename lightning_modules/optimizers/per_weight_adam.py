@@ -12,8 +12,9 @@ class PerWeightAdam(Optimizer):
     """Adam whose step counts are of single weights (`AdamGnT` in the code of Dohare et al. 2024).
 
     https://doi.org/10.1038/s41586-024-07711-7. What resets single units or weights (`ReDo`,
-    `ContinualBackprop`, `SelfNormalizedReset`, `SelectiveWeightReset`) clears the counts at their
-    positions too, so that new weights take Adam's first steps again. torch's Adam counts for a
+    `ContinualBackprop`, `SelfNormalizedReset`, and `SelectiveWeightReset` with `optimizer_state:
+    reset`) clears the counts at their positions too, so that new weights take Adam's first steps
+    again. torch's Adam counts for a
     whole parameter: the first step of new weights is 3.2 times the rate there.
 
     Args:
@@ -69,13 +70,18 @@ class PerWeightAdam(Optimizer):
     def _update(self, group: dict[str, Any], value: Tensor) -> None:
         state, (first, second) = self.state[value], group["betas"]
         if not state:
-            for name in ("steps", "exp_avg", "exp_avg_sq"):
+            # By this name torch restores it as it is, not in the dtype of weights: bfloat16 cannot
+            # count beyond 256.
+            state["step"] = torch.zeros_like(
+                value, dtype=torch.promote_types(value.dtype, torch.float32)
+            )
+            for name in ("exp_avg", "exp_avg_sq"):
                 state[name] = torch.zeros_like(value)
         assert value.grad is not None
         gradient = value.grad.add(value, alpha=group["weight_decay"])
-        state["steps"] += 1
+        state["step"] += 1
         state["exp_avg"].lerp_(gradient, 1 - first)
         state["exp_avg_sq"].lerp_(gradient.square(), 1 - second)
-        mean = state["exp_avg"] / (1 - first ** state["steps"])
-        square = state["exp_avg_sq"] / (1 - second ** state["steps"])
+        mean = state["exp_avg"] / (1 - first ** state["step"])
+        square = state["exp_avg_sq"] / (1 - second ** state["step"])
         value.sub_(mean / (square.sqrt() + group["eps"]), alpha=group["lr"])

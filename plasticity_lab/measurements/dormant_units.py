@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 
@@ -36,7 +37,8 @@ def redo_scores(activity: Tensor) -> Tensor:
         >>> redo_scores(torch.tensor([[0.0, 2.0], [0.0, 2.0]]))
         tensor([0., 2.])
     """
-    means = activity.mean(0)
+    # 1e-9 is 0 in float16.
+    means = activity.mean(0).to(torch.promote_types(activity.dtype, torch.float32))
     return means / (means.mean() + 1e-9)
 
 

@@ -81,7 +81,12 @@ from plasticity_lab.surgery.unit_magnitudes import incoming_magnitudes, outgoing
 from plasticity_lab.surgery.unit_marks import Site
 from plasticity_lab.surgery.unit_reset import outgoing, reset_units
 from plasticity_lab.surgery.units import Units, UnitTrace, select_units, trace_units
-from plasticity_lab.surgery.weight_matrices import as_matrix, linear_layers, matrix_layers
+from plasticity_lab.surgery.weight_matrices import (
+    as_matrix,
+    linear_layers,
+    matrices,
+    matrix_layers,
+)
 
 __all__ = [
     "FixedNorm",
@@ -126,6 +131,7 @@ __all__ = [
     "load_weights",
     "lowest_share",
     "mask_gradients",
+    "matrices",
     "matrix_layers",
     "mean_activation",
     "narrow_weights",

@@ -44,5 +44,11 @@ def direction_aware_shrink(
             # Each kernel, else each row, else the whole bias.
             rows = value.flatten(2) if value.ndim > 2 else value
             directions = direction.flatten(2) if value.ndim > 2 else direction
-            factors = F.cosine_similarity(directions, rows, dim=-1).clamp(least, 1)
+            factors = (_scaled(directions) * _scaled(rows)).sum(-1).clamp(least, 1)
             value.mul_(factors.view(factors.shape + (1,) * (value.ndim - factors.ndim)))
+
+
+def _scaled(rows: Tensor) -> Tensor:
+    """Return rows at length 1, however short; those of zeros stay."""
+    largest = rows.abs().amax(-1, keepdim=True)
+    return F.normalize(rows / largest.where(largest > 0, 1), dim=-1)

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 SCHEDULED_KEYS = ("lr", "momentum", "betas")
 """What schedules write into parameter groups: rates; `OneCycleLR` and `CyclicLR` momentum too."""
 
-_COUNTS = "steps"
-"""Of `PerWeightAdam`, of a parameter's shape."""
+_COUNTS = ("step", "step_size", "mu_product")
+"""What is no average: counts, Rprop's step sizes, and NAdam's product over all steps."""
 
 
 def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[Tensor]) -> None:
@@ -42,9 +42,10 @@ def reset_optimizer_state(optimizers: Iterable[Optimizer], parameters: Iterable[
 
 @torch.no_grad()
 def clear_moments(optimizer: Optimizer) -> None:
-    """Set to 0, in place, all that an optimizer holds of a parameter's shape.
+    """Set to where it begins, in place, all that an optimizer holds of a parameter's shape.
 
-    Step counts stay, so that averages that begin at 0 are not corrected for it.
+    That is 0, and for Adagrad's sums its `initial_accumulator_value`. Step counts stay, so that
+    averages that begin at 0 are not corrected for it.
 
     Examples:
         >>> network = nn.Linear(2, 1)
@@ -58,7 +59,7 @@ def clear_moments(optimizer: Optimizer) -> None:
     for parameter, state in optimizer.state.items():
         for name, value in state.items():
             if _is_moment(name, value, parameter):
-                value.zero_()
+                value.fill_(_beginning(optimizer, name))
 
 
 @torch.no_grad()
@@ -85,8 +86,9 @@ def clear_step_counts(optimizer: Optimizer) -> None:
 def clear_optimizer_state(
     optimizer: Optimizer, masks: Mapping[nn.Parameter, Tensor], step_counts: bool = False
 ) -> None:
-    """Set what an optimizer holds for single weights to 0, in place.
+    """Set what an optimizer holds for single weights to where it begins, in place.
 
+    That is 0, and for Adagrad's sums its `initial_accumulator_value`.
     What it holds in another shape than a parameter's, such as Adam's step count, is for all weights
     of the parameter, and is kept. Counts of single weights (`PerWeightAdam`) are set to 0.
 
@@ -107,24 +109,41 @@ def clear_optimizer_state(
     for parameter, mask in masks.items():
         state = optimizer.state.get(parameter, {})
         for name, value in state.items():
-            if _is_moment(name, value, parameter) or name == _COUNTS:
-                value.masked_fill_(mask.to(value.device), 0)
+            if _is_moment(name, value, parameter) or _counts_weights(name, value, parameter):
+                value.masked_fill_(mask.to(value.device), _beginning(optimizer, name))
         if step_counts:
             _clear_count(state)
 
 
 def _is_moment(name: str, value: Any, parameter: Tensor) -> bool:
-    """Whether an optimizer holds a value for each weight that begins at 0.
+    """Whether an optimizer holds an average or a sum for each weight.
 
-    Of a parameter of one value, counts have its shape too; Rprop's `step_size` does not begin at 0.
+    Of a parameter of one value, counts have its shape too.
     """
-    counted = ("step", "step_size", "mu_product", _COUNTS)
-    return name not in counted and isinstance(value, Tensor) and value.shape == parameter.shape
+    return name not in _COUNTS and isinstance(value, Tensor) and value.shape == parameter.shape
+
+
+def _counts_weights(name: str, value: Any, parameter: Tensor) -> bool:
+    """Whether an optimizer counts steps for each weight, as `PerWeightAdam` does."""
+    return name == "step" and isinstance(value, Tensor) and value.shape == parameter.shape != ()
+
+
+def is_count(name: str, value: Tensor) -> bool:
+    """Whether an optimizer's value is over all steps, and for all weights of a parameter.
+
+    Examples:
+        >>> is_count("step", torch.tensor(3.0)), is_count("exp_avg", torch.tensor(3.0))
+        (True, False)
+    """
+    return name in _COUNTS and value.ndim == 0
+
+
+def _beginning(optimizer: Optimizer, name: str) -> float:
+    """Return what an optimizer holds of a weight before the first step."""
+    return float(optimizer.defaults.get("initial_accumulator_value", 0)) if name == "sum" else 0.0
 
 
 def _clear_count(state: Mapping[str, Any]) -> None:
-    if isinstance(state.get(_COUNTS), Tensor):
-        state[_COUNTS].zero_()
     if isinstance(state.get("step"), Tensor):
         state["step"].zero_()
     if isinstance(state.get("mu_product"), Tensor):  # of NAdam, over all steps

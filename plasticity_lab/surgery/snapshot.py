@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from plasticity_lab.surgery.layer_selection import is_flag
-from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS, reset_optimizer_state
+from plasticity_lab.surgery.optimizer_state import SCHEDULED_KEYS, is_count, reset_optimizer_state
 
 Layers = Mapping[str, nn.Module]
 Snapshot = dict[str, Any]
@@ -93,7 +93,7 @@ def restore(
     if learning_rate:
         for optimizer, rates in zip(optimizers, saved_state["rates"], strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                group.update(rate)
+                group.update(copy.deepcopy(rate))
         for scheduler, state in zip(schedulers, saved_state["schedules"], strict=True):
             scheduler.load_state_dict(copy.deepcopy(state))
 
@@ -102,18 +102,18 @@ def _restore_memory(optimizer: Optimizer, parameter: Tensor, memory: Mapping[str
     reset_optimizer_state([optimizer], [parameter])
     if not memory:
         return
-    # Step counts are scalars, which optimizers keep on the CPU unless they are fused.
+    # Counts are scalars, which optimizers keep on the CPU unless they are fused.
     on_device = optimizer.defaults.get("fused") or optimizer.defaults.get("capturable")
-    scalars = parameter.device if on_device else "cpu"
-    optimizer.state[parameter] = _moved(memory, parameter.device, scalars)
+    counts = parameter.device if on_device else "cpu"
+    optimizer.state[parameter] = _moved(memory, parameter.device, counts)
 
 
 def _moved(
-    memory: Mapping[str, Any], device: torch.device | str, scalars: torch.device | str
+    memory: Mapping[str, Any], device: torch.device | str, counts: torch.device | str
 ) -> dict[str, Any]:
-    """Copy optimizer state to a device, and its scalars to another."""
+    """Copy optimizer state to a device, and counts of all steps to another."""
     return {
-        key: value.to(device if value.ndim else scalars, copy=True)
+        key: value.to(counts if is_count(key, value) else device, copy=True)
         if isinstance(value, Tensor)
         else copy.deepcopy(value)
         for key, value in memory.items()
@@ -121,7 +121,7 @@ def _moved(
 
 
 def _scheduled(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: group[key] for key in SCHEDULED_KEYS if key in group}
+    return {key: copy.deepcopy(group[key]) for key in SCHEDULED_KEYS if key in group}
 
 
 def _parameters(layers: Layers) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from plasticity_lab.errors import UserError
-from plasticity_lab.surgery.layer_selection import layers_with_state
+from plasticity_lab.surgery.layer_selection import layers_with_state, own_parameters
 
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MATRIX_LAYERS = (*_LINEAR, nn.Bilinear, nn.MultiheadAttention)
@@ -15,8 +15,6 @@ MATRIX_LAYERS = (*_LINEAR, nn.Bilinear, nn.MultiheadAttention)
 def matrix_layers(network: nn.Module) -> dict[str, nn.Module]:
     """Return the linear layers, convolutions and attention of a network, by name.
 
-    Their own parameters of more than one dimension are its matrices (kernels as `as_matrix` takes
-    them, and the stacked projections of torch's attention as one), those of one its biases.
     Transposed convolutions, whose kernels have the inputs first, are left out.
 
     Raises:
@@ -43,6 +41,23 @@ def matrix_layers(network: nn.Module) -> dict[str, nn.Module]:
     if not layers:
         raise UserError(type(network).__name__, problem="has no linear layer and no convolution")
     return layers
+
+
+def matrices(layers: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Return the weights of layers that are matrices or kernels, by full name.
+
+    The stacked projections of torch's attention are one; its extra key and value (`add_bias_kv`),
+    of shape (1, 1, width), are biases.
+
+    Examples:
+        >>> list(matrices({"0": nn.Linear(3, 2), "1": nn.LayerNorm(2)}))
+        ['0.weight']
+    """
+    return {
+        name: value
+        for name, value in own_parameters(layers).items()
+        if value.ndim > 1 and name.rpartition(".")[2] not in ("bias_k", "bias_v")
+    }
 
 
 def as_matrix(weight: Tensor) -> Tensor:

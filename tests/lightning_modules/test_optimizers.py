@@ -224,3 +224,14 @@ def test_weights_whose_state_is_cleared_take_the_first_steps_of_adam_again() -> 
 def test_adam_by_weight_refuses_numbers_outside_their_ranges(settings: Any) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         PerWeightAdam([nn.Parameter(torch.zeros(1))], **settings)
+
+
+def test_adam_by_weight_counts_in_bfloat16_beyond_256() -> None:
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.bfloat16))
+    optimizer = PerWeightAdam([weight])
+    weight.grad = torch.ones(2, dtype=torch.bfloat16)
+    for _ in range(300):
+        optimizer.step()
+    resumed = PerWeightAdam([weight])
+    resumed.load_state_dict(optimizer.state_dict())
+    assert resumed.state[weight]["step"].tolist() == [300, 300]

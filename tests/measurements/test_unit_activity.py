@@ -4,7 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.networks import MLP, VGG
-from plasticity_lab.measurements import activated, magnitudes, preserve_state, unit_activity
+from plasticity_lab.measurements import (
+    activated,
+    dormant,
+    magnitudes,
+    preserve_state,
+    unit_activity,
+)
 from plasticity_lab.surgery import construct, select_units
 from tests.networks import SmallNet
 
@@ -41,3 +47,8 @@ def test_tokens_are_averaged_over() -> None:
     units = select_units(network, tokens[:1])
     expected = network[1](network[0](tokens)).abs().mean(1)
     assert torch.allclose(unit_activity(network, tokens, units)["0"], expected)
+
+
+def test_in_half_precision_a_dead_layer_is_dormant() -> None:
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        assert dormant(torch.zeros(3, 2, dtype=dtype), tau=0.0).tolist() == [True, True]

@@ -61,3 +61,20 @@ def test_each_kernel_has_a_factor_of_its_own_and_the_bias_one() -> None:
     cosine = (before["bias"] * direction["bias"]).sum()
     cosine /= before["bias"].norm() * direction["bias"].norm()
     torch.testing.assert_close(conv.state_dict()["bias"], before["bias"] * cosine.clamp(0.2, 1))
+
+
+def test_factors_do_not_depend_on_the_size_of_gradients() -> None:
+    shrunk = []
+    for size in (1.0, 1e-12, 1e-30):
+        layer = layer_of()
+        direction = {name: size * value for name, value in descent(layer, slice(None)).items()}
+        direction_aware_shrink({"": layer}, direction, least=0.3)
+        shrunk.append(layer.weight.detach())
+    for weight in shrunk[1:]:
+        torch.testing.assert_close(weight, shrunk[0])
+
+
+def test_a_gradient_of_zeros_shrinks_by_the_least_factor() -> None:
+    layer = layer_of()
+    direction_aware_shrink({"": layer}, {"weight": torch.zeros(2, 2)}, least=0.3)
+    torch.testing.assert_close(layer.weight.detach(), 0.3 * torch.eye(2))

@@ -66,3 +66,15 @@ def test_moments_of_a_scalar_are_cleared_and_its_count_is_not() -> None:
     clear_moments(optimizer)
     state = optimizer.state[scalar]
     assert [float(state[name]) for name in ("exp_avg", "exp_avg_sq", "step")] == [0, 0, 1]
+
+
+def test_adagrads_sums_begin_anew_where_they_began() -> None:
+    weight = nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.Adagrad([weight], lr=RATE, initial_accumulator_value=1.0)
+    first = stepped(weight, optimizer, 1e-3)
+    stepped(weight, optimizer, 5.0)
+    clear_moments(optimizer)
+    torch.testing.assert_close(stepped(weight, optimizer, 1e-3), first)
+    stepped(weight, optimizer, 5.0)
+    clear_optimizer_state(optimizer, {weight: torch.tensor([True, False])})
+    assert optimizer.state[weight]["sum"][0] == 1 < optimizer.state[weight]["sum"][1] - 20

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from plasticity_lab.errors import UserError
 from plasticity_lab.surgery import (
     add_penalty_gradient,
+    matrices,
     matrix_layers,
     parseval_penalty,
     power_iteration,
@@ -79,3 +80,9 @@ def test_layers_whose_weights_are_matrices() -> None:
         matrix_layers(network)
     with pytest.raises(UserError, match="has no linear layer and no convolution"):
         matrix_layers(nn.LayerNorm(2))
+
+
+def test_the_extra_key_of_attention_is_no_matrix() -> None:
+    attention = nn.MultiheadAttention(4, 2, add_bias_kv=True)
+    assert list(matrices({"": attention})) == ["in_proj_weight"]
+    assert list(matrices({"out": attention.out_proj})) == ["out.weight"]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
@@ -50,3 +51,20 @@ def test_frozen_stays_and_shared_changes_once(acting: dict[str, Any]) -> None:
     if acting["class_path"].endswith("PartialReset"):
         kept = (before["second.weight"] == after["second.weight"]).float().mean()
         assert 0.3 < float(kept) < 0.7
+
+
+class Doubled(Callback):
+    """Gives a frozen layer another norm than it began with."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        with torch.no_grad():
+            pl_module.get_parameter("network.still.weight").mul_(2)
+
+
+def test_frozen_weights_are_not_projected() -> None:
+    doubled = {"class_path": f"{__name__}.Doubled"}
+    projected = intervention("NormaliseAndProject", levels={"0ep": 1})
+    free = run(doubled, model=MODEL).model.network.state_dict()
+    held = run(doubled, projected, model=MODEL).model.network.state_dict()
+    assert torch.equal(free["still.weight"], held["still.weight"])
+    assert not torch.equal(free["first.weight"], held["first.weight"])

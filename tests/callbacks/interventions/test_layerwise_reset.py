@@ -9,6 +9,7 @@ from callbacks.probe import training_probe
 from lightning_modules.networks import MLP
 from plasticity_lab.surgery import construct, init_parameters
 from tests.callbacks.interventions.arms import intervention, run
+from tests.networks import SmallNet
 from tests.probes import BatchStarts
 
 OPTIONS = {"widths": [12, 10, 8], "norm": "none"}
@@ -118,3 +119,13 @@ def test_a_child_without_weights_has_no_boundary() -> None:
     for step in (3, 6, 9):
         assert torch.equal(before[step]["1.weight"], after[step]["1.weight"])
         assert not torch.equal(before[step]["3.weight"], after[step]["3.weight"])
+
+
+def test_a_layer_of_no_block_goes_with_the_block_before_it() -> None:
+    initial = construct(SmallNet, 1, 10).state_dict()
+    before, after = rounds({"network": {"class_path": "tests.networks.SmallNet"}}, normalise=False)
+    for step in (3, 6, 9):
+        gains = before[step]["norm.weight"]
+        expected = gains * initial["norm.weight"].norm() / gains.norm()
+        assert not torch.equal(expected, gains)
+        torch.testing.assert_close(after[step]["norm.weight"], expected)

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from plasticity_lab.runs.main import main
+from tests.networks import SmallNet
 from tests.registry import VARIANTS
 from tests.runs import tiny
 from tests.test_bad_input import refused
@@ -37,6 +39,35 @@ BORING = {
 def crop(**arguments: Any) -> dict[str, Any]:
     augmentation = {"class_path": "datamodules.CropFlip", "init_args": arguments}
     return {"data": {"init_args": {"augmentation": augmentation}}}
+
+
+MUON = {"class_path": "lightning_modules.optimizers.MuonAdamW", "init_args": {"lr": 0.01}}
+
+
+class ComputedNet(SmallNet):
+    """A network whose head computes its weight."""
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__(in_channels, num_classes)
+        self.head = nn.utils.parametrizations.weight_norm(self.head)
+
+
+def injection() -> dict[str, Any]:
+    fragment = one("PlasticityInjection", at=["1ep"])
+    options = {"widths": [12, 8], "norm": "none"}
+    network = {
+        "class_path": "lightning_modules.networks.InjectableNetwork",
+        "init_args": {"network": "lightning_modules.networks.MLP", "options": options},
+    }
+    return {**fragment, "model": {"init_args": {"network": network}}}
+
+
+def both(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Return two fragments as one, with the callbacks of both."""
+    nodes = list(first["trainer"]["callbacks+"])
+    nodes += second.get("trainer", {}).get("callbacks+", [])
+    arguments = {**first["model"]["init_args"], **second.get("model", {}).get("init_args", {})}
+    return {"trainer": {"callbacks+": nodes}, "model": {"init_args": arguments}}
 
 
 CASES: dict[str, tuple[dict[str, Any], str]] = {
@@ -212,6 +243,25 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
     "a head that cannot be injected": (
         one("PlasticityInjection", at=["1ep"]),
         "PlasticityInjection: SmallNet has no head that can be injected; use lightning_modules.net",
+    ),
+    "a head injected beside norms that are held": (
+        both(injection(), one("NormaliseAndProject", levels={"0ep": 1})),
+        "NormaliseAndProject: scales the two fresh copies of PlasticityInjection apart; remove one",
+    ),
+    "a head injected under an optimizer that looks at what is trained": (
+        both(injection(), {"model": {"init_args": {"optimizer": MUON}}}),
+        "optimizer: MuonAdamW: sorts parameters by which are trained, which PlasticityInjection",
+    ),
+    "a smaller network in one of two heads": (
+        both(injection(), one("PartialReset", at=["1ep"], kept="leading")),
+        "kept: leading: InjectableNetwork has no single first and last layer; use kept: random",
+    ),
+    "noise for linear layers whose weights are computed": (
+        {
+            **one("ShrinkPerturb", at=["1ep"], shrink=0.5, scope="linear", noise="gaussian"),
+            "model": {"init_args": {"network": {"class_path": f"{__name__}.ComputedNet"}}},
+        },
+        "head: computes its weight from others, as by weight norm; remove that, or choose other",
     ),
     "no iteration": (
         one("FIRE", at=["1ep"], iterations=0),
