@@ -1,4 +1,4 @@
-"""Units reset that are silent for longer than they use to be."""
+"""Units reset that are silent for longer than is usual for them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -40,7 +40,7 @@ class Silences:
 
 
 class SelfNormalizedReset(RecyclingEachStep):
-    """Resets units that are silent for longer than they use to be (Farias & Jozefiak 2024).
+    """Resets units that are silent for longer than is usual for them (Farias & Jozefiak 2024).
 
     SNR, https://arxiv.org/abs/2410.20098. A unit fires in a step if its activation is above 0 for
     any example of the batch, at any position. Each unit has a threshold of its own: the length that

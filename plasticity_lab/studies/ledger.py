@@ -65,7 +65,8 @@ differences, which with n
 "same": margin) that
   so many seeds of this spread find with that probability. "6 of 8" seeds is a study that is not \
 finished.
-* A commit with "+" had uncommitted changes. **Stale**: code of theirs has changed since."""
+* A commit with "+" had uncommitted changes. **Stale**: code of theirs had changed when they were
+  last reported. **Changed**: its runs, readings or claims are others now."""
 
 
 CHANGED = (

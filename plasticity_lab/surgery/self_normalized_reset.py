@@ -1,4 +1,4 @@
-"""Which units have been silent for longer than they use to be (Farias & Jozefiak 2024)."""
+"""Which units have been silent for longer than is usual for them (Farias & Jozefiak 2024)."""
 
 import torch
 from torch import Tensor
