@@ -20,7 +20,7 @@ from plasticity_lab.studies.slurm_options import job_executor, read_options
 from plasticity_lab.studies.task import Task
 from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import small
-from tests.studies.test_local_engine import BROKEN, TRACE, ends, few, trained_epochs, until
+from tests.studies.test_local_engine import BROKEN, TRACE, few, trained_epochs, until
 
 pytest.importorskip("submitit")
 # submitit starts processes on this machine that it does not wait for.
@@ -35,9 +35,10 @@ def _tests_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_trained_by_jobs_is_the_run_and_a_failure_is_told_with_its_cause() -> None:
-    """The two share a job, whose state others go on from."""
-    work = small({"broken": BROKEN, **few("plain")}, seeds=1)
+def test_a_study_of_jobs_is_the_study_and_a_failure_is_told_with_its_cause() -> None:
+    """All three share a job, whose state others go on from."""
+    shared = few("plain", "shrunk by half")
+    work = small({"broken": BROKEN, **shared}, seeds=1)
     assert run(work, 2, HERE) == ["broken,seed=0"]
     (report,) = (work.home / "failed").iterdir()
     assert report.read_text().splitlines()[-1] == (
@@ -51,15 +52,14 @@ def test_a_run_trained_by_jobs_is_the_run_and_a_failure_is_told_with_its_cause()
     folder = work.store.root / slurm_engine.FOLDER
     assert not list(folder.iterdir()), "nothing is left of jobs that have ended"
 
-
-@pytest.mark.slow
-def test_a_study_of_jobs_is_the_study() -> None:
-    work = small(few("plain", "shrunk by half"), seeds=1, set=TRACE)
-    assert not run(work, 2, HERE)
-    assert trained_epochs(work) == 4
-    alone = small(few("plain", "shrunk by half"), seeds=1, root="alone")
-    assert not run(alone, 2, local_engine.run)
-    assert ends(work) == ends(alone)
+    local = small(shared, seeds=1, set=TRACE, root="local")
+    assert not run(local, 2, local_engine.run)
+    assert trained_epochs(local) == 4
+    asked = len(work.study.runs) - 1
+    for number in range(asked):
+        ended = work.store.metadata(work.paths[number + 1].states[-1])["state"]
+        assert ended == local.store.metadata(local.paths[number].states[-1])["state"]
+        assert read_all(work.folder(number + 1)) == read_all(local.folder(number))
 
 
 def processes(store: Path) -> list[int]:
