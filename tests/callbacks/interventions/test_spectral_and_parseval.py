@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from callbacks import ParsevalRegularisation, SpectralRegularisation
 from plasticity_lab.errors import UserError
 from tests.callbacks.interventions.arms import intervention, run
+from tests.callbacks.interventions.steps import first_step, step, task_alone
 
 SLOW: dict[str, Any] = {"optimizer": {"init_args": {"lr": 0.01, "weight_decay": 0.0}}}
 
@@ -43,6 +44,21 @@ def test_rows_become_orthogonal_but_those_of_the_head() -> None:
     network = run(both, model=SLOW).model.network
     assert network.norm.weight.square().detach() == pytest.approx(torch.full((4,), 2.0), abs=0.3)
     assert not torch.equal(network.head.weight, pulled.model.network.head.weight)
+
+
+@pytest.mark.parametrize(("head", "pulled"), [(False, ["conv"]), (True, ["conv", "head"])])
+def test_head_says_whether_the_last_layer_is_pulled_too(head: bool, pulled: list[str]) -> None:
+    pull = intervention("ParsevalRegularisation", levels={"0ep": 0.01}, scale=1.0, head=head)
+    network, batches, after = first_step(pull)
+
+    def loss(network: nn.Module, batch: Any) -> Tensor:
+        rows = [network.get_submodule(name).weight.flatten(1) for name in pulled]
+        distances = [(row @ row.T - torch.eye(len(row))).pow(2).sum() for row in rows]
+        return task_alone(network, batch) + 0.01 * sum(distances)
+
+    expected = step(network, batches, loss)
+    assert not torch.allclose(expected, step(network, batches, task_alone), atol=1e-3)
+    torch.testing.assert_close(after, expected, atol=1e-6, rtol=1e-5)
 
 
 BAD: dict[str, Any] = {
