@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from callbacks import ParsevalRegularisation, SpectralRegularisation
 from plasticity_lab.errors import UserError
@@ -29,6 +31,29 @@ def test_a_strong_pull_holds_the_largest_singular_values_at_1(iterations: int | 
     network = run(pull, model=SLOW).model.network
     for weight in (network.conv.weight, network.head.weight):
         assert largest(weight.detach().flatten(1)) == pytest.approx(1, abs=0.1)
+
+
+class Vectors(Callback):
+    """Records weights and singular vectors before each step."""
+
+    def __init__(self) -> None:
+        self.weights: list[Tensor] = []
+        self.left: list[Tensor] = []
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, *args: Any) -> None:
+        (pull,) = [one for one in trainer.callbacks if isinstance(one, SpectralRegularisation)]
+        self.weights.append(pl_module.network.head.weight.detach().clone())
+        self.left.append(pull.state_dict()["left"].get("head.weight"))
+
+
+def test_an_iteration_begins_from_the_vector_of_the_step_before() -> None:
+    pull = intervention("SpectralRegularisation", levels={"0ep": 0.01})
+    finished = run(pull, {"class_path": f"{__name__}.Vectors"})
+    (record,) = [one for one in finished.trainer.callbacks if isinstance(one, Vectors)]
+    for now in range(1, 11):
+        weight, left = record.weights[now], record.left[now]
+        expected = F.normalize(weight @ weight.T @ left, dim=0)
+        torch.testing.assert_close(record.left[now + 1], expected)
 
 
 def test_rows_become_orthogonal_but_those_of_the_head() -> None:
