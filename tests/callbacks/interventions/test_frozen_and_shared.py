@@ -34,6 +34,7 @@ ACTING: list[dict[str, Any]] = [
     intervention("DASH", at=["11st"]),
     intervention("FIRE", at=["11st"]),
     intervention("PartialReset", at=["11st"], share=0.5),
+    intervention("SelectiveWeightReset", at=["11st"], factor=0.5, utility="magnitude"),
     intervention("ShrinkPerturb", at=["11st"], shrink=0.5, perturb=0.1),
     intervention("StepwiseShrinkPerturb", levels={"11st": 0.1}),
 ]
@@ -47,6 +48,6 @@ def test_frozen_stays_and_shared_changes_once(acting: dict[str, Any]) -> None:
         assert torch.equal(before[name], after[name]), name
     assert not torch.equal(before["second.weight"], after["second.weight"])
     assert torch.equal(after["second.weight"], after["third.weight"])
-    if acting["class_path"].endswith("PartialReset"):
+    if acting["class_path"].endswith(("PartialReset", "SelectiveWeightReset")):
         kept = (before["second.weight"] == after["second.weight"]).float().mean()
         assert 0.3 < float(kept) < 0.7
