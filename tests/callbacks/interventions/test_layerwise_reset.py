@@ -9,8 +9,8 @@ from torch import nn
 from callbacks.interventions.base import Draws
 from callbacks.probe import training_probe
 from lightning_modules.networks import MLP
-from plasticity_lab.surgery import construct, init_parameters
 from plasticity_lab.studies.state_hash import state_hash
+from plasticity_lab.surgery import construct, init_parameters
 from tests.callbacks.interventions.arms import intervention, run
 from tests.callbacks.interventions.test_layer_reset import PEEK, remembered
 from tests.probes import BatchStarts
