@@ -62,7 +62,7 @@ class Fired(Callback):
 def test_thresholds_are_a_percentile_of_silences_those_that_a_reset_ends_included() -> None:
     longest, interval = 8, 20
     arguments = {"levels": {"0ep": 0.25}, "longest": longest, "interval": interval}
-    network = {"class_path": "lightning_modules.networks.MLP"}
+    network: dict[str, Any] = {"class_path": "lightning_modules.networks.MLP"}
     network["init_args"] = {"widths": [30], "norm": "none"}
     reset, record = intervention("SelfNormalizedReset", **arguments), f"{__name__}.Fired"
     finished = run(reset, {"class_path": record}, model={"network": network}, batch_size=2)

@@ -77,7 +77,7 @@ def test_head_says_whether_the_last_layer_is_pulled_too(head: bool, pulled: list
     network, batches, after = first_step(pull)
 
     def loss(network: nn.Module, batch: Any) -> Tensor:
-        rows = [network.get_submodule(name).weight.flatten(1) for name in pulled]
+        rows = [network.get_parameter(f"{name}.weight").flatten(1) for name in pulled]
         distances = [(row @ row.T - torch.eye(len(row))).pow(2).sum() for row in rows]
         return task_alone(network, batch) + 0.01 * sum(distances)
 
