@@ -14,7 +14,8 @@ def return_to_average(network: nn.Module, average: nn.Module) -> None:
     Lee et al. 2024, https://arxiv.org/abs/2406.02596.
 
     Changes: parameters and buffers, normalisation statistics too, so far as the average has others.
-    Keeps: boolean buffers, which say how a layer is used; the average; optimizer state.
+    Keeps: frozen parameters, whose average is them but for rounding; boolean buffers, which say how
+    a layer is used; the average; optimizer state.
 
     Args:
         network: on any device.
@@ -35,5 +36,6 @@ def return_to_average(network: nn.Module, average: nn.Module) -> None:
     """
     averaged = tensors_of(average)
     for name, tensor in tensors_of(network).items():
-        if not is_flag(tensor):
+        frozen = isinstance(tensor, nn.Parameter) and not tensor.requires_grad
+        if not (frozen or is_flag(tensor)):
             tensor.copy_(averaged[name])

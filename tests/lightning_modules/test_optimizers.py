@@ -134,6 +134,16 @@ def test_upgd_compares_with_the_most_useful_weight_of_all() -> None:
     torch.testing.assert_close(torch.cat([first, second]).detach(), expected)
 
 
+def test_upgd_spares_the_most_harmful_weight_most_where_all_do_harm() -> None:
+    weight = nn.Parameter(torch.tensor([1.0, 3.0]))
+    optimizer = UPGD([weight], lr=1.0, beta=0.0, sigma=0.0)
+    weight.grad = torch.tensor([1.0, 1.0])
+    optimizer.step()
+    # Utilities are -1 and -3: over a maximum of -1 they become 1 and 3.
+    spared = torch.sigmoid(torch.tensor([1.0, 3.0]))
+    torch.testing.assert_close(weight.data, torch.tensor([1.0, 3.0]) - (1 - spared))
+
+
 def test_upgd_draws_new_noise_each_step_under_its_seed() -> None:
     def moves(seed: int) -> Tensor:
         weight = nn.Parameter(torch.zeros(1000))

@@ -21,9 +21,11 @@ LAYERS = {"hidden1.linear": "hidden2.linear", "hidden2.linear": "head"}
 class Reference(Callback):
     """Follows the utility of hidden units by hooks of its own, in the formula of the paper."""
 
-    def __init__(self) -> None:
+    def __init__(self, adaptable: bool = False) -> None:
+        self.adaptable = adaptable
+        self.means = {layer: torch.zeros(()) for layer in LAYERS}
         self.utility = {layer: torch.zeros(()) for layer in LAYERS}
-        self.sizes: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
+        self.outputs: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
         self.steps = 0
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -31,9 +33,7 @@ class Reference(Callback):
             block = pl_module.network.get_submodule(layer.split(".")[0])
             block.activation.register_forward_hook(
                 lambda part, inputs, output, layer=layer: (
-                    self.sizes[layer].append(output.detach().abs().mean(0))
-                    if part.training
-                    else None
+                    self.outputs[layer].append(output.detach()) if part.training else None
                 )
             )
 
@@ -45,21 +45,31 @@ class Reference(Callback):
         self.steps = trainer.global_step
         for layer, consumer in LAYERS.items():
             outgoing = pl_module.network.get_submodule(consumer).weight.detach().abs().mean(0)
-            size = torch.stack(self.sizes[layer]).mean(0)
+            output = torch.cat(self.outputs[layer])
+            if self.adaptable:
+                incoming = pl_module.network.get_submodule(layer).weight.detach().abs().mean(1)
+                outgoing = outgoing / incoming
+                self.means[layer] = 0.99 * self.means[layer] + 0.01 * output.mean(0)
+                output = output - self.means[layer] / (1 - 0.99**self.steps)
+            size = output.abs().mean(0)
             self.utility[layer] = 0.99 * self.utility[layer] + 0.01 * size * outgoing
-            self.sizes[layer] = []
+            self.outputs[layer] = []
 
 
 def of_kind(finished: Any, name: str) -> Any:
     return next(one for one in finished.trainer.callbacks if type(one).__name__ == name)
 
 
-@pytest.mark.parametrize("batches", [1, 2])
-def test_utility_is_that_of_the_forward_passes_of_training(batches: int) -> None:
-    own = {"class_path": f"{__name__}.Reference"}
+@pytest.mark.parametrize(
+    ("batches", "utility"), [(1, "contribution"), (2, "contribution"), (1, "adaptable")]
+)
+def test_utility_is_that_of_the_forward_passes_of_training(batches: int, utility: str) -> None:
+    followed = intervention("ContinualBackprop", levels={"0ep": 0.0}, utility=utility)
+    adaptable = utility == "adaptable"
+    own = {"class_path": f"{__name__}.Reference", "init_args": {"adaptable": adaptable}}
     fragment = {
         "trainer": {
-            "callbacks+": [intervention("ContinualBackprop", levels={"0ep": 0.0}), own],
+            "callbacks+": [followed, own],
             "accumulate_grad_batches": batches,
         },
         "model": {"init_args": NETWORK},

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from callbacks.probe import training_probe
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
+from tests.probes import Batches
 
 NETWORK = {"network": {"class_path": "tests.networks.SmallNet", "init_args": {"norm": False}}}
 
@@ -51,6 +52,22 @@ def test_what_a_stage_has_brought_counts_for_three_tenths_in_order_without_augme
         ]
         loss = F.cross_entropy(network(inputs), data.splits.train.targets[members])
         slopes = torch.autograd.grad(loss, values)
+        average = [0.7 * one - 0.3 * slope for one, slope in zip(average, slopes, strict=True)]
+    for name, value, direction in zip(names, values, average, strict=True):
+        factors = cosines(value.detach(), direction).clamp(0.3, 1)
+        got = finished.model.network.get_parameter(name)
+        torch.testing.assert_close(got.detach(), value.detach() * factors, atol=1e-6, rtol=1e-4)
+
+
+def test_each_batch_of_a_pass_counts_for_three_tenths_in_order() -> None:
+    finished = run(intervention("DASH", at=["11st"], over="batches"), FROZEN, model=NETWORK)
+    plain = run(FROZEN, {"class_path": "tests.probes.Batches"}, model=NETWORK)
+    network = plain.model.network.eval()
+    record = next(one for one in plain.trainer.callbacks if isinstance(one, Batches))
+    names, values = zip(*network.named_parameters(), strict=True)
+    average = [torch.zeros_like(value) for value in values]
+    for inputs, targets in record.batches[8:]:  # of the present epoch
+        slopes = torch.autograd.grad(F.cross_entropy(network(inputs), targets), values)
         average = [0.7 * one - 0.3 * slope for one, slope in zip(average, slopes, strict=True)]
     for name, value, direction in zip(names, values, average, strict=True):
         factors = cosines(value.detach(), direction).clamp(0.3, 1)

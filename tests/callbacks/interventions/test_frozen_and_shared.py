@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from tests.callbacks.interventions.arms import FROZEN, intervention, run
+from tests.probes import BatchStarts
 
 
 class FrozenNet(nn.Module):
@@ -35,6 +36,7 @@ ACTING: list[dict[str, Any]] = [
     intervention("DASH", at=["11st"]),
     intervention("FIRE", at=["11st"]),
     intervention("PartialReset", at=["11st"], share=0.5),
+    intervention("SelectiveWeightReset", at=["11st"], factor=0.5, utility="magnitude"),
     intervention("ShrinkPerturb", at=["11st"], shrink=0.5, perturb=0.1),
     intervention("StepwiseShrinkPerturb", levels={"11st": 0.1}),
 ]
@@ -48,7 +50,7 @@ def test_frozen_stays_and_shared_changes_once(acting: dict[str, Any]) -> None:
         assert torch.equal(before[name], after[name]), name
     assert not torch.equal(before["second.weight"], after["second.weight"])
     assert torch.equal(after["second.weight"], after["third.weight"])
-    if acting["class_path"].endswith("PartialReset"):
+    if acting["class_path"].endswith(("PartialReset", "SelectiveWeightReset")):
         kept = (before["second.weight"] == after["second.weight"]).float().mean()
         assert 0.3 < float(kept) < 0.7
 
@@ -68,3 +70,17 @@ def test_frozen_weights_are_not_projected() -> None:
     held = run(doubled, projected, model=MODEL).model.network.state_dict()
     assert torch.equal(free["still.weight"], held["still.weight"])
     assert not torch.equal(free["first.weight"], held["first.weight"])
+
+
+def test_frozen_weights_do_not_return_to_their_average() -> None:
+    average = {
+        "class_path": "pytorch_lightning.callbacks.EMAWeightAveraging",
+        "init_args": {"decay": 0.9},
+    }
+    record = {"class_path": "tests.probes.BatchStarts"}
+    run_of_all = run(average, intervention("HareTortoise", at=["9st"]), record, model=MODEL)
+    weights = next(
+        part.weights for part in run_of_all.trainer.callbacks if isinstance(part, BatchStarts)
+    )
+    assert torch.equal(weights[9]["still.weight"], weights[0]["still.weight"])
+    assert not torch.equal(weights[9]["first.weight"], weights[8]["first.weight"])

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 import torch
 
+from plasticity_lab.studies.state_hash import state_hash
 from tests.callbacks.interventions.arms import intervention, run
+from tests.callbacks.interventions.test_layer_reset import PEEK, remembered
 
 DECAY = 0.8
 AVERAGE = {
@@ -34,6 +36,12 @@ def test_the_hare_becomes_the_tortoise_which_goes_on_by_itself() -> None:
     # Statistics of batch norm are averaged, too.
     assert "norm.running_mean" in names
     assert not torch.equal(before[5]["norm.running_mean"], after[5]["norm.running_mean"])
+
+
+def test_what_the_optimizer_holds_of_the_hare_is_kept() -> None:
+    kept = remembered(run(AVERAGE, PEEK))
+    assert state_hash({}) not in kept.values()
+    assert remembered(run(AVERAGE, intervention("HareTortoise", at=["11st"]), PEEK)) == kept
 
 
 def test_seven_hundred_steps_halve_the_distance() -> None:

@@ -1,9 +1,11 @@
 """What a reset of layers, or of the optimizer, leaves behind."""
 
+import copy
 from typing import Any
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 
 from plasticity_lab.studies.state_hash import state_hash
 from plasticity_lab.surgery.construction import construct
@@ -27,6 +29,13 @@ def remembered(finished: Any) -> dict[str, str]:
         callback for callback in finished.trainer.callbacks if type(callback).__name__ == "Peek"
     ).memory
     return memory
+
+
+class Held(Callback):
+    """Records what the optimizer holds of each parameter at the last batch's start."""
+
+    def on_train_batch_start(self, trainer: Any, *args: Any) -> None:
+        self.held = copy.deepcopy([*trainer.optimizers[0].state.values()])
 
 
 def test_a_layer_reset_draws_the_chosen_layers_and_leaves_the_others() -> None:
@@ -98,6 +107,23 @@ def test_an_optimizer_reset_clears_everything_but_rates(optimizer: str) -> None:
         for finished_run in (finished, plain)
     ]
     assert groups[0] == groups[1]
+
+
+@pytest.mark.parametrize(
+    ("what", "cleared"), [("moments", ["exp_avg", "exp_avg_sq"]), ("steps", ["step"])]
+)
+def test_an_optimizer_reset_of_a_part_leaves_the_rest(what: str, cleared: list[str]) -> None:
+    record = {"class_path": f"{__name__}.Held"}
+    reset = intervention("OptimizerReset", at=["11st"], what=what)
+    finished = run(record, reset, record, model=optimizer_of("Adam"))
+    before, after = [one.held for one in finished.trainer.callbacks if isinstance(one, Held)]
+    assert len(before) == len(after) == 6
+    for old, new in zip(before, after, strict=True):
+        assert set(old) == set(new) == {"step", "exp_avg", "exp_avg_sq"}
+        for name, value in old.items():
+            assert value.any()
+            expected = torch.zeros_like(value) if name in cleared else value
+            assert torch.equal(new[name], expected), name
 
 
 @pytest.mark.parametrize(
