@@ -19,8 +19,9 @@ class HareTortoise(OneShot):
     and `use_buffers: true` as in the paper, where it is updated after each step and validated. The
     hare is what is trained: at each moment it becomes the tortoise.
 
-    Changes: parameters; normalisation statistics, if the average has them (`use_buffers`). Keeps:
-    optimizer state, as in the paper, the average itself and the learning-rate clock.
+    Changes: parameters but frozen ones; normalisation statistics, if the average has them
+    (`use_buffers`). Keeps: optimizer state, as in the paper, the average itself and the
+    learning-rate clock.
 
     Args:
         at: moments.
