@@ -14,8 +14,8 @@ class PerWeightAdam(Optimizer):
     https://doi.org/10.1038/s41586-024-07711-7. What resets single units or weights (`ReDo`,
     `ContinualBackprop`, `SelfNormalizedReset`, and `SelectiveWeightReset` with `optimizer_state:
     reset`) clears the counts at their positions too, so that new weights take Adam's first steps
-    again. torch's Adam counts for a
-    whole parameter: the first step of new weights is 3.2 times the rate there.
+    again. torch's Adam counts for a whole parameter: the first step of new weights is 3.2 times the
+    rate there.
 
     Args:
         params: of a network.

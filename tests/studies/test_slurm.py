@@ -20,7 +20,7 @@ from plasticity_lab.studies.slurm_options import job_executor, read_options
 from plasticity_lab.studies.task import Task
 from tests.runs import REPOSITORY, fit, logged, tiny
 from tests.studies.small import small
-from tests.studies.test_local_engine import BROKEN, TRACE, few, trained_epochs, until
+from tests.studies.test_local_engine import BROKEN, TRACE, ends, few, trained_epochs, until
 
 pytest.importorskip("submitit")
 # submitit starts processes on this machine that it does not wait for.
@@ -38,8 +38,9 @@ def _tests_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_study_of_jobs_is_the_study_and_a_failure_is_told_with_its_cause() -> None:
     """All three share a job, whose state others go on from."""
     shared = few("plain", "shrunk by half")
-    work = small({"broken": BROKEN, **shared}, seeds=1)
+    work = small({"broken": BROKEN, **shared}, seeds=1, set=TRACE)
     assert run(work, 2, HERE) == ["broken,seed=0"]
+    assert trained_epochs(work) == 4 + 2, "each once, and two tries of the one that breaks"
     (report,) = (work.home / "failed").iterdir()
     assert report.read_text().splitlines()[-1] == (
         "failed 2 times: RuntimeError: broken at epoch 2"
@@ -52,14 +53,11 @@ def test_a_study_of_jobs_is_the_study_and_a_failure_is_told_with_its_cause() -> 
     folder = work.store.root / slurm_engine.FOLDER
     assert not list(folder.iterdir()), "nothing is left of jobs that have ended"
 
-    local = small(shared, seeds=1, set=TRACE, root="local")
+    local = small(shared, seeds=1, root="local")
     assert not run(local, 2, local_engine.run)
-    assert trained_epochs(local) == 4
-    asked = len(work.study.runs) - 1
-    for number in range(asked):
-        ended = work.store.metadata(work.paths[number + 1].states[-1])["state"]
-        assert ended == local.store.metadata(local.paths[number].states[-1])["state"]
-        assert read_all(work.folder(number + 1)) == read_all(local.folder(number))
+    for number, ended in enumerate(ends(local).values()):
+        state = work.store.metadata(work.paths[number + 1].states[-1])["state"]
+        assert (state, read_all(work.folder(number + 1))) == ended
 
 
 def processes(store: Path) -> list[int]:
