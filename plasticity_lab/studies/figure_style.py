@@ -8,10 +8,16 @@ import matplotlib
 WIDTH = 89 / 25.4
 """Inches: one column."""
 
+_PAGE_WIDTH = 183 / 25.4
+"""Two columns, for names that would touch in one."""
+
 _AXES_HEIGHT = 2.3
 _LINE_HEIGHT = 0.16
 _MOST_SLANTED = 8
 """Names that a slant keeps apart; more of them stand upright."""
+
+_MOST_IN_A_COLUMN = 20
+"""Upright names that one column keeps apart."""
 
 _LETTER_HEIGHT = 0.07
 """Inches that a letter of an upright name takes."""
@@ -20,7 +26,7 @@ _TURNED_HEIGHT = 0.5
 """Room for names on the axis that are turned."""
 
 _LETTERS = 62
-"""Letters that a line of the legend has room for."""
+"""Letters that a line of the legend has room for in one column."""
 
 _STYLE: dict[Any, Any] = {
     "axes.labelsize": 7.5,
@@ -58,14 +64,17 @@ def begin() -> Any:
 def turn_names(figure: Any, axes: Any) -> None:
     """Turn the names on the horizontal axis, which are too long to stand side by side."""
     names = axes.get_xticklabels()
-    height = _TURNED_HEIGHT
+    width, height = WIDTH, _TURNED_HEIGHT
     if len(names) > _MOST_SLANTED:
         axes.tick_params(axis="x", rotation=90)
+        width = WIDTH if len(names) <= _MOST_IN_A_COLUMN else _PAGE_WIDTH
+        # As much room beside the first and the last as between two.
+        axes.margins(x=1 / len(names))
         height = _LETTER_HEIGHT * max(len(name.get_text()) for name in names)
     else:
         axes.tick_params(axis="x", rotation=25)
         matplotlib.artist.setp(names, ha="right", rotation_mode="anchor")
-    figure.set_size_inches(WIDTH, _AXES_HEIGHT + height)
+    figure.set_size_inches(width, _AXES_HEIGHT + height)
 
 
 def add_legend(figure: Any, axes: Any, title: str | None = None) -> None:
@@ -74,10 +83,11 @@ def add_legend(figure: Any, axes: Any, title: str | None = None) -> None:
     handle_by_name = dict(zip(names, handles, strict=True))
     if not handle_by_name:
         return
+    width, height = figure.get_size_inches()
     longest = max(map(len, handle_by_name)) + 6
-    columns = max(1, min(len(handle_by_name), _LETTERS // longest))
+    columns = max(1, min(len(handle_by_name), round(_LETTERS * width / WIDTH) // longest))
     lines = -(-len(handle_by_name) // columns) + (title.count("\n") + 1 if title else 0)
-    figure.set_size_inches(WIDTH, figure.get_size_inches()[1] + _LINE_HEIGHT * lines)
+    figure.set_size_inches(width, height + _LINE_HEIGHT * lines)
     figure.legend(
         handle_by_name.values(),
         handle_by_name.keys(),
