@@ -1,6 +1,7 @@
 """Tables, intervals, verdicts, and what is wrong with them."""
 
 import html
+import itertools
 import json
 import re
 from pathlib import Path
@@ -169,6 +170,19 @@ def test_a_figure_is_one_column_wide_and_the_same_bytes_each_time(tmp_path: Path
     assert width is not None
     assert float(width[1]) / 72 * 25.4 == pytest.approx(89, abs=0.1), "mm"
     assert b"/FontFile2" in (once / "figure.pdf").read_bytes(), "letters, not outlines"
+
+
+@pytest.mark.parametrize("arms", [20, 32])
+def test_names_of_many_arms_do_not_touch(arms: int, tmp_path: Path) -> None:
+    names = [f"shrink and perturb by {arm}" for arm in range(arms)]
+    rows = pd.DataFrame({"arm": names, "seed": 0, "value": 70.0})
+    draw(rows, Settings(figure="bar"), "test accuracy (%)", tmp_path)
+    svg = (tmp_path / "figure.svg").read_text()
+    upright = r'translate\(([\d.]+) [\d.]+\) rotate\(-90\)">shrink'
+    across = [float(at) for at in re.findall(upright, svg)]
+    assert len(across) == arms
+    # The lines of letters of 7 points are 8.2 high.
+    assert min(right - left for left, right in itertools.pairwise(across)) > 8.2
 
 
 def test_metrics_have_names() -> None:
