@@ -1,6 +1,9 @@
 """What remedies cost: time of a step, time of an event, and memory, against the same run without.
 
     OMP_NUM_THREADS=1 python benchmarks/remedies.py [--accelerator gpu] [--turns N] [--json FILE]
+        [--only NAME ...]
+
+With `--only`, these alone are measured; the others of the file stay what they were.
 
 A ResNet is trained on digits in steps of 128, with each remedy and without, in turns. Times are
 the fastest tenth of all turns' steps, as other work on a machine only adds to them; of what acts at
@@ -204,7 +207,7 @@ def _undisturbed(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=10)[0]
 
 
-def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
+def measure(accelerator: str, turns: int, only: list[str] | None) -> dict[str, dict[str, float]]:
     """Return, for each remedy, ratios to the run without."""
     options = {"width": 64, "depth": 2} if accelerator == "gpu" else {"width": 16, "depth": 1}
     base = config(accelerator, options)
@@ -212,6 +215,8 @@ def measure(accelerator: str, turns: int) -> dict[str, dict[str, float]]:
     plain_peak = peak_on_cpu(base, []) if accelerator == "cpu" else 0
     found = {}
     for name, fragments in remedies(options).items():
+        if only and name not in only:
+            continue
         plain: list[float] = []
         others: list[float] = []
         events: list[float] = []
@@ -241,15 +246,19 @@ def command() -> None:
     parser.add_argument("--accelerator", default="cpu", choices=["cpu", "gpu"])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--json")
+    parser.add_argument("--only", nargs="+", choices=list(remedies({})))
     arguments = parser.parse_args()
     device = torch.cuda.get_device_name() if arguments.accelerator == "gpu" else "cpu, one thread"
     content = {
         "device": device,
         "torch": torch.__version__,
-        "remedies": measure(arguments.accelerator, arguments.turns),
+        "remedies": measure(arguments.accelerator, arguments.turns, arguments.only),
     }
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps(content, indent=1) + "\n")
+        file = Path(arguments.json)
+        if arguments.only and file.exists():
+            content["remedies"] = json.loads(file.read_text())["remedies"] | content["remedies"]
+        file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":
