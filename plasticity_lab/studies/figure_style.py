@@ -1,4 +1,4 @@
-"""The look of figures: one column of a paper, text that stays text, the same bits each time."""
+"""The look of figures: text that stays text, the same bits each time, for a column or a page."""
 
 from pathlib import Path
 from typing import Any
