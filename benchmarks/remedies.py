@@ -13,6 +13,7 @@ hold at most: on a CPU by torch's profiler, in a run of its own.
 
 import argparse
 import contextlib
+import gc
 import io
 import itertools
 import json
@@ -189,6 +190,8 @@ def run(base: dict[str, Any], fragments: list[dict[str, Any]]) -> Record:
 
 def peak_on_cpu(base: dict[str, Any], fragments: list[dict[str, Any]]) -> int:
     """Train, and return the bytes that all tensors held at most; the same whenever it is asked."""
+    # What runs before have left would be freed in this one, and lower its peak.
+    gc.collect()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run(base, fragments)
     assert profiler.profiler is not None
